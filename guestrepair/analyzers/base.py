@@ -1,0 +1,120 @@
+"""What an analyzer is, how its rules are declared, and how analyzers are found.
+
+A module (or package) in this folder that has an attribute ``ANALYZER`` is an
+analyzer; other distributions add theirs through the entry point group
+``guestrepair.analyzers``. Rules are declared once: ``explain``, the documentation and
+the reports all come from that declaration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from guestrepair.errors import GuestReadError
+from guestrepair.model import Finding, Inconclusive, Safety, Severity
+
+if TYPE_CHECKING:
+    from guestrepair.guest.view import Guest
+    from guestrepair.packages.base import PackageDatabase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """The declaration and documentation of one rule.
+
+    ``severities`` are those it can have, the usual one first; ``safeties`` those
+    of its repairs (empty: it has none). ``sources`` name the man page section,
+    specification or upstream file that the rule encodes.
+    """
+
+    name: str
+    summary: str
+    severities: tuple[Severity, ...]
+    safeties: tuple[Safety, ...] = ()
+    what: str
+    why: str
+    repair: str
+    example: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisOptions:
+    """What the user asked for: ``digests`` is none, critical or all; ``deep`` runs filesystem checkers."""
+
+    digests: str = "critical"
+    all_disks_attached: bool = False
+    deep: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """What an analyzer is given: the guest, its package database, and the options.
+
+    ``packages`` is None when the guest has no package database that is known;
+    ``packages_error`` then says why when there is one that cannot be read.
+    """
+
+    guest: Guest
+    packages: PackageDatabase | None = None
+    packages_error: str = ""
+    options: AnalysisOptions = field(default_factory=AnalysisOptions)
+    progress: Callable[[str], None] = lambda _message: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyzer:
+    """One area: its name, its rules, and the function that judges a guest.
+
+    ``analyze`` yields findings, and :class:`Inconclusive` for whatever it could not look at.
+    """
+
+    name: str
+    summary: str
+    rules: tuple[Rule, ...]
+    analyze: Callable[[Context], Iterator[Finding | Inconclusive]]
+
+
+@cache
+def all_analyzers() -> tuple[Analyzer, ...]:
+    """Every analyzer of this package and of installed extensions, sorted by name."""
+    package = importlib.import_module("guestrepair.analyzers")
+    found: dict[str, Analyzer] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        candidate = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "ANALYZER", None)
+        if isinstance(candidate, Analyzer):
+            found[candidate.name] = candidate
+    for entry in importlib.metadata.entry_points(group="guestrepair.analyzers"):
+        extension = entry.load()
+        found.setdefault(extension.name, extension)
+    return tuple(found[name] for name in sorted(found))
+
+
+def all_rules() -> dict[str, Rule]:
+    """Every rule by its name."""
+    return {rule.name: rule for analyzer in all_analyzers() for rule in analyzer.rules}
+
+
+def run_analyzer(analyzer: Analyzer, context: Context) -> tuple[list[Finding], list[Inconclusive]]:
+    """Run one analyzer; what it could not read makes it inconclusive, never silently healthy.
+
+    Findings come sorted: the worst first, then by rule and subject.
+    """
+    findings: list[Finding] = []
+    inconclusive: list[Inconclusive] = []
+    try:
+        for result in analyzer.analyze(context):
+            if isinstance(result, Finding):
+                findings.append(result)
+            else:
+                inconclusive.append(result)
+    except GuestReadError as error:
+        inconclusive.append(Inconclusive(analyzer.name, error.message))
+    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    return findings, inconclusive

@@ -1,0 +1,96 @@
+"""Every error that guestrepair raises on purpose, in one tree.
+
+::
+
+    GuestRepairError            exit 3 unless said otherwise
+    ├── UsageError              exit 2   options that contradict each other
+    ├── ImageError              the file cannot be used as a disk image
+    │   ├── ImageInUseError     a running machine, a mount or another repair holds it
+    │   ├── UnsafeImageError    its headers lead to other files, or are absurd
+    │   └── ImageAccessError    not there, not readable, not writable, no space
+    ├── GuestError              the image opens, but what is in it cannot be examined
+    │   ├── NoSystemError       no operating system (or several, and none chosen)
+    │   ├── LockedError         encrypted and no key fits
+    │   ├── ApplianceError      the appliance cannot be started on this host
+    │   └── GuestReadError      one path or device of the guest cannot be read
+    ├── FormatError             the text or bytes of a guest's file do not parse
+    └── RepairError             exit 4   a repair failed; the image is as it was
+        └── StateError          the undo data is missing, damaged or does not fit the image
+
+Each carries a message (what is wrong, with the file or device) and a hint (what
+to do next). Only ``cli/`` turns them into an exit status.
+"""
+
+from __future__ import annotations
+
+
+class GuestRepairError(Exception):
+    """The root: a message of one line, and a hint of one line that may be empty."""
+
+    exit_status = 3
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(GuestRepairError):
+    """Options that contradict each other or make no sense for this image."""
+
+    exit_status = 2
+
+
+class ImageError(GuestRepairError):
+    """The file cannot be used as a disk image."""
+
+
+class ImageInUseError(ImageError):
+    """A running machine, a mount, a volume manager or another repair holds the image."""
+
+
+class UnsafeImageError(ImageError):
+    """The image's headers lead to other files, or hold absurd values."""
+
+
+class ImageAccessError(ImageError):
+    """The image is not there, cannot be read or written, or the host lacks space."""
+
+
+class GuestError(GuestRepairError):
+    """The image opens, but what is in it cannot be examined."""
+
+
+class NoSystemError(GuestError):
+    """No operating system was found, or several were and none was chosen."""
+
+
+class LockedError(GuestError):
+    """The disk is encrypted and no key that fits was given."""
+
+
+class ApplianceError(GuestError):
+    """libguestfs's appliance cannot be started, or died, on this host."""
+
+
+class GuestReadError(GuestError):
+    """One path or device of the guest cannot be read; ``path`` names it."""
+
+    def __init__(self, path: object, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"{path}: {reason}", hint=hint)
+        self.path = str(path)
+        self.reason = reason
+
+
+class FormatError(GuestRepairError):
+    """The text or bytes of a guest's file do not parse; the parser says where."""
+
+
+class RepairError(GuestRepairError):
+    """A repair failed; the image is as it was before."""
+
+    exit_status = 4
+
+
+class StateError(RepairError):
+    """The undo data is missing, damaged, or belongs to another state of the image."""

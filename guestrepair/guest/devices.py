@@ -1,0 +1,138 @@
+"""What is on the disks: partitions, filesystems, volumes and containers, as plain data."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class DeviceKind(enum.StrEnum):
+    """What kind of block device it is, in the kernel's terms."""
+
+    DISK = "disk"
+    PARTITION = "partition"
+    LOGICAL_VOLUME = "lvm"
+    CRYPT = "crypt"
+    MD = "md"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtDetails:
+    """Fields of an ext2/3/4 superblock that say where it belongs and how it fares (ext4(5), ext4.h).
+
+    Times are seconds since the epoch, 0 where never set.
+    """
+
+    last_mounted: str
+    state: int
+    has_journal_to_replay: bool
+    error_count: int
+    first_error_time: int
+    last_error_time: int
+    mount_time: int
+    write_time: int
+    block_count: int
+    block_size_bytes: int
+    backup_superblock: int = 0
+    """Block number of the copy these values were read from; 0: the primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDevice:
+    """One block device as the appliance sees it.
+
+    ``name`` is the appliance's name (``/dev/sda1``, ``/dev/VG/LV``,
+    ``/dev/mapper/NAME``, ``/dev/md127``). ``content`` is what blkid(8) calls
+    TYPE (``ext4``, ``xfs``, ``vfat``, ``swap``, ``crypto_LUKS``,
+    ``LVM2_member``, ``linux_raid_member``), empty when unknown. ``part_type`` is the GPT type
+    GUID in lower case, or the MBR type byte as ``0x83``. ``parents`` are the
+    devices right under it. ``subvolumes`` are btrfs paths without leading slash.
+    """
+
+    name: str
+    kind: DeviceKind
+    size_bytes: int
+    content: str = ""
+    uuid: str = ""
+    label: str = ""
+    partuuid: str = ""
+    partlabel: str = ""
+    part_type: str = ""
+    part_number: int = 0
+    start_bytes: int = 0
+    disk: str = ""
+    parents: tuple[str, ...] = ()
+    subvolumes: tuple[str, ...] = ()
+    ext: ExtDetails | None = None
+    donor: bool = False
+
+    @property
+    def is_filesystem(self) -> bool:
+        """True when something that mount(8) takes is known to be on it."""
+        return bool(self.content) and self.content not in NOT_MOUNTABLE
+
+
+NOT_MOUNTABLE = frozenset({"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "bcache", "BitLocker"})
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One given disk: the appliance's name for it, the host's, and its table (``gpt``, ``dos`` or "")."""
+
+    name: str
+    host_path: str
+    size_bytes: int
+    sector_size_bytes: int = 512
+    table: str = ""
+    table_uuid: str = ""
+    donor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDevices:
+    """The guest's own disk set (donors left out), in the order given."""
+
+    disks: tuple[Disk, ...] = ()
+    devices: tuple[BlockDevice, ...] = ()
+    unread: tuple[tuple[str, str], ...] = field(default=())
+    """Devices that could not be examined, with the reason."""
+
+    def get(self, name: str) -> BlockDevice | None:
+        """The device of that appliance name, or None."""
+        return next((d for d in self.devices if d.name == name), None)
+
+    def filesystems(self) -> tuple[BlockDevice, ...]:
+        """All devices that hold a filesystem."""
+        return tuple(d for d in self.devices if d.is_filesystem)
+
+    def find(self, tag: str, value: str) -> tuple[BlockDevice, ...]:
+        """All devices whose UUID, LABEL, PARTUUID or PARTLABEL is exactly ``value``."""
+        return tuple(d for d in self.devices if value and getattr(d, tag.lower()) == value)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One filesystem of the guest as it is mounted for this examination.
+
+    ``subvolume`` is the btrfs subvolume in ``source``, empty for others.
+    """
+
+    source: str
+    target: str
+    type: str
+    uuid: str = ""
+    subvolume: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingSystem:
+    """Who the guest is: os-release(5) where there is one, else the older release files."""
+
+    distro: str = ""
+    version: str = ""
+    product: str = ""
+    arch: str = ""
+    package_format: str = ""
+    hostname: str = ""
+    id_like: tuple[str, ...] = ()
+    codename: str = ""

@@ -1,0 +1,261 @@
+"""The read-only view of a guest that every analyzer works on.
+
+:class:`Guest` is what analyzers see; there are two of it: the real one
+(``guest/live.py``, on libguestfs) and the one of mapped files
+(``guest/memory.py``) that unit tests use. Paths are absolute guest paths.
+Only primitives are abstract; everything else is built from them here, so both
+kinds of guest resolve links and glob alike.
+
+Nothing here writes, and nothing follows a link out of the guest's root.
+"""
+
+from __future__ import annotations
+
+import abc
+import fnmatch
+import stat as stat_module
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guestrepair.errors import GuestReadError
+from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.model import GuestPath
+
+MAX_LINKS = 40
+"""Links followed in one path before ELOOP, as Linux does (path_resolution(7))."""
+
+DEFAULT_READ_LIMIT = 4 * 1024 * 1024
+"""Bytes that :meth:`Guest.read` takes of a file unless told otherwise: no configuration file is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What lstat(2) says. ``mode`` holds type and permission bits; times are seconds since the epoch."""
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size_bytes: int = 0
+    mtime: int = 0
+    inode: int = 0
+    links: int = 1
+    device: int = 0
+    ctime: int = 0
+
+    @property
+    def permissions(self) -> int:
+        """The low twelve bits: rwx for all, setuid, setgid, sticky."""
+        return stat_module.S_IMODE(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        """A regular file."""
+        return stat_module.S_ISREG(self.mode)
+
+    @property
+    def is_directory(self) -> bool:
+        """A directory."""
+        return stat_module.S_ISDIR(self.mode)
+
+    @property
+    def is_symlink(self) -> bool:
+        """A symbolic link."""
+        return stat_module.S_ISLNK(self.mode)
+
+
+class Guest(abc.ABC):
+    """One operating system, mounted read-only on its mount points, and the disks under it."""
+
+    os: OperatingSystem
+    block: BlockDevices
+    mounts: tuple[Mount, ...]
+    unmounted: tuple[tuple[str, str], ...] = ()
+    """Mount points of the guest's fstab that could not be mounted here, with the reason."""
+
+    # --- primitives: one each for the live and the in-memory guest -----------
+
+    @abc.abstractmethod
+    def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
+        """Stat of each path without following a last link; None where nothing is there.
+
+        Bulk and cached: the cost grows with the directories, not the paths.
+
+        Raises:
+            GuestReadError: the filesystem gives an error other than "not there".
+        """
+
+    @abc.abstractmethod
+    def listdir(self, path: GuestPath) -> tuple[str, ...]:
+        """Names in a directory, sorted, without ``.`` and ``..``; undecodable bytes as surrogates.
+
+        Raises:
+            GuestReadError: not there, not a directory, or unreadable.
+        """
+
+    @abc.abstractmethod
+    def readlink(self, path: GuestPath) -> str:
+        """Target of a symbolic link, as it stands.
+
+        Raises:
+            GuestReadError: not a link, or unreadable.
+        """
+
+    @abc.abstractmethod
+    def read_range(self, path: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:
+        """Bytes of a regular file (its links already resolved); short at its end.
+
+        Raises:
+            GuestReadError: not a regular file, or unreadable.
+        """
+
+    @abc.abstractmethod
+    def read_tree(
+        self, path: GuestPath, *, exclude: Sequence[str] = (), limit_bytes: int = 256 * 1024 * 1024
+    ) -> Mapping[str, bytes]:
+        """All regular files under a directory in one bulk call: relative path to content.
+
+        ``exclude`` are shell patterns on the base name.
+
+        Raises:
+            GuestReadError: not a directory, unreadable, or larger than the limit.
+        """
+
+    @abc.abstractmethod
+    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+        """Hex digests (``md5``, ``sha1``, ``sha256``…) of regular files, hashed in bulk in the appliance.
+
+        A path that cannot be hashed is left out of the answer.
+        """
+
+    @abc.abstractmethod
+    def xattr(self, path: GuestPath, name: str) -> bytes:
+        """Value of one extended attribute, without following a last link; empty when there is none."""
+
+    @abc.abstractmethod
+    def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
+        """Raw bytes of a block device of this guest; short at its end.
+
+        Raises:
+            GuestReadError: no such device, or unreadable.
+        """
+
+    @abc.abstractmethod
+    def usage(self, target: str) -> FilesystemUsage:
+        """statvfs(3) of a mounted filesystem of this guest.
+
+        Raises:
+            GuestReadError: nothing is mounted there.
+        """
+
+    # --- built from the primitives -------------------------------------------
+
+    def lstat(self, path: GuestPath) -> Stat | None:
+        """Stat without following a last link; None where nothing is there."""
+        return self.lstat_many((path,))[path]
+
+    def resolve(self, path: GuestPath) -> GuestPath | None:
+        """The path with every link followed inside the guest's root; None when that leads nowhere."""
+        resolved = self.resolve_parent(path)
+        followed = 0
+        while resolved is not None:
+            found = self.lstat(resolved)
+            if found is None:
+                return None
+            if not found.is_symlink:
+                return resolved
+            followed += 1
+            if followed > MAX_LINKS:
+                return None
+            resolved = self.resolve_parent(resolved.parent / self.readlink(resolved))
+        return None
+
+    def resolve_parent(self, path: GuestPath) -> GuestPath | None:
+        """The path with the links of its parent directories followed, its last component as it is.
+
+        The last component need not exist; None when a parent does not.
+        """
+        budget = MAX_LINKS
+        current = GuestPath("/")
+        pending = [p for p in path.parts if p != "/"][::-1]
+        while pending:
+            name = pending.pop()
+            if name == "..":
+                current = current.parent
+                continue
+            step = current / name
+            if not pending:
+                return step
+            found = self.lstat(step)
+            if found is None:
+                return None
+            if found.is_symlink:
+                budget -= 1
+                if budget < 0:
+                    return None
+                target = GuestPath(self.readlink(step))
+                if target.is_absolute():
+                    current = GuestPath("/")
+                pending.extend([p for p in target.parts if p != "/"][::-1])
+                continue
+            if not found.is_directory:
+                return None
+            current = step
+        return current
+
+    def stat(self, path: GuestPath) -> Stat | None:
+        """Stat with links followed inside the guest; None where they lead nowhere."""
+        resolved = self.resolve(path)
+        return None if resolved is None else self.lstat(resolved)
+
+    def exists(self, path: GuestPath) -> bool:
+        """True when the path is there, links followed."""
+        return self.stat(path) is not None
+
+    def is_file(self, path: GuestPath) -> bool:
+        """True for a regular file, links followed."""
+        found = self.stat(path)
+        return found is not None and found.is_file
+
+    def is_directory(self, path: GuestPath) -> bool:
+        """True for a directory, links followed."""
+        found = self.stat(path)
+        return found is not None and found.is_directory
+
+    def read(self, path: GuestPath, *, limit_bytes: int = DEFAULT_READ_LIMIT) -> bytes:
+        """Whole content of a regular file, links followed inside the guest.
+
+        Raises:
+            GuestReadError: not there, not a regular file, larger than the limit, or unreadable.
+        """
+        resolved = self.resolve(path)
+        found = None if resolved is None else self.lstat(resolved)
+        if resolved is None or found is None:
+            raise GuestReadError(path, "no such file")
+        if not found.is_file:
+            raise GuestReadError(path, "not a regular file")
+        if found.size_bytes > limit_bytes:
+            raise GuestReadError(path, f"{found.size_bytes} bytes, more than the {limit_bytes} that are read")
+        return self.read_range(resolved, 0, found.size_bytes)
+
+    def read_if_there(self, path: GuestPath, *, limit_bytes: int = DEFAULT_READ_LIMIT) -> bytes | None:
+        """As :meth:`read`, None where nothing is there."""
+        return self.read(path, limit_bytes=limit_bytes) if self.exists(path) else None
+
+    def glob(self, directory: GuestPath, pattern: str) -> tuple[GuestPath, ...]:
+        """Paths in one directory whose name matches a shell pattern, sorted; empty when it is not there."""
+        if not self.is_directory(directory):
+            return ()
+        names = (n for n in self.listdir(directory) if fnmatch.fnmatchcase(n, pattern))
+        hidden_wanted = pattern.startswith(".")
+        return tuple(directory / n for n in sorted(names) if hidden_wanted or not n.startswith("."))
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemUsage:
+    """Space and inodes of a mounted filesystem (statvfs(3))."""
+
+    size_bytes: int
+    free_bytes: int
+    available_bytes: int
+    inodes: int
+    inodes_free: int

@@ -1,0 +1,337 @@
+"""The plain data that travels through guestrepair: findings, repairs and changes.
+
+Everything here is frozen, has no behaviour beyond construction, and can be
+compared, hashed and pickled. A finding's identity is its rule and subject,
+never its wording. A change is a declaration (what must be true before, what is
+true afterwards); ``repair/`` is the only part that carries one out.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import ClassVar, TypeAlias
+
+GuestPath: TypeAlias = PurePosixPath
+"""A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
+
+
+class Severity(enum.StrEnum):
+    """How bad a finding is: error = no boot, no login or a lost file; warning = breaks at the next change."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for an error, rising as it gets milder: sorts the worst first."""
+        return ("error", "warning", "note").index(self.value)
+
+
+class Safety(enum.StrEnum):
+    """Who decides on a repair: ``--yes`` (safe), its name or ``--all`` (review), a person (manual)."""
+
+    SAFE = "safe"
+    REVIEW = "review"
+    MANUAL = "manual"
+
+
+class Status(enum.StrEnum):
+    """What became of a finding in this run."""
+
+    OPEN = "open"
+    REPAIRED = "repaired"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation: where it was made, what was seen, and what should have been seen."""
+
+    source: str
+    observed: str
+    expected: str = ""
+
+
+# --- changes -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """Replace ``length`` bytes at ``offset`` by ``text``; length 0 inserts."""
+
+    offset: int
+    length: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditFile:
+    """Edit a text file in place, touching only the bytes named.
+
+    ``before`` is the whole content that must be there. The planner merges the
+    edits of all findings on one file (same ``before``) into one write; two
+    edits that overlap are a conflict, and the later finding stays open. Owner,
+    mode and extended attributes stay. ``backup`` asks for a copy beside the
+    file (``NAME.guestrepair-<UTC time>``).
+    """
+
+    kind: ClassVar[str] = "write-file"
+    path: GuestPath
+    before: bytes
+    edits: tuple[Edit, ...]
+    backup: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFile:
+    """Create a file, or replace one whole where its content cannot be kept.
+
+    ``before`` is the exact content that must be there (None: the file must not
+    exist). ``mode``, ``uid`` and ``gid`` apply to a file that is created; an
+    existing one keeps its own, and its extended attributes. ``backup`` asks for
+    a copy beside it (``NAME.guestrepair-<UTC time>``).
+    """
+
+    kind: ClassVar[str] = "write-file"
+    path: GuestPath
+    before: bytes | None
+    after: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    backup: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMode:
+    """Set permission bits (07777), where the path has ``before`` now; never follows a link."""
+
+    kind: ClassVar[str] = "set-mode"
+    path: GuestPath
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetOwner:
+    """Set owner and group, where the path has ``before`` (uid, gid) now; never follows a link."""
+
+    kind: ClassVar[str] = "set-owner"
+    path: GuestPath
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCapabilities:
+    """Set the file capabilities (``security.capability``, raw bytes; empty removes them)."""
+
+    kind: ClassVar[str] = "set-capabilities"
+    path: GuestPath
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDirectory:
+    """Create a directory that is not there, with its parents (0755 root:root) where they lack.
+
+    ``replace`` names what may stand in its place and is renamed away first: "" (nothing) or "file".
+    """
+
+    kind: ClassVar[str] = "make-directory"
+    path: GuestPath
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    replace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeLink:
+    """Create a symbolic link; ``before`` is the wrong target there now (None: nothing is there)."""
+
+    kind: ClassVar[str] = "make-link"
+    path: GuestPath
+    target: str
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFile:
+    """Remove a regular file or symbolic link; content goes to the undo data, and a copy stays beside it."""
+
+    kind: ClassVar[str] = "remove-file"
+    path: GuestPath
+    backup: bool = True
+
+
+class PackagedKind(enum.StrEnum):
+    """What a package database says that a path is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreFile:
+    """Bring a packaged file back from a source whose digest the guest's own database vouches for.
+
+    ``digest`` is ``algorithm:hex`` from the guest's package database, empty where
+    the database has none (then the source's package version must be equal).
+    Mode, owner, link target and capabilities are the database's where it has
+    them (rpm, apk, pacman), else None: then the source's own apply.
+    """
+
+    kind: ClassVar[str] = "restore-file"
+    path: GuestPath
+    package: str
+    version: str
+    architecture: str
+    digest: str = ""
+    file_kind: PackagedKind = PackagedKind.FILE
+    mode: int | None = None
+    owner: str | None = None
+    group: str | None = None
+    link_target: str | None = None
+    capabilities: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreAttributes:
+    """Put mode, owner and capabilities of one packaged path back; values None are taken from a source.
+
+    Used where the guest's database has no modes (dpkg): the .deb or the donor decides.
+    """
+
+    kind: ClassVar[str] = "restore-attributes"
+    path: GuestPath
+    package: str
+    version: str
+    architecture: str
+    mode: int | None = None
+    owner: str | None = None
+    group: str | None = None
+    capabilities: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBytes:
+    """Overwrite bytes of a block device of the guest (partition tables, superblocks).
+
+    ``before`` is what must be there now, of the same length as ``after``; the offset is in bytes.
+    """
+
+    kind: ClassVar[str] = "write-bytes"
+    device: str
+    offset_bytes: int
+    before: bytes
+    after: bytes
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFsck:
+    """Run the filesystem's own checker in the appliance, on the overlay, with repair allowed."""
+
+    kind: ClassVar[str] = "run-fsck"
+    device: str
+    filesystem: str
+    backup_superblock: int | None = None
+    block_size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateHostKey:
+    """Generate a new ssh host key pair on this host and write both halves into the guest."""
+
+    kind: ClassVar[str] = "generate-host-key"
+    path: GuestPath
+    key_type: str
+    mode: int = 0o600
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunGuestProgram:
+    """Run a program of the guest itself in the appliance, without network; asked for by name only."""
+
+    kind: ClassVar[str] = "run-guest-program"
+    arguments: tuple[str, ...]
+    reason: str
+
+
+Change: TypeAlias = (
+    EditFile
+    | WriteFile
+    | SetMode
+    | SetOwner
+    | SetCapabilities
+    | MakeDirectory
+    | MakeLink
+    | RemoveFile
+    | RestoreFile
+    | RestoreAttributes
+    | WriteBytes
+    | RunFsck
+    | GenerateHostKey
+    | RunGuestProgram
+)
+
+
+# --- findings ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A right way to mend a finding: one line of summary, who decides, and the changes in order.
+
+    ``changes`` is empty exactly where ``safety`` is manual.
+    """
+
+    summary: str
+    safety: Safety
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong (or worth knowing) in the guest.
+
+    ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
+    for a line of a text file (1-based), or the device for a filesystem or
+    partition. ``folded`` holds the subjects that share this finding's cause.
+    """
+
+    rule: str
+    severity: Severity
+    subject: str
+    message: str
+    evidence: tuple[Evidence, ...] = ()
+    repair: Repair | None = None
+    folded: tuple[str, ...] = ()
+    status: Status = field(default=Status.OPEN, compare=False)
+
+    @property
+    def analyzer(self) -> str:
+        """The part of the rule's name before the slash."""
+        return self.rule.partition("/")[0]
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Rule and subject: what makes two findings the same one."""
+        return (self.rule, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Inconclusive:
+    """An analyzer could not look at something, and why: never the same as healthy."""
+
+    analyzer: str
+    reason: str

@@ -1,0 +1,1 @@
+"""Package databases behind one protocol, and the sources that missing files come from."""

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Installs what guestrepair needs on this machine: system packages by the
+# distribution's package manager, and a virtual environment in .venv made from
+# an interpreter that can import libguestfs's bindings.
+# Usage: tools/setup.sh [runtime|full]   (full, the default, adds what the fixtures and tests need)
+set -eu
+cd "$(dirname "$0")/.."
+profile=${1:-full}
+
+say() { printf '%s\n' "setup: $*" >&2; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+# Runtime: bindings, the programs that the appliance copies from this host
+# (one package a filesystem or volume type), qemu, and the readers of journals.
+debian_runtime="python3 python3-venv python3-guestfs libguestfs0 libguestfs-tools libguestfs-xfs
+  btrfs-progs cryptsetup-bin dosfstools e2fsprogs gdisk lvm2 mdadm ntfs-3g parted sleuthkit
+  python3-parted python3-libnbd python3-rpm python3-apt
+  qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates"
+# Fixtures and tests: image building and the independent judges.
+debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
+  apk-tools pacman-package-manager makepkg libarchive-tools dnf squashfs-tools mtools
+  grub-pc-bin grub-efi-amd64-bin util-linux"
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+    else die "needs root to install packages: run as root, or install sudo; wanted: $*"
+    fi
+}
+
+available() { # the names of $* that this release's archive has
+    for p in "$@"; do
+        if apt-cache show "$p" >/dev/null 2>&1; then printf '%s ' "$p"; fi
+    done
+}
+
+setup_debian() {
+    wanted=$debian_runtime
+    [ "$profile" = runtime ] || wanted="$wanted $debian_full"
+    missing=""
+    for p in $wanted; do
+        dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $p"
+    done
+    # A kernel for the appliance, when /boot has none that can be read.
+    readable_kernel=""
+    for k in /boot/vmlinuz-*; do
+        [ -r "$k" ] && [ -d "/lib/modules/${k#/boot/vmlinuz-}" ] && readable_kernel=$k
+    done
+    [ -n "$readable_kernel" ] || missing="$missing linux-image-cloud-amd64"
+    [ -n "$missing" ] || return 0
+    say "installing:$missing"
+    as_root apt-get -qq update
+    # shellcheck disable=SC2046,SC2086  # a list of words is meant
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+        $(available $missing) >/dev/null
+}
+
+setup_fedora() {
+    as_root dnf -y install python3-libguestfs libguestfs guestfs-tools libguestfs-xfs btrfs-progs \
+        cryptsetup dosfstools e2fsprogs gdisk lvm2 mdadm parted sleuthkit python3-pyparted \
+        python3-libnbd python3-rpm qemu-system-x86-core qemu-img edk2-ovmf xz zstd openssh-clients
+}
+
+[ -r /etc/os-release ] || die "no /etc/os-release: install the packages that README.md lists by hand"
+# shellcheck disable=SC1091
+. /etc/os-release
+case " ${ID:-} ${ID_LIKE:-} " in
+    *" debian "*|*" ubuntu "*) setup_debian ;;
+    *" fedora "*) setup_fedora ;;
+    *) die "unknown system '${ID:-?}': install the packages that README.md lists by hand, then run 'make venv'" ;;
+esac
+
+# The virtual environment must see the system's bindings, so its interpreter
+# must be one that can import them (a newer python3 first in PATH cannot).
+python=""
+for candidate in /usr/bin/python3 /usr/bin/python3.[0-9]* python3; do
+    if "$candidate" -c 'import guestfs, venv, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        python=$candidate; break
+    fi
+done
+[ -n "$python" ] || die "no Python 3.11 or newer here can import guestfs (packages python3-guestfs, python3-venv)"
+stamp=.venv/.stamp
+key=$("$python" -c 'import sys; print(sys.version)'; cat pyproject.toml tools/setup.sh)
+if [ "$(cat $stamp 2>/dev/null || true)" != "$key" ]; then
+    say "making .venv with $python"
+    "$python" -m venv --clear --system-site-packages .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+    printf '%s\n' "$key" > $stamp
+fi
