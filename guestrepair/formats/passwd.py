@@ -1,0 +1,206 @@
+"""passwd(5), shadow(5) and group(5), read as glibc's nss_files reads them, without losing a byte.
+
+Every line is kept with its number and offset, also those that are no entry:
+comments, NIS compat lines (``+``, ``-``) and malformed ones. Parsing never
+fails; what glibc would skip is listed as :class:`Malformed` with the reason.
+
+Sources: passwd(5), shadow(5), group(5); glibc ``nss/nss_files/files-parse.c``
+(leading blanks skipped, trailing string fields may lack, numbers may not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+MAX_ID = 2**32 - 1
+"""Largest uid or gid that glibc takes."""
+
+LOCKS = ("!", "*")
+"""A password field that begins with one of these matches no password (shadow(5))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as it stands: 1-based number, offset in bytes, and its bytes with the line end."""
+
+    number: int
+    offset_bytes: int
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """The line without its line end, undecodable bytes as surrogates."""
+        return self.raw.rstrip(b"\n").decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A line that glibc skips although it is neither comment nor blank, and why."""
+
+    line: Line
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswdEntry:
+    """One account of passwd(5)."""
+
+    line: Line
+    name: str
+    password: str
+    uid: int
+    gid: int
+    gecos: str
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowEntry:
+    """One line of shadow(5). Days are counted from 1970-01-01, None where the field is empty."""
+
+    line: Line
+    name: str
+    password: str
+    last_change_days: int | None = None
+    minimum_days: int | None = None
+    maximum_days: int | None = None
+    warning_days: int | None = None
+    inactive_days: int | None = None
+    expire_days: int | None = None
+
+    @property
+    def has_usable_password(self) -> bool:
+        """True when some password can match: neither locked (``!``, ``*``) nor empty."""
+        return bool(self.password) and not self.password.startswith(LOCKS)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """One group of group(5)."""
+
+    line: Line
+    name: str
+    password: str
+    gid: int
+    members: tuple[str, ...]
+
+
+Entry = TypeVar("Entry", PasswdEntry, ShadowEntry, GroupEntry)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFile(Generic[Entry]):
+    """A parsed file: all its lines, the entries in order, and the malformed lines."""
+
+    lines: tuple[Line, ...]
+    entries: tuple[Entry, ...]
+    malformed: tuple[Malformed, ...]
+
+    def get(self, name: str) -> Entry | None:
+        """The first entry of that name, which is the one that counts, or None."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+    def render(self) -> bytes:
+        """The bytes that were parsed, exactly."""
+        return b"".join(line.raw for line in self.lines)
+
+    def with_line(self, text: str) -> bytes:
+        """The file with one more line before the NIS compat lines, which must stay last."""
+        compat = next(
+            (i for i, line in enumerate(self.lines) if line.raw[:1] in (b"+", b"-")), len(self.lines)
+        )
+        before = b"".join(line.raw for line in self.lines[:compat])
+        after = b"".join(line.raw for line in self.lines[compat:])
+        if before and not before.endswith(b"\n"):
+            before += b"\n"
+        return before + text.encode("utf-8", "surrogateescape") + b"\n" + after
+
+
+def parse_passwd(data: bytes) -> AccountFile[PasswdEntry]:
+    """Parse /etc/passwd; never raises."""
+    return _parse(data, _passwd_entry)
+
+
+def parse_shadow(data: bytes) -> AccountFile[ShadowEntry]:
+    """Parse /etc/shadow; never raises."""
+    return _parse(data, _shadow_entry)
+
+
+def parse_group(data: bytes) -> AccountFile[GroupEntry]:
+    """Parse /etc/group; never raises."""
+    return _parse(data, _group_entry)
+
+
+def split_lines(data: bytes) -> tuple[Line, ...]:
+    """Cut a file into its lines at LF alone; joining their ``raw`` gives the file back."""
+    lines = []
+    offset = 0
+    for number, piece in enumerate(data.split(b"\n"), 1):
+        raw = data[offset : offset + len(piece) + 1]
+        if raw:
+            lines.append(Line(number, offset, raw))
+        offset += len(raw)
+    return tuple(lines)
+
+
+def _parse(data: bytes, make: Callable[[Line, list[str]], Entry | str]) -> AccountFile[Entry]:
+    lines = split_lines(data)
+    entries: list[Entry] = []
+    malformed: list[Malformed] = []
+    for line in lines:
+        text = line.text.lstrip(" \t")
+        if not text or text.startswith(("#", "+", "-")):
+            continue
+        made = "a NUL byte" if "\0" in text else make(line, text.split(":"))
+        if isinstance(made, str):
+            malformed.append(Malformed(line, made))
+        else:
+            entries.append(made)
+    return AccountFile(lines, tuple(entries), tuple(malformed))
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)):
+        return None
+    value = int(text)
+    return value if value <= MAX_ID else None
+
+
+def _passwd_entry(line: Line, fields: list[str]) -> PasswdEntry | str:
+    if len(fields) < 4:
+        return f"{len(fields)} fields where passwd(5) has 7"
+    name, password, uid_text, gid_text, *rest = fields
+    if not name:
+        return "no account name"
+    uid, gid = _number(uid_text), _number(gid_text)
+    if uid is None or gid is None:
+        return "the user or group id is not a number"
+    gecos, home = [*rest[:2], "", ""][:2]
+    return PasswdEntry(line, name, password, uid, gid, gecos, home, ":".join(rest[2:]))
+
+
+def _shadow_entry(line: Line, fields: list[str]) -> ShadowEntry | str:
+    if len(fields) < 2:
+        return f"{len(fields)} field where shadow(5) has 9"
+    if not fields[0]:
+        return "no account name"
+    numbers = [*fields[2:8], *[""] * 6][:6]
+    values = [_number(text) for text in numbers]
+    if any(value is None and text not in ("", "-1") for value, text in zip(values, numbers, strict=True)):
+        return "a day count is not a number"
+    return ShadowEntry(line, fields[0], fields[1], *values)
+
+
+def _group_entry(line: Line, fields: list[str]) -> GroupEntry | str:
+    if len(fields) < 3:
+        return f"{len(fields)} fields where group(5) has 4"
+    gid = _number(fields[2])
+    if not fields[0]:
+        return "no group name"
+    if gid is None:
+        return "the group id is not a number"
+    members = tuple(name.strip() for name in ":".join(fields[3:]).split(",") if name.strip())
+    return GroupEntry(line, fields[0], fields[1], gid, members)
