@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.view import FilesystemUsage, Guest, Stat
+from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
 from guestrepair.model import GuestPath
 
 
@@ -52,6 +52,9 @@ class MemoryGuest(Guest):
         self.nodes: dict[GuestPath, Node] = {GuestPath("/"): Node(stat_module.S_IFDIR | 0o755)}
         self.devices: dict[str, bytes] = {}
         self.usages: dict[str, FilesystemUsage] = {}
+        self.top_names: dict[str, tuple[str, ...]] = {}
+        self.checks: dict[str, CheckResult] = {}
+        self.deleted: dict[str, int] = {}
 
     # --- building -------------------------------------------------------------
 
@@ -182,3 +185,19 @@ class MemoryGuest(Guest):
         if target not in self.usages:
             raise GuestReadError(target, "nothing is mounted there")
         return self.usages[target]
+
+    def peek(self, device: str) -> tuple[str, ...]:
+        """See :meth:`Guest.peek`."""
+        if device not in self.top_names:
+            raise GuestReadError(device, "cannot be mounted")
+        return self.top_names[device]
+
+    def check_filesystem(self, device: str) -> CheckResult:
+        """See :meth:`Guest.check_filesystem`."""
+        if device not in self.checks:
+            raise GuestReadError(device, "no checker for it")
+        return self.checks[device]
+
+    def deleted_files(self) -> Mapping[str, int]:
+        """See :meth:`Guest.deleted_files`."""
+        return self.deleted

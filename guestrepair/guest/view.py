@@ -147,7 +147,40 @@ class Guest(abc.ABC):
             GuestReadError: nothing is mounted there.
         """
 
+    @abc.abstractmethod
+    def peek(self, device: str) -> tuple[str, ...]:
+        """Names in the top directory of one filesystem of the guest's disks, mounted here or not.
+
+        Raises:
+            GuestReadError: it cannot be mounted.
+        """
+
+    @abc.abstractmethod
+    def check_filesystem(self, device: str) -> CheckResult:
+        """What the filesystem's own checker finds on a device, without changing what is analyzed.
+
+        Raises:
+            GuestReadError: no checker for that type in the appliance, or it did not run.
+        """
+
+    def deleted_files(self) -> Mapping[str, int]:
+        """Guest paths of deleted entries that the filesystem still knows, with the time of deletion.
+
+        Seconds since the epoch. Empty where the filesystem keeps no such trace.
+        """
+        return {}
+
     # --- built from the primitives -------------------------------------------
+
+    def readlinks(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, str]:
+        """Targets of symbolic links, in bulk; "" for whatever is none."""
+        return {path: self._readlink_or_nothing(path) for path in paths}
+
+    def _readlink_or_nothing(self, path: GuestPath) -> str:
+        try:
+            return self.readlink(path)
+        except GuestReadError:
+            return ""
 
     def lstat(self, path: GuestPath) -> Stat | None:
         """Stat without following a last link; None where nothing is there."""
@@ -259,3 +292,11 @@ class FilesystemUsage:
     available_bytes: int
     inodes: int
     inodes_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A filesystem checker's verdict: ``clean``, and its own words (at most some kilobytes)."""
+
+    clean: bool
+    output: str = ""

@@ -1,0 +1,123 @@
+"""Which acceleration really works on this host: hardware (KVM) or software emulation (TCG).
+
+``/dev/kvm`` being there proves nothing: nested and filtered virtualization can
+make qemu abort, or hang for good, at the first instruction. So a boot sector of
+a few instructions is run once under ``-accel kvm`` with a time limit; the
+verdict is remembered for this boot of the host and this qemu.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+PROBE_SECONDS = 5.0
+"""A working KVM runs the probe in well under a second; the rest is room for a busy host."""
+
+# mov dx, 0xf4 / mov al, 0x10 / out dx, al / hlt: isa-debug-exit ends qemu with (0x10 << 1) | 1.
+_BOOT_SECTOR = bytes.fromhex("baf400b010eef4").ljust(510, b"\0") + b"\x55\xaa"
+_PROBE_STATUS = 0x21
+
+
+class Acceleration(enum.StrEnum):
+    """What qemu is told to run guests with."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The acceleration to use, and why it is not KVM (empty when it is); ``fresh`` when probed just now."""
+
+    acceleration: Acceleration
+    reason: str = ""
+    fresh: bool = False
+
+
+def acceleration(qemu: Path | None = None) -> Verdict:
+    """Find out which acceleration works, from the memory of an earlier probe where it still holds.
+
+    Never raises and never takes longer than :data:`PROBE_SECONDS` and a bit.
+    """
+    program = qemu or _qemu()
+    if program is None:
+        return Verdict(Acceleration.TCG, "no qemu-system program was found")
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return Verdict(Acceleration.TCG, "/dev/kvm is not there or not accessible")
+    key = _key(program)
+    remembered = _recall(key)
+    if remembered is not None:
+        return remembered
+    verdict = _probe(program)
+    _remember(key, verdict)
+    return verdict
+
+
+def _qemu() -> Path | None:
+    found = shutil.which(f"qemu-system-{os.uname().machine}") or shutil.which("qemu-kvm")
+    return Path(found) if found else None
+
+
+def _probe(program: Path) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="guestrepair-probe-") as directory:
+        sector = Path(directory) / "probe.raw"
+        sector.write_bytes(_BOOT_SECTOR)
+        command = [
+            str(program), "-accel", "kvm", "-cpu", "max", "-m", "64", "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            "-drive", f"file={sector},format=raw,if=ide,readonly=off,snapshot=off",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Verdict(Acceleration.TCG, "KVM is there but a guest hangs under it", fresh=True)
+        except OSError as error:
+            return Verdict(Acceleration.TCG, f"{program.name}: {error.strerror}", fresh=True)
+    if done.returncode == _PROBE_STATUS:
+        return Verdict(Acceleration.KVM, fresh=True)
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return Verdict(
+        Acceleration.TCG, f"KVM does not work here ({lines[0] if lines else 'no message'})", fresh=True
+    )
+
+
+def _key(program: Path) -> str:
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    boot = boot_id.read_text().strip() if boot_id.exists() else ""
+    status = program.stat()
+    return f"{boot}:{program}:{status.st_mtime_ns}:{status.st_size}"
+
+
+def _memory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(base) / "guestrepair" / "acceleration.json"
+
+
+def _recall(key: str) -> Verdict | None:
+    try:
+        stored = json.loads(_memory().read_text())
+        if stored["key"] == key:
+            return Verdict(Acceleration(stored["acceleration"]), str(stored["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def _remember(key: str, verdict: Verdict) -> None:
+    memory = _memory()
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as out:
+            json.dump({"key": key, "acceleration": verdict.acceleration, "reason": verdict.reason}, out)
+        Path(out.name).replace(memory)
+    except OSError:
+        return  # a cache that cannot be written costs the next command a probe, nothing else

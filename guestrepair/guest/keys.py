@@ -1,0 +1,71 @@
+"""Keys for encrypted disks: what ``--key`` may say, and which key to try on which container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guestrepair.errors import UsageError
+from guestrepair.guest.devices import BlockDevice
+
+MAX_KEY_FILE_BYTES = 8 * 1024 * 1024
+"""cryptsetup's own limit on a key file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A passphrase for one container (``selector``: device or UUID), or for any (empty)."""
+
+    selector: str
+    secret: str = field(repr=False)
+
+
+def parse_key(text: str) -> Key:
+    """Read one ``--key`` value: ``SELECTOR:key:SECRET``, ``SELECTOR:file:PATH``, ``file:PATH`` or ``key:SECRET``.
+
+    A selector is a device name or a UUID, or ``all``; the notation is that of
+    guestfish(1). A trailing newline of a key file is not part of the key.
+
+    Raises:
+        UsageError: another form, or a file that cannot be read as text.
+    """
+    for kind in ("key", "file"):
+        head, separator, tail = text.partition(f":{kind}:")
+        if separator:
+            return Key("" if head in ("", "all") else head, tail if kind == "key" else _from_file(tail))
+        if text.startswith(f"{kind}:"):
+            value = text.removeprefix(f"{kind}:")
+            return Key("", value if kind == "key" else _from_file(value))
+    raise UsageError(
+        "--key: not understood",
+        hint="write DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH or key:SECRET (DEVICE: name, UUID or all)",
+    )
+
+
+def _from_file(name: str) -> str:
+    try:
+        with Path(name).open("rb") as source:
+            content = source.read(MAX_KEY_FILE_BYTES)
+        return content.decode().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UsageError(f"--key: {name}: {reason}") from error
+
+
+@dataclass(slots=True)
+class KeyRing:
+    """The keys given, and how to ask for one more (None: nobody to ask)."""
+
+    keys: Sequence[Key] = ()
+    ask: Callable[[BlockDevice], str | None] | None = None
+
+    def candidates(self, container: BlockDevice) -> Iterator[str]:
+        """Keys to try on a container: those named for it, those for any, then what the user types."""
+        names = {container.name, container.uuid, f"UUID={container.uuid}"}
+        yield from (k.secret for k in self.keys if k.selector in names)
+        yield from (k.secret for k in self.keys if not k.selector)
+        if self.ask is not None:
+            typed = self.ask(container)
+            if typed is not None:
+                yield typed

@@ -1,0 +1,215 @@
+"""The real guest: the read-only view of a system mounted in the appliance."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from guestrepair.errors import GuestReadError
+from guestrepair.guest.bulk import hash_files, tar_files
+from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.guest.discovery import read_device
+from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.metadata import Metadata
+from guestrepair.guest.temporary import temporary_file
+from guestrepair.guest.view import FilesystemUsage, Guest, Stat
+from guestrepair.model import GuestPath
+
+_PREAD_BYTES = 1024 * 1024
+_DOWNLOAD_FROM_BYTES = 3 * 1024 * 1024
+"""Below, repeated pread is faster; above, the fixed cost of a download pays off."""
+
+
+class LiveGuest(Guest):
+    """One system, mounted under ``prefix`` of the appliance's root.
+
+    Links are resolved here, not by the appliance, because an absolute link
+    means the guest's root and not the appliance's. Everything read is cached
+    until :meth:`forget`.
+    """
+
+    def __init__(
+        self, handle: Handle, prefix: str, *, block: BlockDevices, mounts: tuple[Mount, ...] = ()
+    ) -> None:
+        self.handle = handle
+        self.prefix = prefix
+        self.block = block
+        self.mounts = mounts
+        self.os = OperatingSystem()
+        self.peeker: Callable[[str], tuple[str, ...]] = lambda _device: ()
+        self._metadata = Metadata(handle, prefix)
+        self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
+        self._root: Stat | None = None
+
+    def forget(self) -> None:
+        """Drop what was cached: the filesystems have been written to, or mounted anew."""
+        self._metadata = Metadata(self.handle, self.prefix)
+        self._directories = {GuestPath("/"): GuestPath("/")}
+        self._root = None
+
+    def inside(self, path: GuestPath) -> str:
+        """The appliance's path of a guest path whose parents are resolved."""
+        return self._metadata.inside(path)
+
+    # --- metadata -------------------------------------------------------------------
+
+    def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
+        """See :meth:`Guest.lstat_many`."""
+        by_parent: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        answer: dict[GuestPath, Stat | None] = {}
+        for path in paths:
+            if path == path.parent:
+                answer[path] = self._root_stat()
+            else:
+                by_parent[path.parent].append(path)
+        for parent, children in by_parent.items():
+            directory = self._directory(parent)
+            if directory is None:
+                answer.update(dict.fromkeys(children))
+                continue
+            stats = self._metadata.stats(str(directory), [child.name for child in children])
+            answer.update((child, stats[child.name]) for child in children)
+        return answer
+
+    def _root_stat(self) -> Stat:
+        if self._root is None:
+            self._root = self._metadata.root()
+        return self._root
+
+    def _directory(self, path: GuestPath) -> GuestPath | None:
+        """The real directory behind a path; None when it is none or not there. Cached."""
+        if path not in self._directories:
+            resolved = self.resolve(path)
+            found = None if resolved is None else self.lstat(resolved)
+            self._directories[path] = resolved if found is not None and found.is_directory else None
+        return self._directories[path]
+
+    def _real(self, path: GuestPath) -> GuestPath:
+        """The path with its parents' links resolved.
+
+        Raises:
+            GuestReadError: a parent is not there.
+        """
+        if path == path.parent:
+            return path
+        directory = self._directory(path.parent)
+        if directory is None:
+            raise GuestReadError(path, "no such file or directory")
+        return directory / path.name
+
+    def listdir(self, path: GuestPath) -> tuple[str, ...]:
+        """See :meth:`Guest.listdir`."""
+        directory = self._directory(path)
+        if directory is None:
+            raise GuestReadError(path, "no such directory")
+        return self._metadata.listing(str(directory))
+
+    def readlink(self, path: GuestPath) -> str:
+        """See :meth:`Guest.readlink`."""
+        target = self.readlinks((path,))[path]
+        if not target:
+            raise GuestReadError(path, "not a symbolic link")
+        return target
+
+    def readlinks(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, str]:
+        """See :meth:`Guest.readlinks`."""
+        by_parent: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        for path in paths:
+            by_parent[path.parent].append(path)
+        answer: dict[GuestPath, str] = {}
+        for parent, children in by_parent.items():
+            directory = self._directory(parent)
+            links = (
+                {}
+                if directory is None
+                else self._metadata.links(str(directory), [child.name for child in children])
+            )
+            answer.update((child, links.get(child.name, "")) for child in children)
+        return answer
+
+    def xattr(self, path: GuestPath, name: str) -> bytes:
+        """See :meth:`Guest.xattr`."""
+        with reading(self.handle, path):
+            found = self.handle.lgetxattrs(self.inside(self._real(path)))
+        return next((_bytes(x["attrval"]) for x in found if x["attrname"] == name), b"")
+
+    # --- content --------------------------------------------------------------------
+
+    def read_range(self, path: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:
+        """See :meth:`Guest.read_range`."""
+        real = self._real(path)
+        found = self.lstat(real)
+        # A FIFO would block the appliance for ever, a device node would read the appliance's own devices.
+        if found is None or not found.is_file:
+            raise GuestReadError(path, "not a regular file")
+        size_bytes = min(size_bytes, max(0, found.size_bytes - offset_bytes))
+        if offset_bytes == 0 and size_bytes >= _DOWNLOAD_FROM_BYTES:
+            return self._download(real, size_bytes)
+        pieces = []
+        while size_bytes > 0:
+            with reading(self.handle, path):
+                piece = self.handle.pread(self.inside(real), min(size_bytes, _PREAD_BYTES), offset_bytes)
+            if not piece:
+                break
+            pieces.append(piece)
+            offset_bytes += len(piece)
+            size_bytes -= len(piece)
+        return b"".join(pieces)
+
+    def _download(self, real: GuestPath, size_bytes: int) -> bytes:
+        with temporary_file() as out:
+            with reading(self.handle, real):
+                self.handle.download(self.inside(real), str(out))
+            with out.open("rb") as content:
+                return content.read(size_bytes)
+
+    def read_tree(
+        self, path: GuestPath, *, exclude: Sequence[str] = (), limit_bytes: int = 256 * 1024 * 1024
+    ) -> Mapping[str, bytes]:
+        """See :meth:`Guest.read_tree`."""
+        directory = self._directory(path)
+        if directory is None:
+            raise GuestReadError(path, "no such directory")
+        return tar_files(self.handle, self.inside(directory), path, exclude, limit_bytes)
+
+    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+        """See :meth:`Guest.digests`."""
+        regular: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        for path, found in self.lstat_many(paths).items():
+            if found is not None and found.is_file:
+                regular[self._real(path)].append(path)
+        hashed = hash_files(self.handle, self.prefix, algorithm, regular)
+        return {path: digest for real, digest in hashed.items() for path in regular[real]}
+
+    # --- devices --------------------------------------------------------------------
+
+    def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
+        """See :meth:`Guest.read_device`."""
+        known = {d.name for d in self.block.devices} | {d.name for d in self.block.disks}
+        if device not in known:
+            raise GuestReadError(device, "not a device of this guest")
+        return read_device(self.handle, device, offset_bytes, size_bytes)
+
+    def peek(self, device: str) -> tuple[str, ...]:
+        """See :meth:`Guest.peek`."""
+        return self.peeker(device)
+
+    def usage(self, target: str) -> FilesystemUsage:
+        """See :meth:`Guest.usage`."""
+        if target not in {mount.target for mount in self.mounts}:
+            raise GuestReadError(target, "nothing is mounted there")
+        with reading(self.handle, target):
+            found = self.handle.statvfs(self.inside(PurePosixPath(target)))
+        return FilesystemUsage(
+            size_bytes=found["blocks"] * found["frsize"],
+            free_bytes=found["bfree"] * found["frsize"],
+            available_bytes=found["bavail"] * found["frsize"],
+            inodes=found["files"],
+            inodes_free=found["ffree"],
+        )
+
+
+def _bytes(value: bytes | str) -> bytes:
+    """Attribute values are binary; the bindings of some releases hand them out as text."""
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
