@@ -5,6 +5,19 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from guestrepair.formats.superblock import ExtDetails
+
+__all__ = [
+    "NOT_MOUNTABLE",
+    "BlockDevice",
+    "BlockDevices",
+    "DeviceKind",
+    "Disk",
+    "ExtDetails",
+    "Mount",
+    "OperatingSystem",
+]
+
 
 class DeviceKind(enum.StrEnum):
     """What kind of block device it is, in the kernel's terms."""
@@ -14,27 +27,6 @@ class DeviceKind(enum.StrEnum):
     LOGICAL_VOLUME = "lvm"
     CRYPT = "crypt"
     MD = "md"
-
-
-@dataclass(frozen=True, slots=True)
-class ExtDetails:
-    """Fields of an ext2/3/4 superblock that say where it belongs and how it fares (ext4(5), ext4.h).
-
-    Times are seconds since the epoch, 0 where never set.
-    """
-
-    last_mounted: str
-    state: int
-    has_journal_to_replay: bool
-    error_count: int
-    first_error_time: int
-    last_error_time: int
-    mount_time: int
-    write_time: int
-    block_count: int
-    block_size_bytes: int
-    backup_superblock: int = 0
-    """Block number of the copy these values were read from; 0: the primary."""
 
 
 @dataclass(frozen=True, slots=True)
