@@ -14,7 +14,7 @@ from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
 from guestrepair.guest.handle import Handle, message
 
 MEMORY_MEGABYTES = 1024
-"""Enough for fsck of large filesystems and for the argon2id keys of LUKS2 (up to 1 GB would be needed at most)."""
+"""Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Bulk transfers out of the appliance: whole trees as one tar stream, digests of many files in a few calls."""
+"""Bulk transfers out of the appliance: whole trees as one tar stream, many digests in a few calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods of libguestfs's handle that are really used, typed; and the one place where its errors are translated."""
+"""The methods of libguestfs's handle that are used, typed; and where its errors are translated."""
 
 from __future__ import annotations
 

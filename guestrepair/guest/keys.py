@@ -22,7 +22,7 @@ class Key:
 
 
 def parse_key(text: str) -> Key:
-    """Read one ``--key`` value: ``SELECTOR:key:SECRET``, ``SELECTOR:file:PATH``, ``file:PATH`` or ``key:SECRET``.
+    """Read one ``--key`` value: ``[SELECTOR:]key:SECRET`` or ``[SELECTOR:]file:PATH``.
 
     A selector is a device name or a UUID, or ``all``; the notation is that of
     guestfish(1). A trailing newline of a key file is not part of the key.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import NoReturn
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.bulk import hash_files, tar_files
@@ -13,7 +14,7 @@ from guestrepair.guest.discovery import read_device
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.metadata import Metadata
 from guestrepair.guest.temporary import temporary_file
-from guestrepair.guest.view import FilesystemUsage, Guest, Stat
+from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
 from guestrepair.model import GuestPath
 
 _PREAD_BYTES = 1024 * 1024
@@ -37,7 +38,10 @@ class LiveGuest(Guest):
         self.block = block
         self.mounts = mounts
         self.os = OperatingSystem()
-        self.peeker: Callable[[str], tuple[str, ...]] = lambda _device: ()
+        self.unmounted: tuple[tuple[str, str], ...] = ()
+        self.peeker: Callable[[str], tuple[str, ...]] = _nothing_to_ask
+        self.checker: Callable[[str], CheckResult] = _nothing_to_ask
+        self.walker: Callable[[], Iterable[tuple[str, str, int]]] = tuple
         self._metadata = Metadata(handle, prefix)
         self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
         self._root: Stat | None = None
@@ -195,6 +199,20 @@ class LiveGuest(Guest):
         """See :meth:`Guest.peek`."""
         return self.peeker(device)
 
+    def check_filesystem(self, device: str) -> CheckResult:
+        """See :meth:`Guest.check_filesystem`; afterwards nothing is mounted any more."""
+        return self.checker(device)
+
+    def deleted_files(self) -> Mapping[str, int]:
+        """See :meth:`Guest.deleted_files`."""
+        deleted: dict[str, int] = {}
+        try:
+            for target, name, when in self.walker():
+                deleted[str(GuestPath(target) / name)] = when
+        except GuestReadError:
+            return deleted  # a filesystem that The Sleuth Kit does not know has nothing to tell
+        return deleted
+
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Guest.usage`."""
         if target not in {mount.target for mount in self.mounts}:
@@ -213,3 +231,7 @@ class LiveGuest(Guest):
 def _bytes(value: bytes | str) -> bytes:
     """Attribute values are binary; the bindings of some releases hand them out as text."""
     return value.encode(errors="surrogateescape") if isinstance(value, str) else value
+
+
+def _nothing_to_ask(device: str) -> NoReturn:
+    raise GuestReadError(device, "not open in a session")

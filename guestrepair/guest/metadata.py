@@ -15,7 +15,6 @@ from guestrepair.errors import GuestReadError
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Stat
-from guestrepair.model import GuestPath
 
 _NAMES_A_CALL = 2000
 """Names in one bulk call: each stat is about 250 bytes of a message of at most 4 MB."""

@@ -1,4 +1,4 @@
-"""Private temporary files on the host, for what only travels through a file; names are ours, never the guest's."""
+"""Private temporary files on the host, for what only travels through a file; no name is the guest's."""
 
 from __future__ import annotations
 

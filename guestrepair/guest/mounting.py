@@ -1,0 +1,118 @@
+"""The mount plan: which filesystem belongs where under a root, worked out from fstab as far as it is right.
+
+A bad line loses that mount only. Where fstab does not help, a filesystem whose
+content leaves no doubt (an ESP, a separate /usr, /var or /boot) is mounted
+where it must belong, so that a broken fstab does not make files read as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats.fstab import Entry, parse
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.naming import resolve_source
+from guestrepair.guest.stage import Stage
+from guestrepair.model import GuestPath
+
+_NEVER = ("/proc", "/sys", "/dev", "/run")
+_MAX_MOUNTS = 64
+# What the top directory of a separate filesystem holds, all of it, and where it then belongs.
+_CONTENT = (
+    ("/usr", frozenset({"bin", "lib", "share"})),
+    ("/var", frozenset({"lib", "log", "cache"})),
+    ("/boot", frozenset({"grub"})),
+    ("/boot", frozenset({"grub2"})),
+    ("/boot", frozenset({"loader"})),
+    ("/boot/efi", frozenset({"EFI"})),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMount:
+    """A filesystem and where it belongs; ``guessed`` when its content and not fstab says so."""
+
+    device: BlockDevice
+    target: GuestPath
+    subvolume: str = ""
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """The mounts below the root, parents first, and what cannot be mounted, with the reason."""
+
+    mounts: tuple[PlannedMount, ...] = ()
+    unmounted: tuple[tuple[str, str], ...] = ()
+
+
+def plan_mounts(guest: LiveGuest, root: BlockDevice, stage: Stage) -> MountPlan:
+    """Work the plan out for a root that is mounted alone. Never raises for what fstab says."""
+    planned: dict[GuestPath, PlannedMount] = {}
+    unmounted: list[tuple[str, str]] = []
+    for entry in _local_entries(guest):
+        target = GuestPath(entry.target)
+        if target in planned or len(planned) >= _MAX_MOUNTS:
+            continue
+        found = [d for d in resolve_source(entry.source, guest.block) if d.is_filesystem]
+        if len(found) == 1 and (found[0] != root or found[0].content == "btrfs"):
+            planned[target] = PlannedMount(found[0], target, _subvolume(entry))
+        elif len(found) != 1:
+            reason = (
+                f"{entry.source} is on none of the disks" if not found else f"{entry.source} is ambiguous"
+            )
+            unmounted.append((str(target), reason))
+    for guess in _guesses(guest, root, stage, planned):
+        planned.setdefault(guess.target, guess)
+    known = {str(target) for target in planned}
+    return MountPlan(
+        tuple(sorted(planned.values(), key=lambda m: len(m.target.parts))),
+        tuple((target, reason) for target, reason in unmounted if target not in known),
+    )
+
+
+def _local_entries(guest: LiveGuest) -> Iterator[Entry]:
+    try:
+        content = guest.read_if_there(GuestPath("/etc/fstab")) or b""
+        entries = parse(content).entries
+    except (GuestReadError, FormatError):
+        return  # the fstab analyzer says what is wrong with it
+    for entry in entries:
+        usable = entry.target.startswith("/") and entry.target != "/" and ".." not in entry.target.split("/")
+        reserved = any(entry.target == n or entry.target.startswith(f"{n}/") for n in _NEVER)
+        if usable and not reserved and not entry.has("bind", "rbind", "loop") and _on_block_device(entry):
+            yield entry
+
+
+def _on_block_device(entry: Entry) -> bool:
+    return entry.source.startswith("/dev/") or entry.tag is not None
+
+
+def _subvolume(entry: Entry) -> str:
+    return (entry.option("subvol") or "").strip("/")
+
+
+def _guesses(
+    guest: LiveGuest, root: BlockDevice, stage: Stage, planned: dict[GuestPath, PlannedMount]
+) -> Iterator[PlannedMount]:
+    used = {mount.device.name for mount in planned.values()} | {root.name}
+    for device in guest.block.filesystems():
+        if device.name in used or device.content == "btrfs":
+            continue
+        try:
+            names = set(stage.names(device))
+        except GuestReadError:
+            continue  # listed among the devices that could not be read where it matters
+        for target, wanted in _CONTENT:
+            if wanted <= names and _is_empty(guest, GuestPath(target), planned):
+                yield PlannedMount(device, GuestPath(target), guessed=True)
+                break
+
+
+def _is_empty(guest: LiveGuest, target: GuestPath, planned: dict[GuestPath, PlannedMount]) -> bool:
+    if target in planned or not guest.is_directory(target):
+        return False
+    return not [name for name in guest.listdir(target) if name != "lost+found"]

@@ -1,0 +1,276 @@
+"""One launch of the appliance: the disks in it, the systems on them, and the phases of reading and writing.
+
+A session goes through phases: the guest (and donors) mounted read-only side by
+side for analysis; for a repair, the guest alone mounted read-write at the
+appliance's root; then read-only again to be analyzed once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guestrepair.errors import GuestReadError, LockedError, NoSystemError
+from guestrepair.guest.appliance import Drive, device_name, launched, shut_down
+from guestrepair.guest.checking import check_filesystem
+from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
+from guestrepair.guest.discovery import Discovery
+from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.keys import KeyRing
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.mounting import MountPlan, plan_mounts
+from guestrepair.guest.roots import Root, find_roots
+from guestrepair.guest.stage import Stage, mount_options, mountable
+from guestrepair.guest.view import CheckResult
+from guestrepair.model import GuestPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDisk:
+    """A disk for the session: its overlay, and the image's path and size as the user knows them."""
+
+    overlay: Path
+    host_path: str
+    size_bytes: int
+    donor: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """The running appliance with everything found on its disks."""
+
+    handle: Handle
+    discovery: Discovery
+    stage: Stage
+    may_check: bool = True
+    """Whether filesystem checkers may run: they write, so only on an overlay that is thrown away."""
+    _plans: dict[str, MountPlan] = field(default_factory=dict)
+    _roots: dict[bool, list[Root]] = field(default_factory=dict)
+    _unread: list[tuple[str, str]] = field(default_factory=list)
+
+    # --- systems --------------------------------------------------------------------
+
+    def block(self, *, donor: bool = False) -> BlockDevices:
+        """The disks of the guest, or those of the donors."""
+        return self.discovery.block(donor=donor)
+
+    def roots(self, *, donor: bool = False) -> list[Root]:
+        """The systems on the guest's disks, or on the donors'."""
+        if donor not in self._roots:
+            self._roots[donor], unread = find_roots(self.stage, self.block(donor=donor))
+            self._unread.extend(unread)
+        return self._roots[donor]
+
+    def choose_root(self, wanted: str = "", ask: Callable[[list[Root]], Root | None] | None = None) -> Root:
+        """The one system to work on: the one named, the only one, or the one that the user picks.
+
+        Raises:
+            NoSystemError: there is none, none of that name, or several and nobody to ask.
+            LockedError: there is none, and an encrypted container was not opened.
+        """
+        roots = self.roots()
+        if wanted:
+            named = [r for r in roots if wanted in (r.name, r.device.name, f"UUID={r.device.uuid}")]
+            if named:
+                return named[0]
+            known = ", ".join(r.name for r in roots) or "none"
+            raise NoSystemError(f"--root {wanted}: no system there", hint=f"systems found: {known}")
+        if len(roots) == 1:
+            return roots[0]
+        if not roots:
+            raise self._no_system()
+        picked = ask(roots) if ask is not None else None
+        if picked is None:
+            known = ", ".join(f"{r.name} ({r.os.product or 'unknown'})" for r in roots)
+            raise NoSystemError(
+                f"{len(roots)} systems on the disk: {known}", hint="choose one with --root DEVICE"
+            )
+        return picked
+
+    def _no_system(self) -> NoSystemError | LockedError:
+        locked = self.discovery.locked
+        if locked:
+            names = ", ".join(f"{d.name} (UUID {d.uuid})" for d in locked)
+            return LockedError(
+                f"encrypted with LUKS, and no key opens it: {names}",
+                hint=f"give the passphrase with --key {locked[0].name}:file:PATH",
+            )
+        found = [d for d in self.block().devices if d.content]
+        if not found:
+            return NoSystemError(
+                "no partition table and no filesystem on the disk",
+                hint="is it the right image, and complete? a disk of a RAID or LVM set needs the others (--disk)",
+            )
+        words = ", ".join(f"{d.name} {d.content}" for d in found)
+        unread = "; ".join(f"{name}: {reason}" for name, reason in (*self._unread, *self.discovery.unread))
+        if any(d.content in ("ntfs", "BitLocker", "ReFS") for d in found):
+            return NoSystemError(f"no Linux system on the disk, but it looks like Windows: {words}")
+        if unread:
+            return NoSystemError(
+                f"no Linux system could be read on the disk ({unread})", hint=f"found: {words}"
+            )
+        return NoSystemError(
+            f"no Linux system on the disk: {words}",
+            hint="a data disk goes with its system disk: --disk IMAGE",
+        )
+
+    # --- reading --------------------------------------------------------------------
+
+    def guest(self, root: Root) -> LiveGuest:
+        """The read-only view of a system, its own filesystems mounted below its root.
+
+        Raises:
+            GuestReadError: the root cannot be mounted.
+        """
+        block = self.block(donor=root.device.donor)
+        prefix = self.stage.mount(root.device, root.subvolume)
+        guest = LiveGuest(self.handle, prefix, block=block)
+        plan = self._plan(root, guest)
+        mounts = [_mount(root.device, "/", root.subvolume)]
+        unmounted = list(plan.unmounted)
+        for planned in plan.mounts:
+            try:
+                self._mount_below(guest, planned.device, planned.target, planned.subvolume, writable=False)
+                mounts.append(_mount(planned.device, str(planned.target), planned.subvolume))
+            except GuestReadError as error:
+                unmounted.append((str(planned.target), error.reason))
+        guest.forget()
+        guest.mounts = tuple(mounts)
+        guest.unmounted = tuple(unmounted)
+        guest.os = root.os
+        guest.peeker = lambda name: self._peek(block, name)
+        guest.checker = lambda name: self._check(block, name)
+        guest.walker = lambda: self._walk(guest)
+        return guest
+
+    def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
+        if root.name not in self._plans:
+            self._plans[root.name] = plan_mounts(guest, root.device, self.stage)
+        return self._plans[root.name]
+
+    def _mount_below(
+        self, guest: LiveGuest, device: BlockDevice, target: GuestPath, subvolume: str, *, writable: bool
+    ) -> None:
+        real = guest.resolve(target)
+        if real is None or not guest.is_directory(real):
+            raise GuestReadError(target, "the mount point is not there")
+        options = mount_options(device.content, writable=writable)
+        with reading(self.handle, device.name):
+            self.handle.mount_options(options, mountable(device, subvolume), guest.inside(real))
+        guest.forget()
+
+    def _peek(self, block: BlockDevices, name: str) -> tuple[str, ...]:
+        device = block.get(name)
+        if device is None or not device.is_filesystem:
+            raise GuestReadError(name, "no filesystem of this guest")
+        return self.stage.names(device)
+
+    def _check(self, block: BlockDevices, name: str) -> CheckResult:
+        device = block.get(name)
+        if device is None:
+            raise GuestReadError(name, "no device of this guest")
+        if not self.may_check:
+            raise GuestReadError(name, "a checker would write to what is being repaired; scan checks it")
+        self.stage.clear()
+        return check_filesystem(self.handle, device)
+
+    def _walk(self, guest: LiveGuest) -> Iterator[tuple[str, str, int]]:
+        for mount in guest.mounts:
+            with reading(self.handle, mount.source):
+                entries = self.handle.filesystem_walk(mount.source)
+            for entry in entries:
+                if not entry["tsk_flags"] & 1 and entry["tsk_name"]:
+                    yield mount.target, str(entry["tsk_name"]), int(entry["tsk_ctime_sec"])
+
+    # --- writing --------------------------------------------------------------------
+
+    def reread(self) -> None:
+        """Look at the disks again, after something was written: everything found before is forgotten."""
+        self.stage.clear()
+        disks = [*self.block().disks, *self.block(donor=True).disks]
+        fresh = Discovery(self.handle, self.discovery.keys)
+        fresh.run(disks)
+        self.discovery = fresh
+        self._roots.clear()
+        self._plans.clear()
+
+    @contextlib.contextmanager
+    def writing(self, root: Root, paths: Sequence[GuestPath]) -> Iterator[LiveGuest]:
+        """The system mounted at the appliance's root, read-write where the paths lie; unmounted at the end.
+
+        At the appliance's root and not under a prefix, so that ext4 records the
+        guest's own mount point as the one it was last mounted on.
+
+        Raises:
+            GuestReadError: a filesystem does not mount, or its last writes failed.
+        """
+        reader = LiveGuest(self.handle, self.stage.mount(root.device, root.subvolume), block=self.block())
+        plan = self._plan(root, reader)
+        self.stage.clear()
+        where = {path: _holder(plan, path) for path in paths}
+        self._mount_root(root, writable=GuestPath("/") in where.values())
+        guest = LiveGuest(self.handle, "", block=self.block())
+        try:
+            for planned in plan.mounts:
+                with contextlib.suppress(GuestReadError):
+                    writable = planned.target in where.values()
+                    self._mount_below(
+                        guest, planned.device, planned.target, planned.subvolume, writable=writable
+                    )
+            guest.os = root.os
+            yield guest
+        finally:
+            self.stage.clear()
+
+    def _mount_root(self, root: Root, *, writable: bool) -> None:
+        options = mount_options(root.device.content, writable=writable)
+        with reading(self.handle, root.device.name):
+            self.handle.mount_options(options, mountable(root.device, root.subvolume), "/")
+
+    def finish(self) -> None:
+        """Unmount everything and end the appliance: the overlays are complete.
+
+        Raises:
+            ApplianceError: the last writes failed.
+        """
+        self.stage.clear()
+        shut_down(self.handle)
+
+
+def _mount(device: BlockDevice, target: str, subvolume: str) -> Mount:
+    return Mount(device.name, target, device.content, device.uuid, subvolume)
+
+
+def _holder(plan: MountPlan, path: GuestPath) -> GuestPath:
+    """The mount point under which a path lies."""
+    holders = [m.target for m in plan.mounts if m.target == path or m.target in path.parents]
+    return max(holders, key=lambda target: len(target.parts), default=GuestPath("/"))
+
+
+@contextlib.contextmanager
+def open_session(
+    disks: Sequence[SessionDisk],
+    *,
+    keys: KeyRing | None = None,
+    note: Callable[[str], None] = lambda _m: None,
+    progress: Callable[[str], None] = lambda _m: None,
+) -> Iterator[Session]:
+    """Launch the appliance once with all disks, and look at what is on them.
+
+    Raises:
+        ApplianceError: the appliance does not start.
+    """
+    progress("starting the appliance")
+    drives = [Drive(overlay=disk.overlay, donor=disk.donor) for disk in disks]
+    with launched(drives, note=note) as handle:
+        progress("looking at the disks")
+        discovery = Discovery(handle, keys or KeyRing())
+        discovery.run(
+            [
+                Disk(device_name(index), disk.host_path, disk.size_bytes, donor=disk.donor)
+                for index, disk in enumerate(disks)
+            ]
+        )
+        yield Session(handle, discovery, Stage(handle))

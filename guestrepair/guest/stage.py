@@ -1,0 +1,86 @@
+"""Mounting filesystems side by side in the appliance, each under a mount point of its own.
+
+Every filesystem that is looked at stays mounted under its own prefix
+(``/m0``, ``/m1``…), so that nothing is mounted twice and a donor stands beside
+the guest in the same launch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from guestrepair.errors import GuestReadError
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.handle import Handle, reading
+
+_OPTIONS = {
+    # Two copies of one filesystem (guest and donor) share their UUID: harmless here.
+    "xfs": ",nouuid",
+}
+
+
+def mount_options(content: str, *, subvolume: str = "", writable: bool = False) -> str:
+    """Options of mount(8) for a filesystem of that type."""
+    access = "rw" if writable else "ro"
+    chosen = f",subvol={subvolume}" if subvolume else ""
+    return access + _OPTIONS.get(content, "") + chosen
+
+
+def mountable(device: BlockDevice, subvolume: str = "") -> str:
+    """libguestfs's name for a device or one of its btrfs subvolumes (guestfs(3), "btrfsvol")."""
+    return f"btrfsvol:{device.name}/{subvolume}" if subvolume else device.name
+
+
+@dataclass(slots=True)
+class Stage:
+    """The filesystems mounted so far, by device and subvolume, and the prefix of each."""
+
+    handle: Handle
+    prefixes: dict[tuple[str, str], str] = field(default_factory=dict)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    _count: int = 0
+
+    def mount(self, device: BlockDevice, subvolume: str = "") -> str:
+        """The prefix under which a filesystem stands read-only; mounts it the first time.
+
+        Raises:
+            GuestReadError: it cannot be mounted (asked again, the same answer without another try).
+        """
+        key = (device.name, subvolume)
+        if key in self.failures:
+            raise GuestReadError(device.name, self.failures[key])
+        if key not in self.prefixes:
+            prefix = f"/m{self._count}"
+            self._count += 1
+            try:
+                with reading(self.handle, device.name):
+                    self.handle.mkmountpoint(prefix)
+                    self.handle.mount_options(
+                        mount_options(device.content), mountable(device, subvolume), prefix
+                    )
+            except GuestReadError as error:
+                self.failures[key] = error.reason
+                raise
+            self.prefixes[key] = prefix
+        return self.prefixes[key]
+
+    def names(self, device: BlockDevice, subvolume: str = "") -> tuple[str, ...]:
+        """Names in the top directory of a filesystem.
+
+        Raises:
+            GuestReadError: it cannot be mounted or read.
+        """
+        prefix = self.mount(device, subvolume)
+        with reading(self.handle, device.name):
+            return tuple(sorted(self.handle.ls(prefix)))
+
+    def clear(self) -> None:
+        """Unmount everything; the prefixes are made anew at the next mount.
+
+        Raises:
+            GuestReadError: a filesystem does not unmount (its last writes failed).
+        """
+        with reading(self.handle, "unmount"):
+            self.handle.umount_all()
+        self.prefixes.clear()
+        self.failures.clear()
