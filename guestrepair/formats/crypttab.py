@@ -1,0 +1,71 @@
+"""crypttab(5): encrypted devices that are opened at boot, with the place of every field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+
+MAX_SIZE_BYTES = 1024 * 1024
+"""A larger file is refused."""
+
+_LINE = re.compile(rb"[^\n]*\n?")
+_TOKEN = re.compile(rb"[^ \t\r\n\0]+")
+
+
+@dataclass(frozen=True, slots=True)
+class CryptEntry:
+    """One line. ``source_offset`` and ``source_length`` are the bytes of the second field in the file."""
+
+    number: int
+    name: str
+    source: str
+    key: str
+    options: tuple[str, ...]
+    source_offset: int
+    source_length: int
+
+    @property
+    def required(self) -> bool:
+        """True when boot waits for it (crypttab(5), ``nofail`` and ``noauto``)."""
+        return not {"nofail", "noauto"} & set(self.options)
+
+    @property
+    def makes_swap(self) -> bool:
+        """True for a device that is formatted anew as swap at each boot."""
+        return any(o == "swap" or o.startswith("swap=") for o in self.options)
+
+    @property
+    def is_plain(self) -> bool:
+        """True where no LUKS header is expected, or the device is made anew at each boot."""
+        keys = {o.partition("=")[0] for o in self.options}
+        return bool(keys & {"plain", "swap", "tmp", "tcrypt", "bitlk", "loop"}) or "/dev/urandom" in self.key
+
+
+def parse(data: bytes) -> tuple[CryptEntry, ...]:
+    """Parse a crypttab; lines without a second field are left out, as systemd-cryptsetup-generator(8) does.
+
+    Raises:
+        FormatError: the file is larger than any real one.
+    """
+    if len(data) > MAX_SIZE_BYTES:
+        raise FormatError(f"{len(data)} bytes are too many for a table of encrypted devices")
+    found = []
+    for number, match in enumerate(_LINE.finditer(data), start=1):
+        tokens = list(_TOKEN.finditer(match[0]))
+        if len(tokens) < 2 or tokens[0][0].startswith(b"#"):
+            continue
+        text = [t[0].decode("utf-8", "surrogateescape") for t in tokens]
+        found.append(
+            CryptEntry(
+                number=number,
+                name=text[0],
+                source=text[1],
+                key=text[2] if len(text) > 2 else "",
+                options=tuple(o for o in text[3].split(",") if o) if len(text) > 3 else (),
+                source_offset=match.start() + tokens[1].start(),
+                source_length=len(tokens[1][0]),
+            )
+        )
+    return tuple(found)
