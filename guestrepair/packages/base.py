@@ -28,7 +28,8 @@ class PackagedFile:
 
     ``digest`` is ``algorithm:hex``, empty where the database has none. ``mode`` has the permission bits
     only. None means that the database does not record it. ``flags`` are the database's own words
-    (``config``, ``ghost``, ``missingok``, ``doc``, ``noreplace``, ``diverted``, …).
+    (``config``, ``ghost``, ``missingok``, ``doc``, ``noreplace``, ``excluded``, ``override``, …).
+    ``kind`` OTHER: a special file, or not recorded (dpkg knows no links). ``mtime``: seconds since the epoch.
     """
 
     path: str
@@ -42,6 +43,19 @@ class PackagedFile:
     link_target: str | None = None
     capabilities: str | None = None
     flags: frozenset[str] = frozenset()
+    mtime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One part of the database that is missing or unreadable; the rest of it could be read.
+
+    ``hint`` is what the administrator can do, one line.
+    """
+
+    path: str
+    reason: str
+    hint: str = ""
 
 
 class PackageDatabase(abc.ABC):
@@ -50,6 +64,7 @@ class PackageDatabase(abc.ABC):
     format: str
     """``deb``, ``rpm``, ``apk`` or ``pacman``."""
     packages: Sequence[Package]
+    damage: Sequence[Damage] = ()
 
     @abc.abstractmethod
     def files(self) -> Iterator[PackagedFile]:

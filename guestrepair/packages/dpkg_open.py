@@ -1,0 +1,232 @@
+"""Read /var/lib/dpkg of a guest in one bulk call, and make the most of what is left of a damaged one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats import dpkg_lists
+from guestrepair.formats.deb822 import Document, Stanza, parse_deb822
+from guestrepair.formats.dpkg_config import PathFilter, is_config_name, parse_path_filter
+from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
+from guestrepair.packages.base import Damage, Package
+from guestrepair.packages.dpkg import DpkgDatabase, Installed
+
+DIRECTORY = GuestPath("/var/lib/dpkg")
+STATUS = DIRECTORY / "status"
+
+_EXCLUDE = (
+    "*.symbols", "*.shlibs", "*.triggers", "*.templates", "*.postinst", "*.preinst", "*.prerm", "*.postrm",
+    "*.config", "*.conffiles", "available", "available-old", "status-old", "diversions-old",
+    "statoverride-old", "lock", "lock-frontend",
+)  # fmt: skip
+_FIELDS = frozenset(
+    {"package", "status", "version", "architecture", "multi-arch", "conffiles", "essential", "priority"}
+)
+_WITH_FILES = frozenset({"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"})
+_T = TypeVar("_T")
+_STATUS_LIMIT_BYTES = 64 * 1024 * 1024
+_BACKUPS = GuestPath("/var/backups")
+
+
+def open_dpkg(guest: Guest) -> DpkgDatabase:
+    """The database; parts that are missing or damaged are listed in its ``damage``.
+
+    When the status file itself does not serve, the newest backup that does stands in for it.
+
+    Raises:
+        GuestReadError: the directory cannot be read at all.
+        FormatError: neither the status file nor a backup of it can be used.
+    """
+    damage: list[Damage] = []
+    tree = _read_tree(guest, damage)
+    stanzas = _status(guest, tree, damage)
+    installed = [entry for stanza in stanzas if (entry := _installed(stanza, tree, damage)) is not None]
+    if not installed:
+        raise FormatError(f"{STATUS}: names no installed package", hint=_backup_hint(guest))
+    return DpkgDatabase(
+        installed,
+        diversions=_optional(tree, "diversions", dpkg_lists.parse_diversions, damage),
+        overrides=_optional(tree, "statoverride", dpkg_lists.parse_statoverride, damage),
+        path_filter=_path_filter(guest),
+        damage=damage,
+    )
+
+
+def _read_tree(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
+    try:
+        return guest.read_tree(DIRECTORY, exclude=_EXCLUDE)
+    except GuestReadError as error:
+        if "more than" in error.reason:
+            raise
+        # One unreadable file fails the bulk call: then what can be read is read file by file.
+        return _read_singly(guest, damage)
+
+
+def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
+    tree: dict[str, bytes] = {}
+    wanted = [DIRECTORY / name for name in ("status", "diversions", "statoverride")]
+    info = DIRECTORY / "info"
+    for pattern in ("*.list", "*.md5sums"):
+        wanted += guest.glob(info, pattern)
+    for path in wanted:
+        try:
+            content = guest.read_if_there(path, limit_bytes=_STATUS_LIMIT_BYTES)
+        except GuestReadError as error:
+            damage.append(Damage(str(path), f"cannot be read: {error.reason}"))
+            continue
+        if content is not None:
+            tree[str(path.relative_to(DIRECTORY))] = content
+    return tree
+
+
+# --- the status file ---------------------------------------------------------
+
+
+def _status(guest: Guest, tree: Mapping[str, bytes], damage: list[Damage]) -> Iterable[Stanza]:
+    content = tree.get("status")
+    document = parse_deb822(content or b"", wanted=_FIELDS)
+    reason = _status_problem(content, document)
+    stanzas = document.stanzas
+    if reason:
+        hint = _backup_hint(guest)
+        damage.append(Damage(str(STATUS), reason, hint))
+        if not _usable(document):
+            stanzas = _from_backup(guest, reason)
+    updates = sorted(name for name in tree if re.fullmatch(r"updates/\d+", name))
+    by_key = {_key(stanza): stanza for stanza in stanzas}
+    for name in updates:  # written since the status file: they stand until dpkg next runs
+        by_key.update({_key(s): s for s in parse_deb822(tree[name], wanted=_FIELDS).stanzas})
+    return by_key.values()
+
+
+def _key(stanza: Stanza) -> tuple[str, str]:
+    same = stanza.get("multi-arch") == "same"
+    return stanza.get("package"), stanza.get("architecture") if same else ""
+
+
+def _status_problem(content: bytes | None, document: Document) -> str:
+    if content is None:
+        return "is missing"
+    if not content.strip(b"\0 \n"):
+        return "is empty" if not content else "holds nothing but blanks or NUL bytes"
+    if document.problems:
+        first = document.problems[0]
+        return f"line {first.line}: {first.reason}"
+    for stanza in document.stanzas:
+        for name in ("package", "status"):
+            if not stanza.get(name):
+                return f"line {stanza.line}: a package without the field {name.capitalize()}"
+        if stanza.get("status").endswith(" installed") and not stanza.get("version"):
+            return f"line {stanza.line}: {stanza.get('package')} has no version"
+    return "" if _usable(document) else "names no installed package"
+
+
+def _usable(document: Document) -> bool:
+    return any(_has_files(stanza) for stanza in document.stanzas)
+
+
+def _backups(guest: Guest) -> Iterable[GuestPath]:
+    """status-old, then dpkg.status.0, .1.gz, … of /var/backups: from the newest to the oldest."""
+    yield DIRECTORY / "status-old"
+    names = guest.glob(_BACKUPS, "dpkg.status.*")
+
+    def age(path: GuestPath) -> int:
+        number = path.name.split(".")[2]
+        return int(number) if number.isdigit() else 1000
+
+    yield from sorted(names, key=age)
+
+
+def _backup_hint(guest: Guest) -> str:
+    there = [str(path) for path in _backups(guest) if (s := guest.stat(path)) is not None and s.size_bytes]
+    if not there:
+        return "no backup of it is left (status-old, /var/backups/dpkg.status.*)"
+    return "copies that can be put in its place: " + ", ".join(there)
+
+
+def _from_backup(guest: Guest, reason: str) -> list[Stanza]:
+    for path in _backups(guest):
+        try:
+            content = guest.read_if_there(path, limit_bytes=_STATUS_LIMIT_BYTES)
+        except GuestReadError:
+            continue
+        if not content:
+            continue
+        document = parse_deb822(_inflate(content), wanted=_FIELDS)
+        if _usable(document):
+            return document.stanzas
+    raise FormatError(f"{STATUS} {reason}, and no backup of it can be used", hint=_backup_hint(guest))
+
+
+def _inflate(content: bytes) -> bytes:
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.GzipFile(fileobj=io.BytesIO(content)).read(_STATUS_LIMIT_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _has_files(stanza: Stanza) -> bool:
+    words = stanza.get("status").split()
+    return len(words) == 3 and words[2] in _WITH_FILES and bool(stanza.get("package"))
+
+
+# --- one package -------------------------------------------------------------
+
+
+def _installed(stanza: Stanza, tree: Mapping[str, bytes], damage: list[Damage]) -> Installed | None:
+    if not _has_files(stanza):
+        return None
+    package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))
+    names = (f"{package.name}:{package.architecture}", package.name)
+    if stanza.get("multi-arch") != "same":
+        names = names[::-1]
+    stem = next((name for name in names if f"info/{name}.list" in tree), names[0])
+    listing = tree.get(f"info/{stem}.list")
+    problem = "is missing" if listing is None else dpkg_lists.list_problem(listing)
+    if problem:
+        known = {d.path for d in damage}
+        path = f"{DIRECTORY}/info/{stem}.list"
+        if path not in known:
+            hint = f"restore it from a backup, or reinstall {package.name} in the running guest"
+            damage.append(Damage(path, f"{problem}: dpkg no longer knows the files of {package.name}", hint))
+    return Installed(
+        package,
+        listing or b"",
+        tree.get(f"info/{stem}.md5sums", b""),
+        dpkg_lists.parse_conffiles(stanza.get("conffiles")),
+        essential=stanza.get("essential") == "yes",
+        priority=stanza.get("priority"),
+    )
+
+
+def _optional(
+    tree: Mapping[str, bytes], name: str, parse: Callable[[bytes], dict[str, _T]], damage: list[Damage]
+) -> dict[str, _T]:
+    """A file of the database that need not be there."""
+    try:
+        return parse(tree.get(name, b""))
+    except FormatError as error:
+        damage.append(Damage(f"{DIRECTORY}/{name}", error.message, f"compare it with {name}-old beside it"))
+        return {}
+
+
+def _path_filter(guest: Guest) -> PathFilter:
+    """dpkg.cfg.d first (in C order), then dpkg.cfg, as dpkg loads them (dpkg(1), FILES)."""
+    directory = GuestPath("/etc/dpkg/dpkg.cfg.d")
+    paths = [p for p in guest.glob(directory, "*") if is_config_name(p.name)]
+    contents = []
+    for path in (*paths, GuestPath("/etc/dpkg/dpkg.cfg")):
+        try:
+            contents.append(guest.read_if_there(path) or b"")
+        except GuestReadError:
+            continue  # an unreadable configuration excludes nothing
+    return parse_path_filter(contents)
