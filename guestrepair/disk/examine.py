@@ -1,0 +1,72 @@
+"""The one door: what is this file, and may it be opened?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from guestrepair.disk.chain import read_chain
+from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE
+from guestrepair.disk.image import Format, Image, Layer
+from guestrepair.disk.inuse import block_device_users, loop_users
+from guestrepair.disk.qemu import information
+from guestrepair.errors import ImageError, UnsafeImageError, UsageError
+
+
+def examine(path: Path, *, input_format: str | None = None, allow_backing: Sequence[Path] = ()) -> Image:
+    """The image at ``path``, after every file that it leads to was looked at.
+
+    Takes milliseconds and launches nothing.
+
+    Without ``input_format`` a block device is raw whatever its first sector says
+    (the guest wrote it), and a regular file is what its own header and name say.
+    True afterwards: qemu opens every layer, nobody writes to one, no reference
+    leads out of the image's directory or of ``allow_backing``.
+
+    Raises:
+        ImageAccessError: not there, not readable.
+        ImageInUseError: a running machine or another program holds it.
+        UnsafeImageError: it leads to other files, or its header is absurd or truncated.
+        ImageError: no disk image, damaged, or of a format that is not opened here.
+        UsageError: ``input_format`` is not a format.
+    """
+    declared = _declared(input_format)
+    layers = read_chain(path, declared, explicit=declared is not None, allow_backing=allow_backing)
+    sizes = [_virtual_size(information(layer), layer.path) for layer in layers]
+    top = layers[0]
+    return Image(
+        path=path,
+        format=top.format,
+        virtual_size_bytes=sizes[0],
+        allocated_bytes=sizes[0] if top.is_block_device else sum(f.stat().st_blocks * 512 for f in top.files),
+        is_block_device=top.is_block_device,
+        layers=layers,
+        warnings=tuple(_warnings(top)),
+    )
+
+
+def _declared(input_format: str | None) -> Format | None:
+    if input_format is None:
+        return None
+    try:
+        return Format(input_format)
+    except ValueError:
+        names = ", ".join(Format)
+        raise UsageError(f"unknown image format '{input_format}'", hint=f"one of: {names}") from None
+
+
+def _virtual_size(answer: dict[str, object], path: Path) -> int:
+    size = answer.get("virtual-size")
+    if not isinstance(size, int):
+        raise ImageError(f"{path}: qemu-img does not say its size", hint="is this qemu-img usable?")
+    if size > MAX_VIRTUAL_SIZE:
+        raise UnsafeImageError(f"{path}: absurd virtual size of {size} bytes")
+    return size
+
+
+def _warnings(top: Layer) -> list[str]:
+    users = block_device_users(top.path) if top.is_block_device else loop_users(top.path)
+    warnings = [f"{top.path}: {what} on this host: what is read may be half of a change" for what in users]
+    if top.format is Format.RAW and not top.is_block_device and (odd := top.path.stat().st_size % 512):
+        warnings.append(f"{top.path}: {odd} bytes more than whole sectors: a truncated copy?")
+    return warnings

@@ -1,0 +1,123 @@
+"""Who on this host uses a disk: mounts, swap, volume managers, loop devices.
+
+Sources: proc(5) (/proc/self/mountinfo, /proc/swaps), sysfs
+(/sys/dev/block/MAJOR:MINOR: partitions, holders/), open(2) on O_EXCL and block
+devices. What running qemus hold is asked of qemu-img (qemu's own locks).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from guestrepair.errors import ImageInUseError
+
+_SYS_BLOCK = Path("/sys/dev/block")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def block_device_users(path: Path) -> list[str]:
+    """What uses a block device or a partition of it, one phrase each; empty when nothing does."""
+    rdev = path.stat().st_rdev
+    devices = {rdev: path.name, **dict(_partitions(rdev))}
+    found = [f"{devices[d]} is mounted on {target}" for d, target in _mounts() if d in devices]
+    found += [f"{devices[d]} is swap space" for d in _swaps() if d in devices]
+    for device, name in devices.items():
+        holders = _SYS_BLOCK / _numbers(device) / "holders"
+        found += (
+            [f"{name} is held by {h.name}" for h in sorted(holders.iterdir())] if holders.is_dir() else []
+        )
+    return list(dict.fromkeys(found))
+
+
+def loop_users(path: Path) -> list[str]:
+    """Loop devices that a regular file is attached to, one phrase each."""
+    wanted = os.fsencode(path)
+    found = []
+    for entry in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+        try:
+            if entry.read_bytes().rstrip(b"\n") == wanted:
+                found.append(f"attached to /dev/{entry.parent.parent.name}")
+        except OSError:
+            continue  # detached between the listing and the reading
+    return found
+
+
+def refuse_in_use(path: Path, *, is_block_device: bool) -> None:
+    """True afterwards: nothing on this host mounts, holds or has opened the disk exclusively.
+
+    Raises:
+        ImageInUseError: something does.
+    """
+    users = block_device_users(path) if is_block_device else loop_users(path)
+    if users:
+        raise ImageInUseError(f"{path}: {users[0]}", hint="unmount it, or detach what holds it, first")
+    if is_block_device:
+        _probe_exclusive(path)
+
+
+def _probe_exclusive(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise ImageInUseError(
+                f"{path}: opened exclusively by something on this host",
+                hint="see lsblk, mount, dmsetup ls and cat /proc/mdstat",
+            ) from error
+        # Other errors (permission, read-only) are told where the right to write is checked.
+
+
+def _numbers(device: int) -> str:
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
+def _partitions(device: int) -> Iterator[tuple[int, str]]:
+    for entry in sorted((_SYS_BLOCK / _numbers(device)).glob("*/partition")):
+        try:
+            major, _, minor = (entry.parent / "dev").read_text().strip().partition(":")
+        except OSError:
+            continue  # the partition went away meanwhile
+        yield os.makedev(int(major), int(minor)), entry.parent.name
+
+
+def _mounts() -> Iterator[tuple[int, str]]:
+    """Device number and target of each mount; for btrfs, whose number is anonymous, that of its source."""
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields = line.split()
+        major, _, minor = fields[2].partition(b":")
+        target = _unescape(fields[4])
+        yield os.makedev(int(major), int(minor)), target
+        source = _unescape(fields[fields.index(b"-") + 2])
+        device = _rdev(source)
+        if device is not None:
+            yield device, target
+
+
+def _swaps() -> Iterator[int]:
+    try:
+        lines = Path("/proc/swaps").read_bytes().splitlines()[1:]
+    except OSError:
+        return  # a kernel without swap
+    for line in lines:
+        device = _rdev(_unescape(line.split()[0]))
+        if device is not None:
+            yield device
+
+
+def _rdev(source: str) -> int | None:
+    if not source.startswith("/"):
+        return None
+    try:
+        status = Path(source).stat()
+    except OSError:
+        return None
+    return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+
+
+def _unescape(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda m: bytes([int(m[1], 8)]), field))

@@ -1,0 +1,128 @@
+"""Running qemu-img with limits, and turning what it says into errors of ours.
+
+A hostile header may make qemu allocate or compute without end, so it runs with
+a limit on memory, processor time and wall time (prlimit(1)), and, where it only
+reads, without the right to write to any file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
+from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
+
+MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 60
+INFO_TIMEOUT_SECONDS = 30.0
+CHECK_TIMEOUT_SECONDS = 600.0
+
+_LOCKED = re.compile(r'Failed to get (?:shared |exclusive )?"[\w ]+" lock|Failed to lock byte')
+_PREFIX = re.compile(r"^qemu-[a-z]+: (?:Could not open '.*?': |Failed to blk_new_open '.*?': )?", re.DOTALL)
+
+
+def run(
+    program: str,
+    *arguments: str,
+    path: Path,
+    timeout_seconds: float = INFO_TIMEOUT_SECONDS,
+    cpu_seconds: int = CPU_SECONDS,
+    writes: bool = False,
+    accepted: tuple[int, ...] = (0,),
+) -> str:
+    """Standard output of a qemu tool about the image ``path``.
+
+    Raises:
+        ImageInUseError: another process holds qemu's lock on the image.
+        ImageAccessError: the tool is not installed.
+        ImageError: it failed, or ran into a limit; the message is qemu's reason in one line.
+    """
+    limits = [f"--as={MEMORY_BYTES}", f"--cpu={cpu_seconds}", "--core=0"]
+    command = ["prlimit", *limits, *([] if writes else ["--fsize=0"]), program, *arguments]
+    if shutil.which(program) is None:
+        raise ImageAccessError(f"{program} is not installed", hint="install qemu-utils (Fedora: qemu-img)")
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            timeout=timeout_seconds,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ImageError(
+            f"{path}: {program} took more than {timeout_seconds:.0f} s over it, given up",
+            hint="the image is damaged, or made to keep a reader busy",
+        ) from error
+    if done.returncode not in accepted:
+        raise failure(program, path, done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout.decode(errors="replace")
+
+
+def failure(program: str, path: Path, status: int, stderr: str) -> ImageError:
+    """The error that stands for a failed qemu tool."""
+    if _LOCKED.search(stderr):
+        return ImageInUseError(
+            f"{path}: in use by another process (qemu's lock)",
+            hint="shut the machine down, or wait for the other program to end",
+        )
+    if status < 0:
+        return ImageError(
+            f"{path}: {program} was ended by signal {-status} over it (its memory or time limit?)",
+            hint="the image is damaged, or made to exhaust a reader",
+        )
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("qemu: module ")]
+    reason = _PREFIX.sub("", "\n".join(lines)).splitlines() or [f"exit status {status}"]
+    printable = "".join(c if c.isprintable() else "?" for c in reason[0])[:300]
+    hint = "check a copy of it: qemu-img check -r all"
+    if "log that needs to be replayed" in printable:
+        printable = "it was not closed cleanly and has a log that must be replayed"
+        hint = f"replay it: qemu-img check -r all {path}"
+    return ImageError(f"{path}: qemu cannot open it: {printable}", hint=hint)
+
+
+def layer_name(layer: Layer) -> str:
+    """The ``json:`` name of one layer alone, without what lies under it."""
+    return json_name(block_node(layer, layer.path, layer.data_file, None))
+
+
+def information(layer: Layer) -> JsonObject:
+    """What ``qemu-img info`` says about one layer.
+
+    Also the proof that qemu opens it, and that no other qemu writes to it.
+
+    Raises:
+        ImageError: and its kinds, as :func:`run`.
+    """
+    answer: JsonObject = json.loads(
+        run("qemu-img", "info", "--output=json", layer_name(layer), path=layer.path)
+    )
+    return answer
+
+
+def check(layer: Layer) -> JsonObject | None:
+    """What ``qemu-img check`` counts in a qcow2, VDI, VHDX or VMDK; None for formats without a check.
+
+    Raises:
+        ImageError: and its kinds, as :func:`run`.
+    """
+    if layer.format not in (Format.QCOW2, Format.VDI, Format.VMDK, Format.VHDX):
+        return None
+    text = run(
+        "qemu-img",
+        "check",
+        "--output=json",
+        layer_name(layer),
+        path=layer.path,
+        timeout_seconds=CHECK_TIMEOUT_SECONDS,
+        cpu_seconds=int(CHECK_TIMEOUT_SECONDS),
+        accepted=(0, 2, 3, 63),
+    )
+    answer: JsonObject = json.loads(text) if text.strip() else {}
+    return answer

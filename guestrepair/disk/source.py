@@ -1,0 +1,76 @@
+"""Opening an image file for our own reading, with every failure in one line."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from guestrepair.disk.headers import Source
+from guestrepair.errors import ImageAccessError, ImageError
+
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Source, os.stat_result]]:
+    """The bytes of a regular file or block device, open for reading while the block runs.
+
+    Raises:
+        ImageAccessError: not there, or no permission.
+        ImageError: neither a regular file nor a block device, or empty.
+    """
+    # Asked before opening: opening a named pipe would wait, opening some devices has effects.
+    status = _status(path)
+    for is_kind, what in _KINDS:
+        if is_kind(status.st_mode):
+            raise ImageError(f"{path}: {what}, not a disk image", hint="give a disk image or a block device")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise access_error(path, error) from error
+    try:
+        status = os.fstat(fd)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+            raise ImageError(f"{path}: changed its kind while it was opened")
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if size == 0:
+            raise ImageError(f"{path}: empty", hint="is the copy complete?")
+        yield Source(lambda offset, length: _pread(path, fd, offset, length), size), status
+    finally:
+        os.close(fd)
+
+
+def _pread(path: Path, fd: int, offset: int, length: int) -> bytes:
+    if offset < 0 or length <= 0:
+        return b""
+    try:
+        return os.pread(fd, length, offset)
+    except (OSError, OverflowError) as error:
+        raise ImageError(
+            f"{path}: cannot be read at byte {offset}: {error}", hint="is the medium failing?"
+        ) from error
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except (OSError, ValueError) as error:
+        raise access_error(path, error) from error
+
+
+def access_error(path: Path, error: OSError | ValueError) -> ImageAccessError:
+    """The error that stands for a failed open or stat."""
+    if isinstance(error, FileNotFoundError):
+        return ImageAccessError(f"{path}: no such file", hint="check the path")
+    if isinstance(error, PermissionError):
+        return ImageAccessError(f"{path}: permission denied", hint="run as its owner or as root")
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ImageAccessError(f"{path}: cannot be opened: {reason}", hint="check the path")
