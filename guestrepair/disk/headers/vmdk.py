@@ -113,9 +113,10 @@ def _described(descriptor: Descriptor, *, embedded: bool) -> Container:
     unsupported = _parent(descriptor)
     if not embedded and not descriptor.extents:
         unsupported = unsupported or "a VMDK descriptor without an extent"
-    references = (
-        () if embedded else tuple(Reference("extent", name, "raw") for _, _, name in descriptor.extents)
-    )
+    # A sparse file's own descriptor names that file: never a path. One that does is not followed by
+    # qemu, but it was made to lead somewhere, so it is handed on to be refused.
+    names = [n for _, _, n in descriptor.extents if not embedded or "/" in n or ":" in n]
+    references = tuple(Reference("extent", name, "raw") for name in names)
     read_only = (
         "" if kind in WRITABLE_TYPES else f"a VMDK of type {kind or 'unknown'}, which cannot be written"
     )
