@@ -1,0 +1,157 @@
+"""Reads an rpm database through rpm's own library; runs as a process of its own, with limits.
+
+The database comes from a guest and may be made to crash the library or to
+exhaust memory, so this file is started as a script (``python -I rpm_child.py DIRECTORY
+BACKEND``), limits itself, and writes one JSON object a line: a package, then at
+the end ``{"end": COUNT, "problems": […]}``. Whatever it writes is checked by the
+reader as hostile. It imports nothing of guestrepair.
+
+Backends: ``sqlite`` and ``bdb_ro`` are rpm's. ``ndb`` is rpm's where this build has it; Debian's has
+not (it answers 0 packages and exit status 0), so the container of the header blobs is read here and
+each header by ``rpm.hdr``. Source: rpm's ``lib/backend/ndb/rpmpkg.c``.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ADDRESS_SPACE_BYTES = 3 * 1024**3
+CPU_SECONDS = 120
+_PAGE_BYTES = 4096
+_BLOCK_BYTES = 16
+_SLOT = struct.Struct("<4sIII")
+_LISTS = {
+    "base": "basenames",
+    "dirs": "dirnames",
+    "dir": "dirindexes",
+    "mode": "filemodes",
+    "user": "fileusername",
+    "group": "filegroupname",
+    "digest": "filedigests",
+    "link": "filelinktos",
+    "flag": "fileflags",
+    "state": "filestates",
+    "verify": "fileverifyflags",
+    "caps": "filecaps",
+    "mtime": "filemtimes",
+}
+
+
+def limit_self() -> None:
+    """No more memory, processor time or written files than reading a database can need."""
+    for what, value in (
+        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 64 * 1024**2),
+    ):
+        resource.setrlimit(what, (value, value))
+
+
+def ndb_blobs(content: bytes, problems: list[str]) -> Iterator[bytes]:
+    """The header blobs of a Packages.db, damaged ones left out and told."""
+    magic, version, _generation, slot_pages = struct.unpack_from("<4sIII", content, 0)
+    if magic != b"RpmP" or version != 0:
+        problems.append("Packages.db: not an NDB file")
+        return
+    end = min(slot_pages * _PAGE_BYTES, len(content) - _SLOT.size + 1)
+    for offset in range(32, end, _SLOT.size):
+        slot, number, block, blocks = _SLOT.unpack_from(content, offset)
+        if slot != b"Slot":
+            problems.append(f"Packages.db: slot page damaged at byte {offset}")
+            return
+        if not number or not block:
+            continue
+        blob = _ndb_blob(content, number, block * _BLOCK_BYTES, blocks * _BLOCK_BYTES)
+        if blob is None:
+            problems.append(f"Packages.db: package number {number} is damaged")
+        else:
+            yield blob
+
+
+def _ndb_blob(content: bytes, number: int, start: int, size: int) -> bytes | None:
+    if size < 32 or start + size > len(content):
+        return None
+    head, found, _generation, length = _SLOT.unpack_from(content, start)
+    if head != b"BlbS" or found != number or length > size - 28:
+        return None
+    checksum, tail_length, tail = struct.unpack_from("<II4s", content, start + size - 12)
+    if tail != b"BlbE" or tail_length != length:
+        return None
+    if zlib.adler32(content[start : start + size - 12]) != checksum:
+        return None
+    return content[start + 16 : start + 16 + length]
+
+
+def headers(directory: Path, backend: str, problems: list[str]) -> Iterator[Any]:
+    """Every header of the database."""
+    import rpm
+
+    if backend == "ndb":
+        for blob in ndb_blobs((directory / "Packages.db").read_bytes(), problems):
+            try:
+                yield rpm.hdr(blob)
+            except rpm.error as error:
+                problems.append(f"Packages.db: {error}")
+        return
+    rpm.addMacro("_dbpath", str(directory))
+    rpm.addMacro("_db_backend", backend)
+    transaction = rpm.TransactionSet("/")
+    # Digests of the headers are checked; signatures would need keys that are not asked for here.
+    transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES)
+    yield from transaction.dbMatch()
+
+
+def sqlite_problems(directory: Path) -> list[str]:
+    """What sqlite itself finds wrong, and how many packages it counts."""
+    try:
+        connection = sqlite3.connect(f"file:{directory}/rpmdb.sqlite?mode=ro", uri=True)
+        with connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return [f"rpmdb.sqlite: {error}"]
+    return [] if verdict == "ok" else [f"rpmdb.sqlite: {str(verdict)[:200]}"]
+
+
+def package(header: Any) -> dict[str, Any]:
+    """One package as plain data."""
+    found: dict[str, Any] = {
+        "name": header["name"],
+        "version": header["evr"],
+        "arch": header["arch"] or "",
+        "algo": header["filedigestalgo"] or 1,
+        "size": list(header["longfilesizes"] or header["filesizes"] or ()),
+    }
+    if not header["basenames"] and header["oldfilenames"]:
+        # Packages of before rpm 4 list whole names.
+        found["dirs"] = [""]
+        found["base"] = list(header["oldfilenames"])
+        found["dir"] = [0] * len(found["base"])
+    for key, tag in _LISTS.items():
+        found.setdefault(key, list(header[tag] or ()))
+    return found
+
+
+def main(directory: Path, backend: str) -> int:
+    """Write every package, then the end line; 0 also when problems were met."""
+    limit_self()
+    problems = sqlite_problems(directory) if backend == "sqlite" else []
+    count = 0
+    for header in headers(directory, backend, problems):
+        sys.stdout.write(json.dumps(package(header), separators=(",", ":")) + "\n")
+        count += 1
+    sys.stdout.write(json.dumps({"end": count, "problems": problems[:20]}) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

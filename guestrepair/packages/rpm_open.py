@@ -1,0 +1,201 @@
+"""Find an rpm database, copy it out, and have it read by a process of its own with limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
+from guestrepair.packages import rpm_child
+from guestrepair.packages.base import Damage
+from guestrepair.packages.rpm import RpmDatabase
+
+DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
+"""Where the database lies: newer systems have it in /usr, with a link from /var."""
+
+_LIMIT_BYTES = 2 * 1024**3
+_CHUNK_BYTES = 48 * 1024**2
+_OUTPUT_LIMIT_BYTES = 512 * 1024**2
+_WALL_SECONDS = 180.0
+_REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
+_BDB_MAGICS = frozenset({0x00061561, 0x00053162})
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One kind of database: rpm's name for it, its main file, and the files that belong to it."""
+
+    name: str
+    main: str
+    others: tuple[str, ...] = ()
+
+
+BACKENDS = (
+    Backend("sqlite", "rpmdb.sqlite", ("rpmdb.sqlite-wal",)),
+    Backend("ndb", "Packages.db"),
+    Backend("bdb_ro", "Packages"),
+)
+
+
+@dataclass(slots=True)
+class _Answer:
+    lines: list[bytes] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_rpm(guest: Guest) -> tuple[GuestPath, tuple[Backend, ...]] | None:
+    """The database's directory and the kinds of database found in it, or None."""
+    for directory in DIRECTORIES:
+        kinds = tuple(b for b in BACKENDS if guest.exists(directory / b.main))
+        if kinds:
+            return directory, kinds
+    return None
+
+
+def open_rpm(guest: Guest) -> RpmDatabase:
+    """The database that holds packages; what else is wrong with it is in its ``damage``.
+
+    Raises:
+        GuestReadError: its files cannot be read.
+        FormatError: there is none, or none that rpm's library can read a package from.
+    """
+    found = find_rpm(guest)
+    if found is None:
+        places = " and ".join(map(str, DIRECTORIES))
+        raise FormatError(f"no rpm database in {places}", hint="restore it from a backup of the guest")
+    directory, kinds = found
+    damage: list[Damage] = []
+    for backend in kinds:
+        path = directory / backend.main
+        try:
+            answer = _read(guest, directory, backend)
+        except FormatError as error:
+            damage.append(Damage(str(path), error.message, _REBUILD))
+            continue
+        damage += [Damage(str(path), problem, _REBUILD) for problem in answer.problems]
+        if answer.lines:
+            return RpmDatabase(answer.lines, damage=damage if answer.problems else ())
+        damage.append(Damage(str(path), "holds no package", _REBUILD))
+    reasons = "; ".join(f"{d.path}: {d.reason}" for d in damage)
+    raise FormatError(reasons, hint=_REBUILD)
+
+
+def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
+    with tempfile.TemporaryDirectory(prefix="guestrepair-rpmdb-") as temporary:
+        host = Path(temporary)
+        _copy(guest, directory / backend.main, host / backend.main)
+        for name in backend.others:
+            if guest.is_file(directory / name):
+                _copy(guest, directory / name, host / name)
+        _check_magic(host / backend.main, backend)
+        return _run_child(host, backend)
+
+
+def _copy(guest: Guest, path: GuestPath, target: Path) -> None:
+    resolved = guest.resolve(path)
+    found = None if resolved is None else guest.lstat(resolved)
+    if resolved is None or found is None or not found.is_file:
+        raise GuestReadError(path, "not a regular file")
+    if found.size_bytes > _LIMIT_BYTES:
+        raise GuestReadError(path, f"{found.size_bytes} bytes, more than the {_LIMIT_BYTES} that are read")
+    with target.open("wb") as out:
+        for offset in range(0, found.size_bytes, _CHUNK_BYTES):
+            out.write(guest.read_range(resolved, offset, _CHUNK_BYTES))
+
+
+def _check_magic(path: Path, backend: Backend) -> None:
+    with path.open("rb") as content:
+        head = content.read(16)
+    if not head.strip(b"\0"):
+        raise FormatError("is empty" if not head else "begins with nothing but NUL bytes")
+    if backend.name == "sqlite":
+        sound = head == b"SQLite format 3\0"
+    elif backend.name == "ndb":
+        sound = head.startswith(b"RpmP")
+    else:
+        magics = {struct.unpack_from(order + "I", head.ljust(16, b"\0"), 12)[0] for order in "<>"}
+        sound = bool(magics & _BDB_MAGICS)
+    if not sound:
+        raise FormatError(f"is no {backend.name.removesuffix('_ro')} database (its first bytes are wrong)")
+
+
+def _run_child(directory: Path, backend: Backend) -> _Answer:
+    arguments = [sys.executable, "-I", rpm_child.__file__, str(directory), backend.name]
+    environment = {
+        "HOME": str(directory),
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(directory),
+    }
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            cwd=directory,
+            bufsize=0,
+        ) as child,
+    ):
+        assert child.stdout is not None  # noqa: S101 - a pipe was asked for
+        try:
+            answer, ended = _collect(child.stdout)
+        finally:
+            child.kill()
+        child.wait()
+        errors.seek(0)
+        said = errors.read(64 * 1024).decode("utf-8", "replace").strip()
+    if "No module named 'rpm'" in said:
+        hint = "install the host package python3-rpm"
+        raise GuestReadError(directory.name, "rpm's Python bindings are not on this host", hint=hint)
+    answer.problems += [line for line in said.splitlines() if "damaged" in line][:5]
+    if not ended:
+        last = said.splitlines()[-1][:200] if said else "it ended without a word"
+        answer.problems.append(f"rpm's library could not read it to the end: {last}")
+    return answer
+
+
+def _collect(pipe: IO[bytes]) -> tuple[_Answer, bool]:
+    """The child's lines, as long as it stays within the time and size; True when it came to its end."""
+    answer = _Answer()
+    for line in _lines(pipe):
+        if line.startswith(b'{"end"'):
+            try:
+                end = json.loads(line)
+                answer.problems += [str(problem)[:300] for problem in end["problems"]]
+                return answer, end["end"] == len(answer.lines)
+            except (ValueError, KeyError, TypeError):
+                return answer, False
+        answer.lines.append(line)
+    return answer, False
+
+
+def _lines(pipe: IO[bytes]) -> Iterator[bytes]:
+    deadline = time.monotonic() + _WALL_SECONDS
+    left, pending = _OUTPUT_LIMIT_BYTES, bytearray()
+    while (remaining := deadline - time.monotonic()) > 0 and left > 0:
+        if not select.select([pipe], [], [], remaining)[0]:
+            return
+        piece = os.read(pipe.fileno(), 1024 * 1024)
+        if not piece:
+            return
+        left -= len(piece)
+        pending += piece
+        if b"\n" in piece:
+            *whole, rest = pending.split(b"\n")
+            pending = bytearray(rest)
+            yield from map(bytes, whole)
