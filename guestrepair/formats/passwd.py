@@ -107,16 +107,17 @@ class AccountFile(Generic[Entry]):
         """The bytes that were parsed, exactly."""
         return b"".join(line.raw for line in self.lines)
 
-    def with_line(self, text: str) -> bytes:
-        """The file with one more line before the NIS compat lines, which must stay last."""
-        compat = next(
-            (i for i, line in enumerate(self.lines) if line.raw[:1] in (b"+", b"-")), len(self.lines)
-        )
-        before = b"".join(line.raw for line in self.lines[:compat])
-        after = b"".join(line.raw for line in self.lines[compat:])
-        if before and not before.endswith(b"\n"):
-            before += b"\n"
-        return before + text.encode("utf-8", "surrogateescape") + b"\n" + after
+    @property
+    def insertion_offset_bytes(self) -> int:
+        """Where a new line goes: at the end, but before the NIS compat lines, which must stay last."""
+        compat = next((line for line in self.lines if line.raw[:1] in (b"+", b"-")), None)
+        return compat.offset_bytes if compat else sum(len(line.raw) for line in self.lines)
+
+    def insertion(self, text: str) -> bytes:
+        """The bytes to put in at :attr:`insertion_offset_bytes` for one more line."""
+        before = self.render()[: self.insertion_offset_bytes]
+        newline = b"" if not before or before.endswith(b"\n") else b"\n"
+        return newline + text.encode("utf-8", "surrogateescape") + b"\n"
 
 
 def parse_passwd(data: bytes) -> AccountFile[PasswdEntry]:

@@ -55,11 +55,18 @@ def test_passwd_refuses(line: bytes) -> None:
     assert len(parsed.malformed) == 1
 
 
-def test_a_new_line_goes_before_the_compat_lines() -> None:
-    parsed = parse_passwd(b"a:x:1:1:::\n+::::::\n")
-    assert parsed.with_line("sshd:x:74:74:::") == b"a:x:1:1:::\nsshd:x:74:74:::\n+::::::\n"
-    assert parse_passwd(b"a:x:1:1:::").with_line("b:x:2:2:::") == b"a:x:1:1:::\nb:x:2:2:::\n"
-    assert parse_passwd(b"").with_line("b:x:2:2:::") == b"b:x:2:2:::\n"
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"a:x:1:1:::\n+::::::\n", b"a:x:1:1:::\nsshd:x:74:74:::\n+::::::\n"),
+        (b"a:x:1:1:::", b"a:x:1:1:::\nsshd:x:74:74:::\n"),
+        (b"", b"sshd:x:74:74:::\n"),
+    ],
+)
+def test_a_new_line_goes_before_the_compat_lines(before: bytes, after: bytes) -> None:
+    parsed = parse_passwd(before)
+    offset = parsed.insertion_offset_bytes
+    assert before[:offset] + parsed.insertion("sshd:x:74:74:::") + before[offset:] == after
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""What the sshd rules know about a guest: its server, its accounts, its units; each read once.
+
+A part that cannot be read raises GuestReadError in the rule that asks for it,
+and in that rule alone: the others go on.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from guestrepair.analyzers.base import Context
+from guestrepair.analyzers.sshd.server import Server
+from guestrepair.analyzers.sshd.units import VENDOR_DIRECTORIES, LoadedUnit, load_unit, tmpfiles_lines
+from guestrepair.errors import GuestReadError
+from guestrepair.formats.passwd import (
+    AccountFile,
+    GroupEntry,
+    PasswdEntry,
+    ShadowEntry,
+    parse_group,
+    parse_passwd,
+    parse_shadow,
+)
+from guestrepair.formats.tmpfiles import TmpfilesLine
+from guestrepair.model import GuestPath, Inconclusive, PackagedKind
+
+SERVICES = ("ssh.service", "sshd.service")
+"""The service by its names on Debian and elsewhere; one is often an alias of the other."""
+
+
+class SshdFacts:
+    """Facts about one guest's sshd, gathered when they are asked for."""
+
+    def __init__(self, context: Context, server: Server) -> None:
+        self.context = context
+        self.guest = context.guest
+        self.server = server
+
+    def inconclusive(self, reason: str) -> Inconclusive:
+        """What one of these rules says when it could not look."""
+        return Inconclusive("sshd", reason)
+
+    @cached_property
+    def passwd(self) -> AccountFile[PasswdEntry]:
+        """/etc/passwd, empty when it is not there."""
+        return parse_passwd(self.guest.read_if_there(GuestPath("/etc/passwd")) or b"")
+
+    @cached_property
+    def shadow(self) -> AccountFile[ShadowEntry]:
+        """/etc/shadow, empty when it is not there."""
+        return parse_shadow(self.guest.read_if_there(GuestPath("/etc/shadow")) or b"")
+
+    @cached_property
+    def group(self) -> AccountFile[GroupEntry]:
+        """/etc/group, empty when it is not there."""
+        return parse_group(self.guest.read_if_there(GuestPath("/etc/group")) or b"")
+
+    @cached_property
+    def tmpfiles(self) -> tuple[tuple[GuestPath, TmpfilesLine], ...]:
+        """Lines of tmpfiles.d in force at boot."""
+        return tmpfiles_lines(self.guest)
+
+    @cached_property
+    def services(self) -> tuple[LoadedUnit, ...]:
+        """The sshd services that exist, as systemd sees them (masked ones too)."""
+        loaded = (load_unit(self.guest, name) for name in SERVICES)
+        return tuple(unit for unit in loaded if unit is not None)
+
+    @cached_property
+    def vendor_services(self) -> tuple[LoadedUnit, ...]:
+        """The services as their packages define them, whatever /etc says of them."""
+        loaded = (load_unit(self.guest, name, directories=VENDOR_DIRECTORIES) for name in SERVICES)
+        return tuple(unit for unit in loaded if unit is not None and not unit.masked)
+
+    @cached_property
+    def privsep_disabled(self) -> bool:
+        """True when this sshd runs without privilege separation, which releases before 7.5 allow."""
+        return False
+
+    @cached_property
+    def uses_key_agent(self) -> bool:
+        """True when HostKeyAgent lends the private keys."""
+        return False
+
+    @cached_property
+    def host_key_files(self) -> tuple[tuple[GuestPath, str], ...]:
+        """The host keys that sshd tries, each with the ``file:line`` that names it (empty: a default)."""
+        return tuple((GuestPath(f"/etc/ssh/ssh_host_{kind}_key"), "") for kind in ("rsa", "ecdsa", "ed25519"))
+
+    def packaged_mode(self, path: GuestPath, kind: PackagedKind) -> int | None:
+        """The permission bits that the package database records for a path; None where it does not."""
+        if self.context.packages is None:
+            return None
+        entries = self.context.packages.lookup(str(path))
+        return next((e.mode & 0o7777 for e in entries if e.mode is not None and e.kind is kind), None)
+
+    def unmounted_above(self, path: GuestPath) -> str:
+        """The mount point over a path that could not be mounted here, with the reason; else empty."""
+        for target, reason in self.guest.unmounted:
+            mount = GuestPath(target)
+            if mount == path or mount in path.parents:
+                return f"{target} is not mounted here ({reason})"
+        return ""
+
+    def read_optional(self, path: GuestPath) -> bytes:
+        """Content of a file, empty when it lacks or is unreadable: for hints, never for a verdict."""
+        try:
+            return self.guest.read_if_there(path) or b""
+        except GuestReadError:
+            return b""
