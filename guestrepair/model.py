@@ -185,7 +185,7 @@ class RestoreFile:
 
     ``digest`` is ``algorithm:hex`` from the guest's package database, empty where
     the database has none (then the source's package version must be equal).
-    Mode, owner, link target and capabilities are the database's where it has
+    Mode, owner, link target, capabilities and mtime are the database's where it has
     them (rpm, apk, pacman), else None: then the source's own apply.
     """
 
@@ -201,6 +201,7 @@ class RestoreFile:
     group: str | None = None
     link_target: str | None = None
     capabilities: str | None = None
+    mtime: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,15 @@
 """Sources of packaged files, and the gate that every restored file passes."""
 
 from guestrepair.packages.sources.base import FileSource, Refusal, Resolution, SourcedChange, SourcedFile
+from guestrepair.packages.sources.donor import DonorSource
+from guestrepair.packages.sources.resolving import resolve_sources
 
-__all__ = ["FileSource", "Refusal", "Resolution", "SourcedChange", "SourcedFile"]
+__all__ = [
+    "DonorSource",
+    "FileSource",
+    "Refusal",
+    "Resolution",
+    "SourcedChange",
+    "SourcedFile",
+    "resolve_sources",
+]
