@@ -40,7 +40,7 @@ def check_filesystem(handle: Handle, device: BlockDevice) -> CheckResult:
 
 
 def _ext(handle: Handle, device: str) -> bool:
-    # Preening a clean filesystem changes nothing and succeeds; anything that it corrects or refuses is damage.
+    # Success means that nothing had to be corrected; whatever it corrects or refuses is damage.
     handle.e2fsck(device, forceall=True)
     return True
 

@@ -101,7 +101,7 @@ class Session:
         if not found:
             return NoSystemError(
                 "no partition table and no filesystem on the disk",
-                hint="is it the right image, and complete? a disk of a RAID or LVM set needs the others (--disk)",
+                hint="is it the right image, and complete? a RAID or LVM set needs its other disks (--disk)",
             )
         words = ", ".join(f"{d.name} {d.content}" for d in found)
         unread = "; ".join(f"{name}: {reason}" for name, reason in (*self._unread, *self.discovery.unread))

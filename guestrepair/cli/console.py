@@ -1,0 +1,115 @@
+"""What the commands say: progress and questions on stderr, reports on stdout or into a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import click
+
+from guestrepair.errors import UsageError
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.roots import Root
+from guestrepair.operations.options import Voice
+from guestrepair.report.data import ImageReport
+from guestrepair.report.escape import printable
+
+
+class Console:
+    """The terminal, or its absence: in a pipe there is no progress and nobody is asked."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._live = sys.stderr.isatty()
+        self._shown = False
+
+    @property
+    def can_ask(self) -> bool:
+        """True when somebody sits at the terminal."""
+        return sys.stdin.isatty() and self._live
+
+    def progress(self, message: str) -> None:
+        """Show what is being done: one line that is written over, or a line each with ``-v``."""
+        text = printable(message)
+        if self._verbose:
+            click.echo(text, err=True)
+        elif self._live:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            click.echo(f"\r\033[K{text[: columns - 1]}", err=True, nl=False)
+            self._shown = True
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        if self._shown:
+            click.echo("\r\033[K", err=True, nl=False)
+            self._shown = False
+
+    def note(self, message: str) -> None:
+        """A line worth knowing, on stderr."""
+        self.clear()
+        click.echo(f"guestrepair: {printable(message)}", err=True)
+
+    def voice(self) -> Voice:
+        """This console as the operations see it."""
+        return Voice(
+            progress=self.progress,
+            note=self.note,
+            ask_root=self._ask_root if self.can_ask else None,
+            ask_passphrase=self._ask_passphrase if self.can_ask else None,
+        )
+
+    def _ask_root(self, roots: list[Root]) -> Root | None:
+        self.clear()
+        for number, root in enumerate(roots, 1):
+            product = root.os.product or "unknown system"
+            click.echo(printable(f"  {number}. {root.name}  {product}  {root.os.hostname}"), err=True)
+        choice: int = click.prompt("Which system", type=click.IntRange(1, len(roots)), err=True)
+        return roots[choice - 1]
+
+    def _ask_passphrase(self, container: BlockDevice) -> str | None:
+        self.clear()
+        typed: str = click.prompt(
+            printable(f"Passphrase for {container.name} (UUID {container.uuid})"),
+            hide_input=True,
+            default="",
+            show_default=False,
+            err=True,
+        )
+        return typed or None
+
+    def show_errors(self, image: ImageReport) -> None:
+        """One line on stderr for each error of an image, and its advice."""
+        self.clear()
+        for error in image.errors:
+            click.echo(f"guestrepair: {printable(error.message)}", err=True)
+            if error.hint:
+                click.echo(f"  {printable(error.hint)}", err=True)
+
+    def write(self, text: str, output: Path | None) -> None:
+        """Print a report, or write it to a file.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        self.clear()
+        if output is None:
+            click.echo(text, nl=False)
+            return
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"-o {output}: {error.strerror}") from error
+
+
+def refuse_report_over_image(output: Path | None, images: tuple[Path, ...]) -> None:
+    """Refuse ``-o`` that names an image or any block device: a slip there would lose the disk.
+
+    Raises:
+        UsageError: it does.
+    """
+    if output is None or not output.exists():
+        return
+    if stat.S_ISBLK(output.stat().st_mode) or any(i.exists() and output.samefile(i) for i in images):
+        raise UsageError(f"-o {output}: that is a disk, not a place for a report")

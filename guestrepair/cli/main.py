@@ -1,0 +1,99 @@
+"""The command group, and the one place where errors become exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from guestrepair import __version__
+from guestrepair.cli.console import Console
+from guestrepair.errors import GuestRepairError
+from guestrepair.report.escape import printable
+
+_COMMANDS = {
+    "inspect": "guestrepair.cli.inspect",
+    "scan": "guestrepair.cli.scan",
+    "repair": "guestrepair.cli.repair",
+    "undo": "guestrepair.cli.undo",
+    "history": "guestrepair.cli.history",
+    "boot": "guestrepair.cli.boot",
+    "explain": "guestrepair.cli.explain",
+}
+INTERRUPTED = 130
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module only when it is used: ``--version`` and ``--help`` stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the road."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(_COMMANDS[cmd_name]).command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done, step by step.")
+@click.version_option(__version__, prog_name="guestrepair")
+@click.pass_context
+def main(ctx: click.Context, *, verbose: bool) -> None:
+    """Find out why a Linux disk image does not boot or lets nobody in, and repair it in the image.
+
+    The image is opened offline through libguestfs and never booted. inspect, scan and boot
+    write nothing to it; repair writes only what was verified on an overlay first, and undo
+    puts every byte back.
+
+    \b
+    guestrepair scan /dev/vdb                what is wrong with the disk attached as /dev/vdb?
+    guestrepair repair --dry-run /dev/vdb    show every change that would be made
+    guestrepair repair --yes /dev/vdb        make the safe ones
+    guestrepair undo /dev/vdb                put back what the last repair changed
+
+    Exit status: 0 nothing found at or above --fail-on, 1 something found (or left after a
+    repair), 2 wrong usage, 3 the image could not be examined, 4 a repair failed and the image
+    is as it was, 130 interrupted.
+    """
+    ctx.obj = Console(verbose=verbose)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """The entry point: runs a command and exits with its status."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: list[str] | None = None) -> int:
+    """Run a command; its exit status. Errors are printed as one line (and one of advice) on stderr."""
+    try:
+        status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("guestrepair: interrupted; the image is as it was", err=True)
+        return INTERRUPTED
+    except GuestRepairError as error:
+        _show(error)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader went away (head, less): no message, and none at shutdown either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _show(error: GuestRepairError) -> None:
+    click.echo(f"guestrepair: {printable(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"  {printable(error.hint)}", err=True)

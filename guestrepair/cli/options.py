@@ -1,0 +1,133 @@
+"""Options that several commands share, and how their values become what the operations take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from guestrepair.analyzers.base import AnalysisOptions
+from guestrepair.guest.keys import parse_key
+from guestrepair.model import Severity
+from guestrepair.operations.options import ImageOptions, ScanOptions
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
+
+
+def image_options(command: Command) -> Command:
+    """The options of every command that opens an image."""
+    decorators = (
+        click.option(
+            "--input-format",
+            type=click.Choice(FORMATS),
+            help="Format of the image, when it is not to be found out (block devices are raw).",
+        ),
+        click.option(
+            "--disk", "disks", multiple=True, type=PATH, help="A further disk of the guest; repeatable."
+        ),
+        click.option(
+            "--all-disks-attached",
+            is_flag=True,
+            help="All disks of the guest are given: what is on none of them is an error.",
+        ),
+        click.option("--root", default="", help="Which system, when there are several: its root device."),
+        click.option(
+            "--key",
+            "keys",
+            multiple=True,
+            help="Key of an encrypted disk: DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH; repeatable.",
+        ),
+        click.option(
+            "--allow-backing",
+            multiple=True,
+            type=PATH,
+            help="A directory that the image's backing files may lie in, besides its own; repeatable.",
+        ),
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def analyzer_options(command: Command) -> Command:
+    """``--only``, ``--skip``, ``--fail-on``, ``--digests``, ``--deep``."""
+    decorators = (
+        click.option("--only", multiple=True, help="Only these analyzers or rules (A,B); repeatable."),
+        click.option("--skip", multiple=True, help="Not these analyzers or rules (A,B); repeatable."),
+        click.option(
+            "--fail-on",
+            type=click.Choice([*(s.value for s in Severity), "never"]),
+            default=Severity.ERROR.value,
+            show_default=True,
+            help="Exit with 1 from this severity on.",
+        ),
+        click.option(
+            "--digests",
+            type=click.Choice(["none", "critical", "all"]),
+            default="critical",
+            show_default=True,
+            help="Whose content to compare with the package database: of none, of what boot and login "
+            "need, or of all packaged files.",
+        ),
+        click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay)."),
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def output_options(*formats: str) -> Callable[[Command], Command]:
+    """``--format`` with these choices (the first is the default) and ``-o``."""
+
+    def decorate(command: Command) -> Command:
+        with_format = click.option(
+            "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True
+        )(command)
+        return click.option(
+            "-o", "--output", type=PATH, help="Write the report to this file instead of stdout."
+        )(with_format)
+
+    return decorate
+
+
+def threshold(fail_on: str) -> Severity | None:
+    """The severity of ``--fail-on``; None for never."""
+    return None if fail_on == "never" else Severity(fail_on)
+
+
+def names(values: Sequence[str]) -> tuple[str, ...]:
+    """Repeated and comma-separated names as one tuple."""
+    return tuple(name for value in values for name in value.split(",") if name)
+
+
+def to_image_options(values: dict[str, Any]) -> ImageOptions:
+    """The image options from a command's parameters (which lose them).
+
+    Raises:
+        UsageError: a key that is not understood.
+    """
+    wanted = values.pop("input_format")
+    return ImageOptions(
+        input_format="vpc" if wanted == "vhd" else wanted,
+        further_disks=tuple(values.pop("disks")),
+        root=values.pop("root"),
+        keys=tuple(parse_key(text) for text in values.pop("keys")),
+        allow_backing=tuple(values.pop("allow_backing")),
+    )
+
+
+def to_scan_options(values: dict[str, Any]) -> ScanOptions:
+    """The analyzers' options from a command's parameters (which lose them)."""
+    return ScanOptions(
+        only=names(values.pop("only")),
+        skip=names(values.pop("skip")),
+        analysis=AnalysisOptions(
+            digests=values.pop("digests"),
+            all_disks_attached=values.pop("all_disks_attached"),
+            deep=values.pop("deep"),
+        ),
+    )

@@ -1,0 +1,60 @@
+"""``guestrepair scan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.options import (
+    PATH,
+    analyzer_options,
+    image_options,
+    output_options,
+    threshold,
+    to_image_options,
+    to_scan_options,
+)
+from guestrepair.operations.scan import scan
+from guestrepair.report import json, table
+from guestrepair.report.data import Report
+
+
+@click.command("scan")
+@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
+@analyzer_options
+@image_options
+@click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
+@output_options("table", "json")
+@click.pass_obj
+def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> int:
+    """Find what keeps the guests in IMAGE... from booting or from letting people in.
+
+    Nothing is written to the images. What could not be examined is reported as such and makes
+    the exit status 3: no news is not good news.
+
+    \b
+    guestrepair scan server.qcow2
+    guestrepair scan --format json -o report.json --fail-on warning build/*.qcow2
+    guestrepair scan /dev/vdb --only fstab,sshd
+    """
+    output: Path | None = values.pop("output")
+    refuse_report_over_image(output, images)
+    limit = threshold(values.pop("fail_on"))
+    output_format = values.pop("output_format")
+    timings = values.pop("timings")
+    image_opts, scan_opts = to_image_options(values), to_scan_options(values)
+    report = Report()
+    for path in images:
+        result = scan(path, image_opts, scan_opts, console.voice())
+        report.images.append(result)
+        console.show_errors(result)
+        if timings:
+            for stage, seconds in result.timings:
+                click.echo(f"{seconds:8.2f} s  {stage}", err=True)
+    render = json.render if output_format == "json" else table.render
+    if output_format == "json" or any(not i.errors or i.findings for i in report.images):
+        console.write(render(report), output)
+    return report.exit_status(limit)

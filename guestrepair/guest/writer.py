@@ -1,0 +1,219 @@
+"""Writing into a guest that is mounted read-write on an overlay: the only code that changes files of a guest.
+
+Every path has its parents' links resolved inside the guest first; the last
+component is never followed unless the method says so. Modes are set
+explicitly, since the appliance runs with umask 022.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guestrepair.errors import GuestReadError, RepairError
+from guestrepair.formats.capabilities import capabilities_to_text
+from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.selinux import label_for
+from guestrepair.guest.temporary import temporary_file
+from guestrepair.model import GuestPath, SetCapabilities
+
+_WRITE_BYTES = 1024 * 1024
+_SUFFIX = ".guestrepair-new"
+
+
+class Writer:
+    """Changes to one guest, which must be mounted read-write where the paths lie.
+
+    Every method raises :class:`GuestReadError` when the appliance refuses, with
+    the path; the caller drops the overlay then.
+    """
+
+    def __init__(self, handle: Handle, guest: LiveGuest) -> None:
+        self._handle = handle
+        self._guest = guest
+
+    # --- text files -------------------------------------------------------------------
+
+    def replace_content(self, path: GuestPath, content: bytes) -> None:
+        """Give an existing regular file (links followed) new content; everything else of it stays."""
+        real = self._guest.resolve(path)
+        if real is None:
+            raise GuestReadError(path, "no such file")
+        self._put(real, content)
+
+    def create_file(self, path: GuestPath, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+        """Create a regular file with that owner, mode and the label of the guest's own policy."""
+        real = self._new(path)
+        self._put(real, content)
+        self._attributes(real, mode=mode, uid=uid, gid=gid)
+        self._label(real, mode)
+
+    def back_up(self, path: GuestPath, suffix: str) -> GuestPath | None:
+        """Copy a regular file beside itself with all its attributes; None where nothing is there."""
+        real = self._guest.resolve(path)
+        if real is None:
+            return None
+        copy = real.with_name(real.name + suffix)
+        with reading(self._handle, copy):
+            self._handle.cp_a(self._inside(real), self._inside(copy))
+        self._guest.forget()
+        return copy
+
+    def _put(self, real: GuestPath, content: bytes) -> None:
+        with reading(self._handle, real):
+            if len(content) <= _WRITE_BYTES:
+                self._handle.write(self._inside(real), content)
+            else:
+                with temporary_file() as out:
+                    out.write_bytes(content)
+                    self._handle.upload(str(out), self._inside(real))
+        self._guest.forget()
+
+    # --- attributes -------------------------------------------------------------------
+
+    def set_mode(self, path: GuestPath, mode: int) -> None:
+        """Set the permission bits of something that is no link."""
+        with reading(self._handle, path):
+            self._handle.chmod(mode, self._inside(self._existing(path)))
+        self._guest.forget()
+
+    def set_owner(self, path: GuestPath, uid: int, gid: int) -> None:
+        """Set owner and group; setuid and setgid bits that the kernel clears then are put back."""
+        real = self._lexical(path)
+        found = self._guest.lstat(real)
+        if found is None:
+            raise GuestReadError(path, "no such file")
+        with reading(self._handle, path):
+            self._handle.lchown(uid, gid, self._inside(real))
+            if not found.is_symlink and found.permissions & 0o6000:
+                self._handle.chmod(found.permissions, self._inside(real))
+        self._guest.forget()
+
+    def set_capabilities(self, change: SetCapabilities) -> None:
+        """Set or remove the file capabilities."""
+        self._capabilities(self._existing(change.path), change.after)
+        self._guest.forget()
+
+    def _capabilities(self, real: GuestPath, value: bytes) -> None:
+        with reading(self._handle, real):
+            if value:
+                self._handle.cap_set_file(self._inside(real), capabilities_to_text(value))
+            else:
+                self._handle.lremovexattr("security.capability", self._inside(real))
+
+    def _attributes(self, real: GuestPath, *, mode: int, uid: int, gid: int) -> None:
+        with reading(self._handle, real):
+            self._handle.lchown(uid, gid, self._inside(real))
+            self._handle.chmod(mode, self._inside(real))  # after chown, which clears setuid
+
+    def _label(self, real: GuestPath, mode_with_type: int) -> None:
+        label = label_for(self._guest, real, mode_with_type)
+        if label:
+            with reading(self._handle, real):
+                self._handle.lsetxattr("security.selinux", label, len(label), self._inside(real))
+
+    # --- directories, links, removal ----------------------------------------------------
+
+    def make_directory(self, path: GuestPath, *, mode: int, uid: int, gid: int) -> None:
+        """Create a directory, and its parents as 0755 root:root where they lack."""
+        for parent in reversed(path.parents):
+            if not self._guest.exists(parent):
+                self._make_one(parent, 0o755, 0, 0)
+        self._make_one(path, mode, uid, gid)
+
+    def _make_one(self, path: GuestPath, mode: int, uid: int, gid: int) -> None:
+        real = self._new(path)
+        with reading(self._handle, real):
+            self._handle.mkdir_mode(self._inside(real), mode & 0o777)
+        self._attributes(real, mode=mode, uid=uid, gid=gid)
+        self._guest.forget()
+        self._label(real, 0o040000)
+
+    def make_link(self, path: GuestPath, target: str) -> None:
+        """Create a symbolic link where nothing is."""
+        real = self._new(path)
+        with reading(self._handle, real):
+            self._handle.ln_s(target, self._inside(real))
+        self._guest.forget()
+        self._label(real, 0o120000)
+
+    def move_away(self, path: GuestPath, suffix: str) -> GuestPath:
+        """Rename something to a free name beside it."""
+        real = self._lexical(path)
+        aside = real.with_name(real.name + suffix)
+        with reading(self._handle, path):
+            self._handle.rename(self._inside(real), self._inside(aside))
+        self._guest.forget()
+        return aside
+
+    def remove(self, path: GuestPath) -> None:
+        """Remove a regular file or a symbolic link."""
+        with reading(self._handle, path):
+            self._handle.rm(self._inside(self._lexical(path)))
+        self._guest.forget()
+
+    # --- packaged files -----------------------------------------------------------------
+
+    def install(
+        self, path: GuestPath, content: Path, *, mode: int, uid: int, gid: int, mtime: int | None
+    ) -> None:
+        """Put a file from this host in place, under a temporary name first: whole or not there."""
+        real = self._lexical(path)
+        fresh = real.with_name(real.name[:200] + _SUFFIX)
+        with reading(self._handle, path):
+            self._handle.upload(str(content), self._inside(fresh))
+        self._attributes(fresh, mode=mode, uid=uid, gid=gid)
+        if mtime is not None:
+            with reading(self._handle, path):
+                self._handle.utimens(self._inside(fresh), mtime, 0, mtime, 0)
+        with reading(self._handle, path):
+            self._handle.rename(self._inside(fresh), self._inside(real))
+        self._guest.forget()
+        self._label(real, 0o100000)
+
+    def set_xattrs(self, path: GuestPath, values: dict[str, bytes]) -> None:
+        """Set extended attributes of a packaged file: its capabilities, and plain text ones."""
+        real = self._lexical(path)
+        for name, value in values.items():
+            if name == "security.capability":
+                self._capabilities(real, value)
+            elif b"\0" in value:
+                raise RepairError(f"{path}: the attribute {name} is binary and cannot be written")
+            else:
+                with reading(self._handle, path):
+                    text = value.decode(errors="strict")
+                    self._handle.lsetxattr(name, text, len(text), self._inside(real))
+
+    # --- devices ------------------------------------------------------------------------
+
+    def write_device(self, device: str, offset_bytes: int, content: bytes) -> None:
+        """Overwrite bytes of a block device, whole or not at all as far as this call can tell."""
+        with reading(self._handle, device):
+            written = self._handle.pwrite_device(device, content, offset_bytes)
+        if written != len(content):
+            raise GuestReadError(device, f"only {written} of {len(content)} bytes could be written")
+
+    # --- paths --------------------------------------------------------------------------
+
+    def _inside(self, real: GuestPath) -> str:
+        return self._guest.inside(real)
+
+    def _lexical(self, path: GuestPath) -> GuestPath:
+        """Parents resolved, the last component as it is."""
+        real = self._guest.resolve_parent(path)
+        if real is None:
+            raise GuestReadError(path, "its directory is not there")
+        return real
+
+    def _existing(self, path: GuestPath) -> GuestPath:
+        real = self._lexical(path)
+        found = self._guest.lstat(real)
+        if found is None or found.is_symlink:
+            raise GuestReadError(path, "no such file" if found is None else "a symbolic link now")
+        return real
+
+    def _new(self, path: GuestPath) -> GuestPath:
+        real = self._lexical(path)
+        if self._guest.lstat(real) is not None:
+            raise GuestReadError(path, "something is there already")
+        return real

@@ -1,0 +1,1 @@
+"""What each command does, from opening the image to the report; ``cli/`` only calls it."""

@@ -1,0 +1,65 @@
+"""Running the chosen analyzers on one guest, and gathering what they say."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from guestrepair.analyzers.base import Analyzer, Context, all_analyzers, run_analyzer
+from guestrepair.errors import UsageError
+from guestrepair.model import Finding, Inconclusive
+from guestrepair.operations.opening import Stopwatch
+from guestrepair.operations.options import ScanOptions, Voice
+
+
+def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
+    """The analyzers that may yield a wanted finding, those that look at unmounted devices last.
+
+    Raises:
+        UsageError: ``--only`` or ``--skip`` names something that is neither an area nor a rule.
+    """
+    analyzers = all_analyzers()
+    rules = [rule.name for analyzer in analyzers for rule in analyzer.rules]
+    names = {analyzer.name for analyzer in analyzers}
+    for given in (*options.only, *options.skip):
+        if given not in names and not fnmatch.filter(rules, given):
+            known = ", ".join(sorted(names))
+            raise UsageError(f"no analyzer or rule is called {given!r}", hint=f"analyzers: {known}")
+    wanted = [a for a in analyzers if not options.only or any(_about(name, a) for name in options.only)]
+    return sorted((a for a in wanted if a.name not in options.skip), key=lambda a: (a.unmounts, a.name))
+
+
+def _about(name: str, analyzer: Analyzer) -> bool:
+    return name == analyzer.name or bool(fnmatch.filter((r.name for r in analyzer.rules), name))
+
+
+def wanted(finding: Finding, options: ScanOptions) -> bool:
+    """True when ``--only`` and ``--skip`` let the finding through."""
+    if options.only and not any(_names(given, finding) for given in options.only):
+        return False
+    return not any(_names(given, finding) for given in options.skip)
+
+
+def _names(given: str, finding: Finding) -> bool:
+    return given == finding.analyzer or fnmatch.fnmatchcase(finding.rule, given)
+
+
+def analyze(
+    analyzers: Sequence[Analyzer],
+    context: Context,
+    options: ScanOptions,
+    voice: Voice,
+    watch: Stopwatch | None = None,
+) -> tuple[list[Finding], list[Inconclusive]]:
+    """Everything that the analyzers find, the worst first, and what they could not look at."""
+    findings: list[Finding] = []
+    inconclusive: list[Inconclusive] = []
+    for analyzer in analyzers:
+        voice.progress(f"analyzing: {analyzer.name}")
+        found, unclear = run_analyzer(analyzer, context)
+        findings += [finding for finding in found if wanted(finding, options)]
+        inconclusive += unclear
+        if watch is not None:
+            watch.lap(f"analyzer {analyzer.name}")
+    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    return findings, inconclusive

@@ -1,0 +1,127 @@
+"""Opening an image: the host side, the overlays, one launch, the system to work on, its package database."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guestrepair.analyzers.base import AnalysisOptions, Context
+from guestrepair.disk import Image, examine, throwaway
+from guestrepair.errors import FormatError, GuestReadError, NoSystemError
+from guestrepair.guest.keys import KeyRing
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.roots import Root
+from guestrepair.guest.session import Session, SessionDisk, open_session
+from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.packages import open_database
+from guestrepair.report.data import ImageReport
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds that each stage took, into a report."""
+
+    report: ImageReport
+    _last: float = field(default_factory=time.monotonic)
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap goes to this stage."""
+        now = time.monotonic()
+        self.report.timings.append((stage, now - self._last))
+        self._last = now
+
+
+def examine_all(path: Path, options: ImageOptions) -> tuple[Image, ...]:
+    """The image and the guest's further disks, looked at from the host: milliseconds, no launch.
+
+    Raises:
+        ImageError: and its kinds.
+    """
+    return tuple(
+        examine(disk, input_format=options.input_format, allow_backing=options.allow_backing)
+        for disk in (path, *options.further_disks)
+    )
+
+
+def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
+    """Put what the host knows about the image into the report."""
+    report.format = images[0].format.value
+    report.size_bytes = images[0].virtual_size_bytes
+    for image in images:
+        report.warnings.extend(image.warnings)
+
+
+@contextlib.contextmanager
+def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voice) -> Iterator[Session]:
+    """A session on throw-away overlays of the images.
+
+    Raises:
+        ImageError, ApplianceError: see their classes.
+    """
+    with contextlib.ExitStack() as stack:
+        disks = [throwaway_disk(stack, image) for image in images]
+        with open_session(
+            disks, keys=key_ring(options, voice), note=voice.note, progress=voice.progress
+        ) as session:
+            yield session
+
+
+def throwaway_disk(stack: contextlib.ExitStack, image: Image, *, donor: bool = False) -> SessionDisk:
+    """A disk for a session, on an overlay that goes when the stack unwinds."""
+    overlay = stack.enter_context(throwaway(image))
+    return SessionDisk(
+        overlay=overlay.path,
+        host_path=str(image.path),
+        size_bytes=image.virtual_size_bytes,
+        donor=donor,
+    )
+
+
+def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:
+    """The keys given, and the question for one more."""
+    return KeyRing(options.keys, voice.ask_passphrase)
+
+
+def choose_root(session: Session, options: ImageOptions, voice: Voice) -> Root:
+    """The system to work on.
+
+    Raises:
+        NoSystemError, LockedError: there is none that can be worked on.
+    """
+    return session.choose_root(options.root, voice.ask_root)
+
+
+def open_guest(session: Session, root: Root) -> LiveGuest:
+    """The read-only view of the chosen system.
+
+    Raises:
+        NoSystemError: its root filesystem cannot be mounted.
+    """
+    try:
+        return session.guest(root)
+    except GuestReadError as error:
+        raise NoSystemError(
+            f"the root filesystem cannot be mounted: {error.message}",
+            hint="guestrepair scan --only partitions,filesystems may say why",
+        ) from error
+
+
+def describe_guest(report: ImageReport, guest: LiveGuest) -> None:
+    """Put who the guest is and what is mounted into the report."""
+    report.os = guest.os
+    report.mounts = guest.mounts
+    report.unmounted = guest.unmounted
+    report.block = guest.block
+
+
+def make_context(guest: LiveGuest, options: AnalysisOptions, voice: Voice) -> Context:
+    """What the analyzers are given; a package database that cannot be read is said, not raised."""
+    context = Context(guest, options=options, progress=voice.progress)
+    try:
+        context.packages = open_database(guest)
+    except (GuestReadError, FormatError) as error:
+        context.packages_error = error.message
+    return context

@@ -1,0 +1,58 @@
+"""What the user asked for, as the command line hands it over: plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guestrepair.analyzers.base import AnalysisOptions
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.keys import Key
+from guestrepair.guest.roots import Root
+
+
+def _silent(_message: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How the work talks to the user: progress of long work, lines worth knowing, and questions.
+
+    A question that is None is one that nobody can be asked.
+    """
+
+    progress: Callable[[str], None] = _silent
+    note: Callable[[str], None] = _silent
+    ask_root: Callable[[list[Root]], Root | None] | None = None
+    ask_passphrase: Callable[[BlockDevice], str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """How to open an image; the same on every command."""
+
+    input_format: str | None = None
+    further_disks: tuple[Path, ...] = ()
+    root: str = ""
+    keys: tuple[Key, ...] = ()
+    allow_backing: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions:
+    """Which analyzers run (``only`` and ``skip`` name areas or rules), and how."""
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """Where missing packaged files may come from, besides the guest's own cache."""
+
+    donors: tuple[Path, ...] = ()
+    packages: tuple[Path, ...] = ()
+    fetch: bool = False

@@ -1,0 +1,73 @@
+"""scan: run the analyzers on an image; and inspect: say what is on it. Neither writes anything to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from guestrepair.errors import GuestRepairError, LockedError, NoSystemError
+from guestrepair.operations import opening
+from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.opening import Stopwatch
+from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.report.data import ImageReport, StageError
+
+
+def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: Voice) -> ImageReport:
+    """Scan one image. What keeps it from being examined is in the report's errors, not raised.
+
+    Raises:
+        UsageError: the options name an analyzer that there is not.
+    """
+    analyzers = chosen_analyzers(options)
+
+    def work(report: ImageReport, watch: Stopwatch) -> None:
+        images = opening.examine_all(path, image_options)
+        opening.describe_image(report, images)
+        watch.lap("examine")
+        with opening.read_only_session(images, image_options, voice) as session:
+            watch.lap("launch and disks")
+            report.block = session.block()
+            root = opening.choose_root(session, image_options, voice)
+            guest = opening.open_guest(session, root)
+            opening.describe_guest(report, guest)
+            watch.lap("find and mount")
+            voice.progress("reading the package database")
+            context = opening.make_context(guest, options.analysis, voice)
+            watch.lap("package database")
+            found = analyze(analyzers, context, options, voice, watch)
+            report.findings, report.inconclusive = found
+        watch.lap("close")
+
+    return reported(path, work)
+
+
+def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:
+    """Partition tables, filesystems, the system and its mounts; a disk without a system is described too."""
+
+    def work(report: ImageReport, watch: Stopwatch) -> None:
+        images = opening.examine_all(path, image_options)
+        opening.describe_image(report, images)
+        with opening.read_only_session(images, image_options, voice) as session:
+            watch.lap("launch and disks")
+            report.block = session.block()
+            try:
+                root = opening.choose_root(session, image_options, voice)
+                opening.describe_guest(report, opening.open_guest(session, root))
+            except (NoSystemError, LockedError) as error:
+                report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
+            watch.lap("find and mount")
+
+    return reported(path, work)
+
+
+def reported(path: Path, work: Callable[[ImageReport, Stopwatch], None]) -> ImageReport:
+    """A report of work on an image; an error that ends it is in the report."""
+    report = ImageReport(path=str(path))
+    try:
+        work(report, Stopwatch(report))
+    except GuestRepairError as error:
+        if error.exit_status == 2:
+            raise
+        report.errors.append(StageError("open", error.message, error.hint, error.exit_status))
+    return report

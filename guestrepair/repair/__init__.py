@@ -1,0 +1,1 @@
+"""Repairs: which findings to repair, in what order, with what; carried out on an overlay and verified."""

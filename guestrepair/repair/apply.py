@@ -1,0 +1,316 @@
+"""Carrying a plan out on an overlay: recheck each precondition, write, read back.
+
+Raises :class:`RepairError` at the first thing that is not as planned; the
+caller then drops the overlay, so that the image is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import singledispatchmethod
+
+from guestrepair.errors import GuestReadError, RepairError
+from guestrepair.guest.hostkeys import generate_host_key
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.programs import run_guest_program
+from guestrepair.guest.repairing import repair_filesystem
+from guestrepair.guest.roots import Root
+from guestrepair.guest.session import Session
+from guestrepair.guest.writer import Writer
+from guestrepair.model import (
+    EditFile,
+    GenerateHostKey,
+    GuestPath,
+    MakeDirectory,
+    MakeLink,
+    PackagedKind,
+    RemoveFile,
+    RestoreAttributes,
+    RestoreFile,
+    RunFsck,
+    RunGuestProgram,
+    SetCapabilities,
+    SetMode,
+    SetOwner,
+    WriteBytes,
+    WriteFile,
+)
+from guestrepair.packages.sources import SourcedFile
+from guestrepair.repair.plan import Step, edited
+
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+
+
+def backup_suffix(now: datetime | None = None) -> str:
+    """The ending of the copies that stay beside edited files: ``.guestrepair-20261123T040506Z``."""
+    return (now or datetime.now(UTC)).strftime(".guestrepair-%Y%m%dT%H%M%SZ")
+
+
+class Applier:
+    """Applies steps to one guest mounted read-write."""
+
+    def __init__(self, session: Session, guest: LiveGuest, *, suffix: str) -> None:
+        self._session = session
+        self._guest = guest
+        self._writer = Writer(session.handle, guest)
+        self._suffix = suffix
+        self._backed_up: set[GuestPath] = set()
+        self.backups: list[GuestPath] = []
+
+    def apply(self, step: Step) -> None:
+        """Apply one step and read it back.
+
+        Raises:
+            RepairError: a precondition does not hold, a write failed, or what was read back differs.
+        """
+        try:
+            self._do(step.change, step.source)
+        except GuestReadError as error:
+            raise RepairError(f"{step.change.kind} {error.message}") from error
+
+    @singledispatchmethod
+    def _do(self, change: object, _source: SourcedFile | None) -> None:
+        raise RepairError(f"cannot apply a change of kind {type(change).__name__}")
+
+    def _back_up(self, path: GuestPath, *, wanted: bool) -> None:
+        if wanted and self._suffix and path not in self._backed_up:
+            copy = self._writer.back_up(path, self._suffix)
+            self._backed_up.add(path)
+            if copy is not None:
+                self.backups.append(copy)
+
+    # --- text files -------------------------------------------------------------------
+
+    @_do.register
+    def _edit_file(self, change: EditFile, _source: SourcedFile | None) -> None:
+        self._expect(self._content(change.path) == change.before, change.path, "its content has changed")
+        self._back_up(change.path, wanted=change.backup)
+        after = edited(change)
+        self._writer.replace_content(change.path, after)
+        self._expect(self._content(change.path) == after, change.path, "it reads back differently")
+
+    @_do.register
+    def _write_file(self, change: WriteFile, _source: SourcedFile | None) -> None:
+        if change.before is None:
+            self._writer.create_file(
+                change.path, change.after, mode=change.mode, uid=change.uid, gid=change.gid
+            )
+        else:
+            self._expect(self._content(change.path) == change.before, change.path, "its content has changed")
+            self._back_up(change.path, wanted=change.backup)
+            self._writer.replace_content(change.path, change.after)
+        self._expect(self._content(change.path) == change.after, change.path, "it reads back differently")
+
+    def _content(self, path: GuestPath) -> bytes:
+        return self._guest.read(path, limit_bytes=MAX_TEXT_BYTES)
+
+    # --- attributes -------------------------------------------------------------------
+
+    @_do.register
+    def _set_mode(self, change: SetMode, _source: SourcedFile | None) -> None:
+        self._expect(self._permissions(change.path) == change.before, change.path, "its mode has changed")
+        self._writer.set_mode(change.path, change.after)
+        self._expect(self._permissions(change.path) == change.after, change.path, "the mode did not take")
+
+    @_do.register
+    def _set_owner(self, change: SetOwner, _source: SourcedFile | None) -> None:
+        self._expect(self._owner(change.path) == change.before, change.path, "its owner has changed")
+        self._writer.set_owner(change.path, *change.after)
+        self._expect(self._owner(change.path) == change.after, change.path, "the owner did not take")
+
+    @_do.register
+    def _set_capabilities(self, change: SetCapabilities, _source: SourcedFile | None) -> None:
+        self._expect(
+            self._capabilities(change.path) == change.before, change.path, "its capabilities changed"
+        )
+        self._writer.set_capabilities(change)
+        self._expect(
+            self._capabilities(change.path) == change.after, change.path, "capabilities did not take"
+        )
+
+    def _permissions(self, path: GuestPath) -> int:
+        found = self._guest.lstat(path)
+        if found is None or found.is_symlink:
+            raise GuestReadError(path, "no longer a file or directory")
+        return found.permissions
+
+    def _owner(self, path: GuestPath) -> tuple[int, int]:
+        found = self._guest.lstat(path)
+        if found is None:
+            raise GuestReadError(path, "no longer there")
+        return found.uid, found.gid
+
+    def _capabilities(self, path: GuestPath) -> bytes:
+        return self._guest.xattr(path, "security.capability")
+
+    # --- directories, links, removal ----------------------------------------------------
+
+    @_do.register
+    def _make_directory(self, change: MakeDirectory, _source: SourcedFile | None) -> None:
+        found = self._guest.lstat(change.path)
+        if found is not None:
+            self._expect(bool(change.replace), change.path, "something is there already")
+            self.backups.append(self._writer.move_away(change.path, self._suffix or backup_suffix()))
+        self._writer.make_directory(change.path, mode=change.mode, uid=change.uid, gid=change.gid)
+        self._expect(self._permissions(change.path) == change.mode, change.path, "the mode did not take")
+
+    @_do.register
+    def _make_link(self, change: MakeLink, _source: SourcedFile | None) -> None:
+        found = self._guest.lstat(change.path)
+        if change.before is None:
+            self._expect(found is None, change.path, "something is there already")
+        else:
+            self._expect(
+                found is not None and found.is_symlink and self._guest.readlink(change.path) == change.before,
+                change.path,
+                "the link has changed",
+            )
+            self._writer.remove(change.path)
+        self._writer.make_link(change.path, change.target)
+        self._expect(self._guest.readlink(change.path) == change.target, change.path, "the link did not take")
+
+    @_do.register
+    def _remove_file(self, change: RemoveFile, _source: SourcedFile | None) -> None:
+        found = self._guest.lstat(change.path)
+        self._expect(found is not None and not found.is_directory, change.path, "it is not a file any more")
+        if change.backup and self._suffix and found is not None and found.is_file:
+            self.backups.append(self._writer.move_away(change.path, self._suffix))
+        else:
+            self._writer.remove(change.path)
+
+    # --- packaged files -----------------------------------------------------------------
+
+    @_do.register
+    def _restore_file(self, change: RestoreFile, source: SourcedFile | None) -> None:
+        if source is None:
+            raise RepairError(f"{change.path}: no source was found for it")
+        match source.kind:
+            case PackagedKind.DIRECTORY:
+                self._restore_directory(change, source)
+            case PackagedKind.SYMLINK:
+                self._restore_link(change, source)
+            case PackagedKind.FILE:
+                self._restore_regular(change, source)
+            case _:
+                raise RepairError(f"{change.path}: neither a file, a directory nor a link in {source.source}")
+
+    def _restore_directory(self, change: RestoreFile, source: SourcedFile) -> None:
+        self._expect(self._guest.lstat(change.path) is None, change.path, "something is there already")
+        self._writer.make_directory(change.path, mode=source.mode, uid=source.uid, gid=source.gid)
+
+    def _restore_link(self, change: RestoreFile, source: SourcedFile) -> None:
+        if not source.link_target:
+            raise RepairError(f"{change.path}: {source.source} does not say where the link leads")
+        found = self._guest.lstat(change.path)
+        if found is not None:
+            self._expect(not found.is_directory, change.path, "a directory is in its place")
+            self._writer.remove(change.path)
+        self._parents(change.path)
+        self._writer.make_link(change.path, source.link_target)
+
+    def _restore_regular(self, change: RestoreFile, source: SourcedFile) -> None:
+        found = self._guest.lstat(change.path)
+        self._expect(found is None or not found.is_directory, change.path, "a directory is in its place")
+        if source.content is None:
+            raise RepairError(f"{change.path}: {source.source} has no content for it")
+        self._parents(change.path)
+        self._writer.install(
+            change.path, source.content, mode=source.mode, uid=source.uid, gid=source.gid, mtime=source.mtime
+        )
+        self._writer.set_xattrs(change.path, dict(source.xattrs))
+        algorithm, _, digest = source.digest.partition(":")
+        if digest:
+            readback = self._guest.digests(algorithm, (change.path,)).get(change.path)
+            self._expect(readback == digest, change.path, "its digest differs after the restore")
+
+    def _parents(self, path: GuestPath) -> None:
+        if not self._guest.exists(path.parent):
+            self._writer.make_directory(path.parent, mode=0o755, uid=0, gid=0)
+
+    @_do.register
+    def _restore_attributes(self, change: RestoreAttributes, source: SourcedFile | None) -> None:
+        if source is None:
+            raise RepairError(f"{change.path}: no source was found for its attributes")
+        found = self._guest.lstat(change.path)
+        if found is None:
+            raise GuestReadError(change.path, "no longer there")
+        if (found.uid, found.gid) != (source.uid, source.gid):
+            self._writer.set_owner(change.path, source.uid, source.gid)
+        if not found.is_symlink and self._permissions(change.path) != source.mode:
+            self._writer.set_mode(change.path, source.mode)
+        self._writer.set_xattrs(change.path, dict(source.xattrs))
+
+    # --- keys, filesystems, devices, programs -------------------------------------------
+
+    @_do.register
+    def _generate_host_key(self, change: GenerateHostKey, _source: SourcedFile | None) -> None:
+        private, public = generate_host_key(change.key_type, self._guest.os.hostname)
+        for path, content, mode in (
+            (change.path, private, change.mode),
+            (change.path.with_name(change.path.name + ".pub"), public, 0o644),
+        ):
+            if self._guest.lstat(path) is not None:
+                self.backups.append(self._writer.move_away(path, self._suffix or backup_suffix()))
+            self._writer.create_file(path, content, mode=mode, uid=0, gid=change.gid)
+
+    @_do.register
+    def _write_bytes(self, change: WriteBytes, _source: SourcedFile | None) -> None:
+        where = f"{change.device} at byte {change.offset_bytes}"
+        before = self._guest.read_device(change.device, change.offset_bytes, len(change.before))
+        self._expect(before == change.before, where, "it has changed")
+        self._writer.write_device(change.device, change.offset_bytes, change.after)
+        after = self._guest.read_device(change.device, change.offset_bytes, len(change.after))
+        self._expect(after == change.after, where, "it reads back differently")
+
+    @_do.register
+    def _run_fsck(self, change: RunFsck, _source: SourcedFile | None) -> None:
+        repair_filesystem(self._session.handle, change)
+
+    @_do.register
+    def _run_guest_program(self, change: RunGuestProgram, _source: SourcedFile | None) -> None:
+        run_guest_program(self._session.handle, change)
+
+    @staticmethod
+    def _expect(holds: bool, where: object, problem: str) -> None:
+        if not holds:
+            raise RepairError(f"{where}: {problem}")
+
+
+def apply_steps(
+    session: Session,
+    root: Root,
+    steps: Sequence[Step],
+    *,
+    suffix: str,
+    progress: Callable[[str], None] = lambda _m: None,
+) -> list[GuestPath]:
+    """Apply all steps on the overlay, devices first; returns the backup copies made in the guest.
+
+    ``suffix`` names the copies beside edited files ("": none). Afterwards nothing is mounted.
+
+    Raises:
+        RepairError: something failed; the overlay must be dropped.
+    """
+    devices = [s for s in steps if isinstance(s.change, WriteBytes | RunFsck)]
+    files = [s for s in steps if s not in devices]
+    if devices:
+        session.stage.clear()
+        bare = LiveGuest(session.handle, "", block=session.block())
+        on_devices = Applier(session, bare, suffix="")
+        for step in devices:
+            progress(f"{step.change.kind} {getattr(step.change, 'device', '')}")
+            on_devices.apply(step)
+        session.reread()
+    if not files:
+        return []
+    paths = [step.path for step in files if step.path is not None] or [GuestPath("/")]
+    try:
+        with session.writing(root, paths) as guest:
+            applier = Applier(session, guest, suffix=suffix)
+            for number, step in enumerate(files, 1):
+                progress(f"repair {number} of {len(files)}: {step.change.kind} {step.path or ''}")
+                applier.apply(step)
+    except GuestReadError as error:
+        raise RepairError(f"the overlay cannot be written: {error.message}") from error
+    return applier.backups

@@ -1,0 +1,204 @@
+"""The plan of a repair: the chosen findings, their changes in a safe order, and where files come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from guestrepair.errors import RepairError
+from guestrepair.model import (
+    Change,
+    Edit,
+    EditFile,
+    Finding,
+    GenerateHostKey,
+    GuestPath,
+    MakeDirectory,
+    MakeLink,
+    RemoveFile,
+    RestoreAttributes,
+    RestoreFile,
+    RunFsck,
+    RunGuestProgram,
+    SetCapabilities,
+    SetMode,
+    SetOwner,
+    WriteBytes,
+    WriteFile,
+)
+from guestrepair.packages.sources import Resolution, SourcedFile
+
+# The order in which kinds are applied: the disk's structure first, then the
+# links and directories that paths go through, then content, then attributes.
+_ORDER: tuple[type, ...] = (
+    WriteBytes,
+    RunFsck,
+    MakeDirectory,
+    MakeLink,
+    RestoreFile,
+    WriteFile,
+    EditFile,
+    GenerateHostKey,
+    RemoveFile,
+    RestoreAttributes,
+    SetOwner,
+    SetMode,
+    SetCapabilities,
+    RunGuestProgram,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A finding that this run does not repair though it was asked to, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change to apply; ``source`` is where a packaged file comes from."""
+
+    change: Change
+    source: SourcedFile | None = None
+
+    @property
+    def path(self) -> GuestPath | None:
+        """The guest path that it changes; None for devices and programs."""
+        return getattr(self.change, "path", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done: findings to be repaired, steps in order, and what was left out."""
+
+    findings: tuple[Finding, ...] = ()
+    steps: tuple[Step, ...] = ()
+    left: tuple[Left, ...] = field(default=())
+
+
+def make_plan(findings: Sequence[Finding], resolution: Resolution, *, guest_programs: bool = False) -> Plan:
+    """Turn the chosen findings into a plan.
+
+    A finding is taken whole or left: when one of its changes has no source, or
+    conflicts with an earlier finding's change, none of them is in the plan.
+    """
+    taken: list[Finding] = []
+    left: list[Left] = []
+    changes: list[Change] = []
+    for finding in findings:
+        own = finding.repair.changes if finding.repair else ()
+        reason = _obstacle(own, changes, resolution, guest_programs=guest_programs)
+        if reason:
+            left.append(Left(finding, reason))
+            continue
+        taken.append(finding)
+        changes = _merged(changes, own)
+    steps = tuple(Step(change, _source(change, resolution)) for change in _ordered(changes))
+    return Plan(tuple(taken), steps, tuple(left))
+
+
+def _obstacle(
+    own: Sequence[Change], planned: Sequence[Change], resolution: Resolution, *, guest_programs: bool
+) -> str:
+    for change in own:
+        if isinstance(change, RestoreFile | RestoreAttributes) and change not in resolution.resolved:
+            reasons = resolution.refused.get(change, ())
+            return "; ".join(reasons) or "no source for it: give --donor, --packages or --fetch"
+        if isinstance(change, RunGuestProgram) and not guest_programs:
+            return "it runs the guest's own programs: allow that with --allow-guest-programs"
+    try:
+        _merged(planned, own)
+    except RepairError as error:
+        return error.message
+    return ""
+
+
+def _source(change: Change, resolution: Resolution) -> SourcedFile | None:
+    if isinstance(change, RestoreFile | RestoreAttributes):
+        return resolution.resolved[change]
+    return None
+
+
+def _merged(planned: Sequence[Change], own: Sequence[Change]) -> list[Change]:
+    """Both lists as one: equal changes once, edits of one file in one.
+
+    Raises:
+        RepairError: two changes contradict each other.
+    """
+    merged = list(planned)
+    for change in own:
+        if change in merged:
+            continue
+        twin = next((i for i, other in enumerate(merged) if _same_target(other, change)), None)
+        if twin is None:
+            merged.append(change)
+        else:
+            merged[twin] = _combined(merged[twin], change)
+    return merged
+
+
+def _same_target(one: Change, other: Change) -> bool:
+    if isinstance(one, EditFile | WriteFile | RemoveFile | RestoreFile) and isinstance(
+        other, EditFile | WriteFile | RemoveFile | RestoreFile
+    ):
+        return one.path == other.path
+    if isinstance(one, WriteBytes) and isinstance(other, WriteBytes):
+        return (one.device, one.offset_bytes) == (other.device, other.offset_bytes)
+    if isinstance(one, RunFsck) and isinstance(other, RunFsck):
+        return one.device == other.device
+    paths = (getattr(one, "path", None), getattr(other, "path", None))
+    return type(one) is type(other) and paths[0] is not None and paths[0] == paths[1]
+
+
+def _combined(one: Change, other: Change) -> Change:
+    if isinstance(one, EditFile) and isinstance(other, EditFile) and one.before == other.before:
+        return _combined_edits(one, other)
+    if isinstance(one, RunFsck):
+        return one
+    raise RepairError(f"{getattr(one, 'path', '')}: another finding's repair changes the same thing")
+
+
+def _combined_edits(one: EditFile, other: EditFile) -> EditFile:
+    edits = [*one.edits, *(e for e in other.edits if e not in one.edits)]
+    edits.sort(key=lambda e: (e.offset, e.length))
+    for first, second in itertools.pairwise(edits):
+        if first.offset + first.length > second.offset or (first.offset == second.offset and first.length):
+            raise RepairError(f"{one.path}: another finding's repair changes the same bytes")
+    return dataclasses.replace(one, edits=tuple(edits))
+
+
+def _ordered(changes: Sequence[Change]) -> list[Change]:
+    def key(change: Change) -> tuple[int, int]:
+        path = getattr(change, "path", None)
+        return _ORDER.index(type(change)), len(path.parts) if path is not None else 0
+
+    return sorted(changes, key=key)
+
+
+def edited(change: EditFile) -> bytes:
+    """The content after the edits."""
+    pieces: list[bytes] = []
+    position = 0
+    for edit in sorted(change.edits, key=_edit_position):
+        pieces += [change.before[position : edit.offset], edit.text]
+        position = edit.offset + edit.length
+    return b"".join([*pieces, change.before[position:]])
+
+
+def _edit_position(edit: Edit) -> tuple[int, int]:
+    return edit.offset, edit.length
+
+
+def sourced_changes(findings: Sequence[Finding]) -> list[RestoreFile | RestoreAttributes]:
+    """All changes of the findings that need a source."""
+    return [
+        change
+        for finding in findings
+        if finding.repair is not None
+        for change in finding.repair.changes
+        if isinstance(change, RestoreFile | RestoreAttributes)
+    ]

@@ -1,0 +1,91 @@
+"""What a run found out about one image, and about all of them: plain data that every format renders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.model import Finding, Inconclusive, Severity, Status
+
+
+@dataclass(frozen=True, slots=True)
+class StageError:
+    """Something that ended the work on an image early: the stage (open, launch, analyze, repair…) and why."""
+
+    stage: str
+    message: str
+    hint: str = ""
+    exit_status: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOutcome:
+    """What a repair did: ``backups`` are the copies left in the guest, ``undo`` the record's name (or "")."""
+
+    committed: bool
+    backups: tuple[str, ...] = ()
+    undo: str = ""
+    changed_bytes: int = 0
+    sources: tuple[tuple[str, str], ...] = ()
+    """Restored paths and where each came from."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageReport:
+    """All that is known about one image after a run."""
+
+    path: str
+    format: str = ""
+    size_bytes: int = 0
+    os: OperatingSystem | None = None
+    mounts: tuple[Mount, ...] = ()
+    unmounted: tuple[tuple[str, str], ...] = ()
+    block: BlockDevices | None = None
+    findings: list[Finding] = field(default_factory=list)
+    inconclusive: list[Inconclusive] = field(default_factory=list)
+    errors: list[StageError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    left: list[tuple[Finding, str]] = field(default_factory=list)
+    """Findings that a repair was asked for and that it left, with the reason."""
+    outcome: RepairOutcome | None = None
+    timings: list[tuple[str, float]] = field(default_factory=list)
+    """Stages in order, and the seconds each took."""
+
+    def open_at_or_above(self, threshold: Severity | None) -> list[Finding]:
+        """Findings not repaired whose severity reaches the threshold (None: none do)."""
+        if threshold is None:
+            return []
+        return [
+            f for f in self.findings if f.status is not Status.REPAIRED and f.severity.rank <= threshold.rank
+        ]
+
+
+@dataclass(slots=True)
+class Report:
+    """The whole run."""
+
+    images: list[ImageReport] = field(default_factory=list)
+
+    def exit_status(self, threshold: Severity | None) -> int:
+        """The highest status of all images (contract: 0, 1, 3, 4)."""
+        return max((image_status(image, threshold) for image in self.images), default=0)
+
+
+def image_status(image: ImageReport, threshold: Severity | None) -> int:
+    """0 nothing at or above the threshold, 1 something, 3 could not look, 4 a repair failed."""
+    if image.errors:
+        return max(error.exit_status for error in image.errors)
+    if image.inconclusive:
+        return 3
+    return 1 if image.open_at_or_above(threshold) else 0
+
+
+def summary(images: Sequence[ImageReport]) -> dict[str, int]:
+    """Counts over all images; repaired findings count as repaired only."""
+    findings = [f for image in images for f in image.findings]
+    left = [f for f in findings if f.status is not Status.REPAIRED]
+    counts = {severity.value: sum(f.severity is severity for f in left) for severity in Severity}
+    counts["repaired"] = len(findings) - len(left)
+    counts["inconclusive"] = sum(len(image.inconclusive) for image in images)
+    return counts

@@ -1,0 +1,150 @@
+"""The JSON report, schema ``guestrepair.report/1``: fields are added, never changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from guestrepair import __version__
+from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.model import Change, EditFile, Finding, Repair, WriteFile
+from guestrepair.report.data import ImageReport, Report, summary
+from guestrepair.report.diff import describe, target, unified_diff
+from guestrepair.report.escape import valid_unicode
+
+SCHEMA = "guestrepair.report/1"
+Json = dict[str, Any]
+
+
+def render(report: Report) -> str:
+    """The whole report as one JSON document with a final newline."""
+    document = {
+        "schema": SCHEMA,
+        "tool": {"name": "guestrepair", "version": __version__},
+        "images": [_image(image) for image in report.images],
+        "summary": summary(report.images),
+    }
+    return json.dumps(_clean(document), indent=2, ensure_ascii=True) + "\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid_unicode(value)
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value
+
+
+def _image(image: ImageReport) -> Json:
+    rendered: Json = {
+        "path": image.path,
+        "format": image.format,
+        "size_bytes": image.size_bytes,
+        "guest": None if image.os is None else _guest(image.os, image.mounts, image.unmounted),
+        "findings": [finding_json(f) for f in image.findings],
+        "inconclusive": [{"analyzer": i.analyzer, "reason": i.reason} for i in image.inconclusive],
+        "errors": [{"stage": e.stage, "message": e.message, "hint": e.hint} for e in image.errors],
+        "warnings": list(image.warnings),
+    }
+    if image.block is not None:
+        rendered["disks"] = _disks(image.block)
+    if image.left:
+        rendered["left"] = [
+            {"rule": f.rule, "subject": f.subject, "reason": reason} for f, reason in image.left
+        ]
+    if image.outcome is not None:
+        rendered["repair"] = {
+            "committed": image.outcome.committed,
+            "backups": list(image.outcome.backups),
+            "undo": image.outcome.undo,
+            "changed_bytes": image.outcome.changed_bytes,
+            "sources": [{"path": path, "source": source} for path, source in image.outcome.sources],
+        }
+    if image.timings:
+        rendered["timings"] = [{"stage": stage, "seconds": round(s, 3)} for stage, s in image.timings]
+    return rendered
+
+
+def _guest(
+    system: OperatingSystem, mounts: tuple[Mount, ...], unmounted: tuple[tuple[str, str], ...]
+) -> Json:
+    return {
+        "distro": system.distro,
+        "version": system.version,
+        "product": system.product,
+        "arch": system.arch,
+        "package_format": system.package_format,
+        "hostname": system.hostname,
+        "mounts": [
+            {"source": m.source, "target": m.target, "type": m.type, "uuid": m.uuid, "subvolume": m.subvolume}
+            for m in mounts
+        ],
+        "unmounted": [{"target": where, "reason": why} for where, why in unmounted],
+    }
+
+
+def _disks(block: BlockDevices) -> list[Json]:
+    return [
+        {
+            "name": disk.name,
+            "path": disk.host_path,
+            "size_bytes": disk.size_bytes,
+            "table": disk.table,
+            "table_uuid": disk.table_uuid,
+            "devices": [
+                {
+                    "name": d.name,
+                    "kind": d.kind.value,
+                    "number": d.part_number,
+                    "start_bytes": d.start_bytes,
+                    "size_bytes": d.size_bytes,
+                    "part_type": d.part_type,
+                    "partuuid": d.partuuid,
+                    "partlabel": d.partlabel,
+                    "content": d.content,
+                    "uuid": d.uuid,
+                    "label": d.label,
+                    "parents": list(d.parents),
+                    "subvolumes": list(d.subvolumes),
+                }
+                for d in block.devices
+                if d.disk == disk.name
+            ],
+        }
+        for disk in block.disks
+    ]
+
+
+def finding_json(finding: Finding) -> Json:
+    """One finding, as the contract has it."""
+    return {
+        "rule": finding.rule,
+        "analyzer": finding.analyzer,
+        "severity": finding.severity.value,
+        "subject": finding.subject,
+        "message": finding.message,
+        "evidence": [
+            {"source": e.source, "observed": e.observed, "expected": e.expected} for e in finding.evidence
+        ],
+        "repair": None if finding.repair is None else _repair(finding.repair),
+        "folded": [{"subject": subject} for subject in finding.folded],
+        "status": finding.status.value,
+    }
+
+
+def _repair(repair: Repair) -> Json:
+    return {
+        "summary": repair.summary,
+        "safety": repair.safety.value,
+        "changes": [change_json(change) for change in repair.changes],
+    }
+
+
+def change_json(change: Change) -> Json:
+    """One change: its kind, what it is about, and what it does."""
+    rendered: Json = {"kind": change.kind, "path": target(change), "does": describe(change)}
+    if isinstance(change, EditFile | WriteFile):
+        rendered["diff"] = unified_diff(change)
+    return rendered

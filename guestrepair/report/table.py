@@ -1,0 +1,248 @@
+"""The table report, for people: what is wrong, with the evidence and the repair, worst first."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from tabulate import tabulate
+
+from guestrepair.guest.devices import BlockDevice, BlockDevices
+from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
+from guestrepair.report.data import ImageReport, Report, summary
+from guestrepair.report.diff import describe, target, unified_diff
+from guestrepair.report.escape import printable
+
+_MAX_FOLDED = 5
+_MAX_EVIDENCE = 8
+
+
+def width() -> int:
+    """Columns to fill: the terminal's, 100 in a pipe, never above 140 (longer lines read badly)."""
+    return max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
+
+
+def render(report: Report) -> str:
+    """The scan or repair report of all images."""
+    blocks = [render_image(image) for image in report.images]
+    if len(report.images) > 1:
+        blocks.append(_summary(report.images))
+    return "\n".join(blocks)
+
+
+def render_image(image: ImageReport) -> str:
+    """One image: who it is, its findings, what could not be looked at, the outcome."""
+    lines = [*_heading(image), *_findings(image.findings), *_inconclusive(image), *_left(image)]
+    lines += _errors(image)
+    lines += _outcome(image)
+    lines += _verdict(image)
+    return "\n".join(lines) + "\n"
+
+
+def _heading(image: ImageReport) -> Iterator[str]:
+    facts = [image.format, human_bytes(image.size_bytes)] if image.format else []
+    yield f"{printable(image.path)}" + (f" ({', '.join(facts)})" if facts else "")
+    if image.os is not None:
+        system = image.os
+        product = system.product or system.distro or "unknown system"
+        extra = [word for word in (system.arch, system.hostname) if word]
+        yield printable(f"  {product}" + (f" ({', '.join(extra)})" if extra else ""))
+    for warning in image.warnings:
+        yield printable(f"  warning: {warning}")
+    for where, why in image.unmounted:
+        yield printable(f"  not mounted: {where}: {why}")
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        yield ""
+        state = "" if finding.status is Status.OPEN else f" [{finding.status.value}]"
+        yield printable(f"{finding.severity.value.upper():7} {finding.rule}  {finding.subject}{state}")
+        yield from _wrapped(finding.message, "        ")
+        for evidence in finding.evidence[:_MAX_EVIDENCE]:
+            expected = f" (expected: {evidence.expected})" if evidence.expected else ""
+            yield from _wrapped(f"- {evidence.source}: {evidence.observed}{expected}", "        ", hang="  ")
+        if finding.folded:
+            shown = ", ".join(finding.folded[:_MAX_FOLDED])
+            more = (
+                f" and {len(finding.folded) - _MAX_FOLDED} more" if len(finding.folded) > _MAX_FOLDED else ""
+            )
+            yield from _wrapped(f"same cause: {shown}{more}", "        ")
+        if finding.repair is not None and finding.status is not Status.REPAIRED:
+            yield from _wrapped(f"repair ({finding.repair.safety}): {finding.repair.summary}", "        ")
+
+
+def _wrapped(text: str, indent: str, *, hang: str = "") -> list[str]:
+    return textwrap.wrap(
+        printable(text),
+        width(),
+        initial_indent=indent,
+        subsequent_indent=indent + hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _inconclusive(image: ImageReport) -> Iterator[str]:
+    if image.inconclusive:
+        yield ""
+        yield "Could not be examined (this is not the same as healthy):"
+    for item in image.inconclusive:
+        yield from _wrapped(f"- {item.analyzer}: {item.reason}", "  ", hang="  ")
+
+
+def _left(image: ImageReport) -> Iterator[str]:
+    if image.left:
+        yield ""
+        yield "Not repaired:"
+    for finding, reason in image.left:
+        yield from _wrapped(f"- {finding.rule} {finding.subject}: {reason}", "  ", hang="  ")
+
+
+def _errors(image: ImageReport) -> Iterator[str]:
+    for error in image.errors:
+        yield ""
+        yield from _wrapped(f"{error.stage}: {error.message}", "  ", hang="  ")
+        if error.hint:
+            yield from _wrapped(error.hint, "    ")
+
+
+def _outcome(image: ImageReport) -> Iterator[str]:
+    if image.outcome is None:
+        return
+    yield ""
+    if not image.outcome.committed:
+        yield "The image was not changed."
+        return
+    yield f"Written to the image: {human_bytes(image.outcome.changed_bytes)}, verified."
+    for path, source in image.outcome.sources[:20]:
+        yield printable(f"  {path} from {source}")
+    if len(image.outcome.sources) > 20:
+        yield f"  … and {len(image.outcome.sources) - 20} more files"
+    for backup in image.outcome.backups:
+        yield printable(f"  previous content in the guest: {backup}")
+    if image.outcome.undo:
+        yield printable(f"  undo: guestrepair undo {image.path}")
+
+
+def _verdict(image: ImageReport) -> Iterator[str]:
+    yield ""
+    counts = summary([image])
+    if image.errors and not image.findings:
+        yield "Result: not examined."
+        return
+    words = [
+        f"{counts[s]} {s}{'s' if counts[s] != 1 else ''}" for s in ("error", "warning", "note") if counts[s]
+    ]
+    if counts["repaired"]:
+        words.append(f"{counts['repaired']} repaired")
+    if counts["inconclusive"]:
+        words.append(f"{counts['inconclusive']} not examined")
+    repairable = [
+        f
+        for f in image.findings
+        if f.status is Status.OPEN and f.repair is not None and f.repair.safety is not Safety.MANUAL
+    ]
+    yield "Result: " + (", ".join(words) if words else "nothing found.")
+    if repairable and image.outcome is None:
+        yield printable(f"Next: guestrepair repair --dry-run {image.path}")
+
+
+def _summary(images: Sequence[ImageReport]) -> str:
+    rows = []
+    for image in images:
+        counts = summary([image])
+        rows.append([printable(image.path), *(counts[k] for k in ("error", "warning", "note", "repaired"))])
+    return tabulate(rows, ["image", "errors", "warnings", "notes", "repaired"], disable_numparse=True) + "\n"
+
+
+# --- dry run ----------------------------------------------------------------------
+
+
+def render_plan(findings: Sequence[Finding], sources: dict[str, str]) -> str:
+    """The planned repairs: a unified diff of every text change, and a table of the others."""
+    blocks: list[str] = []
+    rows: list[list[str]] = []
+    seen = set()
+    for finding in findings:
+        for change in finding.repair.changes if finding.repair else ():
+            if change in seen:
+                continue
+            seen.add(change)
+            if isinstance(change, EditFile | WriteFile):
+                blocks.append(f"# {finding.rule} {finding.subject}\n{unified_diff(change)}")
+            else:
+                where = target(change)
+                rows.append([change.kind, where, describe(change), sources.get(where, "")])
+    text = "\n".join(printable(block, keep_newlines=True) for block in blocks)
+    if rows:
+        shown = [[printable(cell) for cell in row] for row in rows]
+        text += ("\n" if text else "") + tabulate(
+            shown, ["change", "path", "what", "from"], disable_numparse=True
+        )
+        text += "\n"
+    return text or "Nothing to repair.\n"
+
+
+# --- inspect ------------------------------------------------------------------------
+
+
+def render_inspection(image: ImageReport) -> str:
+    """Partition tables, what is on them, what is mounted where, and who the system is."""
+    lines = list(_heading(image))
+    block = image.block or BlockDevices()
+    mounted = {m.source: m.target for m in image.mounts}
+    for disk in block.disks:
+        table = disk.table or "no partition table"
+        lines += ["", printable(f"{disk.name}  {human_bytes(disk.size_bytes)}  {table}  {disk.host_path}")]
+        rows = [_device_row(d, mounted) for d in block.devices if d.disk == disk.name]
+        headers = ["device", "start", "size", "type", "content", "label", "UUID", "mounted on"]
+        lines.append(tabulate(rows, headers, disable_numparse=True))
+    for name, reason in block.unread:
+        lines.append(printable(f"could not be read: {name}: {reason}"))
+    lines += _errors(image)
+    return "\n".join(lines) + "\n"
+
+
+def _device_row(device: BlockDevice, mounted: dict[str, str]) -> Iterable[str]:
+    cells = (
+        device.name,
+        human_bytes(device.start_bytes) if device.part_number else "",
+        human_bytes(device.size_bytes),
+        device.partlabel or _type_name(device.part_type),
+        device.content or "-",
+        device.label,
+        device.uuid,
+        mounted.get(device.name, ""),
+    )
+    return [printable(cell) for cell in cells]
+
+
+_TYPE_NAMES = {
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b": "EFI system",
+    "21686148-6449-6e6f-744e-656564454649": "BIOS boot",
+    "0fc63daf-8483-4772-8e79-3d69d8477de4": "Linux filesystem",
+    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "Linux swap",
+    "e6d6d379-f507-44c2-a23c-238f2a3df928": "Linux LVM",
+    "a19d880f-05fc-4d3b-a006-743f0f84911e": "Linux RAID",
+    "4f68bce3-e8cd-4db1-96e7-fbcaf984b709": "Linux root (x86-64)",
+    "0x83": "Linux",
+    "0x82": "Linux swap",
+    "0x8e": "Linux LVM",
+    "0xef": "EFI system",
+}
+
+
+def _type_name(part_type: str) -> str:
+    return _TYPE_NAMES.get(part_type, part_type)
+
+
+def human_bytes(size: int) -> str:
+    """A size with a binary unit, as lsblk(8) writes it."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value == int(value) else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
