@@ -1,0 +1,45 @@
+"""Partition tables: is what firmware and kernel will read there, and is it sound?
+
+What it finds: a damaged copy of the GPT, a wrong record in front of it,
+partitions that overlap or end behind the disk, a disk that has grown, and what
+booting needs of the table (active flag, BIOS boot partition, EFI system
+partition). Why it matters: with the table gone or ignored nothing boots, though
+every file is intact.
+
+Evidence: the bytes of the disks' first and last sectors, and what discovery
+found on each partition. Repairs are single ranges of bytes, all of safety
+``review``. Limits: MBR, hybrid MBR and GPT; the guest's own disks only, not
+donors; sectors of the size that the disk is attached with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.partitions import booting, gpt, layout
+from guestrepair.analyzers.partitions.facts import load
+from guestrepair.errors import GuestReadError
+from guestrepair.model import Finding, Inconclusive
+
+_NAME = "partitions"
+
+
+def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
+    """Judge the table of every disk of the guest; a disk that cannot be read is inconclusive."""
+    for disk in context.guest.block.disks:
+        try:
+            facts = load(context.guest, disk)
+            findings = [*gpt.check(facts), *layout.check(facts), *booting.check(facts)]
+        except GuestReadError as error:
+            yield Inconclusive(_NAME, error.message)
+            continue
+        yield from findings
+
+
+ANALYZER = Analyzer(
+    name=_NAME,
+    summary="partition tables: damaged, overlapping, cut off, or not bootable",
+    rules=(*gpt.RULES, *layout.RULES, *booting.RULES),
+    analyze=analyze,
+)

@@ -1,0 +1,295 @@
+"""Rules on the two copies of a GPT and the record in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from zlib import crc32
+
+from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.partitions.facts import DiskFacts
+from guestrepair.formats.gpt import (
+    GptCopy,
+    GptHeader,
+    backup_from_primary,
+    build_header,
+    moved_to_end,
+    primary_from_backup,
+)
+from guestrepair.formats.mbr import MBR_BYTES, protective_entries
+from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, WriteBytes
+
+_SPECIFICATION = "UEFI specification 2.10, section 5.3.2"
+_KERNEL = "Linux block/partitions/efi.c, find_valid_gpt()"
+
+BACKUP_DAMAGED = Rule(
+    name="partitions/gpt-backup-damaged",
+    summary="the second copy of the GPT is damaged",
+    severities=(Severity.WARNING,),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
+    what="The copy of the partition table at the end of the disk is missing, damaged, or unlike the first.",
+    why="The system still boots from the first copy; when that is damaged too, the partitions are lost.",
+    repair="Write the second copy anew from the first, at the end of the disk.",
+    example="A disk image was cut off at its end, or a tool wrote over its last sectors.",
+    sources=(_SPECIFICATION,),
+)
+PRIMARY_DAMAGED = Rule(
+    name="partitions/gpt-primary-damaged",
+    summary="the first copy of the GPT is damaged",
+    severities=(Severity.ERROR,),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
+    what="The partition table at the start of the disk is missing or damaged.",
+    why="Linux does not fall back to the copy at the end unless told so: it finds no partition to boot.",
+    repair="Write the first copy anew from the one at the end, where that is sound; else by hand.",
+    example="dd of a boot loader with a wrong count wrote over sector 1.",
+    sources=(_SPECIFICATION, _KERNEL),
+)
+PROTECTIVE_WRONG = Rule(
+    name="partitions/hybrid-or-protective-mbr-wrong",
+    summary="the record that protects the GPT is missing, wrong, or a hybrid",
+    severities=(Severity.ERROR, Severity.NOTE),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
+    what="Sector 0 of a GPT disk must hold an entry of type 0xEE that starts at sector 1, and no other.",
+    why="Without that entry Linux and UEFI firmware ignore the GPT. Systems disagree on hybrids.",
+    repair="Write the protective entry; the boot code before it stays. A hybrid is left as it is.",
+    example="A tool that knows only MBR was run on the disk.",
+    sources=("UEFI specification 2.10, section 5.2.3", "Linux block/partitions/efi.c, is_pmbr_valid()"),
+)
+DISK_GROWN = Rule(
+    name="partitions/disk-grown",
+    summary="the disk has grown behind the end of its GPT",
+    severities=(Severity.NOTE,),
+    safeties=(Safety.REVIEW,),
+    what="The second copy of the GPT is not in the last sector: the disk was made larger afterwards.",
+    why="Nothing breaks, but the new space cannot be used yet. cloud-init moves the copy at first boot.",
+    repair="Move the second copy to the end and make the space between usable.",
+    example="qemu-img resize disk.qcow2 +10G",
+    sources=(_SPECIFICATION,),
+)
+RULES = (BACKUP_DAMAGED, PRIMARY_DAMAGED, PROTECTIVE_WRONG, DISK_GROWN)
+
+
+def check(facts: DiskFacts) -> Iterator[Finding]:
+    """All findings on the copies of one disk's GPT; none on a disk that has another table."""
+    if not facts.is_gpt:
+        return
+    yield from _protective(facts)
+    if facts.primary.is_sound and facts.primary.header is not None:
+        yield from _backup(facts, facts.primary.header)
+    else:
+        yield _primary(facts)
+
+
+# --- sector 0 ---------------------------------------------------------------------
+
+
+def _protective(facts: DiskFacts) -> Iterator[Finding]:
+    mbr = facts.mbr
+    if mbr is not None and any(entry.first_sector == 1 for entry in mbr.protective):
+        if mbr.is_hybrid:
+            yield _hybrid(facts)
+        return
+    if mbr is None:
+        observed = "no 0x55AA signature in sector 0"
+    elif mbr.protective:
+        observed = f"the entry of type 0xEE starts at sector {mbr.protective[0].first_sector}"
+    else:
+        observed = "no entry of type 0xEE"
+    before = facts.device.get(0, MBR_BYTES)
+    after = before[:446] + protective_entries(facts.total_sectors)
+    yield Finding(
+        rule=PROTECTIVE_WRONG.name,
+        severity=Severity.ERROR,
+        subject=facts.name,
+        message=f"{facts.name}: sector 0 does not announce the GPT ({observed}), so Linux does not read it",
+        evidence=(
+            Evidence(f"{facts.name} sector 0", observed, "an entry of type 0xEE that starts at sector 1"),
+        ),
+        repair=Repair(
+            f"write the protective entry into sector 0 of {facts.name}; its boot code stays",
+            Safety.REVIEW,
+            (_write(facts, 446, before[446:], after[446:], "protective MBR entry"),),
+        ),
+    )
+
+
+def _hybrid(facts: DiskFacts) -> Finding:
+    others = [e for e in facts.mbr.entries if e not in facts.mbr.protective] if facts.mbr else []
+    observed = ", ".join(
+        f"entry {e.number} of type {e.type:#04x} from sector {e.first_sector}" for e in others
+    )
+    return Finding(
+        rule=PROTECTIVE_WRONG.name,
+        severity=Severity.NOTE,
+        subject=facts.name,
+        message=f"{facts.name}: hybrid MBR: beside the GPT, sector 0 has partitions of its own ({observed})",
+        evidence=(Evidence(f"{facts.name} sector 0", observed, "the protective entry alone"),),
+    )
+
+
+# --- the first copy ------------------------------------------------------------------
+
+
+def _primary(facts: DiskFacts) -> Finding:
+    reason = "; ".join(facts.primary.problems)
+    evidence = [Evidence(f"{facts.name} sector 1", reason, "a sound GPT header and entries")]
+    message = f"{facts.name}: the GPT at the start of the disk is damaged: {reason}"
+    repair = Repair(
+        "restore the partition table from a backup, or search for the partitions with testdisk", Safety.MANUAL
+    )
+    header = facts.backup.header
+    if facts.backup.is_sound and header is not None:
+        evidence.append(Evidence(f"{facts.name} sector {facts.backup.sector}", "the second copy is sound"))
+        message += f". The copy at sector {facts.backup.sector} is sound"
+        changes = _primary_changes(facts, header)
+        if changes:
+            repair = Repair(
+                f"write the first GPT of {facts.name} anew from the second", Safety.REVIEW, changes
+            )
+    else:
+        evidence.append(
+            Evidence(f"{facts.name} sector {facts.backup.sector}", "; ".join(facts.backup.problems))
+        )
+        message += ", and so is the copy at its end"
+    return Finding(PRIMARY_DAMAGED.name, Severity.ERROR, facts.name, message, tuple(evidence), repair)
+
+
+def _primary_changes(facts: DiskFacts, backup: GptHeader) -> tuple[WriteBytes, ...]:
+    header = primary_from_backup(backup)
+    end = 2 + _array_sectors(facts, header)
+    if any(slot.first_sector < end for slot in facts.slots):
+        return ()  # a partition begins where the entries would go
+    return _copy_changes(facts, header, facts.backup.entries_raw, "first GPT")
+
+
+# --- the second copy -----------------------------------------------------------------
+
+
+def _backup(facts: DiskFacts, primary: GptHeader) -> Iterator[Finding]:
+    last = facts.total_sectors - 1
+    if facts.backup.is_sound and primary.alternate_sector == facts.backup.sector:
+        if _differs(facts):
+            yield _backup_damaged(facts, primary, ("it differs from the first",))
+        elif facts.backup.sector < last:
+            yield _grown(facts, primary)
+        return
+    if primary.alternate_sector > last:
+        if any(slot.end_sector > facts.total_sectors for slot in facts.slots):
+            return  # partitions/beyond-end stands for it
+        yield _backup_damaged(
+            facts, primary, (f"it would be at sector {primary.alternate_sector}, off the disk",)
+        )
+        return
+    yield _backup_damaged(facts, primary, facts.backup.problems)
+
+
+def _differs(facts: DiskFacts) -> bool:
+    first, second = facts.primary.header, facts.backup.header
+    if first is None or second is None:
+        return True
+    return (first.disk_guid, first.entries_crc) != (second.disk_guid, second.entries_crc)
+
+
+def _backup_damaged(facts: DiskFacts, primary: GptHeader, problems: tuple[str, ...]) -> Finding:
+    reason = "; ".join(problems)
+    changes = _move_changes(facts, primary)
+    repair = (
+        Repair(f"write the second GPT of {facts.name} anew from the first", Safety.REVIEW, changes)
+        if changes
+        else Repair(
+            "a partition lies where the copy belongs: shrink it first, then run sgdisk --verify",
+            Safety.MANUAL,
+        )
+    )
+    return Finding(
+        rule=BACKUP_DAMAGED.name,
+        severity=Severity.WARNING,
+        subject=facts.name,
+        message=f"{facts.name}: the second copy of the GPT is damaged: {reason}. The first one is sound",
+        evidence=(
+            Evidence(f"{facts.name} sector {facts.backup.sector}", reason, "a sound copy of the GPT"),
+            Evidence(f"{facts.name} sector 1", "the first copy is sound"),
+        ),
+        repair=repair,
+    )
+
+
+def _grown(facts: DiskFacts, primary: GptHeader) -> Finding:
+    missing = (facts.total_sectors - 1 - facts.backup.sector) * facts.sector_bytes
+    changes = _move_changes(facts, primary)
+    return Finding(
+        rule=DISK_GROWN.name,
+        severity=Severity.NOTE,
+        subject=facts.name,
+        message=f"{facts.name}: {missing // 1024} KiB behind the GPT are not usable yet: the disk has grown",
+        evidence=(
+            Evidence(
+                f"{facts.name} sector 1",
+                f"second copy at sector {facts.backup.sector}",
+                f"at the last sector, {facts.total_sectors - 1}",
+            ),
+        ),
+        repair=Repair(f"move the second GPT of {facts.name} to its end", Safety.REVIEW, changes)
+        if changes
+        else None,
+    )
+
+
+def _move_changes(facts: DiskFacts, primary: GptHeader) -> tuple[WriteBytes, ...]:
+    """Both headers and the second entries for the disk as large as it is; empty where no room is."""
+    sizes = {"total_sectors": facts.total_sectors, "sector_bytes": facts.sector_bytes}
+    first = moved_to_end(primary, **sizes)
+    second = backup_from_primary(first, **sizes)
+    if (
+        any(slot.end_sector > second.entries_sector for slot in facts.slots)
+        or first.last_usable <= first.first_usable
+    ):
+        return ()
+    changes = _copy_changes(facts, second, facts.primary.entries_raw, "second GPT")
+    header = build_header(first, sector_bytes=facts.sector_bytes)
+    before = facts.read(1, 1)
+    if header != before:
+        changes += (_write(facts, facts.sector_bytes, before, header, "first GPT header"),)
+    return changes
+
+
+# --- bytes -------------------------------------------------------------------------------
+
+
+def _array_sectors(facts: DiskFacts, header: GptHeader) -> int:
+    return -(-header.entries_total_bytes // facts.sector_bytes)
+
+
+def _copy_changes(facts: DiskFacts, header: GptHeader, entries: bytes, what: str) -> tuple[WriteBytes, ...]:
+    count = _array_sectors(facts, header)
+    array = entries.ljust(count * facts.sector_bytes, b"\0")
+    sector = build_header(header, sector_bytes=facts.sector_bytes)
+    wanted = ((header.entries_sector, array, f"{what} entries"), (header.my_sector, sector, f"{what} header"))
+    changes = []
+    for where, after, part in wanted:
+        before = facts.read(where, len(after) // facts.sector_bytes)
+        if before != after and len(before) == len(after):
+            changes.append(_write(facts, where * facts.sector_bytes, before, after, part))
+    return tuple(changes)
+
+
+def _write(facts: DiskFacts, offset: int, before: bytes, after: bytes, what: str) -> WriteBytes:
+    return WriteBytes(device=facts.name, offset_bytes=offset, before=before, after=after, what=what)
+
+
+def retyped(facts: DiskFacts, number: int, type_guid: bytes) -> tuple[WriteBytes, ...]:
+    """The changes that give partition ``number`` another type in both copies; empty unless both are sound."""
+    primary, backup = facts.primary, facts.backup
+    if not (primary.is_sound and backup.is_sound and primary.header and backup.header) or _differs(facts):
+        return ()
+    at = (number - 1) * primary.header.entry_bytes
+    entries = primary.entries_raw[:at] + type_guid + primary.entries_raw[at + 16 :]
+    return (*_with_entries(facts, primary, entries), *_with_entries(facts, backup, entries))
+
+
+def _with_entries(facts: DiskFacts, copy: GptCopy, entries: bytes) -> tuple[WriteBytes, ...]:
+    if copy.header is None:
+        return ()
+
+    header = replace(copy.header, entries_crc=crc32(entries))
+    return _copy_changes(facts, header, entries, "first GPT" if copy.sector == 1 else "second GPT")
