@@ -19,7 +19,7 @@ debian_runtime="python3 python3-venv python3-guestfs libguestfs0 libguestfs-tool
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   apk-tools pacman-package-manager makepkg libarchive-tools dnf squashfs-tools mtools
-  grub-pc-bin grub-efi-amd64-bin util-linux"
+  grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"

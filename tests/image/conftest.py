@@ -1,4 +1,4 @@
-"""Real images for every image test: built once into the cache, then copied; nobody writes to the cached ones."""
+"""Real images for the image tests: built once into the cache, and never written to there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rocky9_image() -> Path:
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Damaged:
-    """Make broken copies in this test's folder; each costs a launch of the appliance, so ask for several faults."""
+    """Make broken copies in this test's folder; each costs a launch, so ask for several faults at once."""
 
     def make(faults: Iterable[str], base: str | Path = "debian-server", name: str = "image.qcow2") -> Path:
         return fixtures.damaged(base, faults, out=tmp_path / name)
