@@ -3,7 +3,28 @@
 from guestrepair.disk.examine import examine
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.overlay import Overlay, throwaway
+from guestrepair.disk.space import watched as watched_space
 from guestrepair.disk.state import state_directory
+from guestrepair.disk.transaction import CommitRecord, Transaction, interrupted
+from guestrepair.disk.undo import HistoryEntry, UndoResult, history, last_repair, undo
 from guestrepair.disk.writable import check_writable
 
-__all__ = ["Format", "Image", "Layer", "Overlay", "check_writable", "examine", "state_directory", "throwaway"]
+__all__ = [
+    "CommitRecord",
+    "Format",
+    "HistoryEntry",
+    "Image",
+    "Layer",
+    "Overlay",
+    "Transaction",
+    "UndoResult",
+    "check_writable",
+    "examine",
+    "history",
+    "interrupted",
+    "last_repair",
+    "state_directory",
+    "throwaway",
+    "undo",
+    "watched_space",
+]

@@ -1,0 +1,53 @@
+"""One repair or undo of an image at a time, whatever its state directory.
+
+The lock is an open file description lock (fcntl(2), F_OFD_SETLK) on the image
+itself, on one byte far behind any data and far from the bytes that qemu locks
+(100-107, 200-207: qemu's block/file-posix.c). The kernel frees it with the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from guestrepair.disk.source import access_error
+from guestrepair.errors import ImageInUseError
+
+LOCK_BYTE = 0x6772_0000_0000
+_FLOCK = struct.Struct("@hhqqi4x")
+"""struct flock of the 64-bit ABIs: l_type, l_whence, l_start, l_len, l_pid."""
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """True while the block runs: no other repair or undo works on the image.
+
+    Raises:
+        ImageInUseError: another one does.
+        ImageAccessError: the image cannot be opened for writing.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise access_error(path, error) from error
+    try:
+        _lock(fd, path)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, LOCK_BYTE, 1, 0))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise ImageInUseError(
+                f"{path}: another repair or undo of this image is running", hint="wait until it has ended"
+            ) from error
+        raise access_error(path, error) from error

@@ -1,0 +1,304 @@
+"""A repair as a transaction: staged in an overlay, committed whole or not at all, undoable.
+
+The image itself is not opened for writing before :meth:`Transaction.commit` has put
+the old content of every range that will change, and the plan of what will be written, on stable
+storage. From then on a kill at any moment leaves a record from which the next repair finishes and
+the next undo takes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from guestrepair.disk import ranges as ranges_module
+from guestrepair.disk.device import open_image, open_overlay
+from guestrepair.disk.image import Image
+from guestrepair.disk.lock import exclusive
+from guestrepair.disk.overlay import create_overlay
+from guestrepair.disk.ranges import Range
+from guestrepair.disk.record import (
+    HALF_WRITTEN,
+    UNTOUCHED,
+    Identity,
+    Phase,
+    Record,
+    new_record,
+    read_manifest,
+    records_of,
+    sync_path,
+    write_durably,
+)
+from guestrepair.disk.restore import (
+    Steps,
+    no_steps,
+    settle,
+    write_back,
+    write_forward,
+    write_ranges,
+)
+from guestrepair.disk.signals import Deferred, cleaned_up_on_termination, deferred
+from guestrepair.disk.space import LEAST_FREE_BYTES, growth_bytes, require_free
+from guestrepair.disk.writable import check_writable
+from guestrepair.errors import GuestRepairError, ImageAccessError, RepairError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """What a commit wrote: its record's name and directory, ranges and bytes (0: nothing changed)."""
+
+    identifier: str
+    directory: Path
+    range_count: int
+    changed_bytes: int
+
+
+class Transaction:
+    """One repair of one image; a context manager that drops what was not committed.
+
+    Changes go into ``overlay`` (a qcow2 file to be added to a machine in the image's
+    stead). End that machine before :meth:`commit`: it holds locks.
+    """
+
+    def __init__(self, image: Image, record: Record, stack: ExitStack, steps: Steps) -> None:
+        self._image = image
+        self._record = record
+        self._stack = stack
+        self._steps = steps
+        self._open = True
+        self.overlay = record.overlay
+        self.directory = record.directory
+
+    @classmethod
+    def begin(
+        cls,
+        image: Image,
+        state_dir: Path,
+        *,
+        say: Callable[[str], None] = _log.warning,
+        steps: Steps = no_steps,
+    ) -> Transaction:
+        """Start a repair: the image is locked against others, checked to be writable, and an overlay is made.
+
+        A repair of it that was killed before its commit is cleaned away; one that was
+        killed within is finished first. ``say`` is told so, in one line each.
+
+        Raises:
+            ImageInUseError: another repair, a machine, a mount or a holder has it.
+            ImageAccessError: no right to write, or no space for the overlay.
+            ImageError: a format that cannot be written, or a damaged container.
+            StateError: an interrupted repair can be neither finished nor taken back as things are.
+        """
+        with ExitStack() as stack:
+            check_writable(image)
+            stack.enter_context(cleaned_up_on_termination())
+            stack.enter_context(exclusive(image.top.path))
+            require_free(state_dir, LEAST_FREE_BYTES, "a repair's overlay and undo data")
+            recover(image, state_dir, say=say)
+            steps("begin")
+            try:
+                record = new_record(image, state_dir, follows=_predecessor(image, state_dir))
+            except OSError as error:
+                raise _no_room(state_dir, error) from error
+            stack.callback(_remove_untouched, record)
+            steps("make overlay")
+            create_overlay(record.directory, image)
+            steps("staged")
+            return cls(image, record, stack.pop_all(), steps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._open:
+            self.drop("not committed" if error is None else f"ended by {type(error).__name__}")
+
+    def drop(self, reason: str) -> None:
+        """Throw the staged changes away; the image was not touched."""
+        _log.info("%s: staged changes dropped: %s", self._image.path, reason)
+        self._close()
+
+    def _close(self) -> None:
+        self._open = False
+        self._stack.close()
+
+    def commit(self, plan: object = None, report: object = None) -> CommitRecord:
+        """Write what changed into the image, undoably; on stable storage when this returns.
+
+        ``plan`` and ``report`` (of JSON's types) are kept with the undo data. An overlay
+        that changes nothing is dropped, and the image file stays untouched.
+
+        Raises:
+            RepairError: it could not be written, and the image is as it was (or, when the message
+                says so, half written because its disk went away: then undo and repair both go on).
+            KeyboardInterrupt: interrupted meanwhile, and the image is as it was.
+        """
+        try:
+            return self._commit(plan, report)
+        except OSError as error:
+            raise _no_room(self._record.directory, error) from error
+        finally:
+            self._close()
+
+    def _commit(self, plan: object, report: object) -> CommitRecord:
+        if Identity.of(self._image.top) != self._record.manifest.before:
+            raise RepairError(
+                f"{self._image.path}: was written to by something else during the repair",
+                hint="shut down what uses it, and repair again",
+            )
+        ranges = self._keep_old_content()
+        changed = sum(r.length for r in ranges)
+        if not ranges:
+            return CommitRecord(self._record.manifest.identifier, self.directory, 0, 0)
+        where = self._image.top.path.parent
+        growth = growth_bytes(self._image.top, [(r.offset, r.length) for r in ranges])
+        require_free(where, growth, "what the image will grow by")
+        self._steps("prepare")
+        self._record = self._record.saved(
+            phase=Phase.PREPARED,
+            range_count=len(ranges),
+            changed_bytes=changed,
+            ranges_sha256=ranges_module.digest((self.directory / "ranges.json").read_bytes()),
+            plan=plan,
+            report=report,
+        )
+        with deferred() as held:
+            self._write(ranges, held)
+        return CommitRecord(self._record.manifest.identifier, self.directory, len(ranges), changed)
+
+    def _keep_old_content(self) -> list[Range]:
+        """Compare overlay and image; the old content and the ranges are on stable storage afterwards."""
+        self._steps("compare")
+        extents = ranges_module.held_extents(self.overlay)
+        found: list[Range] = []
+        with (
+            open_overlay(self.overlay) as overlay,
+            open_image(self._image) as image,
+            (self.directory / "undo.data").open("wb") as undo,
+        ):
+            for change in ranges_module.changes(extents, overlay, image):
+                zero = not change.old.strip(b"\0")
+                at = -1 if zero else undo.tell()
+                before, after = ranges_module.digest(change.old), ranges_module.digest(change.new)
+                found.append(Range(change.offset, len(change.old), before, after, at))
+                if not zero:
+                    undo.write(change.old)
+            self._steps("keep old content")
+            undo.flush()
+            os.fsync(undo.fileno())
+        sync_path(self.overlay)
+        write_durably(self.directory / "ranges.json", ranges_module.dump(found))
+        return found
+
+    def _write(self, ranges: list[Range], held: Deferred) -> None:
+        self._steps("commit")
+        self._record = self._record.saved(phase=Phase.COMMITTING)
+
+        def stop_when_interrupted(name: str) -> None:
+            self._steps(name)
+            if held.came and name.startswith("write"):
+                raise KeyboardInterrupt
+
+        try:
+            with open_overlay(self.overlay) as new, open_image(self._image, writable=True) as device:
+                samples = write_ranges(
+                    device,
+                    ranges,
+                    lambda r: new.read(r.offset, r.length),
+                    back=False,
+                    steps=stop_when_interrupted,
+                )
+            self._record = settle(self._record, self._image, Phase.COMMITTED, samples, steps=self._steps)
+        except (OSError, GuestRepairError, KeyboardInterrupt) as error:
+            self._revert(error)
+            raise
+
+    def _revert(self, error: BaseException) -> None:
+        """Put the old content back; the image is as it was afterwards.
+
+        Raises:
+            RepairError: always, saying what failed; unless the error was an interruption that is now undone.
+        """
+        why = error.message if isinstance(error, GuestRepairError) else str(error)
+        # The host's disk may be full: the new content goes first, so that there is room to take it back.
+        self.overlay.unlink(missing_ok=True)
+        try:
+            self._record = self._record.saved(phase=Phase.REVERTING)
+            self._record = write_back(self._record, self._image, force=True, steps=self._steps)
+        except (OSError, GuestRepairError) as second:
+            raise RepairError(
+                f"{self._image.path}: the repair could not be written ({why}), nor taken back ({second})",
+                hint="the image is half written; when its disk is back, run 'guestrepair undo' on it",
+            ) from error
+        if not isinstance(error, KeyboardInterrupt):
+            raise RepairError(
+                f"{self._image.path}: the repair could not be written: {why}; the image is as it was",
+                hint="see the reason; nothing was lost, and the repair can be run again",
+            ) from error
+
+
+def recover(image: Image, state_dir: Path, *, say: Callable[[str], None]) -> None:
+    """Clean up after killed repairs of an image, finishing what was being written; needs the image's lock.
+
+    Raises:
+        StateError: an interrupted write cannot be finished.
+    """
+    for record in records_of(image, state_dir):
+        repair = f"{image.path}: the repair of {record.manifest.time}"
+        if record.phase in UNTOUCHED:
+            record.remove()
+            say(f"{repair} was interrupted before it changed the image: cleaned up")
+        elif record.phase is Phase.COMMITTING:
+            say(f"{repair} was interrupted while it was written: finishing it")
+            write_forward(record, image)
+        elif record.phase in HALF_WRITTEN:
+            say(f"{repair} was interrupted while it was taken back: going on with that")
+            write_back(record, image)
+
+
+def interrupted(image: Image, state_dir: Path) -> str:
+    """One line when the image is half written by a killed repair or undo; empty when it is whole."""
+    for record in records_of(image, state_dir):
+        if record.phase in HALF_WRITTEN:
+            return (
+                f"{image.path}: a repair of {record.manifest.time} was interrupted while it was written: "
+                "'guestrepair repair' finishes it, 'guestrepair undo' takes it back"
+            )
+    return ""
+
+
+def _predecessor(image: Image, state_dir: Path) -> str:
+    """The repair that left the image as it is now; empty when something else wrote to it since."""
+    done = [r for r in records_of(image, state_dir) if r.phase is Phase.COMMITTED]
+    return done[-1].manifest.identifier if done and done[-1].manifest.after == Identity.of(image.top) else ""
+
+
+def _remove_untouched(record: Record) -> None:
+    """Remove a record whose image was not touched; what is in the file decides, not what we remember."""
+    manifest = read_manifest(record.directory / "manifest.json")
+    if manifest is None or manifest.phase in UNTOUCHED:
+        record.remove()
+
+
+def _no_room(directory: Path, error: OSError) -> GuestRepairError:
+    if isinstance(error, PermissionError):
+        return ImageAccessError(
+            f"{directory}: {error.strerror}", hint="name another one with --state-dir DIR"
+        )
+    return RepairError(
+        f"{directory}: {error.strerror}; the image was not touched",
+        hint="free some space, or use --state-dir DIR",
+    )
