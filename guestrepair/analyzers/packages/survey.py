@@ -1,0 +1,163 @@
+"""One pass over all packaged paths: what is there, of which kind, and what differs from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from guestrepair.analyzers.packages.places import is_volatile
+from guestrepair.guest.view import Guest, Stat
+from guestrepair.model import GuestPath, PackagedKind
+from guestrepair.packages.accounts import Accounts
+from guestrepair.packages.base import PackageDatabase, PackagedFile
+
+CHUNK = 20_000
+"""Paths looked at together: enough for bulk calls, few enough to stay small in memory."""
+
+EMPTY_DIGESTS = frozenset(
+    {
+        "md5:d41d8cd98f00b204e9800998ecf8427e",
+        "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    }
+)
+
+
+@dataclass(slots=True)
+class Survey:
+    """What differs, each with what was seen. A path that several packages own is listed once."""
+
+    missing: list[PackagedFile] = field(default_factory=list)
+    empty: list[PackagedFile] = field(default_factory=list)
+    wrong_kind: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
+    wrong_target: list[tuple[PackagedFile, str]] = field(default_factory=list)
+    wrong_attributes: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
+    links: list[PackagedFile] = field(default_factory=list)
+    """Packaged symbolic links that are there (for dpkg: whatever turned out to be one)."""
+    world_writable: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    seen: int = 0
+
+
+def take_survey(guest: Guest, database: PackageDatabase, *, skip: Sequence[str] = ()) -> Survey:
+    """Look at every path of the database; ``skip`` are directories that are not mounted here."""
+    survey = Survey()
+    judge = _Judge(guest, Accounts(guest), survey)
+    for chunk in _chunks(_expected(database, skip)):
+        judge.take(chunk)
+    return survey
+
+
+def _expected(database: PackageDatabase, skip: Sequence[str]) -> Iterator[PackagedFile]:
+    """Each path once, without what an image at rest lacks and what is not mounted."""
+    shared: set[str] = set()
+    unmounted = tuple(f"{top.rstrip('/')}/" for top in skip)
+    for file in database.files():
+        if file.kind is not PackagedKind.FILE:
+            # Directories and links are shared between packages; files hardly ever are.
+            if file.path in shared:
+                continue
+            shared.add(file.path)
+        if is_volatile(file.path) or (unmounted and f"{file.path}/".startswith(unmounted)):
+            continue
+        yield file
+
+
+def _chunks(files: Iterable[PackagedFile]) -> Iterator[list[PackagedFile]]:
+    stream = iter(files)
+    while chunk := list(islice(stream, CHUNK)):
+        yield chunk
+
+
+class _Judge:
+    """Compares files with the guest, a chunk at a time."""
+
+    def __init__(self, guest: Guest, accounts: Accounts, survey: Survey) -> None:
+        self._guest = guest
+        self._accounts = accounts
+        self._survey = survey
+
+    def take(self, chunk: list[PackagedFile]) -> None:
+        """Judge these files."""
+        paths = [GuestPath(file.path) for file in chunk]
+        stats = self._guest.lstat_many(paths)
+        self._survey.seen += len(chunk)
+        links = []
+        for path, file in zip(paths, chunk, strict=True):
+            stat = stats[path]
+            if stat is None:
+                self._gone(file)
+                continue
+            if stat.is_symlink and file.kind in (PackagedKind.SYMLINK, PackagedKind.OTHER):
+                links.append((path, file))
+            self._present(file, self._as_rpm_sees(path, file, stat))
+        self._targets(links)
+
+    def _gone(self, file: PackagedFile) -> None:
+        # rpm prints no missing %ghost or %missingok file (lib/verify.c); dpkg never unpacked an excluded one.
+        if not file.flags & {"ghost", "missingok", "excluded"}:
+            self._survey.missing.append(file)
+
+    def _as_rpm_sees(self, path: GuestPath, file: PackagedFile, stat: Stat) -> Stat:
+        """A directory reached through a link counts as the directory (rpmfilesVerify; dpkg does the same)."""
+        if file.kind is PackagedKind.DIRECTORY and stat.is_symlink:
+            followed = self._guest.stat(path)
+            if followed is not None and followed.is_directory:
+                return followed
+        return stat
+
+    def _present(self, file: PackagedFile, stat: Stat) -> None:
+        survey = self._survey
+        ghost = "ghost" in file.flags
+        if not ghost and not _kind_fits(file, stat):
+            survey.wrong_kind.append((file, stat))
+            return
+        if not ghost and stat.is_file and stat.size_bytes == 0 and _should_have_content(file):
+            survey.empty.append(file)
+        if self._attributes_differ(file, stat):
+            survey.wrong_attributes.append((file, stat))
+        elif file.mode is None and stat.permissions & 0o002 and (stat.is_file or stat.is_directory):
+            survey.world_writable.append((file, stat))
+
+    def _attributes_differ(self, file: PackagedFile, stat: Stat) -> bool:
+        if file.mode is None or "replaced" in file.flags:
+            return False
+        if not stat.is_symlink and "nomode" not in file.flags and stat.permissions != file.mode:
+            return True
+        return self.owner_differs(file, stat)
+
+    def owner_differs(self, file: PackagedFile, stat: Stat) -> bool:
+        """By name, as rpm compares: the number belongs to that name in the guest."""
+        accounts = self._accounts
+        if file.owner and "noowner" not in file.flags and accounts.uid(file.owner) != stat.uid:
+            return True
+        return bool(file.group and "nogroup" not in file.flags and accounts.gid(file.group) != stat.gid)
+
+    def _targets(self, links: list[tuple[GuestPath, PackagedFile]]) -> None:
+        self._survey.links += [file for _path, file in links]
+        known = [(p, f) for p, f in links if f.link_target is not None and "nolink" not in f.flags]
+        if not known:
+            return
+        targets = self._guest.readlinks(path for path, _file in known)
+        for path, file in known:
+            if targets[path] != file.link_target and not file.flags & {"ghost", "replaced"}:
+                self._survey.wrong_target.append((file, targets[path]))
+
+
+def _kind_fits(file: PackagedFile, stat: Stat) -> bool:
+    if "replaced" in file.flags:
+        return True  # rpm looks only whether it is there
+    if file.kind is PackagedKind.FILE:
+        return stat.is_file
+    if file.kind is PackagedKind.DIRECTORY:
+        return stat.is_directory
+    return stat.is_symlink if file.kind is PackagedKind.SYMLINK else True
+
+
+def _should_have_content(file: PackagedFile) -> bool:
+    if file.flags & {"replaced", "wrongcolor", "nosize"}:
+        return False
+    if file.size_bytes is not None:
+        return file.size_bytes > 0
+    return bool(file.digest) and file.digest not in EMPTY_DIGESTS
