@@ -3,6 +3,7 @@
 from guestrepair.disk.examine import examine
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.overlay import Overlay, throwaway
+from guestrepair.disk.record import recorded_format
 from guestrepair.disk.space import watched as watched_space
 from guestrepair.disk.state import state_directory
 from guestrepair.disk.transaction import CommitRecord, Transaction, interrupted
@@ -23,6 +24,7 @@ __all__ = [
     "history",
     "interrupted",
     "last_repair",
+    "recorded_format",
     "state_directory",
     "throwaway",
     "undo",

@@ -25,6 +25,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -216,7 +217,7 @@ def new_record(image: Image, state_dir: Path, *, follows: str) -> Record:
         time=now.isoformat(timespec="seconds"),
         tool_version=__version__,
         phase=Phase.STAGED,
-        path=str(image.top.path).encode("utf-8", "backslashreplace").decode(),
+        path=_as_text(image.top.path),
         inode=(status.st_dev, status.st_ino),
         format=image.format.value,
         virtual_size_bytes=image.virtual_size_bytes,
@@ -227,22 +228,41 @@ def new_record(image: Image, state_dir: Path, *, follows: str) -> Record:
 
 
 def records_of(image: Image, state_dir: Path) -> list[Record]:
-    """The records of an image, oldest first: those of its path, or of its inode when it was renamed.
+    """The records of an image, oldest first: those of its path, or of its inode when it was renamed."""
+    return [
+        record
+        for record in _records_at(image.top.path, state_dir)
+        if record.manifest.virtual_size_bytes == image.virtual_size_bytes
+        and record.manifest.format == image.format
+    ]
 
-    A directory without a readable manifest is none (its process died before the first was written).
-    """
-    status = image.top.path.stat()
-    path = str(image.top.path).encode("utf-8", "backslashreplace").decode()
+
+def recorded_format(path: Path, state_dir: Path) -> str | None:
+    """The format that the last repair of this path took it for; None when none is recorded."""
+    real = Path(os.path.realpath(path))
+    records = _records_at(real, state_dir) if real.exists() else []
+    return records[-1].manifest.format if records else None
+
+
+def _records_at(path: Path, state_dir: Path) -> list[Record]:
+    """A directory without a readable manifest is no record: its process died before the first was written."""
+    status = path.stat()
     found = []
     for directory in sorted((state_dir / "repairs").glob("*")):
         manifest = read_manifest(directory / "manifest.json")
         if manifest is None:
             continue
-        same_place = manifest.path == path
-        same_file = not image.is_block_device and manifest.inode == (status.st_dev, status.st_ino)
-        if (same_place or same_file) and manifest.virtual_size_bytes == image.virtual_size_bytes:
+        same_place = manifest.path == _as_text(path)
+        # The number of a block device says nothing about which disk is behind it today.
+        same_file = stat.S_ISREG(status.st_mode) and manifest.inode == (status.st_dev, status.st_ino)
+        if same_place or same_file:
             found.append(Record(directory, manifest))
     return found
+
+
+def _as_text(path: Path) -> str:
+    """A path as the manifest holds it: JSON has no place for bytes that are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def read_manifest(path: Path) -> Manifest | None:
