@@ -12,6 +12,7 @@ from typing import cast
 from guestrepair.errors import ApplianceError
 from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
 from guestrepair.guest.handle import Handle, message
+from guestrepair.guest.toolbox import drive_label
 
 MEMORY_MEGABYTES = 1024
 """Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
@@ -49,8 +50,9 @@ def launched(drives: Sequence[Drive], *, note: Callable[[str], None] = lambda _m
         note(f"{verdict.reason}: using software emulation, which is slower")
     handle = _new_handle(verdict)
     try:
-        for drive in drives:
-            handle.add_drive_opts(str(drive.overlay), format="qcow2", cachemode="unsafe")
+        for index, drive in enumerate(drives):
+            label = drive_label(device_name(index))
+            handle.add_drive_opts(str(drive.overlay), format="qcow2", cachemode="unsafe", label=label)
         _launch(handle)
         yield handle
     finally:

@@ -200,7 +200,7 @@ class LiveGuest(Guest):
         return self.peeker(device)
 
     def check_filesystem(self, device: str) -> CheckResult:
-        """See :meth:`Guest.check_filesystem`; afterwards nothing is mounted any more."""
+        """See :meth:`Guest.check_filesystem`."""
         return self.checker(device)
 
     def deleted_files(self) -> Mapping[str, int]:

@@ -23,6 +23,7 @@ from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.mounting import MountPlan, plan_mounts
 from guestrepair.guest.roots import Root, find_roots
 from guestrepair.guest.stage import Stage, mount_options, mountable
+from guestrepair.guest.toolbox import Toolbox
 from guestrepair.guest.view import CheckResult
 from guestrepair.model import GuestPath
 
@@ -44,8 +45,7 @@ class Session:
     handle: Handle
     discovery: Discovery
     stage: Stage
-    may_check: bool = True
-    """Whether filesystem checkers may run: they write, so only on an overlay that is thrown away."""
+    toolbox: Toolbox
     _plans: dict[str, MountPlan] = field(default_factory=dict)
     _roots: dict[bool, list[Root]] = field(default_factory=dict)
     _unread: list[tuple[str, str]] = field(default_factory=list)
@@ -171,10 +171,7 @@ class Session:
         device = block.get(name)
         if device is None:
             raise GuestReadError(name, "no device of this guest")
-        if not self.may_check:
-            raise GuestReadError(name, "a checker would write to what is being repaired; scan checks it")
-        self.stage.clear()
-        return check_filesystem(self.handle, device)
+        return check_filesystem(self.toolbox, device)
 
     def _walk(self, guest: LiveGuest) -> Iterator[tuple[str, str, int]]:
         for mount in guest.mounts:
@@ -273,4 +270,4 @@ def open_session(
                 for index, disk in enumerate(disks)
             ]
         )
-        yield Session(handle, discovery, Stage(handle))
+        yield Session(handle, discovery, Stage(handle), Toolbox(handle))

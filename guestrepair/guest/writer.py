@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from guestrepair.errors import GuestReadError, RepairError
-from guestrepair.formats.capabilities import capabilities_to_text
+from guestrepair.formats.capabilities import format_text, parse_xattr
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.selinux import label_for
@@ -97,7 +97,7 @@ class Writer:
     def _capabilities(self, real: GuestPath, value: bytes) -> None:
         with reading(self._handle, real):
             if value:
-                self._handle.cap_set_file(self._inside(real), capabilities_to_text(value))
+                self._handle.cap_set_file(self._inside(real), format_text(parse_xattr(value)))
             else:
                 self._handle.lremovexattr("security.capability", self._inside(real))
 

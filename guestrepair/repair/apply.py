@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from functools import singledispatchmethod
 
 from guestrepair.errors import GuestReadError, RepairError
+from guestrepair.guest.checking import repair_filesystem
 from guestrepair.guest.hostkeys import generate_host_key
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.programs import run_guest_program
-from guestrepair.guest.repairing import repair_filesystem
 from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session
 from guestrepair.guest.writer import Writer
@@ -265,7 +265,7 @@ class Applier:
 
     @_do.register
     def _run_fsck(self, change: RunFsck, _source: SourcedFile | None) -> None:
-        repair_filesystem(self._session.handle, change)
+        repair_filesystem(self._session.toolbox, change)
 
     @_do.register
     def _run_guest_program(self, change: RunGuestProgram, _source: SourcedFile | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Finding, Inconclusive, Severity, Status
+from guestrepair.repair.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class ImageReport:
     left: list[tuple[Finding, str]] = field(default_factory=list)
     """Findings that a repair was asked for and that it left, with the reason."""
     outcome: RepairOutcome | None = None
+    plan: Plan | None = None
+    """What a dry run would do."""
     timings: list[tuple[str, float]] = field(default_factory=list)
     """Stages in order, and the seconds each took."""
 

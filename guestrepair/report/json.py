@@ -54,6 +54,11 @@ def _image(image: ImageReport) -> Json:
         rendered["left"] = [
             {"rule": f.rule, "subject": f.subject, "reason": reason} for f, reason in image.left
         ]
+    if image.plan is not None:
+        rendered["plan"] = [
+            {**change_json(step.change), "source": step.source.source if step.source else ""}
+            for step in image.plan.steps
+        ]
     if image.outcome is not None:
         rendered["repair"] = {
             "committed": image.outcome.committed,

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
+from guestrepair.repair.plan import Plan
 from guestrepair.report.data import ImageReport, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable
@@ -35,6 +36,8 @@ def render_image(image: ImageReport) -> str:
     """One image: who it is, its findings, what could not be looked at, the outcome."""
     lines = [*_heading(image), *_findings(image.findings), *_inconclusive(image), *_left(image)]
     lines += _errors(image)
+    if image.plan is not None:
+        lines += ["", "Planned changes:", "", render_plan(image.plan).rstrip("\n")]
     lines += _outcome(image)
     lines += _verdict(image)
     return "\n".join(lines) + "\n"
@@ -160,28 +163,22 @@ def _summary(images: Sequence[ImageReport]) -> str:
 # --- dry run ----------------------------------------------------------------------
 
 
-def render_plan(findings: Sequence[Finding], sources: dict[str, str]) -> str:
-    """The planned repairs: a unified diff of every text change, and a table of the others."""
+def render_plan(plan: Plan) -> str:
+    """The planned changes: a unified diff of every text change, and a table of the others."""
     blocks: list[str] = []
     rows: list[list[str]] = []
-    seen = set()
-    for finding in findings:
-        for change in finding.repair.changes if finding.repair else ():
-            if change in seen:
-                continue
-            seen.add(change)
-            if isinstance(change, EditFile | WriteFile):
-                blocks.append(f"# {finding.rule} {finding.subject}\n{unified_diff(change)}")
-            else:
-                where = target(change)
-                rows.append([change.kind, where, describe(change), sources.get(where, "")])
+    for step in plan.steps:
+        change = step.change
+        if isinstance(change, EditFile | WriteFile):
+            blocks.append(unified_diff(change))
+        else:
+            source = step.source.source if step.source is not None else ""
+            rows.append([change.kind, target(change), describe(change), source])
     text = "\n".join(printable(block, keep_newlines=True) for block in blocks)
     if rows:
         shown = [[printable(cell) for cell in row] for row in rows]
-        text += ("\n" if text else "") + tabulate(
-            shown, ["change", "path", "what", "from"], disable_numparse=True
-        )
-        text += "\n"
+        headers = ["change", "path", "what", "from"]
+        text += ("\n" if text else "") + tabulate(shown, headers, disable_numparse=True) + "\n"
     return text or "Nothing to repair.\n"
 
 

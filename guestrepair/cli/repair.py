@@ -1,0 +1,136 @@
+"""``guestrepair repair``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.options import (
+    PATH,
+    analyzer_options,
+    image_options,
+    output_options,
+    threshold,
+    to_image_options,
+    to_scan_options,
+)
+from guestrepair.errors import UsageError
+from guestrepair.operations.options import SourceOptions
+from guestrepair.operations.repair import RepairOptions, repair
+from guestrepair.repair.choose import Choice
+from guestrepair.repair.plan import Plan
+from guestrepair.report import json, table
+from guestrepair.report.data import Report
+
+
+class _DryRunCommand(click.Command):
+    """Lets ``--dry-run`` stand without a value: click would take the image for it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare ``--dry-run`` its value."""
+        end = args.index("--") if "--" in args else len(args)
+        given = ["--dry-run=plan" if a == "--dry-run" else a for a in args[:end]]
+        return super().parse_args(ctx, given + args[end:])
+
+
+@click.command("repair", cls=_DryRunCommand)
+@click.argument("image", type=PATH)
+@click.option(
+    "--dry-run",
+    type=click.Choice(["plan", "verify"]),
+    metavar="[=verify]",
+    help="Show every change and make none; with =verify, also try them on a throw-away overlay.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Also make the repairs that are marked review.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULE[@SUBJECT]",
+    help="Only these repairs, safe or marked review; shell patterns; repeatable.",
+)
+@click.option(
+    "--donor",
+    "donors",
+    multiple=True,
+    type=PATH,
+    metavar="IMAGE|DIR",
+    help="A healthy system of the same distribution to take missing packaged files from; repeatable.",
+)
+@click.option(
+    "--packages",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A directory of .deb, .rpm, .apk or .pkg.tar files to take missing files from; repeatable.",
+)
+@click.option("--fetch", is_flag=True, help="Fetch missing files' packages from the distribution's archive.")
+@click.option("--no-guest-backup", is_flag=True, help="Leave no copies beside edited files in the guest.")
+@click.option(
+    "--prove-boot", is_flag=True, help="Boot the repaired overlay first; write only if it comes up."
+)
+@click.option(
+    "--allow-guest-programs", is_flag=True, help="Allow repairs that run the guest's own programs (offline)."
+)
+@click.option("--state-dir", type=PATH, help="Where undo data is kept.")
+@analyzer_options
+@image_options
+@click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
+@output_options("table", "json")
+@click.pass_obj
+def command(console: Console, /, *, image: Path, **values: Any) -> int:
+    """Repair what scan finds in IMAGE, in the image itself.
+
+    All changes are made on an overlay first and verified there; only then they are written, all
+    or nothing. undo takes them back, bit for bit. Repairs marked safe are made; those marked
+    review need --all or their name in --select; manual ones are only explained.
+
+    \b
+    guestrepair repair --dry-run /dev/vdb
+    guestrepair repair --yes /dev/vdb
+    guestrepair repair --yes --donor healthy.qcow2 broken.qcow2
+    guestrepair repair --select fstab/source-not-found@/etc/fstab:3 disk.raw
+    """
+    output: Path | None = values.pop("output")
+    refuse_report_over_image(output, (image,))
+    limit = threshold(values.pop("fail_on"))
+    render = json.render if values.pop("output_format") == "json" else table.render
+    timings = values.pop("timings")
+    image_opts, scan_opts = to_image_options(values), to_scan_options(values)
+    how = _how(console, values)
+    result = repair(image, image_opts, scan_opts, how, console.voice())
+    console.show_errors(result)
+    if timings:
+        for stage, seconds in result.timings:
+            click.echo(f"{seconds:8.2f} s  {stage}", err=True)
+    report = Report([result])
+    if render is json.render or not result.errors or result.findings:
+        console.write(render(report), output)
+    return report.exit_status(limit)
+
+
+def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
+    dry_run, yes = values["dry_run"] or "", values["yes"]
+    if not dry_run and not yes and not console.can_ask:
+        raise UsageError(
+            "repair asks before it writes, and nobody is at the terminal",
+            hint="--yes makes the safe repairs without asking; --dry-run shows them",
+        )
+
+    def confirm(plan: Plan) -> bool:
+        console.clear()
+        click.echo(table.render_plan(plan), err=True)
+        return click.confirm("Make these changes?", err=True)
+
+    return RepairOptions(
+        choice=Choice(everything=values["everything"], select=values["select"]),
+        sources=SourceOptions(donors=values["donors"], packages=values["packages"], fetch=values["fetch"]),
+        dry_run=dry_run,
+        guest_backup=not values["no_guest_backup"],
+        guest_programs=values["allow_guest_programs"],
+        prove_boot=values["prove_boot"],
+        state_dir=values["state_dir"],
+        confirm=None if yes or dry_run else confirm,
+    )

@@ -1,0 +1,333 @@
+"""repair: analyze, plan, stage on an overlay, analyze the overlay, commit. One launch, all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guestrepair.analyzers.base import all_rules
+from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory
+from guestrepair.errors import GuestRepairError, RepairError, UsageError
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.roots import Root
+from guestrepair.guest.session import Session, SessionDisk, open_session
+from guestrepair.guest.temporary import temporary_directory
+from guestrepair.model import Finding, GuestPath, Inconclusive, Status
+from guestrepair.operations import opening
+from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.opening import Stopwatch
+from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
+from guestrepair.operations.scan import reported
+from guestrepair.operations.sources import donor_images, sources
+from guestrepair.packages.sources import resolve_sources
+from guestrepair.repair.apply import apply_steps, backup_suffix
+from guestrepair.repair.choose import Choice, check_selection
+from guestrepair.repair.plan import Left, Plan, make_plan, sourced_changes
+from guestrepair.repair.verify import gone_wrong, new_findings, unclean
+from guestrepair.report.data import ImageReport, RepairOutcome
+from guestrepair.report.json import change_json, finding_json
+
+MAX_ROUNDS = 3
+"""A repair may uncover what the damage hid (a missing /lib link hides what is below it)."""
+
+Results = tuple[list[Finding], list[Inconclusive]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
+    """How to repair: ``dry_run`` is "" (write), ``plan`` or ``verify`` (stage and verify, then drop).
+
+    ``confirm`` is asked with the plan before anything is applied; None means that consent was given.
+    """
+
+    choice: Choice
+    sources: SourceOptions = field(default_factory=SourceOptions)
+    dry_run: str = ""
+    guest_backup: bool = True
+    guest_programs: bool = False
+    prove_boot: bool = False
+    state_dir: Path | None = None
+    confirm: Callable[[Plan], bool] | None = None
+
+
+def repair(
+    path: Path, image_options: ImageOptions, options: ScanOptions, how: RepairOptions, voice: Voice
+) -> ImageReport:
+    """Repair one image. What went wrong is in the report's errors, not raised.
+
+    Raises:
+        UsageError: options that name no rule or analyzer, or that do not fit the image.
+    """
+    chosen_analyzers(options)
+    check_selection(how.choice.select, list(all_rules()))
+
+    def work(report: ImageReport, watch: Stopwatch) -> None:
+        images = opening.examine_all(path, image_options)
+        opening.describe_image(report, images)
+        donors = [
+            examine(donor, allow_backing=image_options.allow_backing) for donor in donor_images(how.sources)
+        ]
+        _refuse_same(images, donors)
+        with _staged(images[0], how, voice) as (disk, transaction), contextlib.ExitStack() as stack:
+            disks = [disk]
+            disks += [opening.throwaway_disk(stack, image) for image in images[1:]]
+            disks += [opening.throwaway_disk(stack, image, donor=True) for image in donors]
+            keys = opening.key_ring(image_options, voice)
+            session = stack.enter_context(
+                open_session(disks, keys=keys, note=voice.note, progress=voice.progress)
+            )
+            watch.lap("launch and disks")
+            workdir = stack.enter_context(temporary_directory())
+            run = _Run(session, report, image_options, options, how, voice, watch, workdir)
+            if run.stage():
+                _commit(run, transaction, images[0])
+
+    return reported(path, work)
+
+
+def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:
+    for donor in donors:
+        if any(donor.path.samefile(image.path) for image in images):
+            raise UsageError(f"--donor {donor.path}: that is the disk to be repaired itself")
+
+
+@contextlib.contextmanager
+def _staged(
+    image: Image, how: RepairOptions, voice: Voice
+) -> Iterator[tuple[SessionDisk, Transaction | None]]:
+    """The disk to work on: a transaction's overlay, or a throw-away one for a dry run."""
+    if how.dry_run:
+        check_writable(image)
+        with contextlib.ExitStack() as stack:
+            yield opening.throwaway_disk(stack, image), None
+        return
+    with Transaction.begin(image, state_directory(how.state_dir), say=voice.note) as transaction:
+        disk = SessionDisk(
+            overlay=transaction.overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes
+        )
+        yield disk, transaction
+
+
+@dataclass(slots=True)
+class _Run:
+    """One repair at work on an open session."""
+
+    session: Session
+    report: ImageReport
+    image_options: ImageOptions
+    options: ScanOptions
+    how: RepairOptions
+    voice: Voice
+    watch: Stopwatch
+    workdir: Path
+    root_name: str = ""
+    planned: list[Finding] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    backups: list[GuestPath] = field(default_factory=list)
+    before: Results = field(default_factory=lambda: ([], []))
+
+    def stage(self) -> bool:
+        """Analyze, plan, apply and verify on the overlay; True when there is something to commit.
+
+        Raises:
+            RepairError: the staged repair failed a check.
+        """
+        root, guest = self._open()
+        opening.describe_guest(self.report, guest)
+        self.before = self._analyze(guest)
+        self.report.findings, self.report.inconclusive = self.before
+        block_before = self.session.block()
+        plan = self._plan(guest, self.before[0])
+        self.report.left = [(left.finding, left.reason) for left in plan.left]
+        if not plan.steps or not self._agreed(plan):
+            self.report.outcome = RepairOutcome(committed=False)
+            return False
+        try:
+            after = self._rounds(root, plan)
+            problems = gone_wrong(self.planned, self.before, after)
+            self.session.reread()
+            problems += unclean(block_before, self.session.block())
+            if problems:
+                raise RepairError(
+                    f"the staged repair was dropped: {'; '.join(problems[:5])}",
+                    hint="the image is as it was; leave the repair that fails out with --select or --skip",
+                )
+            self.session.finish()
+        except GuestRepairError as error:
+            self.mark_failed()
+            raise _as_repair_error(error) from error
+        self._succeeded(after)
+        return True
+
+    # --- reading ----------------------------------------------------------------------
+
+    def _open(self) -> tuple[Root, LiveGuest]:
+        if self.root_name:
+            root = self.session.choose_root(self.root_name)
+        else:
+            root = opening.choose_root(self.session, self.image_options, self.voice)
+            self.root_name = root.name
+        guest = opening.open_guest(self.session, root)
+        self.watch.lap("find and mount")
+        return root, guest
+
+    def _analyze(self, guest: LiveGuest) -> Results:
+        self.voice.progress("reading the package database")
+        context = opening.make_context(guest, self.options.analysis, self.voice)
+        self.watch.lap("package database")
+        return analyze(chosen_analyzers(self.options), context, self.options, self.voice, self.watch)
+
+    # --- planning ---------------------------------------------------------------------
+
+    def _plan(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
+        chosen = [finding for finding in findings if self.how.choice.takes(finding)]
+        changes = sourced_changes(chosen)
+        found = sources(self.session, guest, self.how.sources) if changes else []
+        if changes:
+            self.voice.progress("looking for the missing files in the sources")
+        resolution = resolve_sources(guest, changes, found, self.workdir)
+        plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
+        plan = self._without_further_disks(guest, plan)
+        self.watch.lap("plan")
+        return plan
+
+    def _without_further_disks(self, guest: LiveGuest, plan: Plan) -> Plan:
+        """Leave out what lies on a further disk: a transaction is about one image."""
+        first = guest.block.disks[0].name
+        elsewhere = {m.target for m in guest.mounts if (d := guest.block.get(m.source)) and d.disk != first}
+        if not elsewhere:
+            return plan
+        outside = [f for f in plan.findings if any(_under(p, elsewhere) for p in _paths(f))]
+        if not outside:
+            return plan
+        kept = [f for f in plan.findings if f not in outside]
+        paths = {p for f in outside for p in _paths(f)}
+        return Plan(
+            tuple(kept),
+            tuple(s for s in plan.steps if s.path not in paths),
+            (*plan.left, *(Left(f, "it lies on a further disk: repair that image") for f in outside)),
+        )
+
+    def _agreed(self, plan: Plan) -> bool:
+        if self.how.dry_run == "plan":
+            self.plans.append(plan)
+            self.report.plan = plan
+            return False
+        return self.how.confirm is None or self.how.confirm(plan)
+
+    # --- applying and verifying ---------------------------------------------------------
+
+    def _rounds(self, root: Root, plan: Plan) -> Results:
+        """Apply the plan and look again, and once more where the repair uncovered what else it can repair."""
+        suffix = backup_suffix() if self.how.guest_backup else ""
+        for _ in range(MAX_ROUNDS):
+            self.plans.append(plan)
+            self.planned += plan.findings
+            self.backups += apply_steps(
+                self.session, root, plan.steps, suffix=suffix, progress=self.voice.progress
+            )
+            self.watch.lap("apply")
+            root, guest = self._open()
+            self.voice.progress("analyzing the repaired overlay")
+            after = self._analyze(guest)
+            uncovered = [f for f in new_findings(self.before[0], after[0]) if self.how.choice.takes(f)]
+            if not uncovered:
+                break
+            plan = self._plan(guest, uncovered)
+            if not plan.steps:
+                break
+        return after
+
+    def mark_failed(self) -> None:
+        """Say in the report that what was planned is not done."""
+        planned = {finding.identity for finding in self.planned}
+        self.report.findings = [
+            dataclasses.replace(f, status=Status.FAILED if f.identity in planned else f.status)
+            for f in self.report.findings
+        ]
+        self.report.outcome = RepairOutcome(committed=False)
+
+    def _succeeded(self, after: Results) -> None:
+        left = {finding.identity for finding in after[0]}
+        skipped = {finding.identity for finding, _ in self.report.left}
+        self.report.findings = [
+            dataclasses.replace(
+                f,
+                status=Status.REPAIRED
+                if f.identity not in left
+                else Status.SKIPPED
+                if f.identity in skipped
+                else Status.OPEN,
+            )
+            for f in [*self.before[0], *(f for f in self.planned if f not in self.before[0])]
+        ]
+        self.report.inconclusive = after[1]
+
+    def outcome(self, *, undo: str = "", changed_bytes: int = 0) -> RepairOutcome:
+        """What was done, for the report."""
+        steps = [step for plan in self.plans for step in plan.steps]
+        return RepairOutcome(
+            committed=True,
+            backups=tuple(str(path) for path in self.backups),
+            undo=undo,
+            changed_bytes=changed_bytes,
+            sources=tuple((str(s.path), s.source.source) for s in steps if s.source is not None),
+        )
+
+
+def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
+    if run.how.prove_boot:
+        _prove(run, transaction, image)
+    if transaction is None:
+        run.report.plan = run.plans[0]
+        run.report.outcome = RepairOutcome(committed=False)
+        run.report.findings = [dataclasses.replace(f, status=Status.OPEN) for f in run.report.findings]
+        return
+    run.voice.progress("writing to the image")
+    plan = [change_json(step.change) for each in run.plans for step in each.steps]
+    findings = [finding_json(finding) for finding in run.report.findings]
+    backups = [str(path) for path in run.backups]
+    try:
+        record = transaction.commit({"changes": plan, "backups": backups}, {"findings": findings})
+    except GuestRepairError:
+        run.mark_failed()
+        raise
+    run.watch.lap("commit")
+    run.report.outcome = run.outcome(undo=record.identifier, changed_bytes=record.changed_bytes)
+
+
+def _prove(run: _Run, transaction: Transaction | None, image: Image) -> None:
+    overlay = transaction.overlay if transaction is not None else None
+    if overlay is None:
+        raise UsageError("--prove-boot does not go with --dry-run")
+    from guestrepair.boot import prove
+
+    run.voice.progress("booting the repaired overlay")
+    result = prove(overlay, "qcow2")
+    run.watch.lap("boot")
+    if not result.reached_login:
+        run.mark_failed()
+        raise RepairError(
+            f"{image.path}: the repaired overlay does not boot ({result.summary}); the repair was dropped",
+            hint="the image is as it was",
+        )
+
+
+def _as_repair_error(error: GuestRepairError) -> RepairError:
+    if isinstance(error, RepairError):
+        return error
+    return RepairError(
+        f"the staged repair failed: {error.message}", hint=error.hint or "the image is as it was"
+    )
+
+
+def _paths(finding: Finding) -> list[GuestPath]:
+    changes = finding.repair.changes if finding.repair else ()
+    return [path for change in changes if (path := getattr(change, "path", None)) is not None]
+
+
+def _under(path: GuestPath, targets: set[str]) -> bool:
+    return any(str(parent) in targets for parent in (path, *path.parents) if str(parent) != "/")

@@ -1,0 +1,57 @@
+"""The sources of missing packaged files for one repair, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from guestrepair.errors import NoSystemError, UsageError
+from guestrepair.guest.devices import OperatingSystem
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.roots import Root
+from guestrepair.guest.session import Session
+from guestrepair.operations.options import SourceOptions
+from guestrepair.packages.host_directory import HostDirectoryGuest
+from guestrepair.packages.sources import DonorSource, FileSource
+
+
+def donor_images(options: SourceOptions) -> tuple[Path, ...]:
+    """The donors that are images, and so need a drive in the appliance."""
+    return tuple(path for path in options.donors if not path.is_dir())
+
+
+def sources(session: Session, guest: LiveGuest, options: SourceOptions) -> list[FileSource]:
+    """Guest's cache, package directories, donors, repositories: those that there are.
+
+    Raises:
+        UsageError: a donor that cannot serve.
+    """
+    return [*_donors(session, guest.os, options)]
+
+
+def _donors(session: Session, system: OperatingSystem, options: SourceOptions) -> Iterator[DonorSource]:
+    for path in options.donors:
+        if path.is_dir():
+            yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
+    images = donor_images(options)
+    if not images:
+        return
+    roots = session.roots(donor=True)
+    for path in images:
+        root = _root_on(session, roots, path, system)
+        yield DonorSource(session.guest(root), f"donor {path}")
+
+
+def _root_on(session: Session, roots: Sequence[Root], path: Path, system: OperatingSystem) -> Root:
+    disks = {disk.name for disk in session.block(donor=True).disks if disk.host_path == str(path)}
+    own = [root for root in roots if root.device.disk in disks]
+    if not own:
+        raise NoSystemError(f"--donor {path}: no Linux system on it", hint="give a healthy system's disk")
+    same = [root for root in own if root.os.distro == system.distro]
+    if not same:
+        product = own[0].os.product or "another system"
+        raise UsageError(
+            f"--donor {path}: it holds {product}, and the guest is {system.product}",
+            hint="a donor must be of the guest's own distribution",
+        )
+    return same[0]

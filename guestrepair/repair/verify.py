@@ -1,0 +1,60 @@
+"""Verifying a staged repair: the planned findings gone, no new one, the filesystems clean."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from guestrepair.guest.devices import BlockDevices
+from guestrepair.model import Finding, Inconclusive
+
+_LINE = re.compile(r":[0-9]+$")
+# State bits of an ext superblock (ext4.h): EXT4_VALID_FS, EXT4_ERROR_FS.
+_VALID, _ERROR = 0x1, 0x2
+
+
+def gone_wrong(
+    planned: Sequence[Finding],
+    before: tuple[Sequence[Finding], Sequence[Inconclusive]],
+    after: tuple[Sequence[Finding], Sequence[Inconclusive]],
+) -> list[str]:
+    """The checks that a staged repair fails, a sentence each; empty when it may be committed."""
+    left = {finding.identity for finding in after[0]}
+    problems = [f"{f.rule} {f.subject} is still found" for f in planned if f.identity in left]
+    problems += [f"{f.rule} {f.subject} is new: {f.message}" for f in new_findings(before[0], after[0])]
+    known = set(before[1])
+    problems += [f"{i.analyzer} can no longer look: {i.reason}" for i in after[1] if i not in known]
+    return problems
+
+
+def new_findings(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
+    """Findings that were not there before; a line number that moved does not make one new."""
+    known = Counter(_place(finding) for finding in before)
+    folded = {(f.rule, _LINE.sub("", subject)) for f in before for subject in f.folded}
+    new = []
+    for finding in after:
+        place = _place(finding)
+        if known[place]:
+            known[place] -= 1
+        elif place not in folded:
+            new.append(finding)
+    return new
+
+
+def _place(finding: Finding) -> tuple[str, str]:
+    return finding.rule, _LINE.sub("", finding.subject)
+
+
+def unclean(before: BlockDevices, after: BlockDevices) -> list[str]:
+    """ext filesystems that the staged writes left unclean, a sentence each."""
+    problems = []
+    for device in after.devices:
+        was = before.get(device.name)
+        if device.ext is None or (was is not None and was.ext == device.ext):
+            continue
+        if device.ext.has_journal_to_replay or not device.ext.state & _VALID:
+            problems.append(f"{device.name} was not unmounted cleanly")
+        if device.ext.state & _ERROR and not (was and was.ext and was.ext.state & _ERROR):
+            problems.append(f"{device.name} now records filesystem errors")
+    return problems
