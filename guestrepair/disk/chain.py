@@ -51,7 +51,10 @@ def read_chain(
     current: Path | None = path
     while current is not None:
         if len(layers) == MAX_LAYERS:
-            raise UnsafeImageError(f"{path}: a backing chain of more than {MAX_LAYERS} files")
+            raise UnsafeImageError(
+                f"{path}: a backing chain of more than {MAX_LAYERS} files",
+                hint="shorten it: qemu-img commit, or qemu-img convert of a copy",
+            )
         trusted_name = explicit or bool(allow_backing) if not layers else declared is not None
         layer, reference = _read_layer(current, declared, walk, trusted=trusted_name)
         layers.append(layer)

@@ -130,7 +130,7 @@ def _other_kind(head: bytes) -> tuple[str, str] | None:
         if head.startswith(magic):
             return what, "unpack the disk from it"
     if head[257:262] == b"ustar":
-        is_ova = head[:100].rstrip(b"\0").endswith(b".ovf")
+        is_ova = b".ovf" in head
         what = "an OVA (a tar archive of a machine)" if is_ova else "a tar archive"
         return what, "unpack the disk with tar"
     return None

@@ -38,7 +38,7 @@ def container(source: Source) -> Container:
     footer = source.read(0, FOOTER_BYTES)
     if not footer.startswith(COOKIE):
         footer = source.exactly(source.size_bytes - FOOTER_BYTES, FOOTER_BYTES, "VHD footer")
-    if not footer.startswith(COOKIE):
+    if not footer.startswith(COOKIE) or len(footer) != FOOTER_BYTES:
         raise FormatError("no VHD footer at its start or end")
     fields = _FOOTER.unpack_from(footer)
     data_offset, size, kind = fields[3], fields[9], fields[11]
