@@ -18,7 +18,7 @@ debian_runtime="python3 python3-venv python3-guestfs libguestfs0 libguestfs-tool
   qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates"
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
-  apk-tools pacman-package-manager makepkg libarchive-tools dnf squashfs-tools mtools
+  pacman-package-manager makepkg libarchive-tools dnf squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util"
 
 as_root() {
@@ -83,7 +83,8 @@ stamp=.venv/.stamp
 key=$("$python" -c 'import sys; print(sys.version)'; cat pyproject.toml tools/setup.sh)
 if [ "$(cat $stamp 2>/dev/null || true)" != "$key" ]; then
     say "making .venv with $python"
-    "$python" -m venv --clear --system-site-packages .venv
+    [ -x .venv/bin/python ] && .venv/bin/python -c 'import guestfs' 2>/dev/null ||
+        "$python" -m venv --clear --system-site-packages .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
     printf '%s\n' "$key" > $stamp
 fi

@@ -1,0 +1,58 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need first.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTEST := .venv/bin/pytest
+JOBS ?= 2
+CORPUS ?=
+
+.PHONY: help setup check lint types test test-unit test-image test-boot test-faults test-corpus demo bench docs clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: ## install system packages and make the virtual environment
+	@tools/setup.sh full
+
+lint: setup ## ruff: lint and format
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup ## mypy, strict
+	.venv/bin/mypy
+
+check: lint types ## lint and types
+
+test-unit: setup ## seconds: no appliance
+	$(PYTEST) tests/unit tests/oracle -q
+
+test-image: setup ## real images in the appliance
+	$(PYTHON) -m fixtures build --tests
+	$(PYTEST) tests/image tests/fault -q -n $(JOBS) --dist loadfile
+
+test-boot: setup ## real boots under qemu
+	$(PYTHON) -m fixtures build --tests
+	$(PYTEST) tests/boot -q -n $(JOBS) --dist loadfile
+
+test: check ## everything that must pass: lint, types, unit, image, fault and boot tests
+	$(PYTEST) tests/unit tests/oracle -q
+	$(PYTHON) -m fixtures build --tests
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile
+
+test-faults: setup ## the fault tests, many more of them
+	GUESTREPAIR_FAULT_RUNS=200 $(PYTEST) tests/fault -q -s
+
+test-corpus: setup ## published images: make test-corpus CORPUS=DIR
+	@test -n "$(CORPUS)" || { echo "say where the images are: make test-corpus CORPUS=DIR" >&2; exit 2; }
+	CORPUS=$(CORPUS) $(PYTEST) tests -q -m corpus
+
+demo: setup ## build a broken server, find what is wrong, repair it, show what changed
+	@tools/demo.sh
+
+docs: setup ## the rules' pages, from their declarations
+	$(PYTHON) tools/rule_pages.py docs/rules
+
+bench: setup ## side by side with the peers
+	$(PYTHON) -m benchmarks
+
+clean: ## remove what was built, the image cache included
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

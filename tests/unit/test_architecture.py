@@ -1,0 +1,75 @@
+"""The road: a room imports only what lies before it. And the house's other rules that can be read off the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "guestrepair"
+ROAD = (
+    "errors", "model", "formats", "disk", "guest", "packages", "analyzers",
+    "repair", "boot", "report", "operations", "cli",
+)  # fmt: skip
+ANYWHERE = {"__init__", "__main__"}
+# formats/ describes superblocks in the terms of guest/devices, and nothing more.
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_room_imports_only_what_lies_before_it(module: Path) -> None:
+    if room(module) in ANYWHERE:
+        return
+    for imported in imports(module):
+        parts = imported.split(".")
+        if parts[0] == "guestrepair" and len(parts) > 1:
+            assert ROAD.index(parts[1]) <= ROAD.index(room(module)), f"{name_of(module)} imports {imported}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_libguestfs_stays_in_guest(module: Path) -> None:
+    if room(module) != "guest":
+        assert "guestfs" not in set(imports(module))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_no_file_outgrows_its_reader(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_only_the_command_line_exits(module: Path) -> None:
+    if room(module) in {"cli", "__main__"}:
+        return
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            called = (node.value.id, node.attr)
+            allowed = name_of(module) in RUN_AS_CHILDREN
+            assert called not in {("sys", "exit"), ("os", "_exit")} or allowed, name_of(module)
+
+
+# Programs of their own, run in a process with limits because what they read is hostile.
+RUN_AS_CHILDREN = {"packages/rpm_child.py", "disk/parted_reader.py", "packages/archive_child.py"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "analyzers"], ids=name_of)
+def test_an_analyzer_runs_nothing(module: Path) -> None:
+    assert not {"subprocess", "os", "socket", "guestfs"} & set(imports(module))
