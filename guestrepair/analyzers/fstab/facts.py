@@ -1,0 +1,240 @@
+"""What is read once from the guest before any rule judges: tables, boot loader, older copies, users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from guestrepair.analyzers.base import Context
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats import bootloader, crypttab, fstab, kernel_cmdline
+from guestrepair.formats.bootloader import BootEntry
+from guestrepair.formats.crypttab import CryptEntry
+from guestrepair.formats.fstab import Fstab
+from guestrepair.formats.kernel_cmdline import CommandLine
+from guestrepair.guest.devices import BlockDevice, BlockDevices
+from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
+
+FSTAB = GuestPath("/etc/fstab")
+CRYPTTAB = GuestPath("/etc/crypttab")
+
+_BACKUP = re.compile(r"(fstab[.~_-].*|\.fstab\..*|fstab-|fstab~|fstab\d+)\Z")
+_GRUB_CFGS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/grub.conf", "/boot/grub/menu.lst")
+_EXTLINUX = ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/boot/syslinux/syslinux.cfg")
+_BLS = ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries")
+_MAX_BACKUPS = 16
+_Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class BootLine:
+    """One kernel command line that may be booted, and the file and line that hold it."""
+
+    place: str
+    cmdline: CommandLine
+    is_rescue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person's or service's home directory (passwd(5))."""
+
+    name: str
+    uid: int
+    home: str
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything that rules ask; ``table`` is None when there is no /etc/fstab."""
+
+    guest: Guest
+    all_disks_attached: bool
+    data: bytes | None
+    table: Fstab | None
+    crypt_data: bytes
+    crypt: tuple[CryptEntry, ...]
+    backups: tuple[tuple[GuestPath, Fstab], ...]
+    boot: tuple[BootLine, ...]
+    searched: tuple[tuple[str, str], ...]
+    """(place, UUID) of every filesystem that GRUB searches for."""
+    users: tuple[User, ...]
+    unread: list[str] = field(default_factory=list)
+    _names: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+
+    @property
+    def block(self) -> BlockDevices:
+        """What is on the guest's disks."""
+        return self.guest.block
+
+    @property
+    def root(self) -> BlockDevice | None:
+        """The device of the filesystem that this very system lies on."""
+        source = next((m.source for m in self.guest.mounts if m.target == "/"), "")
+        return self.block.get(source)
+
+    @property
+    def root_subvolume(self) -> str:
+        """The btrfs subvolume of ``/``, empty for others."""
+        return next((m.subvolume for m in self.guest.mounts if m.target == "/"), "")
+
+    @property
+    def has_systemd(self) -> bool:
+        """True when systemd reads the table at boot."""
+        places = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+        return any(self.guest.exists(GuestPath(p)) for p in places)
+
+    @property
+    def locked(self) -> tuple[BlockDevice, ...]:
+        """Containers and physical volumes that nothing could be seen in."""
+        parents = {p for d in self.block.devices for p in d.parents}
+        hiding = {"crypto_LUKS", "LVM2_member", "linux_raid_member", "BitLocker"}
+        return tuple(d for d in self.block.devices if d.content in hiding and d.name not in parents)
+
+    def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
+        """Names in the top directory of a filesystem; None when it cannot be seen."""
+        if device.name not in self._names:
+            self._names[device.name] = self._look(device)
+        return self._names[device.name]
+
+    def _look(self, device: BlockDevice) -> tuple[str, ...] | None:
+        mount = next((m for m in self.guest.mounts if m.source == device.name and not m.subvolume), None)
+        try:
+            if mount is not None:
+                return self.guest.listdir(GuestPath(mount.target))
+            return self.guest.peek(device.name)
+        except GuestReadError:
+            return None  # evidence that cannot be had is no evidence, for or against
+
+    def covered(self, path: str) -> bool:
+        """True when what is under a path can be seen here: no mount above it is missing."""
+        mounted = {m.target for m in self.guest.mounts}
+        table = self.table.entries if self.table is not None else ()
+        above = [e.target for e in table if e.target.startswith("/") and is_below(path, e.target)]
+        return all(target in mounted or target == "/" for target in above)
+
+
+def is_below(path: str, parent: str) -> bool:
+    """True when ``path`` lies strictly under ``parent``."""
+    return path != parent and path.startswith(parent.rstrip("/") + "/")
+
+
+def gather(context: Context) -> Facts:
+    """Read all facts. What cannot be read is named in ``unread``; a missing file is no fault here."""
+    guest = context.guest
+    reader = _Reader(guest)
+    data = reader.content(FSTAB)
+    table = reader.parsed(FSTAB, data, fstab.parse)
+    crypt_data = reader.content(CRYPTTAB) or b""
+    crypt = reader.parsed(CRYPTTAB, crypt_data, crypttab.parse) or ()
+    boot, searched = reader.boot()
+    return Facts(
+        guest=guest,
+        all_disks_attached=context.options.all_disks_attached,
+        data=data,
+        table=table,
+        crypt_data=crypt_data,
+        crypt=crypt,
+        backups=tuple(reader.backups()),
+        boot=tuple(boot),
+        searched=tuple(searched),
+        users=tuple(_users(reader.content(GuestPath("/etc/passwd")) or b"")),
+        unread=reader.unread,
+    )
+
+
+def _users(data: bytes) -> Iterator[User]:
+    for line in data[: 1024 * 1024].decode("utf-8", "replace").split("\n"):
+        parts = line.split(":")
+        if len(parts) == 7 and parts[2].isdigit() and parts[5].startswith("/"):
+            yield User(parts[0], int(parts[2]), parts[5])
+
+
+@dataclass(slots=True)
+class _Reader:
+    guest: Guest
+    unread: list[str] = field(default_factory=list)
+
+    def content(self, path: GuestPath) -> bytes | None:
+        """Content, None when it is not there or cannot be read (which ``unread`` then tells)."""
+        try:
+            return self.guest.read_if_there(path)
+        except GuestReadError as error:
+            self.unread.append(error.message)
+            return None
+
+    def parsed(
+        self, path: GuestPath, data: bytes | None, parse: Callable[[bytes], _Parsed]
+    ) -> _Parsed | None:
+        """What a parser makes of it, None when it does not parse."""
+        if data is None:
+            return None
+        try:
+            return parse(data)
+        except FormatError as error:
+            self.unread.append(f"{path}: {error.message}")
+            return None
+
+    def backups(self) -> Iterator[tuple[GuestPath, Fstab]]:
+        """Older copies beside the table, at most a few."""
+        folder = GuestPath("/etc")
+        if not self.guest.is_directory(folder):
+            return
+        names = [n for n in self.guest.listdir(folder) if _BACKUP.match(n)]
+        for name in sorted(names, reverse=True)[:_MAX_BACKUPS]:
+            path = folder / name
+            try:
+                table = fstab.parse(self.guest.read(path))
+            except (GuestReadError, FormatError):
+                continue  # an unreadable copy is no evidence
+            if table.entries:
+                yield path, table
+
+    def boot(self) -> tuple[list[BootLine], list[tuple[str, str]]]:
+        """Command lines and GRUB's searches in all boot loader configurations."""
+        lines: list[BootLine] = []
+        searched: list[tuple[str, str]] = []
+        variables: dict[str, str] = {}
+        for path in map(GuestPath, _GRUB_CFGS):
+            config = self.parsed(path, self.content(path), bootloader.parse_grub_cfg)
+            if config is not None:
+                variables.update(config.variables)
+                lines.extend(_boot_line(path, e) for e in config.entries if e.kernel)
+                searched.extend(
+                    (f"{path}:{s.line}", s.value.text)
+                    for s in config.all_searches()
+                    if s.by == "fs-uuid" and "$" not in s.value.text
+                )
+        variables.update(self._environment())
+        lines.extend(self._bls(variables))
+        for path in map(GuestPath, _EXTLINUX):
+            config = self.parsed(path, self.content(path), bootloader.parse_extlinux)
+            lines.extend(_boot_line(path, e) for e in (config.entries if config else ()))
+        path = GuestPath("/etc/kernel/cmdline")
+        cmdline = self.parsed(path, self.content(path), kernel_cmdline.parse)
+        if cmdline is not None and cmdline.parameters and not lines:
+            lines.append(BootLine(str(path), cmdline))
+        return lines, searched
+
+    def _environment(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in ("/boot/grub2/grubenv", "/boot/grub/grubenv"):
+            words = bootloader.parse_environment(self.content(GuestPath(path)) or b"")
+            found.update({name: word.text for name, word in words.items()})
+        return found
+
+    def _bls(self, variables: dict[str, str]) -> Iterator[BootLine]:
+        for folder in map(GuestPath, _BLS):
+            for path in self.guest.glob(folder, "*.conf"):
+                entry = self.parsed(path, self.content(path), bootloader.parse_bls_entry)
+                if entry is not None:
+                    yield _boot_line(path, bootloader.with_variables(entry, variables))
+
+
+def _boot_line(path: PurePosixPath, entry: BootEntry) -> BootLine:
+    rescue = entry.cmdline.has("single") or "recovery" in entry.title or "rescue" in str(path)
+    return BootLine(f"{path}:{entry.line}", entry.cmdline, rescue)

@@ -1,0 +1,264 @@
+"""Decide for every mount which device it names, and where it names none or the wrong one, which it means.
+
+Lines are judged together: a device that one line rightly names is out of the choice for the others, and
+two lines that name each other's devices are seen as the exchange that they are.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from guestrepair.analyzers.fstab import types
+from guestrepair.analyzers.fstab.evidence import DECISIVE, Candidate, expected_names, weigh
+from guestrepair.analyzers.fstab.facts import Facts
+from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, crypt_targets, find
+from guestrepair.analyzers.fstab.specs import Spec
+from guestrepair.guest.devices import BlockDevice
+
+ROLES = frozenset({"/", "/usr", "/var", "/home", "/boot", "/boot/efi", "/efi"})
+"""Mount points whose filesystem can be told by what is in it."""
+
+
+class State(enum.Enum):
+    """How a source stands to the disks."""
+
+    RESOLVED = "it names exactly one filesystem or swap area"
+    AMBIGUOUS = "it names several"
+    CONTAINER = "it names something that holds a filesystem but is none"
+    MISPLACED = "it names one that belongs elsewhere"
+    MISSING = "it names nothing on these disks"
+    UNKNOWN = "the disks cannot tell"
+    NOT_A_DEVICE = "no block device is meant"
+
+
+@dataclass(slots=True)
+class Judged:
+    """One mount and the verdict on its source.
+
+    ``device`` is what it names (resolved or misplaced), ``proposal`` what it should name, ``rivals`` are
+    several that it could, ``leftover`` is the only unused filesystem of its type when nothing speaks for it.
+    """
+
+    spec: Spec
+    source: Source
+    state: State
+    device: BlockDevice | None = None
+    proposal: Candidate | None = None
+    rivals: tuple[Candidate, ...] = ()
+    leftover: BlockDevice | None = None
+
+    @property
+    def meant(self) -> BlockDevice | None:
+        """The device that is, or after repair will be, mounted there."""
+        return self.proposal.device if self.proposal is not None else self.device
+
+
+def judge(facts: Facts, specs: Iterable[Spec]) -> list[Judged]:
+    """Judge all mounts."""
+    crypt = crypt_targets({e.name: e.source for e in facts.crypt if not e.is_plain}, facts.block)
+    plain = {e.name for e in facts.crypt if e.is_plain}
+    judged = [_resolve(facts, spec, crypt, plain) for spec in specs]
+    _find_misplaced(facts, judged)
+    _find_missing(facts, judged)
+    return judged
+
+
+def same_filesystem(one: BlockDevice | None, other: BlockDevice | None) -> bool:
+    """True for one device, or two members of one btrfs."""
+    if one is None or other is None:
+        return False
+    return one.name == other.name or (one.content == other.content == "btrfs" and one.uuid == other.uuid)
+
+
+# --- what a source names ---------------------------------------------------------
+
+
+def _resolve(facts: Facts, spec: Spec, crypt: dict[str, BlockDevice], plain: set[str]) -> Judged:
+    source = classify(spec.source, spec.type)
+    if (
+        not types.needs_device(spec.type)
+        or spec.option("bind") is not None
+        or spec.option("rbind") is not None
+    ):
+        return Judged(spec, source, State.NOT_A_DEVICE)
+    if source.kind is SourceKind.NONE and spec.type in types.ON_DISK:
+        # No path and no tag that is known: nothing will be found, whatever was meant.
+        value = spec.source.rpartition("=")[2].strip("\"'")
+        return Judged(spec, replace(source, value=value), State.MISSING)
+    if source.kind in {SourceKind.NONE, SourceKind.FILE}:
+        return Judged(spec, source, State.NOT_A_DEVICE)
+    if source.kind is SourceKind.OTHER_DEVICE or source.tag == "ID" or source.value in plain:
+        return Judged(spec, source, State.UNKNOWN)
+    found = find(source, facts.block, crypt)
+    source = replace(source, matches=found)
+    if source.kind is SourceKind.HARDWARE and not found:
+        return _hardware(facts, spec, source)
+    return _matched(spec, source, found)
+
+
+def _matched(spec: Spec, source: Source, found: tuple[BlockDevice, ...]) -> Judged:
+    if not found:
+        return Judged(spec, source, State.MISSING)
+    first = found[0]
+    if len(found) > 1 and not all(same_filesystem(first, other) for other in found):
+        return Judged(spec, source, State.AMBIGUOUS)
+    if source.weak and first.content and not types.fits(spec.type, first.content):
+        # The name of another machine's disk: what is there now is not what is meant.
+        return Judged(spec, source, State.MISSING)
+    if first.content and not first.is_filesystem and first.content != "swap":
+        locked = source.kind is SourceKind.MAPPER
+        return Judged(spec, source, State.UNKNOWN if locked else State.CONTAINER, first)
+    return Judged(spec, source, State.RESOLVED, first)
+
+
+def _hardware(facts: Facts, spec: Spec, source: Source) -> Judged:
+    name = source.text.rpartition("/")[2]
+    if name.startswith("dm-name-"):
+        found = find(classify(f"/dev/mapper/{name.removeprefix('dm-name-')}", spec.type), facts.block, {})
+        return _matched(spec, source, found)
+    fitting = [
+        d
+        for d in facts.block.devices
+        if types.fits(spec.type, d.content) and source.partition in {0, d.part_number}
+    ]
+    return Judged(spec, source, State.UNKNOWN if fitting or not source.partition else State.MISSING)
+
+
+# --- mounts that name each other's devices -----------------------------------------
+
+
+def _find_misplaced(facts: Facts, judged: Sequence[Judged]) -> None:
+    resolved = [j for j in judged if j.state is State.RESOLVED]
+    suspects = [j for j in resolved if j.spec.required and _is_suspect(facts, j)]
+    if not suspects:
+        return
+    # A line that nothing speaks for may have to give its device to one that has proof of it.
+    proven = {j.device.name for j in resolved if j not in suspects and j.device and _is_proven(facts, j)}
+    for j in suspects:
+        _propose_other(facts, j, proven)
+    _exchange(resolved)
+
+
+def _is_proven(facts: Facts, j: Judged) -> bool:
+    if j.device is None:
+        return False
+    if j.device.content == "btrfs":
+        return True
+    return weigh(facts, j.spec, j.source, j.device).weight >= DECISIVE
+
+
+def _is_suspect(facts: Facts, j: Judged) -> bool:
+    device, target = j.device, j.spec.target
+    if device is None:
+        return False
+    if target == "/":
+        return facts.root is not None and not same_filesystem(device, facts.root)
+    if device.content and not types.fits(j.spec.type, device.content):
+        return True
+    if device.content == "btrfs":
+        return False
+    if facts.root is not None and device.name == facts.root.name:
+        return target in ROLES or j.spec.is_swap
+    return target in ROLES and _belies(facts, j)
+
+
+def _belies(facts: Facts, j: Judged) -> bool:
+    """True when the filesystem can be seen, is not empty, and holds nothing that belongs there."""
+    mounted = {m.source for m in facts.guest.mounts}
+    if j.device is None or j.device.name not in mounted:
+        return False
+    names = set(facts.top_names(j.device) or ()) - {"lost+found"}
+    return bool(names) and not expected_names(facts, j.spec.target, names)
+
+
+def _propose_other(facts: Facts, j: Judged, proven: set[str]) -> None:
+    if j.device is None or (j.spec.target != "/" and _is_proven(facts, j)):
+        return
+    chosen, _ = choose(_candidates(facts, j, proven | {j.device.name}))
+    if chosen is not None:
+        j.state, j.proposal = State.MISPLACED, chosen
+
+
+def _exchange(judged: Sequence[Judged]) -> None:
+    """Give a line whose device another one takes that one's device, where its type fits."""
+    taken = {j.proposal.device.name: j for j in judged if j.proposal is not None}
+    for j in judged:
+        if j.state is not State.RESOLVED or j.device is None or j.device.content == "btrfs":
+            continue
+        taker = taken.get(j.device.name)
+        if taker is None or taker.device is None or taker is j:
+            continue
+        if types.fits(j.spec.type, taker.device.content) and taker.device.name not in taken:
+            j.state, j.proposal = State.MISPLACED, Candidate(taker.device, ())
+
+
+# --- mounts that name nothing --------------------------------------------------------
+
+
+def _find_missing(facts: Facts, judged: Sequence[Judged]) -> None:
+    missing = [j for j in judged if j.state in {State.MISSING, State.CONTAINER} and j.spec.required]
+    used = {d.name for j in judged if (d := j.meant) is not None and j.state is not State.CONTAINER}
+    pending = list(missing)
+    while pending:
+        ranked = [(j, *choose(_candidates(facts, j, used))) for j in pending]
+        decided = [(j, c) for j, c, _ in ranked if c is not None]
+        if not decided:
+            for j, _, rivals in ranked:
+                j.rivals = rivals
+            break
+        best, candidate = max(decided, key=lambda pair: pair[1].weight)
+        best.proposal = candidate
+        used.add(candidate.device.name)
+        pending.remove(best)
+    _find_leftovers(facts, [j for j in pending if not j.rivals], used)
+
+
+def _find_leftovers(facts: Facts, pending: Sequence[Judged], used: set[str]) -> None:
+    for j in pending:
+        alike = [o for o in pending if o.spec.type == j.spec.type]
+        fitting = [c.device for c in _candidates(facts, j, used)]
+        if len(alike) == 1 and len(fitting) == 1 and j.spec.type != "auto":
+            j.leftover = fitting[0]
+
+
+def _candidates(facts: Facts, j: Judged, used: set[str]) -> list[Candidate]:
+    """Every device that the mount may mean, weighed; what contradicts is left out."""
+    if j.spec.target == "/":
+        return [weigh(facts, j.spec, j.source, facts.root)] if facts.root is not None else []
+    found = [weigh(facts, j.spec, j.source, d) for d in _possible(facts, j.spec, used)]
+    if any(c.weight >= DECISIVE for c in found):
+        return found
+    others = [d for d in facts.block.devices if _usable(facts, j.spec, d, used)]
+    conclusive = [c for d in others if (c := weigh(facts, j.spec, j.source, d)).conclusive]
+    return conclusive or found
+
+
+def _possible(facts: Facts, spec: Spec, used: set[str]) -> Iterator[BlockDevice]:
+    for device in facts.block.devices:
+        if types.fits(spec.type, device.content) and _usable(facts, spec, device, used):
+            yield device
+
+
+def _usable(facts: Facts, spec: Spec, device: BlockDevice, used: set[str]) -> bool:
+    if not (device.is_filesystem or device.content == "swap"):
+        return False
+    if device.content == "btrfs":
+        wanted = (spec.option("subvol") or "").strip("/")
+        if wanted:
+            return wanted in device.subvolumes
+    is_root = facts.root is not None and device.name == facts.root.name
+    return device.name not in used and not is_root
+
+
+def choose(candidates: Sequence[Candidate]) -> tuple[Candidate | None, tuple[Candidate, ...]]:
+    """(the one that fits, ()), by conclusive evidence or else by any; or (None, those that could)."""
+    positive = [c for c in candidates if c.weight >= DECISIVE]
+    conclusive = [c for c in positive if c.conclusive]
+    for group in (conclusive, positive):
+        if len(group) == 1:
+            return group[0], ()
+    if conclusive and all(same_filesystem(conclusive[0].device, c.device) for c in conclusive):
+        return conclusive[0], ()
+    return None, tuple(positive)

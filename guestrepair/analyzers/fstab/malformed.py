@@ -1,0 +1,302 @@
+"""Lines that do not parse: find the one reading that makes sense of their words, or take them out of use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from guestrepair.analyzers.fstab import declarations as rules
+from guestrepair.analyzers.fstab import edits, types
+from guestrepair.analyzers.fstab.facts import FSTAB, Facts
+from guestrepair.analyzers.fstab.judgement import same_filesystem
+from guestrepair.analyzers.fstab.names import stable_tag
+from guestrepair.analyzers.fstab.sources import classify, find
+from guestrepair.formats.fstab import (
+    Entry,
+    Line,
+    Malformed,
+    Token,
+    escape,
+    is_pasted,
+    parse,
+    split_tag,
+    unescape,
+)
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity
+
+_OPTION = re.compile(r"[A-Za-z0-9_.+=:/@%~-]+(,[A-Za-z0-9_.+=:/@%~\"-]+)*,?\Z")
+_BLKID_NAME = re.compile(r"/dev/[^:\s]+:\Z")
+_INTEGER = re.compile(r"\d+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A line's content as it must have been meant: the edits that make it so, and the text that results."""
+
+    changes: tuple[Edit, ...]
+    text: bytes
+
+    def entry(self) -> Entry | None:
+        """The entry that it parses to."""
+        entries = parse(self.text).entries
+        return entries[0] if len(entries) == 1 else None
+
+
+def check_malformed(facts: Facts) -> Iterator[Finding]:
+    """Every line that neither systemd nor mount takes for what it was meant to be."""
+    if facts.table is None:
+        return
+    for bad in facts.table.malformed:
+        yield _finding(facts, bad)
+
+
+def _finding(facts: Facts, bad: Malformed) -> Finding:
+    subject = f"{FSTAB}:{bad.number}"
+    shown = bad.line.raw.decode("utf-8", "replace").strip()
+    return Finding(
+        rules.MALFORMED_LINE.name,
+        Severity.ERROR,
+        subject,
+        f"{subject}: the line is malformed: {bad.reason}",
+        (Evidence(subject, shown, "source, mount point, type, and then options, frequency, pass number"),),
+        _repair(facts, bad),
+    )
+
+
+def reading_of(facts: Facts, bad: Malformed) -> Reading | None:
+    """The one reading that makes sense, else None."""
+    readings: dict[bytes, Reading] = {}
+    for candidate in _readings(facts, bad):
+        entry = candidate.entry()
+        if entry is not None and _makes_sense(facts, entry):
+            readings.setdefault(b" ".join(t.raw for t in entry.line.tokens), candidate)
+        if readings:
+            break  # the readings come in the order of how little they change
+    return next(iter(readings.values()), None)
+
+
+def _repair(facts: Facts, bad: Malformed) -> Repair:
+    data = facts.data or b""
+    reading = reading_of(facts, bad)
+    if reading is not None:
+        entry = reading.entry()
+        duplicate = entry is not None and _is_mounted_by_another(facts, entry)
+        if not duplicate:
+            text = reading.text.decode("utf-8", "replace").strip()
+            return edits.repair(FSTAB, data, f"make it: {text}", Safety.SAFE, *reading.changes)
+    if may_be_root(facts, bad):
+        return _rebuild_root(facts, bad)
+    summary = "comment the line out"
+    return edits.repair(FSTAB, data, summary, Safety.SAFE, edits.comment_out(bad.line))
+
+
+def _is_mounted_by_another(facts: Facts, entry: Entry) -> bool:
+    table = facts.table
+    return table is not None and entry.target.startswith("/") and bool(table.for_target(entry.target))
+
+
+# --- readings, least change first --------------------------------------------------
+
+
+def _readings(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    tokens = bad.tokens
+    yield from _without_pasted(bad)
+    yield from _joined_options(bad)
+    yield from _without_comment(bad)
+    yield from _numbers(bad)
+    yield from _joined_names(facts, bad)
+    if len(tokens) == 2:
+        yield from _completed(facts, bad)
+
+
+def _spliced(line: Line, changes: Sequence[Edit]) -> Reading:
+    text = line.raw
+    for change in sorted(changes, key=lambda c: -c.offset):
+        start = change.offset - line.offset
+        text = text[:start] + change.text + text[start + change.length :]
+    return Reading(tuple(changes), text)
+
+
+def _cut(first: int, end: int) -> Edit:
+    return Edit(offset=first, length=end - first, text=b"")
+
+
+def _without_pasted(bad: Malformed) -> Iterator[Reading]:
+    """blkid(8)'s ``/dev/sda1: UUID="…" TYPE="ext4"`` left in: keep one source, drop the rest."""
+    tokens = bad.tokens
+    start = 1 if _BLKID_NAME.match(tokens[0].text) else 0
+    words = tokens[start:]
+    pasted = [t for t in words if is_pasted(t)]
+    tags = [t for t in pasted if split_tag(t.value) is not None]
+    # Values with blanks in quotes are several words: everything up to the mount point belongs to it.
+    rest_at = next((i for i, t in enumerate(words) if t.raw.startswith(b"/")), None)
+    if rest_at is None:
+        rest_at = next((i for i, t in enumerate(words) if t.raw in {b"none", b"swap"}), None)
+    if not pasted or rest_at is None or rest_at == 0:
+        return
+    by_preference = sorted(tags, key=lambda t: ("UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=").index(_key(t)))
+    if not by_preference:
+        return
+    keep = by_preference[0]
+    changes = []
+    if keep.offset > tokens[0].offset:
+        changes.append(_cut(tokens[0].offset, keep.offset))
+    if words[rest_at].offset > keep.end:
+        changes.append(_cut(keep.end, words[rest_at - 1].end))
+    changes = [c for c in changes if c.length]
+    if changes:
+        yield _spliced(bad.line, changes)
+
+
+def _key(token: Token) -> str:
+    return token.text.partition("=")[0].upper() + "="
+
+
+def _joined_options(bad: Malformed) -> Iterator[Reading]:
+    """``defaults, noatime 0 2`` or ``defaults ,noatime``: take the blanks out of the options."""
+    tokens = bad.tokens
+    if len(tokens) < 5:
+        return
+    end = len(tokens)
+    while end > 4 and len(tokens) - end < 2 and _INTEGER.match(tokens[end - 1].text):
+        end -= 1
+    words = tokens[3:end]
+    if len(words) < 2 or not all(_OPTION.match(t.text.lstrip(",") or ",") for t in words):
+        return
+    changes = []
+    for left, right in pairwise(words):
+        joined = left.raw.endswith(b",") or right.raw.startswith(b",")
+        if not joined and not _is_option(right.text):
+            return
+        changes.append(Edit(offset=left.end, length=right.offset - left.end, text=b"" if joined else b","))
+    yield _spliced(bad.line, changes)
+
+
+_COMMON_OPTIONS = frozenset(
+    [
+        *("defaults", "noatime", "relatime", "nodiratime", "ro", "rw", "nofail", "noauto", "auto", "nodev"),
+        *("nosuid", "noexec", "exec", "user", "users", "discard", "sync", "async", "acl", "usrquota"),
+        *("grpquota", "_netdev", "bind", "rbind", "loop", "sw", "prjquota", "lazytime", "strictatime"),
+    ]
+)
+
+
+def _is_option(word: str) -> bool:
+    """True for a word that is surely a mount option, and no word of a comment."""
+    return all(o in _COMMON_OPTIONS or "=" in o for o in word.split(",") if o) and bool(word.strip(","))
+
+
+def _without_comment(bad: Malformed) -> Iterator[Reading]:
+    """A comment after the fields: ``#`` starts one only at the start of a line."""
+    at = next((i for i, t in enumerate(bad.tokens) if i >= 3 and t.raw.startswith(b"#")), None)
+    if at is not None:
+        yield _spliced(bad.line, [_cut(bad.tokens[at - 1].end, bad.tokens[-1].end)])
+
+
+def _numbers(bad: Malformed) -> Iterator[Reading]:
+    """A frequency or pass number that is no number: its digits, or 0 (and then nothing after them)."""
+    tokens = bad.tokens
+    if len(tokens) < 5:
+        return
+    changes = []
+    for token in tokens[4:6]:
+        if _INTEGER.match(token.text):
+            continue
+        found = re.match(r"\d", token.text)
+        changes.append(edits.replace(token.offset, len(token.raw), found[0] if found else "0"))
+    if len(tokens) > 6:
+        changes.append(_cut(tokens[5].end, tokens[-1].end))
+    yield _spliced(bad.line, changes)
+
+
+def _joined_names(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    """A blank in a label or a mount point, which must be written ``\\040``: join it where the name exists."""
+    tokens = bad.tokens
+    for start in (0, 1):
+        for end in range(start + 2, min(len(tokens), start + 6) + 1):
+            words = [unescape(t.text) for t in tokens[start:end]]
+            name = " ".join(words)
+            if not _is_known(facts, name, is_source=start == 0):
+                continue
+            text = escape(name.replace('"', ""))
+            changes = [edits.replace(tokens[start].offset, tokens[end - 1].end - tokens[start].offset, text)]
+            yield _spliced(bad.line, changes)
+
+
+def _is_known(facts: Facts, name: str, *, is_source: bool) -> bool:
+    if is_source:
+        tag = split_tag(name)
+        return tag is not None and bool(find(classify(name, ""), facts.block, {}))
+    return name.startswith("/") and "\0" not in name and facts.guest.is_directory(GuestPath(name))
+
+
+def _completed(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    """Source and mount point alone: the type is what is on the disk."""
+    source, target = bad.tokens
+    found = find(classify(source.value, ""), facts.block, {})
+    if len(found) == 1 and found[0].is_filesystem and target.raw.startswith(b"/"):
+        options = "defaults"
+        yield _spliced(bad.line, [edits.replace(target.end, 0, f" {found[0].content} {options} 0 0")])
+
+
+def _makes_sense(facts: Facts, entry: Entry) -> bool:
+    """True when the words stand where such words belong."""
+    known = types.VIRTUAL | types.NETWORK | types.ON_DISK | {"ntfs-3g", "fuseblk", "bcachefs", "zfs"}
+    if not all(t in known or t.startswith("fuse") for t in entry.type.split(",")):
+        return False
+    if any(_is_suspicious(option) for option in entry.options):
+        return False
+    if types.needs_device(entry.type) and not entry.has("bind", "rbind", "loop"):
+        source = entry.source
+        return split_tag(source) is not None or source.startswith("/")
+    return True
+
+
+def _is_suspicious(option: str) -> bool:
+    return not _OPTION.match(option.replace('"', "").replace("\\", "")) or option.isdigit()
+
+
+# --- the root filesystem's line -----------------------------------------------------
+
+
+def may_be_root(facts: Facts, bad: Malformed) -> bool:
+    """True when no other line mounts ``/`` (or /usr) and this one names it or its filesystem."""
+    table = facts.table
+    names_it = any(t.raw in {b"/", b"/usr"} for t in bad.tokens) or _names_root(facts, bad)
+    return names_it and table is not None and not table.for_target("/")
+
+
+def _names_root(facts: Facts, bad: Malformed) -> bool:
+    for token in bad.tokens:
+        if split_tag(token.value) is None and not token.raw.startswith(b"/dev/"):
+            continue
+        source = classify(token.value.rstrip(":"), "")
+        if any(same_filesystem(d, facts.root) for d in find(source, facts.block, {})):
+            return True
+    return False
+
+
+def _rebuild_root(facts: Facts, bad: Malformed) -> Repair:
+    line = None if facts.root is None else root_line(facts, facts.root)
+    if line is None:
+        return edits.manual("write the line for / anew by hand")
+    raw = bad.line.raw.removesuffix(b"\r")
+    change = Edit(offset=bad.line.offset, length=len(raw), text=line)
+    text = line.decode("utf-8", "replace")
+    return edits.repair(FSTAB, facts.data or b"", f"make it: {text}", Safety.SAFE, change)
+
+
+def root_line(facts: Facts, root: BlockDevice) -> bytes | None:
+    """A line for ``/`` from what is mounted there; None when nothing stable names the filesystem."""
+    found = stable_tag(facts, root)
+    if found is None:
+        return None
+    options = ["defaults"]
+    if root.content == "btrfs" and facts.root_subvolume:
+        options = [f"subvol={facts.root_subvolume}"]
+    passno = 1 if root.content.startswith("ext") else 0
+    text = f"{found[0]}={escape(found[1])} / {root.content} {escape(','.join(options))} 0 {passno}"
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,224 @@
+"""Mount options that surely make a mount fail, and what they should have been.
+
+Kernel filesystems refuse an option that they do not know (fs_parser.c, "Unknown parameter"), so an option
+of one filesystem on another stops the mount. The tables hold only what no kernel ever took. Sources: the
+kernel's Documentation/filesystems (ext4, xfs, btrfs, vfat), mount(8) "Filesystem-specific mount options",
+btrfs(5), xfs(5), ext4(5), swapon(8).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from guestrepair.analyzers.fstab.nearness import edit_distance
+
+_GENERIC = frozenset(
+    [
+        *(
+            "async",
+            "atime",
+            "auto",
+            "bind",
+            "context",
+            "defaults",
+            "defcontext",
+            "dev",
+            "diratime",
+            "dirsync",
+        ),
+        *("exec", "fscontext", "group", "iversion", "lazytime", "loop", "mand", "move", "noatime", "noauto"),
+        *(
+            "nodev",
+            "nodiratime",
+            "noexec",
+            "nofail",
+            "nogroup",
+            "noiversion",
+            "nolazytime",
+            "noloop",
+            "nomand",
+        ),
+        *("noowner", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "nouser", "nousers", "offset"),
+        *("owner", "private", "rbind", "relatime", "remount", "ro", "rootcontext", "rprivate", "rshared"),
+        *("rslave", "runbindable", "rw", "seclabel", "shared", "silent", "sizelimit", "slave", "strictatime"),
+        *("suid", "symfollow", "sync", "unbindable", "user", "users", "loud", "encryption", "helper"),
+        *("uhelper", "comment", "_netdev", "_rnetdev", "nonetdev", "verity.hashdevice", "quota", "noquota"),
+        *("usrquota", "grpquota", "nofollow", "sw", "pri", "acl", "noacl", "user_xattr", "nouser_xattr"),
+    ]
+)
+_EXT_ONLY = frozenset(
+    [
+        *("data", "errors", "journal_checksum", "journal_async_commit", "journal_path", "journal_dev"),
+        *(
+            "data_err",
+            "resuid",
+            "resgid",
+            "jqfmt",
+            "usrjquota",
+            "grpjquota",
+            "auto_da_alloc",
+            "noauto_da_alloc",
+        ),
+        *("delalloc", "nodelalloc", "dioread_lock", "dioread_nolock", "max_batch_time", "min_batch_time"),
+        *("init_itable", "noinit_itable", "noload", "norecovery", "stripe", "inode_readahead_blks", "bsddf"),
+        *("minixdf", "debug_want_extra_isize", "journal_ioprio", "block_validity", "noblock_validity"),
+    ]
+)
+_BTRFS_ONLY = frozenset(
+    [
+        *("subvol", "subvolid", "subvolrootid", "compress", "compress-force", "autodefrag", "noautodefrag"),
+        *("space_cache", "nospace_cache", "clear_cache", "ssd", "nossd", "ssd_spread", "degraded", "datacow"),
+        *(
+            "nodatacow",
+            "datasum",
+            "nodatasum",
+            "flushoncommit",
+            "noflushoncommit",
+            "max_inline",
+            "metadata_ratio",
+        ),
+        *("thread_pool", "treelog", "notreelog", "usebackuproot", "skip_balance", "enospc_debug", "rescue"),
+        *("user_subvol_rm_allowed", "fatal_errors", "check_int", "check_int_data"),
+    ]
+)
+_XFS_ONLY = frozenset(
+    [
+        *("allocsize", "attr2", "noattr2", "inode32", "inode64", "ikeep", "noikeep", "largeio", "nolargeio"),
+        *("logbufs", "logbsize", "logdev", "rtdev", "noalign", "nouuid", "filestreams", "sunit", "swidth"),
+        *("swalloc", "wsync", "uqnoenforce", "gqnoenforce", "pqnoenforce", "qnoenforce", "uquota", "gquota"),
+        *("pquota", "uqota", "dax"),
+    ]
+)
+_FAT_ONLY = frozenset(
+    [
+        *("umask", "dmask", "fmask", "codepage", "iocharset", "shortname", "utf8", "uni_xlate", "nonumtail"),
+        *("flush", "tz", "time_offset", "showexec", "quiet", "allow_utime", "check", "rodir", "dos1xfloppy"),
+        *("uid", "gid", "usefree", "nfs", "sys_immutable", "dots", "nodots"),
+    ]
+)
+_SHARED = {
+    "ext": frozenset(
+        [
+            *("abort", "barrier", "bh", "bsdgroups", "check", "commit", "dax", "debug", "discard"),
+            *("fc_debug_force", "fc_debug_max_replay", "grpid", "i_version", "inlinecrypt", "journal"),
+            *("lazytime", "mb_optimize_scan", "no_mbcache", "no_prefetch_block_bitmaps", "nobarrier"),
+            *("nobh", "nocheck", "nodiscard", "nogrpid", "nolazytime", "nombcache", "noreservation"),
+            *("nouid32", "nowarn_on_error", "oldalloc", "orlov", "prefetch_block_bitmaps", "prjquota"),
+            *("reservation", "sb", "sysvgroups", "test_dummy_encryption", "warn_on_error"),
+        ]
+    ),
+    "btrfs": frozenset(
+        [
+            *("alloc_start", "barrier", "check_int_print_mask", "commit", "device", "discard"),
+            *("fragment", "inode_cache", "nobarrier", "noclear_cache", "nodiscard", "noenospc_debug"),
+            *("noinode_cache", "norecovery", "noskip_balance", "recovery", "ref_verify"),
+            *("subvolrootid",),
+        ]
+    ),
+    "xfs": frozenset(
+        [
+            *("barrier", "biosize", "bsdgroups", "delaylog", "discard", "dmapi", "gqota", "grpid"),
+            *("ihashsize", "irixsgid", "lifetime", "max_atomic_write", "max_open_zones", "mtpt"),
+            *("nobarrier", "nodelaylog", "nodiscard", "nogrpid", "nolifetime", "noquota", "norecovery"),
+            *("osyncisdsync", "osyncisosync", "pqota", "prjquota", "sysvgroups", "uqota", "xdsm"),
+        ]
+    ),
+    "fat": frozenset(
+        [
+            *("blocksize", "conv", "cvf_format", "cvf_options", "debug", "discard", "dotsOK", "errors"),
+            *("fat", "nodiscard"),
+        ]
+    ),
+}  # fmt: skip
+_FAMILY = {
+    "ext2": "ext", "ext3": "ext", "ext4": "ext",
+    "btrfs": "btrfs", "xfs": "xfs", "vfat": "fat", "msdos": "fat",
+}  # fmt: skip
+_OWN = {"ext": _EXT_ONLY, "btrfs": _BTRFS_ONLY, "xfs": _XFS_ONLY, "fat": _FAT_ONLY}
+_VALUES = {
+    ("ext", "errors"): ("continue", "remount-ro", "panic"),
+    ("fat", "errors"): ("continue", "remount-ro", "panic"),
+    ("ext", "data"): ("journal", "ordered", "writeback"),
+    ("ext", "data_err"): ("ignore", "abort"),
+}
+_COMPRESSION = re.compile(r"(zlib|lzo|zstd|none|no|yes|1|0|true|false)(:-?\d+)?\Z")
+_NUMERIC = {("ext", "commit"), ("btrfs", "commit"), ("xfs", "logbufs"), ("btrfs", "subvolid")}
+_SWAP_DISCARD = frozenset({"", "once", "pages"})
+
+
+@dataclass(frozen=True, slots=True)
+class BadOption:
+    """An option that makes the mount fail, why, and the option to write instead (None: leave it out)."""
+
+    option: str
+    reason: str
+    instead: str | None = None
+
+
+def bad_options(fs_type: str, options: tuple[str, ...]) -> tuple[BadOption, ...]:
+    """Those options that a mount of this type surely refuses; nothing for types that are not known here."""
+    if fs_type == "swap":
+        return tuple(b for o in options if (b := _swap(o)) is not None)
+    family = _FAMILY.get(fs_type)
+    if family is None:
+        return ()
+    return tuple(b for o in options if (b := _judge(family, fs_type, o)) is not None)
+
+
+def _swap(option: str) -> BadOption | None:
+    key, equals, value = option.partition("=")
+    if key in {"pri", "priority"} and equals and not _is_priority(value):
+        return BadOption(option, f"the priority {value!r} is no number from -1 to 32767")
+    if key == "discard" and value not in _SWAP_DISCARD:
+        return BadOption(option, f"the discard policy {value!r} is neither once nor pages", "discard")
+    return None
+
+
+def _is_priority(value: str) -> bool:
+    return re.fullmatch(r"-?\d{1,5}", value) is not None and -1 <= int(value) <= 32767
+
+
+def _judge(family: str, fs_type: str, option: str) -> BadOption | None:
+    key, _, value = option.partition("=")
+    if key.startswith(("x-", "X-")) or key in _GENERIC:
+        return None
+    known = _OWN[family] | _SHARED[family]
+    if key in known:
+        return _bad_value(family, key, value, option)
+    foreign = [name for name, own in _OWN.items() if key in own]
+    if foreign:
+        owner = {"ext": "ext4", "fat": "vfat"}.get(foreign[0], foreign[0])
+        return BadOption(option, f"{key} is an option of {owner}, which {fs_type} refuses")
+    return _typo(option, key, known)
+
+
+def _bad_value(family: str, key: str, value: str, option: str) -> BadOption | None:
+    allowed = _VALUES.get((family, key))
+    if allowed is not None and value not in allowed:
+        near = [v for v in allowed if edit_distance(value, v, 2) is not None]
+        fix = f"{key}={near[0]}" if len(near) == 1 else None
+        return BadOption(option, f"{key} takes {', '.join(allowed)}, and not {value!r}", fix)
+    if (family, key) in _NUMERIC and not re.fullmatch(r"\d+", value):
+        return BadOption(option, f"{key} takes a number, and not {value!r}")
+    if key in {"compress", "compress-force"} and value and not _COMPRESSION.match(value):
+        return BadOption(option, f"{value!r} is no compression that btrfs knows")
+    return None
+
+
+def _typo(option: str, key: str, known: frozenset[str]) -> BadOption | None:
+    """A name that is one or two slips away from a known option; other unknown names are left alone."""
+    if len(key) < 4:
+        return None
+    most = 1 if len(key) < 6 else 2
+    near = {}
+    for name in known | _GENERIC:
+        distance = edit_distance(key, name, most) if len(name) >= 4 else None
+        if distance is not None:
+            near[name] = distance
+    if not near:
+        return None
+    best = min(near.values())
+    nearest = sorted(name for name, distance in near.items() if distance == best)
+    fix = nearest[0] + option[len(key) :] if len(nearest) == 1 else None
+    return BadOption(option, f"no filesystem knows {key}", fix)

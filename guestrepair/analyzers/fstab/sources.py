@@ -1,0 +1,201 @@
+"""What the first field of a line means on the guest's own disks.
+
+Names are resolved as the guest will: tags by udev's links (/dev/disk/by-*), which are case-sensitive;
+kernel names by the disk's place in the set; mapper names by LVM's and crypttab's naming.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from guestrepair.formats.fstab import normalize_target, split_tag
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
+from guestrepair.guest.naming import disk_and_partition
+
+
+class SourceKind(enum.StrEnum):
+    """What sort of name it is."""
+
+    TAG = "tag"
+    LINK = "link"
+    """/dev/disk/by-uuid and its like: a tag in other words."""
+    HARDWARE = "hardware"
+    """/dev/disk/by-id, by-path: known to the machine, not to the disk."""
+    KERNEL = "kernel"
+    MAPPER = "mapper"
+    VOLUME = "volume"
+    MD = "md"
+    FILE = "file"
+    OTHER_DEVICE = "device"
+    """A device that something makes at boot, or that cannot be judged from the disks."""
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source resolved: ``tag`` in upper case and ``value`` for tags, ``matches`` the devices that it names.
+
+    ``weak`` is true when the disks alone do not prove the match (a kernel's or the hardware's name).
+    """
+
+    text: str
+    kind: SourceKind
+    tag: str = ""
+    value: str = ""
+    matches: tuple[BlockDevice, ...] = ()
+    partition: int = 0
+    weak: bool = False
+
+
+_LINKS = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
+_HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
+_MADE_AT_BOOT = re.compile(
+    r"/dev/(root|zram|loop|ram|fd|sr|scd|cdrom|cdrw|dvd|nbd|rbd|drbd|bcache|pmem|dasd|mtd|ubi|null|fuse|dm-|st"
+    r"|cciss|block/|usb|floppy|ida|rd/|shm|etherd|vx/|vmd|nst|nullb)"
+)
+_PART = re.compile(r"-part(\d+)\Z")
+_MD = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")
+_VOLUME = re.compile(r"/dev/([A-Za-z0-9+_.-]+)/([A-Za-z0-9+_.-]+)\Z")
+_FOREIGN_MAPPER = re.compile(
+    r"(mpath|isw_|ddf1_|nvidia_|sil_|pdc_|hpt|jmicron_|via_|asr_|control\b|36|luks-zfs)"
+)
+
+
+def unescape_link(text: str) -> str:
+    """udev's ``\\xNN`` escapes in the names under /dev/disk resolved."""
+    raw = re.sub(
+        rb"\\x([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("utf-8", "surrogateescape")
+    )
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def escape_link(text: str) -> str:
+    """A value as udev names its link: all but plain characters as ``\\xNN`` (``encode_devnode_name``)."""
+    plain = re.compile(r"[A-Za-z0-9#+\-.:=@_/]|[^\x00-\x7f]")
+    return "".join(c if plain.match(c) and c != "/" else f"\\x{ord(c):02x}" for c in text)
+
+
+def mapper_name(group: str, volume: str) -> str:
+    """Device-mapper's name of a logical volume: hyphens doubled, joined by one (lvm(8))."""
+    return f"{group.replace('-', '--')}-{volume.replace('-', '--')}"
+
+
+def split_mapper(name: str) -> tuple[str, str] | None:
+    """(volume group, logical volume) of such a name, None when it cannot be one."""
+    parts = re.split(r"(?<!-)-(?!-)", name)
+    if len(parts) < 2 or not all(parts[:2]):
+        return None
+    return parts[0].replace("--", "-"), parts[1].replace("--", "-")
+
+
+def classify(text: str, fs_type: str) -> Source:
+    """The kind of a source, not yet looked for."""
+    tag = split_tag(text)
+    if tag is not None:
+        return Source(text, SourceKind.TAG, tag[0].upper(), tag[1])
+    if not text.startswith("/"):
+        return Source(text, SourceKind.NONE)
+    if not text.startswith("/dev/"):
+        return Source(normalize_target(text), SourceKind.FILE)
+    return _classify_device(text)
+
+
+def _classify_device(text: str) -> Source:
+    if text.startswith("/dev/disk/"):
+        folder, _, name = text.removeprefix("/dev/disk/").partition("/")
+        if folder in _LINKS and name:
+            return Source(text, SourceKind.LINK, _LINKS[folder], unescape_link(name))
+        part = _PART.search(name)
+        return Source(text, SourceKind.HARDWARE, partition=int(part[1]) if part else 0, weak=True)
+    placed = disk_and_partition(text)
+    if placed is not None:
+        return Source(text, SourceKind.KERNEL, partition=placed[1], weak=True)
+    if _MD.match(text):
+        return Source(text, SourceKind.MD, weak=True)
+    if text.startswith("/dev/mapper/"):
+        name = text.removeprefix("/dev/mapper/")
+        foreign = _FOREIGN_MAPPER.match(name)
+        return Source(text, SourceKind.OTHER_DEVICE if foreign else SourceKind.MAPPER, value=name)
+    if _VOLUME.match(text) and not _MADE_AT_BOOT.match(text):
+        return Source(text, SourceKind.VOLUME)
+    return Source(text, SourceKind.OTHER_DEVICE)
+
+
+def find(source: Source, block: BlockDevices, crypt_names: dict[str, BlockDevice]) -> tuple[BlockDevice, ...]:
+    """The devices that a source names. ``crypt_names`` maps crypttab's names to what they open."""
+    if source.kind in {SourceKind.TAG, SourceKind.LINK}:
+        return _tagged(source, block)
+    if source.kind is SourceKind.KERNEL:
+        return _placed(source, block)
+    if source.kind is SourceKind.MD:
+        return _arrays(source, block)
+    if source.kind is SourceKind.MAPPER:
+        return _mapped(source, block, crypt_names)
+    found = block.get(source.text)
+    return (found,) if found is not None else ()
+
+
+def _tagged(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
+    if source.tag == "ID":
+        return ()
+    found = block.find(source.tag, source.value)
+    if source.tag.startswith("PART"):
+        return found
+    # The members of an array and the container around a filesystem may carry the same value.
+    usable = tuple(d for d in found if d.is_filesystem or d.content == "swap")
+    return usable or found
+
+
+def _placed(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
+    placed = disk_and_partition(source.text)
+    if placed is None or placed[0] >= len(block.disks):
+        return ()
+    disk = block.disks[placed[0]].name
+    kinds = (DeviceKind.PARTITION, DeviceKind.DISK)
+    found = [d for d in block.devices if d.disk == disk and d.kind in kinds]
+    exact = tuple(d for d in found if d.part_number == placed[1])
+    # Xen names a disk without partitions xvda1.
+    whole = tuple(d for d in found if d.kind is DeviceKind.DISK and d.is_filesystem)
+    return exact or (whole if source.text.startswith("/dev/xvd") and len(found) == 1 else ())
+
+
+def _arrays(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
+    arrays = tuple(d for d in block.devices if d.kind is DeviceKind.MD)
+    exact = tuple(d for d in arrays if d.name == source.text)
+    return exact or (arrays if len(arrays) == 1 else ())
+
+
+def _mapped(
+    source: Source, block: BlockDevices, crypt_names: dict[str, BlockDevice]
+) -> tuple[BlockDevice, ...]:
+    if source.value in crypt_names:
+        return (crypt_names[source.value],)
+    names = {source.text}
+    split = split_mapper(source.value)
+    if split is not None:
+        names.add(f"/dev/{split[0]}/{split[1]}")
+    found = tuple(d for d in block.devices if d.name in names)
+    if found:
+        return found
+    uuid = source.value.removeprefix("luks-").lower()
+    return tuple(_inside(d, block) for d in block.devices if d.content == "crypto_LUKS" and d.uuid == uuid)
+
+
+def _inside(container: BlockDevice, block: BlockDevices) -> BlockDevice:
+    """What an opened container holds; the container itself while it is locked."""
+    return next((d for d in block.devices if container.name in d.parents), container)
+
+
+def crypt_targets(entries: dict[str, str], block: BlockDevices) -> dict[str, BlockDevice]:
+    """crypttab's names mapped to the opened device, or to the container while it is locked.
+
+    ``entries`` maps name to source as crypttab has them.
+    """
+    found: dict[str, BlockDevice] = {}
+    for name, source in entries.items():
+        resolved = find(classify(source, "crypto_LUKS"), block, {})
+        if len(resolved) == 1:
+            found[name] = _inside(resolved[0], block)
+    return found

@@ -1,0 +1,190 @@
+"""Rules on the file as a whole: it is missing, or its encoding is none that readers understand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.analyzers.fstab import declarations as rules
+from guestrepair.analyzers.fstab import edits
+from guestrepair.analyzers.fstab.evidence import DECISIVE, weigh
+from guestrepair.analyzers.fstab.facts import FSTAB, Facts
+from guestrepair.analyzers.fstab.judgement import State, judge
+from guestrepair.analyzers.fstab.malformed import root_line
+from guestrepair.analyzers.fstab.names import stable_tag
+from guestrepair.analyzers.fstab.sources import Source, SourceKind
+from guestrepair.analyzers.fstab.specs import Spec, from_entry
+from guestrepair.formats.fstab import Fstab, escape
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.model import Edit, Evidence, Finding, Repair, Safety, Severity, WriteFile
+
+_USUAL = ("/usr", "/boot", "/boot/efi", "/home", "/var", "none")
+
+
+# --- missing ----------------------------------------------------------------------
+
+
+def check_missing(facts: Facts) -> Iterator[Finding]:
+    """No table at all, or one that holds nothing but NUL bytes (a write that was cut off)."""
+    data = facts.data
+    if data is not None and (not data or data.strip(b"\0")):
+        return
+    if data is None and facts.guest.exists(FSTAB):
+        return  # it is there and could not be read: that is told apart
+    cut_off = data is not None
+    what = "holds nothing but NUL bytes" if cut_off else "is not there"
+    yield Finding(
+        rules.MISSING.name,
+        Severity.NOTE if mounts_without_table(facts) else Severity.ERROR,
+        str(FSTAB),
+        f"{FSTAB} {what}: nothing is mounted but the root filesystem, and that may stay read-only",
+        (Evidence(str(FSTAB), what, "a table of filesystems"),),
+        _missing_repair(facts, data),
+    )
+
+
+def mounts_without_table(facts: Facts) -> bool:
+    """True where no line for ``/`` is needed: the boot loader or the image's own way mounts it for writing.
+
+    systemd-remount-fs.service(8) remounts the root as fstab says; without a line it stays as the kernel's
+    ``ro`` or ``rw`` made it. OSTree, live systems and gpt-auto mount the root in ways of their own.
+    """
+    lines = [line for line in facts.boot if not line.is_rescue]
+    if not lines:
+        return False
+    own = ("ostree", "boot", "systemd.volatile", "rd.live.image", "overlayroot")
+    return all(
+        line.cmdline.writable_root
+        or any(line.cmdline.has(name) for name in own)
+        or line.cmdline.root in {"gpt-auto", "tmpfs"}
+        for line in lines
+    )
+
+
+def _missing_repair(facts: Facts, data: bytes | None) -> Repair:
+    for path, table in facts.backups:
+        if _is_sound(facts, table):
+            change = WriteFile(path=FSTAB, before=data, after=bytes(table), backup=data is not None)
+            return Repair(f"copy {path}, whose sources are all on the disks", Safety.REVIEW, (change,))
+    lines = generated(facts)
+    if lines is None:
+        return edits.manual("write the table by hand: no root filesystem is known")
+    change = WriteFile(path=FSTAB, before=data, after=b"".join(lines), backup=data is not None)
+    return Repair("write it anew from the filesystems on the disks", Safety.REVIEW, (change,))
+
+
+def _is_sound(facts: Facts, table: Fstab) -> bool:
+    if table.malformed or not table.for_target("/"):
+        return False
+    judged = judge(facts, [from_entry(facts, FSTAB, e) for e in table.entries])
+    bad = {State.AMBIGUOUS, State.CONTAINER, State.MISPLACED, State.MISSING}
+    return not any(j.state in bad and j.spec.required for j in judged)
+
+
+def generated(facts: Facts) -> list[bytes] | None:
+    """Lines for the root and for every filesystem of which evidence says where it belongs."""
+    root = facts.root
+    line = None if root is None else root_line(facts, root)
+    if root is None or line is None:
+        return None
+    lines = [line + b"\n"]
+    used = {root.name}
+    for target in _USUAL:
+        device = _belongs(facts, target, used)
+        if device is not None:
+            used.add(device.name)
+            lines.append(_line(facts, target, device))
+    return lines
+
+
+def _belongs(facts: Facts, target: str, used: set[str]) -> BlockDevice | None:
+    swap = target == "none"
+    spec = Spec(FSTAB, b"", 0, "", target, "swap" if swap else "auto", (), True, 0, 0)
+    fitting = []
+    for device in facts.block.devices:
+        usable = device.content == "swap" if swap else device.is_filesystem and device.content != "swap"
+        if not usable or device.name in used or stable_tag(facts, device) is None:
+            continue
+        found = weigh(facts, spec, Source("", SourceKind.NONE), device)
+        if found.weight >= DECISIVE:
+            fitting.append(found)
+    fitting.sort(key=lambda c: -c.weight)
+    if len(fitting) > 1 and fitting[0].weight == fitting[1].weight:
+        return None
+    return fitting[0].device if fitting else None
+
+
+def _line(facts: Facts, target: str, device: BlockDevice) -> bytes:
+    tag, value = stable_tag(facts, device) or ("UUID", device.uuid)
+    options = {"swap": "sw", "vfat": "umask=0077"}.get(device.content, "defaults")
+    passno = 2 if device.content.startswith("ext") else 0
+    text = f"{tag}={escape(value)} {target} {device.content} {options} 0 {passno}\n"
+    return text.encode("utf-8", "surrogateescape")
+
+
+# --- encoding -----------------------------------------------------------------------
+
+
+def check_encoding(facts: Facts) -> Iterator[Finding]:
+    """Byte-order mark, DOS line ends, NUL bytes, UTF-16, no newline at the end."""
+    data = facts.data
+    if not data or not data.strip(b"\0"):
+        return
+    wide = decoded_utf16(data)
+    if wide is not None:
+        yield _encoding("UTF-16 text", Severity.ERROR, _rewritten(data, wide))
+    elif facts.table is not None:
+        yield from _bytes_out_of_place(facts.table, data)
+
+
+def decoded_utf16(data: bytes) -> bytes | None:
+    """The same text as UTF-8 with Unix line ends, when the file is UTF-16 with its byte-order mark."""
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    text = data.decode("utf-16", "replace").replace("\r\n", "\n").replace("\0", "")
+    return (text if text.endswith("\n") else text + "\n").encode()
+
+
+def _bytes_out_of_place(table: Fstab, data: bytes) -> Iterator[Finding]:
+    problems = []
+    changes = []
+    if table.bom:
+        problems.append("a byte-order mark")
+        changes.append(Edit(offset=0, length=len(table.bom), text=b""))
+    if table.has_crlf:
+        problems.append("DOS line ends")
+        ends = [line.offset + len(line.raw) - 1 for line in table.lines if line.raw.endswith(b"\r")]
+        changes += [Edit(offset=end, length=1, text=b"") for end in ends]
+    if table.has_nul:
+        problems.append("NUL bytes")
+        changes += [Edit(offset=i, length=1, text=b"") for i, byte in enumerate(data) if byte == 0]
+    newline = Edit(offset=len(data), length=0, text=b"\n")
+    if problems:
+        if table.lacks_final_newline:
+            changes.append(newline)
+        summary = f"take out {', '.join(problems)}"
+        repair = edits.repair(FSTAB, data, summary, Safety.SAFE, *changes)
+        yield _encoding(", ".join(problems), Severity.ERROR, repair)
+    elif table.lacks_final_newline:
+        repair = edits.repair(FSTAB, data, "end the last line", Safety.SAFE, newline)
+        yield _encoding("no newline at its end", Severity.WARNING, repair)
+
+
+def _rewritten(data: bytes, text: bytes) -> Repair:
+    change = WriteFile(path=FSTAB, before=data, after=text)
+    return Repair("write the same text as UTF-8", Safety.SAFE, (change,))
+
+
+def _encoding(what: str, severity: Severity, repair: Repair) -> Finding:
+    why = (
+        "the next line appended to it is joined to the last"
+        if severity is Severity.WARNING
+        else "its readers take these bytes for parts of the fields"
+    )
+    return Finding(
+        rules.BAD_ENCODING.name,
+        severity,
+        str(FSTAB),
+        f"{FSTAB} has {what}: {why}",
+        (Evidence(str(FSTAB), what, "plain text, each line ended by a newline"),),
+        repair,
+    )
