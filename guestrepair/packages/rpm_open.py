@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import struct
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.packages import rpm_child
 from guestrepair.packages.base import Damage
+from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.rpm import RpmDatabase
 
 DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
@@ -27,8 +21,6 @@ DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
 
 _LIMIT_BYTES = 2 * 1024**3
 _CHUNK_BYTES = 48 * 1024**2
-_OUTPUT_LIMIT_BYTES = 512 * 1024**2
-_WALL_SECONDS = 180.0
 _REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
 _BDB_MAGICS = frozenset({0x00061561, 0x00053162})
 
@@ -132,70 +124,28 @@ def _check_magic(path: Path, backend: Backend) -> None:
 
 
 def _run_child(directory: Path, backend: Backend) -> _Answer:
-    arguments = [sys.executable, "-I", rpm_child.__file__, str(directory), backend.name]
-    environment = {
-        "HOME": str(directory),
-        "PATH": "/usr/bin:/bin",
-        "LC_ALL": "C.UTF-8",
-        "TMPDIR": str(directory),
-    }
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            cwd=directory,
-            bufsize=0,
-        ) as child,
-    ):
-        assert child.stdout is not None  # noqa: S101 - a pipe was asked for
-        try:
-            answer, ended = _collect(child.stdout)
-        finally:
-            child.kill()
-        child.wait()
-        errors.seek(0)
-        said = errors.read(64 * 1024).decode("utf-8", "replace").strip()
+    answer = _Answer()
+    with LimitedChild(rpm_child.__file__, [str(directory), backend.name], home=directory) as child:
+        for line in child.lines():
+            if line.startswith(b'{"end"'):
+                answer.problems += _end_problems(line, len(answer.lines))
+                break
+            answer.lines.append(line)
+        else:
+            answer.problems.append(f"rpm's library could not read it to the end: {child.last_words()}")
+        said = child.words()
     if "No module named 'rpm'" in said:
         hint = "install the host package python3-rpm"
-        raise GuestReadError(directory.name, "rpm's Python bindings are not on this host", hint=hint)
-    answer.problems += [line for line in said.splitlines() if "damaged" in line][:5]
-    if not ended:
-        last = said.splitlines()[-1][:200] if said else "it ended without a word"
-        answer.problems.append(f"rpm's library could not read it to the end: {last}")
+        raise GuestReadError("rpm database", "rpm's Python bindings are not on this host", hint=hint)
+    answer.problems += [line[:300] for line in said.splitlines() if "damaged" in line][:5]
     return answer
 
 
-def _collect(pipe: IO[bytes]) -> tuple[_Answer, bool]:
-    """The child's lines, as long as it stays within the time and size; True when it came to its end."""
-    answer = _Answer()
-    for line in _lines(pipe):
-        if line.startswith(b'{"end"'):
-            try:
-                end = json.loads(line)
-                answer.problems += [str(problem)[:300] for problem in end["problems"]]
-                return answer, end["end"] == len(answer.lines)
-            except (ValueError, KeyError, TypeError):
-                return answer, False
-        answer.lines.append(line)
-    return answer, False
-
-
-def _lines(pipe: IO[bytes]) -> Iterator[bytes]:
-    deadline = time.monotonic() + _WALL_SECONDS
-    left, pending = _OUTPUT_LIMIT_BYTES, bytearray()
-    while (remaining := deadline - time.monotonic()) > 0 and left > 0:
-        if not select.select([pipe], [], [], remaining)[0]:
-            return
-        piece = os.read(pipe.fileno(), 1024 * 1024)
-        if not piece:
-            return
-        left -= len(piece)
-        pending += piece
-        if b"\n" in piece:
-            *whole, rest = pending.split(b"\n")
-            pending = bytearray(rest)
-            yield from map(bytes, whole)
+def _end_problems(line: bytes, packages: int) -> list[str]:
+    try:
+        end = json.loads(line)
+        problems = [str(problem)[:300] for problem in end["problems"]]
+        complete = end["end"] == packages
+    except (ValueError, KeyError, TypeError):
+        return ["the answer of rpm's library is damaged"]
+    return problems if complete else [*problems, "the answer of rpm's library is incomplete"]

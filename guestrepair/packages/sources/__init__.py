@@ -1,10 +1,13 @@
 """Sources of packaged files, and the gate that every restored file passes."""
 
 from guestrepair.packages.sources.base import FileSource, Refusal, Resolution, SourcedChange, SourcedFile
+from guestrepair.packages.sources.directory import CacheSource, DirectorySource
 from guestrepair.packages.sources.donor import DonorSource
 from guestrepair.packages.sources.resolving import resolve_sources
 
 __all__ = [
+    "CacheSource",
+    "DirectorySource",
     "DonorSource",
     "FileSource",
     "Refusal",
