@@ -50,17 +50,23 @@ class _Reader:
     uses_bls: bool = False
 
     def take(self, statement: Statement) -> None:
-        """Follow one command."""
+        """Follow one command, and those that stand after its opening brace on the same line."""
         words = [w for w in statement.words if w.text not in {"then", "else", "do"}]
-        if not words:
-            return
-        name = words[0].text
-        if name in {"menuentry", "submenu"}:
-            self._open(name, words[1:], statement.line)
-        elif name == "}":
+        at = 0
+        while at < len(words):
+            name = words[at].text
+            if name not in {"menuentry", "submenu", "function"}:
+                self._simple(name, words[at + 1 :], statement.line)
+                return
+            brace = next((i for i in range(at + 1, len(words)) if words[i].text == "{"), len(words))
+            self._open(name, words[at + 1 : brace], statement.line)
+            at = brace + 1
+
+    def _simple(self, name: str, arguments: Sequence[Word], line: int) -> None:
+        if name == "}":
             self._close()
         else:
-            self._command(name, words[1:], statement.line)
+            self._command(name, arguments, line)
 
     def _open(self, name: str, arguments: Sequence[Word], line: int) -> None:
         title = arguments[0].text if arguments else ""
