@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from guestrepair.guest.devices import BlockDevices
-from guestrepair.model import Finding, Inconclusive
+from guestrepair.model import Finding, Inconclusive, Severity
 
 _LINE = re.compile(r":[0-9]+$")
 # State bits of an ext superblock (ext4.h): EXT4_VALID_FS, EXT4_ERROR_FS.
@@ -29,11 +29,16 @@ def gone_wrong(
 
 
 def new_findings(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
-    """Findings that were not there before; a line number that moved does not make one new."""
+    """Findings that were not there before; a line number that moved does not make one new, nor does a note.
+
+    A repair may well leave something worth a note: a mount made optional because its device is not there.
+    """
     known = Counter(_place(finding) for finding in before)
     folded = {(f.rule, _LINE.sub("", subject)) for f in before for subject in f.folded}
     new = []
     for finding in after:
+        if finding.severity is Severity.NOTE:
+            continue
         place = _place(finding)
         if known[place]:
             known[place] -= 1

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from guestrepair.analyzers.fstab import declarations as rules
 from guestrepair.analyzers.fstab import edits, types
-from guestrepair.analyzers.fstab.facts import FSTAB, Facts
+from guestrepair.analyzers.fstab.facts import Facts
 from guestrepair.analyzers.fstab.judgement import same_filesystem
 from guestrepair.analyzers.fstab.names import stable_tag
 from guestrepair.analyzers.fstab.sources import classify, find
@@ -25,7 +24,7 @@ from guestrepair.formats.fstab import (
     unescape,
 )
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity
+from guestrepair.model import Edit, GuestPath
 
 _OPTION = re.compile(r"[A-Za-z0-9_.+=:/@%~-]+(,[A-Za-z0-9_.+=:/@%~\"-]+)*,?\Z")
 _BLKID_NAME = re.compile(r"/dev/[^:\s]+:\Z")
@@ -45,25 +44,28 @@ class Reading:
         return entries[0] if len(entries) == 1 else None
 
 
-def check_malformed(facts: Facts) -> Iterator[Finding]:
-    """Every line that neither systemd nor mount takes for what it was meant to be."""
-    if facts.table is None:
-        return
-    for bad in facts.table.malformed:
-        yield _finding(facts, bad)
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A malformed line and what becomes of it: ``raw`` is the line afterwards, without its ending."""
+
+    bad: Malformed
+    summary: str
+    changes: tuple[Edit, ...]
+    raw: bytes
 
 
-def _finding(facts: Facts, bad: Malformed) -> Finding:
-    subject = f"{FSTAB}:{bad.number}"
-    shown = bad.line.raw.decode("utf-8", "replace").strip()
-    return Finding(
-        rules.MALFORMED_LINE.name,
-        Severity.ERROR,
-        subject,
-        f"{subject}: the line is malformed: {bad.reason}",
-        (Evidence(subject, shown, "source, mount point, type, and then options, frequency, pass number"),),
-        _repair(facts, bad),
-    )
+def mend(facts: Facts, bad: Malformed) -> Mended | None:
+    """What to do with a line that does not parse; None where only a person can tell (the line of ``/``)."""
+    reading = reading_of(facts, bad)
+    if reading is not None:
+        entry = reading.entry()
+        if entry is None or not _is_mounted_by_another(facts, entry):
+            text = reading.text.decode("utf-8", "replace").strip()
+            return Mended(bad, f"make it: {text}", reading.changes, reading.text)
+    if _may_be_root(facts, bad):
+        return _rebuilt_root(facts, bad)
+    changes = (edits.comment_out(bad.line),)
+    return Mended(bad, "comment the line out", changes, edits.MARKER + bad.line.raw)
 
 
 def reading_of(facts: Facts, bad: Malformed) -> Reading | None:
@@ -76,21 +78,6 @@ def reading_of(facts: Facts, bad: Malformed) -> Reading | None:
         if readings:
             break  # the readings come in the order of how little they change
     return next(iter(readings.values()), None)
-
-
-def _repair(facts: Facts, bad: Malformed) -> Repair:
-    data = facts.data or b""
-    reading = reading_of(facts, bad)
-    if reading is not None:
-        entry = reading.entry()
-        duplicate = entry is not None and _is_mounted_by_another(facts, entry)
-        if not duplicate:
-            text = reading.text.decode("utf-8", "replace").strip()
-            return edits.repair(FSTAB, data, f"make it: {text}", Safety.SAFE, *reading.changes)
-    if may_be_root(facts, bad):
-        return _rebuild_root(facts, bad)
-    summary = "comment the line out"
-    return edits.repair(FSTAB, data, summary, Safety.SAFE, edits.comment_out(bad.line))
 
 
 def _is_mounted_by_another(facts: Facts, entry: Entry) -> bool:
@@ -262,7 +249,7 @@ def _is_suspicious(option: str) -> bool:
 # --- the root filesystem's line -----------------------------------------------------
 
 
-def may_be_root(facts: Facts, bad: Malformed) -> bool:
+def _may_be_root(facts: Facts, bad: Malformed) -> bool:
     """True when no other line mounts ``/`` (or /usr) and this one names it or its filesystem."""
     table = facts.table
     names_it = any(t.raw in {b"/", b"/usr"} for t in bad.tokens) or _names_root(facts, bad)
@@ -279,14 +266,14 @@ def _names_root(facts: Facts, bad: Malformed) -> bool:
     return False
 
 
-def _rebuild_root(facts: Facts, bad: Malformed) -> Repair:
+def _rebuilt_root(facts: Facts, bad: Malformed) -> Mended | None:
     line = None if facts.root is None else root_line(facts, facts.root)
     if line is None:
-        return edits.manual("write the line for / anew by hand")
+        return None
     raw = bad.line.raw.removesuffix(b"\r")
     change = Edit(offset=bad.line.offset, length=len(raw), text=line)
     text = line.decode("utf-8", "replace")
-    return edits.repair(FSTAB, facts.data or b"", f"make it: {text}", Safety.SAFE, change)
+    return Mended(bad, f"make it: {text}", (change,), line + bad.line.raw[len(raw) :])
 
 
 def root_line(facts: Facts, root: BlockDevice) -> bytes | None:

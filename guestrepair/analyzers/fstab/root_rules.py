@@ -8,7 +8,7 @@ from guestrepair.analyzers.fstab import declarations as rules
 from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.evidence import describe
 from guestrepair.analyzers.fstab.facts import FSTAB, Facts
-from guestrepair.analyzers.fstab.malformed import may_be_root, reading_of, root_line
+from guestrepair.analyzers.fstab.malformed import root_line
 from guestrepair.analyzers.fstab.text_rules import mounts_without_table
 from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity
 
@@ -20,7 +20,7 @@ def check_root_line(facts: Facts) -> Iterator[Finding]:
     table, data = facts.table, facts.data
     if table is None or data is None or (data and not data.strip(b"\0")):
         return
-    if table.for_target("/") or _comes_back(facts) or mounts_without_table(facts):
+    if table.for_target("/") or mounts_without_table(facts):
         return
     if facts.guest.exists(_ROOT_UNIT):
         return
@@ -35,16 +35,6 @@ def check_root_line(facts: Facts) -> Iterator[Finding]:
         (Evidence(str(FSTAB), "no line for /", device), *clues),
         _append(facts, data),
     )
-
-
-def _comes_back(facts: Facts) -> bool:
-    """True when a malformed line will be the root's line once it is repaired."""
-    for bad in facts.table.malformed if facts.table is not None else ():
-        reading = reading_of(facts, bad)
-        entry = reading.entry() if reading is not None else None
-        if (entry is not None and entry.target == "/") or may_be_root(facts, bad):
-            return True
-    return False
 
 
 def _append(facts: Facts, data: bytes) -> Repair:

@@ -125,15 +125,27 @@ def _line(facts: Facts, target: str, device: BlockDevice) -> bytes:
 
 
 def check_encoding(facts: Facts) -> Iterator[Finding]:
-    """Byte-order mark, DOS line ends, NUL bytes, UTF-16, no newline at the end."""
-    data = facts.data
-    if not data or not data.strip(b"\0"):
-        return
+    """Byte-order mark, DOS line ends, no newline at the end."""
+    if facts.data and facts.table is not None:
+        yield from _bytes_out_of_place(facts.table, facts.data)
+
+
+def plain_text(data: bytes) -> tuple[str, bytes] | None:
+    """(what is wrong, the same text as it should be) of a file with NUL bytes or in UTF-16; else None."""
     wide = decoded_utf16(data)
     if wide is not None:
-        yield _encoding("UTF-16 text", Severity.ERROR, _rewritten(data, wide))
-    elif facts.table is not None:
-        yield from _bytes_out_of_place(facts.table, data)
+        return "UTF-16 text", wide
+    if b"\0" not in data or not data.strip(b"\0"):
+        return None
+    text = data.replace(b"\0", b"").replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")
+    return "NUL bytes", text if text.endswith(b"\n") else text + b"\n"
+
+
+def rewritten(data: bytes, what: str, after: bytes) -> Finding:
+    """The finding on a file that is written anew as plain text."""
+    change = WriteFile(path=FSTAB, before=data, after=after)
+    repair = Repair("write the same text without them, or as UTF-8", Safety.SAFE, (change,))
+    return _encoding(what, Severity.ERROR, repair)
 
 
 def decoded_utf16(data: bytes) -> bytes | None:
@@ -154,9 +166,6 @@ def _bytes_out_of_place(table: Fstab, data: bytes) -> Iterator[Finding]:
         problems.append("DOS line ends")
         ends = [line.offset + len(line.raw) - 1 for line in table.lines if line.raw.endswith(b"\r")]
         changes += [Edit(offset=end, length=1, text=b"") for end in ends]
-    if table.has_nul:
-        problems.append("NUL bytes")
-        changes += [Edit(offset=i, length=1, text=b"") for i, byte in enumerate(data) if byte == 0]
     newline = Edit(offset=len(data), length=0, text=b"\n")
     if problems:
         if table.lacks_final_newline:
@@ -167,11 +176,6 @@ def _bytes_out_of_place(table: Fstab, data: bytes) -> Iterator[Finding]:
     elif table.lacks_final_newline:
         repair = edits.repair(FSTAB, data, "end the last line", Safety.SAFE, newline)
         yield _encoding("no newline at its end", Severity.WARNING, repair)
-
-
-def _rewritten(data: bytes, text: bytes) -> Repair:
-    change = WriteFile(path=FSTAB, before=data, after=text)
-    return Repair("write the same text as UTF-8", Safety.SAFE, (change,))
 
 
 def _encoding(what: str, severity: Severity, repair: Repair) -> Finding:
