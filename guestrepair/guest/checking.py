@@ -37,7 +37,7 @@ def check_filesystem(toolbox: Toolbox, device: BlockDevice) -> CheckResult:
     its metadata).
 
     Raises:
-        GuestReadError: no checker for this type, it could not run, or (XFS) the journal keeps it from judging.
+        GuestReadError: no checker for this type, it could not run, or XFS's journal is in its way.
     """
     checkers: dict[str, Callable[[Toolbox, BlockDevice], CheckResult]] = {
         "ext2": _check_ext,

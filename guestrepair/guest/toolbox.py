@@ -26,6 +26,8 @@ from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.temporary import temporary_file
 
 DIRECTORY = "/toolbox"
+SCRATCH = "/scratch"
+"""For copies of metadata: on the appliance's own root, which is on disk, while the programs are in memory."""
 MAX_OUTPUT_BYTES = 16 * 1024
 TIMEOUT_SECONDS = 1800
 """For one checker: a terabyte under software emulation takes long, a loop takes for ever."""
@@ -53,7 +55,7 @@ def drive_label(device: str) -> str:
 
 
 def inner_name(device: str) -> str:
-    """The device's name for a program in the appliance; libguestfs's ``/dev/sda`` may be another disk there."""
+    """The device's name for a program in the appliance, where ``/dev/sda`` may be another disk."""
     match = _DRIVE.match(device)
     return device if match is None else f"/dev/disk/guestfs/disk{match[1]}{match[2]}"
 
@@ -91,22 +93,23 @@ class Toolbox:
         commands = {name: self._command(name) for name in self._programs}
         body = re.sub(r"\{([a-z0-9_.]+)\}", lambda m: commands[m[1]], script)
         whole = (
-            f"DEV={shlex.quote(inner_name(device))}; TMP={DIRECTORY}/tmp; cd {DIRECTORY}/tmp || exit 99\n"
-            f"( {body} ) >../out 2>&1 </dev/null; status=$?\n"
-            f"{commands['rm']} -rf {DIRECTORY}/tmp/*\n"
-            f"{commands['head']} -c {MAX_OUTPUT_BYTES} ../out; echo; echo status=$status\n"
+            f"DEV={shlex.quote(inner_name(device))}; TMP={SCRATCH}\n"
+            "cd $TMP || exit 99\n"
+            f"( {body} ) >{DIRECTORY}/out 2>&1 </dev/null; status=$?\n"
+            f"{commands['rm']} -rf $TMP/*\n"
+            f"{commands['head']} -c {MAX_OUTPUT_BYTES} {DIRECTORY}/out; echo; echo status=$status\n"
         )
         with reading(self.handle, device):
             answer = self.handle.command([*self._arguments("dash"), "-c", whole])
         text, _, status = answer.rpartition("status=")
         if not status.strip().isdecimal():
             raise GuestReadError(device, "the checker did not run to its end")
-        return Outcome(int(status), text.strip())
+        return Outcome(int(status), text.strip().replace(inner_name(device), device))
 
     def _prepare(self, device: str) -> None:
         with reading(self.handle, device):
-            if self._loader and self.handle.is_file(f"{DIRECTORY}/bin/dash"):
-                return
+            if self._loader and DIRECTORY in self.handle.mountpoints().values():
+                return  # still there; whoever unmounts everything takes it along
         found = _host_programs()
         libraries = _libraries(found.values())
         loader = next((name for name in libraries if name.startswith("ld")), "")
@@ -121,11 +124,13 @@ class Toolbox:
         self._loader = f"{DIRECTORY}/lib/{loader}"
 
     def _upload(self, archive: Path, device: str) -> None:
-        # Where programs find the appliance's devices; libguestfs binds them there while one runs.
-        for directory in (DIRECTORY, f"{DIRECTORY}/tmp", "/dev", "/proc", "/sys"):
+        # /dev and its like: libguestfs binds the appliance's own there while a program runs.
+        for directory in (DIRECTORY, SCRATCH, "/dev", "/proc", "/sys"):
             with contextlib.suppress(GuestReadError), reading(self.handle, directory):
                 self.handle.mkmountpoint(directory)  # it may be there from before
         with reading(self.handle, device):
+            # libguestfs runs nothing while nothing is mounted. tmpfs takes no device, only a name for one.
+            self.handle.mount_vfs("mode=0700", "tmpfs", "/dev/sda", DIRECTORY)
             self.handle.tar_in(str(archive), DIRECTORY)
 
     def _arguments(self, name: str) -> list[str]:
