@@ -12,6 +12,7 @@
     │   ├── NoSystemError       no operating system (or several, and none chosen)
     │   ├── LockedError         encrypted and no key fits
     │   ├── ApplianceError      the appliance cannot be started on this host
+    │   ├── BootError           qemu cannot boot the overlay on this host
     │   └── GuestReadError      one path or device of the guest cannot be read
     ├── FormatError             the text or bytes of a guest's file do not parse
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -71,6 +72,10 @@ class LockedError(GuestError):
 
 class ApplianceError(GuestError):
     """libguestfs's appliance cannot be started, or died, on this host."""
+
+
+class BootError(GuestError):
+    """A machine for a boot cannot be started, or died, on this host."""
 
 
 class GuestReadError(GuestError):

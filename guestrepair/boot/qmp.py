@@ -1,0 +1,76 @@
+"""The few words of the QEMU Machine Protocol that a boot needs (docs/interop/qmp-spec in QEMU's sources)."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from guestrepair.errors import BootError
+
+_TIMEOUT_SECONDS = 20.0
+_MAX_ANSWER_BYTES = 1 << 20
+
+
+class Monitor:
+    """A connection to a running machine's QMP socket; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_TIMEOUT_SECONDS)
+        self._rest = b""
+        try:
+            self._socket.connect(str(path))
+            self._message()
+            self.execute("qmp_capabilities")
+        except OSError as error:
+            self._socket.close()
+            raise BootError(f"qemu's monitor does not answer: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        """Run a command and return its value.
+
+        Raises:
+            BootError: the machine refuses it, or does not answer.
+        """
+        request = {"execute": command, "arguments": arguments}
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            while True:
+                answer = self._message()
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise BootError(f"qemu refuses {command}: {answer['error'].get('desc', '')}")
+        except OSError as error:
+            raise BootError(f"qemu does not answer {command}: {error}") from error
+
+    def forwarded_port(self) -> int:
+        """The host's port that is forwarded to the guest's ssh; 0 where there is none."""
+        text = str(self.execute("human-monitor-command", **{"command-line": "info usernet"}))
+        for line in text.splitlines():
+            words = line.split()
+            # Protocol[State]  FD  Source Address  Port  Dest. Address  Port  RecvQ SendQ
+            if words and words[0] == "TCP[HOST_FORWARD]" and len(words) >= 4:
+                return int(words[3])
+        return 0
+
+    def _message(self) -> dict[str, Any]:
+        while b"\n" not in self._rest:
+            data = self._socket.recv(65536)
+            if not data or len(self._rest) > _MAX_ANSWER_BYTES:
+                raise ConnectionError("connection closed")
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

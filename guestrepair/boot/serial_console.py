@@ -1,0 +1,66 @@
+"""Having a guest's kernel talk on the serial line, in a throw-away overlay only.
+
+The boot loader's text files that hold a kernel command line get ``console=ttyS0``
+appended; the kernel then opens it besides the console it has
+(Documentation/admin-guide/serial-console.rst in the kernel's sources).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from guestrepair.errors import GuestRepairError
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.session import SessionDisk, open_session
+from guestrepair.guest.writer import Writer
+from guestrepair.model import GuestPath
+
+_ARGUMENTS = b" console=tty0 console=ttyS0,115200"
+_PLACES = (
+    ("/boot/grub", "grub.cfg"),
+    ("/boot/grub2", "grub.cfg"),
+    ("/boot/loader/entries", "*.conf"),
+    ("/boot/extlinux", "extlinux.conf"),
+    ("/boot/syslinux", "syslinux.cfg"),
+    ("/efi/loader/entries", "*.conf"),
+    ("/boot/efi/loader/entries", "*.conf"),
+)
+# GRUB's linux commands; "options" of a boot loader specification entry; "append" of syslinux.
+_COMMAND_LINE = re.compile(
+    rb"^(?P<line>[ \t]*(?:linux(?:16|efi)?[ \t]+\S+|options|append)\b[^\r\n]*)", re.MULTILINE | re.IGNORECASE
+)
+
+
+def with_serial_console(text: bytes) -> bytes:
+    """A boot loader's configuration whose kernel command lines all end in a serial console."""
+    return _COMMAND_LINE.sub(rb"\g<line>" + _ARGUMENTS, text)
+
+
+def add_serial_console(overlay: Path, image: Path) -> bool:
+    """Change the boot loader's files on ``overlay`` (qcow2); one launch. ``image`` is its name in messages.
+
+    False when there is no system that can be opened (encrypted, none, several) or no such file:
+    then the overlay must not be used further.
+    """
+    disk = SessionDisk(overlay=overlay, host_path=str(image), size_bytes=0)
+    try:
+        with open_session([disk]) as session:
+            root = session.choose_root()
+            reader = session.guest(root)
+            files = [file for place, pattern in _PLACES for file in reader.glob(GuestPath(place), pattern)]
+            with session.writing(root, files) as guest:
+                changed = [_change(Writer(session.handle, guest), guest, file) for file in files]
+            session.finish()
+    except GuestRepairError:
+        return False
+    return any(changed)
+
+
+def _change(writer: Writer, guest: LiveGuest, file: GuestPath) -> bool:
+    before = guest.read_if_there(file)
+    after = None if before is None else with_serial_console(before)
+    if before is None or after is None or before == after:
+        return False
+    writer.replace_content(file, after)
+    return True

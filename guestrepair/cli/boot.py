@@ -1,0 +1,70 @@
+"""``guestrepair boot``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guestrepair import __version__
+from guestrepair.boot import BootOptions, BootReport
+from guestrepair.boot.prove import DEFAULT_TIMEOUT_SECONDS
+from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
+from guestrepair.errors import UsageError
+from guestrepair.operations.boot import boot
+from guestrepair.report import boot as boot_report
+
+_NOT_UP = 1
+
+
+@click.command("boot")
+@click.argument("image", type=PATH)
+@click.option("--ssh", is_flag=True, help="Also wait for sshd, on a network that leads nowhere.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1, max=86400),
+    default=DEFAULT_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="S",
+    help="Give up after so many seconds.",
+)
+@image_options
+@output_options("table", "json")
+@click.pass_obj
+def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **values: Any) -> int:
+    """Boot a throw-away overlay of IMAGE under qemu, and report how far it comes.
+
+    The image itself is only read. The machine has no network; with --ssh it has one that reaches
+    nothing. With -o FILE.png the screen as it was at the end is saved; any other -o takes the report.
+
+    Exit status: 0 login prompt reached (and sshd answers, with --ssh), 1 it did not come up.
+
+    \b
+    guestrepair boot snapshot.qcow2
+    guestrepair boot --ssh --timeout 600 -o screen.png /dev/vdb
+    """
+    output: Path | None = values.pop("output")
+    refuse_report_over_image(output, (image,))
+    output_format = values.pop("output_format")
+    values.pop("all_disks_attached")
+    screenshot = output if output is not None and output.suffix.lower() == ".png" else None
+    if screenshot is not None and not screenshot.parent.is_dir():
+        raise UsageError(f"-o {screenshot}: no such directory: {screenshot.parent}")
+    options = BootOptions(ssh=ssh, timeout_seconds=timeout, screenshot=screenshot)
+    result = boot(image, to_image_options(values), options, console.voice())
+    text = _json(image, result) if output_format == "json" else boot_report.render(image, result)
+    console.write(text, None if screenshot is not None else output)
+    return 0 if result.came_up else _NOT_UP
+
+
+def _json(image: Path, result: BootReport) -> str:
+    document = {
+        "schema": "guestrepair.boot/1",
+        "tool": {"name": "guestrepair", "version": __version__},
+        "path": str(image),
+        **result.to_json(),
+    }
+    return json.dumps(document, indent=2) + "\n"

@@ -1,0 +1,30 @@
+"""boot: a throw-away overlay of the image under qemu, and how far it came."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from guestrepair.boot import BootOptions, BootReport, prove
+from guestrepair.disk import throwaway
+from guestrepair.guest.acceleration import acceleration
+from guestrepair.operations import opening
+from guestrepair.operations.options import ImageOptions, Voice
+
+
+def boot(path: Path, image_options: ImageOptions, options: BootOptions, voice: Voice) -> BootReport:
+    """Boot the image's guest with all its disks; the images are only read.
+
+    Raises:
+        ImageError: and its kinds, when an image cannot be opened.
+        BootError: qemu cannot be started.
+    """
+    images = opening.examine_all(path, image_options)
+    verdict = acceleration()
+    if verdict.fresh and verdict.reason:
+        voice.note(f"software emulation is used, which is slow: {verdict.reason}")
+    with contextlib.ExitStack() as stack:
+        overlays = [stack.enter_context(throwaway(image)).path for image in images]
+        chosen = replace(options, progress=voice.progress, acceleration=verdict.acceleration)
+        return prove(overlays[0], further=overlays[1:], options=chosen)

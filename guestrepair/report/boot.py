@@ -1,0 +1,33 @@
+"""The report of a boot, for a person to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tabulate import tabulate
+
+from guestrepair.boot import BootReport
+from guestrepair.report.escape import printable
+
+_TAIL_LINES = 12
+_LINE_WIDTH = 90
+
+
+def render(image: Path, result: BootReport) -> str:
+    """The milestones as a table, the verdict, and the end of the console where the guest did not come up."""
+    rows = [(f"{m.seconds:.1f} s", m.stage.value, printable(m.line)[:_LINE_WIDTH]) for m in result.milestones]
+    lines = [f"{printable(str(image))}: booted by {result.firmware}, {result.acceleration.upper()}", ""]
+    if rows:
+        lines += [tabulate(rows, headers=("after", "reached", "console"), tablefmt="simple"), ""]
+    if result.serial_console_added:
+        lines.append("The kernel has no serial console; one was added in the overlay.")
+    if not result.came_up and result.console_tail:
+        lines += ["The end of the console:"]
+        lines += [f"  {printable(line)}" for line in result.console_tail[-_TAIL_LINES:]]
+        lines.append("")
+    lines.append(f"After {result.seconds:.0f} s: {printable(result.summary)}.")
+    if result.ssh_banner:
+        lines.append(f"sshd answers: {printable(result.ssh_banner)}")
+    if result.screenshot:
+        lines.append(f"Screen saved to {printable(result.screenshot)}.")
+    return "\n".join(lines) + "\n"
