@@ -35,6 +35,7 @@ PACKAGES = ("openssh-server", "openssh", "openssh-server-pam", "openssh-server-c
 """Names of the package that brings sshd: Debian, Fedora, SUSE; Arch; Alpine."""
 
 VERSION = re.compile(rb"OpenSSH_(\d{1,2})\.(\d{1,2})p\d[ -~]{0,80}")
+WORD_STRING = re.compile(rb"(?<=\0)[a-z][a-z0-9@.-]{2,60}(?=\0)")
 PATH_STRING = re.compile(rb"(?<=\0)/[!-~]{2,160}(?=\0)")
 
 Release = tuple[int, int]
@@ -70,7 +71,8 @@ class Server:
 
     ``binary`` is where it is, or where its package says that it should be;
     ``present`` tells which. ``release_source`` says where the release was read.
-    ``paths`` are the absolute paths compiled in, empty when the binary cannot be read.
+    ``paths`` are the absolute paths compiled in, ``words`` the lower-case words that can be keywords or
+    names of algorithms; both are empty when the binary cannot be read.
     """
 
     binary: GuestPath
@@ -78,6 +80,7 @@ class Server:
     release: Release
     release_source: str
     paths: frozenset[str]
+    words: frozenset[str]
     links_libwrap: bool
     family: str
     major: int
@@ -86,6 +89,11 @@ class Server:
     def is_known(self) -> bool:
         """True when the binary itself could be read."""
         return bool(self.paths)
+
+
+def words_of(content: bytes) -> frozenset[str]:
+    """The strings of a binary that can be keywords or names of algorithms."""
+    return frozenset(m[0].decode("ascii") for m in WORD_STRING.finditer(content))
 
 
 def family_of(os: OperatingSystem) -> str:
@@ -118,7 +126,17 @@ def find_server(context: Context) -> Server | None:
     paths = frozenset(m[0].decode("ascii") for m in PATH_STRING.finditer(content))
     family = family_of(guest.os)
     libwrap = b"libwrap.so" in content
-    return Server(binary, present is not None, release, source, paths, libwrap, family, major_of(guest.os))
+    return Server(
+        binary,
+        present is not None,
+        release,
+        source,
+        paths,
+        words_of(content),
+        libwrap,
+        family,
+        major_of(guest.os),
+    )
 
 
 def _is_packaged(context: Context, path: GuestPath) -> bool:
