@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ _SETTLE_SECONDS = 1.5
 _SSH_PATIENCE_SECONDS = 45.0
 """How long after the login prompt sshd may take; both are started side by side."""
 
-_HEAD_BYTES = 1 << 20
+_SSH_GIVEN_UP_SECONDS = 5.0
+"""The same once its unit has failed."""
+
 _SILENCE_SECONDS = {Acceleration.KVM: 15.0, Acceleration.TCG: 40.0}
 """After the boot loader, a kernel with a serial console has said something within that time."""
 
@@ -42,7 +45,7 @@ class BootOptions:
     add_serial_console: bool = True
     progress: Callable[[str], None] = lambda _message: None
     while_up: Callable[[int], None] | None = None
-    """Called with the forwarded port once the machine is up and before it is switched off (``ssh`` only)."""
+    """Called with the forwarded port when sshd answers; the machine runs on until it returns."""
 
 
 def prove(
@@ -225,14 +228,30 @@ class _Watch:
         self._options.progress("waiting for sshd")
         with self._machine.monitor() as monitor:
             port = monitor.forwarded_port()
-        until = min(self.elapsed() + _SSH_PATIENCE_SECONDS, self._options.timeout_seconds)
-        while self.elapsed() < until and not self._ended and not self.banner:
+        at_login = self.elapsed()
+        while not self.banner and not self._ended and self.elapsed() < self._patience(at_login):
             self.banner = ssh_banner(port)
             self._read(_POLL_SECONDS)
         if self.banner:
             self.ssh_milestone = (Milestone(Stage.SSH, self.elapsed(), self.banner),)
-            if self._options.while_up is not None:
-                self._options.while_up(port)
+            self._visit(port)
+
+    def _patience(self, at_login: float) -> float:
+        """Until when sshd may take; less once the service manager has given it up."""
+        given_up = {"ssh.service", "sshd.service"} & set(self.console.verdict().failed_units)
+        patience = _SSH_GIVEN_UP_SECONDS if given_up else _SSH_PATIENCE_SECONDS
+        return min(at_login + patience, self._options.timeout_seconds)
+
+    def _visit(self, port: int) -> None:
+        """Let the caller at the running guest, while its console goes on being read: a full one stops it."""
+        visit = self._options.while_up
+        if visit is None:
+            return
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            visitor = pool.submit(visit, port)
+            while not visitor.done():
+                self._read(_POLL_SECONDS)
+            visitor.result()
 
 
 def ssh_banner(port: int, *, timeout_seconds: float = 3.0) -> str:
