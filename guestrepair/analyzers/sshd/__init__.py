@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.sshd.config import check_config
 from guestrepair.analyzers.sshd.facts import SshdFacts
 from guestrepair.analyzers.sshd.hostkeys import check_host_keys
 from guestrepair.analyzers.sshd.privsep import check_directory
-from guestrepair.analyzers.sshd.rules import SERVER_RULES
+from guestrepair.analyzers.sshd.rules import CONFIG_RULES, SERVER_RULES
 from guestrepair.analyzers.sshd.server import find_server
 from guestrepair.analyzers.sshd.user import check_user
 from guestrepair.errors import GuestReadError
@@ -27,7 +28,7 @@ from guestrepair.model import Finding, Inconclusive
 
 Check = Callable[[SshdFacts], Iterator[Finding | Inconclusive]]
 
-CHECKS: tuple[Check, ...] = (check_directory, check_user, check_host_keys)
+CHECKS: tuple[Check, ...] = (check_config, check_directory, check_user, check_host_keys)
 
 
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -51,6 +52,6 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
 ANALYZER = Analyzer(
     name="sshd",
     summary="everything that would make the guest's own sshd refuse to start or refuse a login",
-    rules=SERVER_RULES,
+    rules=(*SERVER_RULES, *CONFIG_RULES),
     analyze=analyze,
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from guestrepair.analyzers.base import Context
+from guestrepair.analyzers.sshd.config_source import GuestSource, config_path
 from guestrepair.analyzers.sshd.server import Server
 from guestrepair.analyzers.sshd.units import VENDOR_DIRECTORIES, LoadedUnit, load_unit, tmpfiles_lines
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.passwd import (
     AccountFile,
     GroupEntry,
@@ -21,9 +22,13 @@ from guestrepair.formats.passwd import (
     parse_passwd,
     parse_shadow,
 )
+from guestrepair.formats.sshd_config.parse import Config, parse
+from guestrepair.formats.sshd_config.settings import Settings
 from guestrepair.formats.tmpfiles import TmpfilesLine
 from guestrepair.model import GuestPath, Inconclusive, PackagedKind
 
+PRIVSEP_MANDATORY_SINCE = (7, 5)
+DSA_DEFAULT_UNTIL = (7, 8)
 SERVICES = ("ssh.service", "sshd.service")
 """The service by its names on Debian and elsewhere; one is often an alias of the other."""
 
@@ -73,19 +78,64 @@ class SshdFacts:
         return tuple(unit for unit in loaded if unit is not None and not unit.masked)
 
     @cached_property
+    def config_path(self) -> GuestPath:
+        """The configuration file that sshd reads."""
+        return config_path(self.guest, [service.unit for service in self.services])
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration with its includes; that of an empty file where it is not there.
+
+        Raises:
+            GuestReadError: a file of it cannot be read, or it is too large to judge.
+        """
+        path = self.config_path
+        data = self.guest.read(path) if self.guest.is_file(path) else b""
+        server = self.server
+        try:
+            return parse(
+                str(path),
+                data,
+                GuestSource(self.guest),
+                release=server.release,
+                family=server.family,
+                known_words=server.words,
+            )
+        except FormatError as error:
+            raise GuestReadError(path, error.message) from error
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the configuration comes to."""
+        return Settings(self.config)
+
+    @cached_property
     def privsep_disabled(self) -> bool:
         """True when this sshd runs without privilege separation, which releases before 7.5 allow."""
-        return False
+        if self.server.release >= PRIVSEP_MANDATORY_SINCE:
+            return False
+        return self.settings.text("useprivilegeseparation", "yes").lower() == "no"
 
     @cached_property
     def uses_key_agent(self) -> bool:
         """True when HostKeyAgent lends the private keys."""
-        return False
+        return self.settings.text("hostkeyagent", "none").lower() != "none"
 
     @cached_property
     def host_key_files(self) -> tuple[tuple[GuestPath, str], ...]:
         """The host keys that sshd tries, each with the ``file:line`` that names it (empty: a default)."""
-        return tuple((GuestPath(f"/etc/ssh/ssh_host_{kind}_key"), "") for kind in ("rsa", "ecdsa", "ed25519"))
+        named: dict[GuestPath, str] = {}
+        for line in self.settings.every("hostkey"):
+            if line.args and line.args[0].lower() != "none":
+                named.setdefault(GuestPath("/") / line.args[0], f"{line.place.file}:{line.place.line}")
+        if named:
+            return tuple(named.items())
+        release = self.server.release
+        kinds = ["rsa"]
+        kinds += ["dsa"] if release < DSA_DEFAULT_UNTIL else []
+        kinds += ["ecdsa"] if release >= (5, 7) else []
+        kinds += ["ed25519"] if release >= (6, 5) else []
+        return tuple((GuestPath(f"/etc/ssh/ssh_host_{kind}_key"), "") for kind in kinds)
 
     def packaged_mode(self, path: GuestPath, kind: PackagedKind) -> int | None:
         """The permission bits that the package database records for a path; None where it does not."""

@@ -58,8 +58,6 @@ LIKELY = re.compile(r"/(?:(?:run|var|usr/share|usr/lib|srv)/)(?:[\w.-]+/)*(?:ssh
 
 FALLBACK_MODE = 0o755
 UNSAFE_BITS = 0o022
-NO_PRIVSEP_BEFORE = (7, 5)
-"""From 7.5 on, UsePrivilegeSeparation is deprecated and privilege separation mandatory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,3 +87,47 @@ SERVER_RULES = (
         sources=("OpenSSH sshkey.c, sshkey_parse_private2()", "OpenSSH PROTOCOL.key"),
     ),
 )
+
+CONFIG_RULES = (
+    Rule(
+        name="sshd/config-missing",
+        summary="sshd's configuration file is not there",
+        severities=(Severity.ERROR,),
+        safeties=(Safety.SAFE, Safety.MANUAL),
+        what="The file that sshd is started with (/etc/ssh/sshd_config unless its unit says -f) is not"
+        " there.",
+        why="sshd exits at once: nobody can log in.",
+        repair="The copy that the package left in the guest (Debian: /usr/share/openssh/sshd_config),"
+        " else the"
+        " packaged file from a source that matches.",
+        example="rm /etc/ssh/sshd_config",
+        sources=("sshd(8), -f", "OpenSSH servconf.c, load_server_config()"),
+    ),
+    Rule(
+        name="sshd/config-syntax",
+        summary="a line of sshd_config that the guest's sshd refuses",
+        severities=(Severity.ERROR,),
+        safeties=(Safety.SAFE, Safety.REVIEW),
+        what="An unknown keyword, a missing or bad argument, a quote that does not close, a keyword"
+        " that a Match"
+        " block may not hold, an Include that cannot be followed, or settings that exclude each other, in the"
+        " files that sshd really reads. Judged by the keyword table and the quoting rules of the guest's own"
+        " OpenSSH release.",
+        why="sshd exits with the file and line: nobody can log in.",
+        repair="Comment out that line and nothing else; for a bad Match line its block. For review"
+        " where the line"
+        " narrows access (AllowUsers, ChrootDirectory, Match…).",
+        example="PermitRootLogn yes",
+        sources=("sshd_config(5)", "OpenSSH servconf.c, readconf and misc.c of the release at hand"),
+    ),
+    Rule(
+        name="sshd/config-deprecated",
+        summary="a keyword that the guest's sshd ignores",
+        severities=(Severity.NOTE,),
+        what="A keyword that this release accepts and does nothing with (Protocol, UsePrivilegeSeparation…).",
+        why="What the line asks for does not happen; sshd starts all the same.",
+        repair="None: it does no harm.",
+        example="RSAAuthentication yes",
+        sources=("OpenSSH servconf.c, keywords[]",),
+    ),
+)
