@@ -11,6 +11,7 @@ import click
 
 from guestrepair import __version__
 from guestrepair.cli.console import Console
+from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError
 from guestrepair.report.escape import printable
 
@@ -75,7 +76,8 @@ def run(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str] | None = None) -> int:
     """Run a command; its exit status. Errors are printed as one line (and one of advice) on stderr."""
     try:
-        status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
+        with ends_machines():
+            status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
