@@ -1,0 +1,216 @@
+"""Rules on what a filesystem says of itself, and what its checker says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from guestrepair.analyzers.base import Context, Rule
+from guestrepair.errors import GuestReadError
+from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, STATE_ERRORS, STATE_VALID, SUPERBLOCK_BYTES
+from guestrepair.formats.superblock.model import Block
+from guestrepair.formats.superblock.text import label
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.view import Guest
+from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity
+
+DIRTY = Rule(
+    name="filesystems/dirty",
+    summary="a filesystem was not unmounted cleanly",
+    severities=(Severity.NOTE, Severity.WARNING),
+    safeties=(Safety.REVIEW,),
+    what="The filesystem was in use when the disk was copied or the power went.",
+    why="Normal for the snapshot of a running guest: its journal mends it. Without one it stays damaged.",
+    repair="Without a journal: its own checker. Otherwise nothing: mounting it replays the journal.",
+    example="A snapshot of a running machine.",
+    sources=("ext4(5)", "e2fsck(8)", "Microsoft FAT specification, section 3.5"),
+)
+ERRORS_RECORDED = Rule(
+    name="filesystems/errors-recorded",
+    summary="the kernel has recorded errors in a filesystem",
+    severities=(Severity.WARNING,),
+    safeties=(Safety.REVIEW,),
+    what="The ext superblock counts errors that the kernel met, with time and place of the first and last.",
+    why="The next one may make it read-only; the boot checks it and may stop for a person.",
+    repair="Run e2fsck, which corrects what is wrong and clears the record.",
+    example="A bad sector under a directory block.",
+    sources=("Linux fs/ext4/ext4.h, s_error_count", "tune2fs(8), -e"),
+)
+CORRUPT = Rule(
+    name="filesystems/corrupt",
+    summary="a filesystem's checker finds damage",
+    severities=(Severity.ERROR,),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
+    what="e2fsck -n, xfs_repair -n, btrfs check or fsck.fat -n finds contradictions in its structures.",
+    why="Files are lost or unreadable, and the boot stops where its own check cannot mend it.",
+    repair="The checker with repair allowed; btrfs only by hand, since its repair can make things worse.",
+    example="A disk image was changed while the machine that used it was running.",
+    sources=("e2fsck(8)", "xfs_repair(8)", "btrfs-check(8)", "fsck.fat(8)"),
+)
+RULES = (DIRTY, ERRORS_RECORDED, CORRUPT)
+
+CHECKABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"})
+_EXT = frozenset({"ext2", "ext3", "ext4"})
+_MAX_QUOTED_LINES = 8
+
+
+def check(context: Context) -> Iterator[Finding | Inconclusive]:
+    """All findings on the state of the guest's filesystems."""
+    guest = context.guest
+    own = {mount.source for mount in guest.mounts}
+    for device in guest.block.filesystems():
+        if device.ext is not None and device.ext.backup_superblock:
+            continue  # filesystems/superblock-damaged stands for it
+        try:
+            dirty, findings = _recorded(guest, device)
+        except GuestReadError as error:
+            yield Inconclusive("filesystems", error.message)
+            continue
+        yield from findings
+        wanted = context.options.deep or (dirty and device.name in own)
+        if wanted and device.content in CHECKABLE:
+            context.progress(f"checking {device.name}")
+            yield from _checked(guest, device)
+
+
+def _recorded(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
+    """What the filesystem itself says: whether it may need its checker, and the findings."""
+    if device.content in _EXT and device.ext is not None:
+        return _ext(guest, device)
+    if device.content == "vfat":
+        return _fat(guest, device)
+    if device.content == "btrfs":
+        return False, list(_btrfs(guest, device))
+    return False, []
+
+
+def fsck(device: BlockDevice) -> Repair:
+    """The repair by the filesystem's own checker."""
+    return Repair(
+        f"run the checker of {device.content} on {device.name}, with repair allowed",
+        Safety.REVIEW,
+        (RunFsck(device=device.name, filesystem=device.content),),
+    )
+
+
+# --- ext ----------------------------------------------------------------------------
+
+
+def _ext(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
+    details = device.ext
+    if details is None:
+        return False, []
+    findings = []
+    failed = details.error_count > 0 or bool(details.state & STATE_ERRORS)
+    if failed:
+        findings.append(_errors(guest, device))
+    if details.has_journal_to_replay:
+        findings.append(
+            _dirty(device, "its journal waits to be replayed, as in a snapshot of a running guest")
+        )
+        return True, findings
+    if not details.state & STATE_VALID and not failed:
+        findings.append(_dirty(device, "it has no journal, and was not unmounted", needs_check=True))
+        return True, findings
+    return failed, findings
+
+
+def _dirty(device: BlockDevice, how: str, *, needs_check: bool = False) -> Finding:
+    return Finding(
+        rule=DIRTY.name,
+        severity=Severity.WARNING if needs_check else Severity.NOTE,
+        subject=device.name,
+        message=f"{device.name} ({_what(device)}) was not unmounted cleanly: {how}",
+        evidence=(Evidence(f"{device.name} superblock", how, "unmounted cleanly"),),
+        repair=fsck(device) if needs_check else None,
+    )
+
+
+def _what(device: BlockDevice) -> str:
+    place = device.ext.last_mounted if device.ext else ""
+    return f"{device.content} of {place}" if place else device.content
+
+
+def _errors(guest: Guest, device: BlockDevice) -> Finding:
+    block = Block(guest.read_device(device.name, PRIMARY_OFFSET, SUPERBLOCK_BYTES))
+    count = block.le32(0x194)
+    observed = f"{count} error{'s' if count != 1 else ''} recorded" if count else "marked as having errors"
+    evidence = [Evidence(f"{device.name} superblock", observed, "none")]
+    for which, at in (("first", 0x198), ("last", 0x1CC)):
+        when = block.le32(at)
+        if when:
+            evidence.append(Evidence(f"{device.name} superblock, {which} error", _place(block, at)))
+    since = f", the last at {_time(block.le32(0x1CC))}" if block.le32(0x1CC) else ""
+    return Finding(
+        rule=ERRORS_RECORDED.name,
+        severity=Severity.WARNING,
+        subject=device.name,
+        message=f"{device.name} ({_what(device)}): the kernel found errors in it: {observed}{since}",
+        evidence=tuple(evidence),
+        repair=fsck(device),
+    )
+
+
+def _place(block: Block, at: int) -> str:
+    """Time and place of one recorded error; the two keep their fields in different orders."""
+    if at == 0x198:
+        inode, number, function, line = 0x19C, 0x1A0, 0x1A8, 0x1C8
+    else:
+        inode, line, number, function = 0x1D0, 0x1D4, 0x1D8, 0x1E0
+    words = [_time(block.le32(at)), f"in {label(block.bytes_at(function, 32)) or 'an unknown function'}"]
+    words.append(f"line {block.le32(line)}")
+    if block.le32(inode):
+        words.append(f"inode {block.le32(inode)}")
+    if block.le64(number):
+        words.append(f"block {block.le64(number)}")
+    return ", ".join(words)
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# --- others ------------------------------------------------------------------------------
+
+
+def _fat(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
+    boot = Block(guest.read_device(device.name, 0, 512))
+    fat32 = not boot.le16(0x16) and boot.le32(0x24)
+    if not boot.u8(0x41 if fat32 else 0x25) & 1:
+        return False, []
+    return True, [_dirty(device, "its dirty bit is set")]
+
+
+def _btrfs(guest: Guest, device: BlockDevice) -> Iterator[Finding]:
+    super_block = Block(guest.read_device(device.name, 0x10000, 4096))
+    if super_block.le64(96):
+        yield _dirty(device, "its log tree waits to be replayed, as in a snapshot of a running guest")
+
+
+# --- checkers ---------------------------------------------------------------------------------
+
+
+def _checked(guest: Guest, device: BlockDevice) -> Iterator[Finding | Inconclusive]:
+    try:
+        result = guest.check_filesystem(device.name)
+    except GuestReadError as error:
+        yield Inconclusive("filesystems", error.message)
+        return
+    if result.clean:
+        return
+    lines = [line for line in result.output.splitlines() if line.strip()]
+    quoted = " | ".join(lines[:_MAX_QUOTED_LINES]) or "no word"
+    repair = fsck(device)
+    if device.content == "btrfs":
+        repair = Repair(
+            f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it anew",
+            Safety.MANUAL,
+        )
+    yield Finding(
+        rule=CORRUPT.name,
+        severity=Severity.ERROR,
+        subject=device.name,
+        message=f"{device.name} ({_what(device)}) is damaged: its checker finds errors",
+        evidence=(Evidence(f"checker of {device.content} on {device.name}", quoted, "no errors"),),
+        repair=repair,
+    )
