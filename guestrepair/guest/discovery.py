@@ -15,6 +15,7 @@ from functools import partial
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import identify
+from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.keys import KeyRing
@@ -92,6 +93,9 @@ class Discovery:
     def _add(self, device: BlockDevice, read: Callable[[int, int], bytes]) -> None:
         try:
             found = identify(read, device.size_bytes)
+            if not found.content and not found.ambivalent:
+                # A damaged ext superblock: the copies tell what it was, and mount can use one of them.
+                found = find_backup(read, device.size_bytes) or found
         except GuestReadError as error:
             self.unread.append((device.name, error.reason))
             self.devices.append(device)

@@ -26,6 +26,13 @@ def mount_options(content: str, *, subvolume: str = "", writable: bool = False) 
     return access + _OPTIONS.get(content, "") + chosen
 
 
+def _from_copy(device: BlockDevice) -> str:
+    """The option that mounts ext by a copy of its superblock; empty where the first is sound."""
+    if device.ext is None or not device.ext.backup_superblock:
+        return ""
+    return f",sb={device.ext.backup_superblock * device.ext.block_size_bytes // 1024}"  # ext4(5): in KiB
+
+
 def mountable(device: BlockDevice, subvolume: str = "") -> str:
     """libguestfs's name for a device or one of its btrfs subvolumes (guestfs(3), "btrfsvol")."""
     return f"btrfsvol:{device.name}/{subvolume}" if subvolume else device.name
@@ -55,9 +62,8 @@ class Stage:
             try:
                 with reading(self.handle, device.name):
                     self.handle.mkmountpoint(prefix)
-                    self.handle.mount_options(
-                        mount_options(device.content), mountable(device, subvolume), prefix
-                    )
+                    options = mount_options(device.content) + _from_copy(device)
+                    self.handle.mount_options(options, mountable(device, subvolume), prefix)
             except GuestReadError as error:
                 self.failures[key] = error.reason
                 raise
