@@ -90,11 +90,11 @@ def _is_mounted_by_another(facts: Facts, entry: Entry) -> bool:
 
 def _readings(facts: Facts, bad: Malformed) -> Iterator[Reading]:
     tokens = bad.tokens
+    yield from _joined_names(facts, bad)
     yield from _without_pasted(bad)
     yield from _joined_options(bad)
     yield from _without_comment(bad)
     yield from _numbers(bad)
-    yield from _joined_names(facts, bad)
     if len(tokens) == 2:
         yield from _completed(facts, bad)
 
@@ -117,7 +117,7 @@ def _without_pasted(bad: Malformed) -> Iterator[Reading]:
     start = 1 if _BLKID_NAME.match(tokens[0].text) else 0
     words = tokens[start:]
     pasted = [t for t in words if is_pasted(t)]
-    tags = [t for t in pasted if split_tag(t.value) is not None]
+    tags = [t for t in pasted if split_tag(t.value) is not None and t.raw.count(b'"') in {0, 2}]
     # Values with blanks in quotes are several words: everything up to the mount point belongs to it.
     rest_at = next((i for i, t in enumerate(words) if t.raw.startswith(b"/")), None)
     if rest_at is None:

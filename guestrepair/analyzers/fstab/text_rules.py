@@ -15,9 +15,9 @@ from guestrepair.analyzers.fstab.sources import Source, SourceKind
 from guestrepair.analyzers.fstab.specs import Spec, from_entry
 from guestrepair.formats.fstab import Fstab, escape
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Edit, Evidence, Finding, Repair, Safety, Severity, WriteFile
+from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity, WriteFile
 
-_USUAL = ("/usr", "/boot", "/boot/efi", "/home", "/var", "none")
+_USUAL = ("/boot/efi", "/efi", "/boot", "/usr", "/home", "/var", "none")
 
 
 # --- missing ----------------------------------------------------------------------
@@ -86,18 +86,20 @@ def generated(facts: Facts) -> list[bytes] | None:
     line = None if root is None else root_line(facts, root)
     if root is None or line is None:
         return None
-    lines = [line + b"\n"]
+    lines = [("/", line + b"\n")]
     used = {root.name}
     for target in _USUAL:
         device = _belongs(facts, target, used)
         if device is not None:
             used.add(device.name)
-            lines.append(_line(facts, target, device))
-    return lines
+            lines.append((target, _line(facts, target, device)))
+    return [text for _, text in sorted(lines, key=lambda pair: (pair[0] == "none", pair[0]))]
 
 
 def _belongs(facts: Facts, target: str, used: set[str]) -> BlockDevice | None:
     swap = target == "none"
+    if not swap and not facts.guest.is_directory(GuestPath(target)):
+        return None
     spec = Spec(FSTAB, b"", 0, "", target, "swap" if swap else "auto", (), True, 0, 0)
     fitting = []
     for device in facts.block.devices:
@@ -126,7 +128,7 @@ def _line(facts: Facts, target: str, device: BlockDevice) -> bytes:
 
 def check_encoding(facts: Facts) -> Iterator[Finding]:
     """Byte-order mark, DOS line ends, no newline at the end."""
-    if facts.data and facts.table is not None:
+    if facts.data and facts.data.strip(b"\0") and facts.table is not None:
         yield from _bytes_out_of_place(facts.table, facts.data)
 
 

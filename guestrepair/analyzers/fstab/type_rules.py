@@ -94,7 +94,7 @@ def _bad_options(facts: Facts, j: Judged, entry: Entry) -> Iterator[Finding]:
     instead = {b.option: b.instead for b in bad}
     kept = [k for o in entry.options if (k := instead.get(o, o)) is not None]
     # What subvolume is meant, nobody but a person can say, where no name is near.
-    known = all(b.instead is not None or not b.option.startswith("subvol=") for b in bad)
+    known = all(b.instead is not None for b in _bad_subvolume(j, entry))
     repair = (
         edits.repair(
             j.spec.file,

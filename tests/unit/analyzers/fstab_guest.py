@@ -10,7 +10,7 @@ from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, ExtDetails, Mount
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import EditFile, Finding, Inconclusive, Safety, WriteFile
+from guestrepair.model import EditFile, Finding, GuestPath, Inconclusive, Safety, WriteFile
 
 ROOT = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c101"
 SWAP = "77aa2c34-1111-4c39-9d5a-6a1f3be0aaaa"
@@ -140,3 +140,8 @@ def check_repair(made: MemoryGuest, expected: str, **options: bool) -> None:
     assert after == expected
     made.file("/etc/fstab", after)
     assert rules(made, **options) == []
+
+
+def text_of(made: MemoryGuest) -> str:
+    """The file as it is."""
+    return made.nodes[GuestPath("/etc/fstab")].content.decode()
