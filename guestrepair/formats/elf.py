@@ -1,0 +1,228 @@
+"""What the dynamic loader reads of an ELF file: interpreter, NEEDED, SONAME, search paths, class, machine.
+
+Only the program headers and the dynamic section are read, through a function
+that reads a range of the file; section headers are never needed.
+
+Sources: System V gABI, chapters 4 and 5; elf(5); glibc ``elf/elf.h``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from guestrepair.errors import FormatError
+
+Reader: TypeAlias = Callable[[int, int], bytes]
+"""Bytes at an offset: (offset_bytes, size_bytes), short at the file's end."""
+
+MAGIC = b"\x7fELF"
+HEAD_BYTES = 64 * 1024
+"""Read first: program headers, interpreter and mostly the string table lie in it."""
+
+_MAX_PROGRAM_HEADERS = 1024
+_MAX_DYNAMIC_BYTES = 1024 * 1024
+_MAX_STRING_BYTES = 4096
+_MAX_NEEDED = 1024
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
+_DT_FLAGS_1 = 0x6FFFFFFB
+_DF_1_NODEFLIB = 0x800
+
+MACHINES = {
+    3: "i386",
+    8: "mips",
+    20: "powerpc",
+    21: "powerpc64",
+    22: "s390x",
+    40: "arm",
+    62: "x86_64",
+    183: "aarch64",
+    243: "riscv64",
+    258: "loongarch64",
+}
+"""e_machine values of the architectures that distributions are built for (elf.h)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElfFile:
+    """An ELF program or library as the loader sees it. ``bits`` is 32 or 64; ``machine`` is e_machine."""
+
+    bits: int
+    machine: int
+    little_endian: bool
+    interpreter: str = ""
+    needed: tuple[str, ...] = ()
+    soname: str = ""
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    no_default_libraries: bool = False
+    is_dynamic: bool = False
+
+    def loads_with(self, other: ElfFile) -> bool:
+        """True when one process can hold both: same class, byte order and machine."""
+        return (self.bits, self.machine, self.little_endian) == (
+            other.bits,
+            other.machine,
+            other.little_endian,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    kind: int
+    offset: int
+    address: int
+    file_size: int
+
+
+def is_elf(head: bytes) -> bool:
+    """True when a file begins as an ELF file does."""
+    return head.startswith(MAGIC)
+
+
+def parse_elf(data: bytes) -> ElfFile:
+    """Parse a whole file held in memory.
+
+    Raises:
+        FormatError: as :func:`read_elf`.
+    """
+    return read_elf(lambda offset, size: data[offset : offset + size])
+
+
+def read_elf(read: Reader) -> ElfFile:
+    """Parse through a function that reads ranges; a few calls, most of them within the first 64 KiB.
+
+    Raises:
+        FormatError: not an ELF file, or one whose headers are cut off or lead outside of it.
+    """
+    head = read(0, HEAD_BYTES)
+
+    def cached(offset: int, size: int) -> bytes:
+        if offset + size <= len(head):
+            return head[offset : offset + size]
+        return read(offset, size) if offset < 1 << 62 else b""
+
+    try:
+        return _parse(head, cached)
+    except struct.error as error:
+        raise FormatError(f"ELF: cut off ({error})") from error
+
+
+def _parse(head: bytes, read: Reader) -> ElfFile:
+    if not is_elf(head) or len(head) < 20:
+        raise FormatError("ELF: not an ELF file")
+    bits = {1: 32, 2: 64}.get(head[4])
+    order = {1: "<", 2: ">"}.get(head[5])
+    if bits is None or order is None:
+        raise FormatError("ELF: unknown class or byte order")
+    (machine,) = struct.unpack_from(order + "H", head, 18)
+    segments = _segments(head, read, bits, order)
+    interpreter = ""
+    for segment in segments:
+        if segment.kind == _PT_INTERP and 0 < segment.file_size <= _MAX_STRING_BYTES:
+            interpreter = _text(read(segment.offset, segment.file_size).split(b"\0")[0])
+    plain = ElfFile(bits, machine, order == "<", interpreter)
+    dynamic = next((s for s in segments if s.kind == _PT_DYNAMIC), None)
+    if dynamic is None:
+        return plain
+    return _with_dynamic(plain, _dynamic(read, dynamic, bits, order), segments, read)
+
+
+def _segments(head: bytes, read: Reader, bits: int, order: str) -> tuple[_Segment, ...]:
+    if bits == 64:
+        offset, entry, count = (
+            *struct.unpack_from(order + "Q", head, 32),
+            *struct.unpack_from(order + "HH", head, 54),
+        )
+        size = 56
+    else:
+        offset, entry, count = (
+            *struct.unpack_from(order + "I", head, 28),
+            *struct.unpack_from(order + "HH", head, 42),
+        )
+        size = 32
+    if count > _MAX_PROGRAM_HEADERS or (count and entry < size):
+        raise FormatError(f"ELF: {count} program headers of {entry} bytes")
+    table = read(offset, count * entry) if count else b""
+    if len(table) < count * entry:
+        raise FormatError("ELF: the program headers are cut off")
+    found = []
+    for start in range(0, count * entry, entry or 1):
+        if bits == 64:
+            kind, _flags, at, address, _physical, file_size = struct.unpack_from(
+                order + "IIQQQQ", table, start
+            )
+        else:
+            kind, at, address, _physical, file_size = struct.unpack_from(order + "IIIII", table, start)
+        found.append(_Segment(kind, at, address, file_size))
+    return tuple(found)
+
+
+def _dynamic(read: Reader, segment: _Segment, bits: int, order: str) -> list[tuple[int, int]]:
+    if segment.file_size > _MAX_DYNAMIC_BYTES:
+        raise FormatError(f"ELF: a dynamic section of {segment.file_size} bytes")
+    data = read(segment.offset, segment.file_size)
+    if len(data) < segment.file_size:
+        raise FormatError("ELF: the dynamic section is cut off")
+    entry = struct.Struct(order + ("qQ" if bits == 64 else "iI"))
+    entries = []
+    for offset in range(0, len(data) - entry.size + 1, entry.size):
+        tag, value = entry.unpack_from(data, offset)
+        if tag == 0:
+            break
+        entries.append((tag, value))
+    return entries
+
+
+def _with_dynamic(
+    plain: ElfFile, entries: list[tuple[int, int]], segments: tuple[_Segment, ...], read: Reader
+) -> ElfFile:
+    tags = dict(reversed(entries))
+    strings = _file_offset(tags.get(_DT_STRTAB, 0), segments)
+    size = tags.get(_DT_STRSZ, 0)
+    wanted = {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}
+    values: dict[int, list[str]] = {tag: [] for tag in wanted}
+    for tag, offset in entries:
+        if tag in wanted and len(values[tag]) < _MAX_NEEDED:
+            values[tag].append(_string(read, strings, size, offset))
+    return ElfFile(
+        plain.bits,
+        plain.machine,
+        plain.little_endian,
+        plain.interpreter,
+        tuple(values[_DT_NEEDED]),
+        next(iter(values[_DT_SONAME]), ""),
+        _paths(values[_DT_RPATH]),
+        _paths(values[_DT_RUNPATH]),
+        bool(tags.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB),
+        is_dynamic=True,
+    )
+
+
+def _file_offset(address: int, segments: tuple[_Segment, ...]) -> int:
+    for segment in segments:
+        if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.file_size:
+            return segment.offset + address - segment.address
+    raise FormatError("ELF: the dynamic string table lies in no segment")
+
+
+def _string(read: Reader, start: int, size: int, offset: int) -> str:
+    if offset >= size:
+        raise FormatError("ELF: a name outside of the string table")
+    raw = read(start + offset, min(size - offset, 256))
+    if b"\0" not in raw:
+        raw = read(start + offset, min(size - offset, _MAX_STRING_BYTES))
+    if b"\0" not in raw:
+        raise FormatError("ELF: a name that does not end")
+    return _text(raw.split(b"\0")[0])
+
+
+def _paths(values: list[str]) -> tuple[str, ...]:
+    return tuple(path for value in values[:1] for path in value.split(":"))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

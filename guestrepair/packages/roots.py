@@ -1,0 +1,144 @@
+"""The programs and modules without which a guest does not boot or nobody logs in.
+
+Sources: systemd(1), pam.conf(5), nsswitch.conf(5), passwd(5); FILES in login(1), agetty(8), sshd(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from guestrepair.errors import GuestReadError
+from guestrepair.formats.passwd import parse_passwd
+from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
+
+_BINARIES = (
+    "init",
+    "mount",
+    "umount",
+    "swapon",
+    "fsck",
+    "agetty",
+    "getty",
+    "mingetty",
+    "login",
+    "sulogin",
+    "sudo",
+    "su",
+    "sshd",
+    "udevadm",
+    "udevd",
+    "systemctl",
+    "kmod",
+    "modprobe",
+    "sh",
+    "bash",
+    "dbus-daemon",
+    "dbus-broker-launch",
+    "unix_chkpwd",
+    "openrc",
+    "openrc-init",
+    "runit-init",
+    "busybox",
+    "nologin",
+    "ip",
+    "dhclient",
+)
+_LIBRARY_PROGRAMS = (
+    "systemd/systemd",
+    "systemd/systemd-executor",
+    "systemd/systemd-udevd",
+    "systemd/systemd-journald",
+    "systemd/systemd-logind",
+    "systemd/systemd-fsck",
+    "systemd/systemd-remount-fs",
+    "systemd/systemd-networkd",
+    "systemd/systemd-resolved",
+    "systemd/systemd-sulogin-shell",
+    "openssh/sshd-session",
+    "openssh/sshd-auth",
+    "openssh/sftp-server",
+    "ssh/sshd-session",
+    "ssh/sftp-server",
+    "udev/udevd",
+)
+_LIBRARY_TOPS = ("/usr/lib", "/usr/libexec", "/lib")
+_SECURITY = re.compile(r"lib(?:32|64)?|[a-z0-9_]+-linux-gnu[a-z0-9]*")
+_PAM_WORD = re.compile(r"(?:\[[^\]]*\]|\S)+")
+_NSS_SERVICE = re.compile(r"[a-z0-9_]+\Z")
+
+
+def boot_and_login_programs(guest: Guest) -> tuple[GuestPath, ...]:
+    """Programs and modules that are there (by their names, links unresolved), the most important first."""
+    names = [
+        GuestPath(f"{top}/{name}") for name in _BINARIES for top in ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
+    ]
+    names += [GuestPath(f"{top}/{name}") for name in _LIBRARY_PROGRAMS for top in _LIBRARY_TOPS]
+    names += list(account_shells(guest))
+    names += list(pam_modules(guest))
+    names += list(nss_modules(guest))
+    found: dict[GuestPath, GuestPath] = {}
+    for name in names:
+        real = guest.resolve(name)
+        if real is not None and real not in found:
+            found[real] = name
+    return tuple(found.values())
+
+
+def account_shells(guest: Guest) -> Iterator[GuestPath]:
+    """The shells that accounts of passwd name."""
+    data = _read(guest, GuestPath("/etc/passwd"))
+    for shell in dict.fromkeys(entry.shell for entry in parse_passwd(data).entries):
+        if shell.startswith("/") and "\0" not in shell:
+            yield GuestPath(shell)
+
+
+def module_directories(guest: Guest) -> tuple[GuestPath, ...]:
+    """Where PAM modules and NSS libraries lie: /usr/lib64, /usr/lib/x86_64-linux-gnu and their like."""
+    found = []
+    for top in ("/usr/lib64", "/usr/lib", "/usr/lib32", "/lib64", "/lib"):
+        directory = GuestPath(top)
+        if not guest.is_directory(directory):
+            continue
+        found.append(directory)
+        found += [
+            directory / n for n in guest.listdir(directory) if "-linux-" in n and _SECURITY.fullmatch(n)
+        ]
+    return tuple(found)
+
+
+def pam_modules(guest: Guest) -> Iterator[GuestPath]:
+    """The modules that the files of pam.d name, where they are there."""
+    wanted: dict[str, None] = {}
+    for directory in ("/etc/pam.d", "/usr/lib/pam.d"):
+        for path in guest.glob(GuestPath(directory), "*"):
+            for line in _read(guest, path).decode("utf-8", "surrogateescape").split("\n"):
+                words = _PAM_WORD.findall(line.partition("#")[0])
+                if len(words) >= 3 and words[2].endswith(".so") and "\0" not in words[2]:
+                    wanted[words[2]] = None
+    directories = module_directories(guest)
+    for module in wanted:
+        if module.startswith("/"):
+            yield GuestPath(module)
+        else:
+            yield from (d / "security" / module for d in directories)
+
+
+def nss_modules(guest: Guest) -> Iterator[GuestPath]:
+    """The NSS libraries that nsswitch.conf names for users and groups."""
+    directories = module_directories(guest)
+    services: dict[str, None] = {}
+    for line in _read(guest, GuestPath("/etc/nsswitch.conf")).decode("utf-8", "surrogateescape").split("\n"):
+        database, _, sources = line.partition("#")[0].partition(":")
+        if database.strip() in {"passwd", "group", "shadow"}:
+            services |= dict.fromkeys(word for word in sources.split() if _NSS_SERVICE.match(word))
+    for service in services:
+        yield from (d / f"libnss_{service}.so.2" for d in directories)
+
+
+def _read(guest: Guest, path: GuestPath) -> bytes:
+    try:
+        return guest.read_if_there(path) or b""
+    except GuestReadError:
+        return b""
