@@ -30,7 +30,7 @@ _SSH_PATIENCE_SECONDS = 45.0
 _SSH_GIVEN_UP_SECONDS = 5.0
 """The same once its unit has failed."""
 
-_SILENCE_SECONDS = {Acceleration.KVM: 15.0, Acceleration.TCG: 40.0}
+_SILENCE_SECONDS = {Acceleration.KVM: 15.0, Acceleration.TCG: 25.0}
 """After the boot loader, a kernel with a serial console has said something within that time."""
 
 

@@ -7,9 +7,11 @@ appended; the kernel then opens it besides the console it has
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+from guestrepair.disk import qemu
 from guestrepair.errors import GuestRepairError
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.session import SessionDisk, open_session
@@ -43,8 +45,9 @@ def add_serial_console(overlay: Path, image: Path) -> bool:
     False when there is no system that can be opened (encrypted, none, several) or no such file:
     then the overlay must not be used further.
     """
-    disk = SessionDisk(overlay=overlay, host_path=str(image), size_bytes=0)
     try:
+        about = json.loads(qemu.run("qemu-img", "info", "--output=json", str(overlay), path=image))
+        disk = SessionDisk(overlay=overlay, host_path=str(image), size_bytes=about["virtual-size"])
         with open_session([disk]) as session:
             root = session.choose_root()
             reader = session.guest(root)
