@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
@@ -17,6 +19,7 @@ from guestrepair.report.escape import printable
 
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
+_MAX_ALIKE = 5
 
 
 def width() -> int:
@@ -58,22 +61,45 @@ def _heading(image: ImageReport) -> Iterator[str]:
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        yield ""
-        state = "" if finding.status is Status.OPEN else f" [{finding.status.value}]"
-        yield printable(f"{finding.severity.value.upper():7} {finding.rule}  {finding.subject}{state}")
-        yield from _wrapped(finding.message, "        ")
-        for evidence in finding.evidence[:_MAX_EVIDENCE]:
-            expected = f" (expected: {evidence.expected})" if evidence.expected else ""
-            yield from _wrapped(f"- {evidence.source}: {evidence.observed}{expected}", "        ", hang="  ")
-        if finding.folded:
-            shown = ", ".join(finding.folded[:_MAX_FOLDED])
-            more = (
-                f" and {len(finding.folded) - _MAX_FOLDED} more" if len(finding.folded) > _MAX_FOLDED else ""
-            )
-            yield from _wrapped(f"same cause: {shown}{more}", "        ")
-        if finding.repair is not None and finding.status is not Status.REPAIRED:
-            yield from _wrapped(f"repair ({finding.repair.safety}): {finding.repair.summary}", "        ")
+    for _, same in itertools.groupby(findings, key=lambda f: (f.rule, f.severity, f.status)):
+        group = list(same)
+        if len(group) > _MAX_ALIKE:
+            yield from _many_alike(group)
+        else:
+            for finding in group:
+                yield from _one(finding)
+
+
+def _many_alike(group: Sequence[Finding]) -> Iterator[str]:
+    """Many findings of one rule: a line each, without the evidence (which the JSON report has)."""
+    first = group[0]
+    yield ""
+    yield printable(f"{first.severity.value.upper():7} {first.rule}  {len(group)} times{_state(first)}")
+    for finding in group:
+        yield from _wrapped(f"- {finding.message}", "        ", hang="  ")
+    if first.repair is not None and first.status is not Status.REPAIRED:
+        yield from _wrapped(
+            f"repair ({first.repair.safety}): {first.repair.summary}; the others alike", "        "
+        )
+
+
+def _state(finding: Finding) -> str:
+    return "" if finding.status is Status.OPEN else f" [{finding.status.value}]"
+
+
+def _one(finding: Finding) -> Iterator[str]:
+    yield ""
+    yield printable(f"{finding.severity.value.upper():7} {finding.rule}  {finding.subject}{_state(finding)}")
+    yield from _wrapped(finding.message, "        ")
+    for evidence in finding.evidence[:_MAX_EVIDENCE]:
+        expected = f" (expected: {evidence.expected})" if evidence.expected else ""
+        yield from _wrapped(f"- {evidence.source}: {evidence.observed}{expected}", "        ", hang="  ")
+    if finding.folded:
+        shown = ", ".join(finding.folded[:_MAX_FOLDED])
+        more = f" and {len(finding.folded) - _MAX_FOLDED} more" if len(finding.folded) > _MAX_FOLDED else ""
+        yield from _wrapped(f"same cause: {shown}{more}", "        ")
+    if finding.repair is not None and finding.status is not Status.REPAIRED:
+        yield from _wrapped(f"repair ({finding.repair.safety}): {finding.repair.summary}", "        ")
 
 
 def _wrapped(text: str, indent: str, *, hang: str = "") -> list[str]:
@@ -119,10 +145,9 @@ def _outcome(image: ImageReport) -> Iterator[str]:
         yield "The image was not changed."
         return
     yield f"Written to the image: {human_bytes(image.outcome.changed_bytes)}, verified."
-    for path, source in image.outcome.sources[:20]:
-        yield printable(f"  {path} from {source}")
-    if len(image.outcome.sources) > 20:
-        yield f"  … and {len(image.outcome.sources) - 20} more files"
+    by_source = Counter(source for _, source in image.outcome.sources)
+    for source, count in by_source.items():
+        yield printable(f"  {count} packaged file{'s' if count != 1 else ''} from {source}")
     for backup in image.outcome.backups:
         yield printable(f"  previous content in the guest: {backup}")
     if image.outcome.undo:
