@@ -16,19 +16,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.sshd.chroot import check_chroot
+from guestrepair.analyzers.sshd.components import check_helpers, check_libraries
 from guestrepair.analyzers.sshd.config import check_config
+from guestrepair.analyzers.sshd.enabled import check_enabled
 from guestrepair.analyzers.sshd.facts import SshdFacts
 from guestrepair.analyzers.sshd.hostkeys import check_host_keys
+from guestrepair.analyzers.sshd.login import check_login
+from guestrepair.analyzers.sshd.login_rules import LOG_RULES, LOGIN_RULES
+from guestrepair.analyzers.sshd.logs import with_log_evidence
+from guestrepair.analyzers.sshd.pam_rules import check_pam
 from guestrepair.analyzers.sshd.privsep import check_directory
 from guestrepair.analyzers.sshd.rules import CONFIG_RULES, SERVER_RULES
 from guestrepair.analyzers.sshd.server import find_server
+from guestrepair.analyzers.sshd.strict_modes import check_strict_modes
 from guestrepair.analyzers.sshd.user import check_user
+from guestrepair.analyzers.sshd.wrappers import check_wrappers
 from guestrepair.errors import GuestReadError
 from guestrepair.model import Finding, Inconclusive
 
 Check = Callable[[SshdFacts], Iterator[Finding | Inconclusive]]
 
-CHECKS: tuple[Check, ...] = (check_config, check_directory, check_user, check_host_keys)
+CHECKS: tuple[Check, ...] = (
+    check_config,
+    check_directory,
+    check_user,
+    check_host_keys,
+    check_helpers,
+    check_libraries,
+    check_pam,
+    check_strict_modes,
+    check_chroot,
+    check_login,
+    check_wrappers,
+    check_enabled,
+)
 
 
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -40,18 +62,24 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     if server is None:
         return
     facts = SshdFacts(context, server)
+    findings: list[Finding] = []
+    unread: set[Inconclusive] = set()
     for check in CHECKS:
         try:
-            yield from check(facts)
+            for result in check(facts):
+                if isinstance(result, Finding):
+                    findings.append(result)
+                else:
+                    unread.add(result)
         except GuestReadError as error:
-            yield facts.inconclusive(
-                f"{check.__name__.removeprefix('check_').replace('_', ' ')}: {error.message}"
-            )
+            unread.add(facts.inconclusive(error.message))
+    yield from with_log_evidence(facts, findings)
+    yield from sorted(unread, key=lambda one: one.reason)
 
 
 ANALYZER = Analyzer(
     name="sshd",
     summary="everything that would make the guest's own sshd refuse to start or refuse a login",
-    rules=(*SERVER_RULES, *CONFIG_RULES),
+    rules=(*SERVER_RULES, *CONFIG_RULES, *LOGIN_RULES, *LOG_RULES),
     analyze=analyze,
 )

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from guestrepair.analyzers.base import Context
 from guestrepair.analyzers.sshd.config_source import GuestSource, config_path
+from guestrepair.analyzers.sshd.pam import PamCall, PamStack, find_module, read_stack, security_directories
 from guestrepair.analyzers.sshd.server import Server
 from guestrepair.analyzers.sshd.units import VENDOR_DIRECTORIES, LoadedUnit, load_unit, tmpfiles_lines
 from guestrepair.errors import FormatError, GuestReadError
@@ -136,6 +137,25 @@ class SshdFacts:
         kinds += ["ecdsa"] if release >= (5, 7) else []
         kinds += ["ed25519"] if release >= (6, 5) else []
         return tuple((GuestPath(f"/etc/ssh/ssh_host_{kind}_key"), "") for kind in kinds)
+
+    @cached_property
+    def security_directories(self) -> tuple[GuestPath, ...]:
+        """Directories of PAM modules."""
+        return security_directories(self.guest)
+
+    @cached_property
+    def pam_stack(self) -> PamStack | None:
+        """What PAM does for a login; None where sshd does not use PAM."""
+        if not self.settings.is_on("usepam", default=False):
+            return None
+        return read_stack(self.guest, self.settings.text("pamservicename") or "sshd")
+
+    @cached_property
+    def pam_modules(self) -> tuple[tuple[PamCall, GuestPath | None], ...]:
+        """Every call of a module, with the module's file (None: not there)."""
+        calls = self.pam_stack.calls if self.pam_stack is not None else ()
+        directories = self.security_directories
+        return tuple((call, find_module(self.guest, call.module.module, directories)) for call in calls)
 
     def packaged_mode(self, path: GuestPath, kind: PackagedKind) -> int | None:
         """The permission bits that the package database records for a path; None where it does not."""

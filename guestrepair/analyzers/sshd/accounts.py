@@ -1,0 +1,129 @@
+"""Accounts that can log in, with their groups and homes, and who may write to a file by sshd's rules.
+
+Sources: OpenSSH auth.c allowed_user(), misc.c safe_path(); Debian's
+user-group-modes patch (secure_permissions()).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.formats.passwd import PasswdEntry
+from guestrepair.guest.view import Stat
+from guestrepair.model import GuestPath
+
+NO_LOGIN_SHELLS = frozenset({"nologin", "false", "sync", "halt", "shutdown", "git-shell", "true"})
+"""Base names of shells that let nobody in (git-shell lets git in, not a person)."""
+
+ADMIN_GROUPS = ("sudo", "wheel", "admin", "root")
+PRIVATE_GROUP_FAMILIES = frozenset({"debian", "ubuntu"})
+"""Whose sshd takes group-writable homes where the group is the user's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account with a shell to log in to: its passwd line, and the names of all its groups."""
+
+    entry: PasswdEntry
+    groups: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The login name."""
+        return self.entry.name
+
+    @property
+    def uid(self) -> int:
+        """The user id."""
+        return self.entry.uid
+
+    @property
+    def home(self) -> GuestPath:
+        """The home directory; ``/`` where passwd has none."""
+        return GuestPath(self.entry.home) if self.entry.home.startswith("/") else GuestPath("/")
+
+    @property
+    def shell(self) -> GuestPath:
+        """The login shell; /bin/sh where passwd names none (passwd(5))."""
+        return GuestPath(self.entry.shell or "/bin/sh")
+
+    @property
+    def is_admin(self) -> bool:
+        """Root, or a member of a group that distributions let become root."""
+        return self.uid == 0 or bool(self.groups & set(ADMIN_GROUPS))
+
+
+def login_accounts(facts: SshdFacts) -> tuple[Account, ...]:
+    """Accounts whose shell is meant for a person; the first line of a name counts."""
+    found: dict[str, Account] = {}
+    for entry in facts.passwd.entries:
+        if entry.name in found or GuestPath(entry.shell or "/bin/sh").name in NO_LOGIN_SHELLS:
+            continue
+        found[entry.name] = Account(entry, groups_of(facts, entry))
+    return tuple(found.values())
+
+
+def groups_of(facts: SshdFacts, entry: PasswdEntry) -> frozenset[str]:
+    """Names of the primary and the supplementary groups."""
+    return frozenset(
+        group.name for group in facts.group.entries if group.gid == entry.gid or entry.name in group.members
+    )
+
+
+def matters_to_everyone(account: Account, accounts: tuple[Account, ...]) -> bool:
+    """True for root and for the only administrator: locked out, nobody can mend the machine."""
+    admins = [a for a in accounts if a.is_admin and a.uid != 0]
+    return account.uid == 0 or admins == [account]
+
+
+def is_private_group(facts: SshdFacts, gid: int, uid: int, owner_uid: int) -> bool:
+    """True where Debian's sshd takes the group for the user's own: nobody else is in it."""
+    primary = [e for e in facts.passwd.entries if e.gid == gid]
+    if any(entry.uid != uid for entry in primary):
+        return False
+    group = next((g for g in facts.group.entries if g.gid == gid), None)
+    if group is None:
+        return False
+    owner = next((e.name for e in facts.passwd.entries if e.uid == owner_uid), None)
+    if owner is None or (group.members and group.members != (owner,)):
+        return False
+    return bool(primary or group.members)
+
+
+def writable_by_others(facts: SshdFacts, found: Stat, uid: int) -> bool:
+    """True where this guest's sshd says "bad ownership or modes" because of the mode bits."""
+    if found.permissions & 0o002:
+        return True
+    if not found.permissions & 0o020:
+        return False
+    tolerant = facts.server.family in PRIVATE_GROUP_FAMILIES
+    return not (tolerant and is_private_group(facts, found.gid, uid, found.uid))
+
+
+def foreign(found: Stat, uid: int) -> bool:
+    """True where it belongs neither to root nor to the user."""
+    return found.uid not in (0, uid)
+
+
+def can(found: Stat, account: Account, group_ids: frozenset[int], bit: int) -> bool:
+    """Whether the account may read (4) or enter (1) it, by the classic permission bits."""
+    if account.uid == 0:
+        return True
+    if found.uid == account.uid:
+        return bool(found.permissions & (bit << 6))
+    if found.gid in group_ids:
+        return bool(found.permissions & (bit << 3))
+    return bool(found.permissions & bit)
+
+
+def group_ids_of(facts: SshdFacts, account: Account) -> frozenset[int]:
+    """Numbers of all the account's groups."""
+    named = {g.gid for g in facts.group.entries if account.name in g.members}
+    return frozenset({account.entry.gid, *named})
+
+
+def ancestors(path: GuestPath) -> Iterator[GuestPath]:
+    """The directories above a path, from the nearest to ``/``."""
+    yield from path.parents

@@ -1,0 +1,70 @@
+"""library-missing for PAM: a service file or a module that is not there, and what that does to a login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.analyzers.sshd.components import restore_repair
+from guestrepair.analyzers.sshd.config import restore_packaged
+from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.pam import PamCall
+from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
+
+LIBRARY_PARENTS = ("/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib")
+MODULE_DIRECTORIES = tuple(GuestPath(parent) / "security" for parent in LIBRARY_PARENTS)
+"""Where a module belongs that is gone together with its directory."""
+
+
+def check_pam(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
+    """library-missing, as far as PAM goes; nothing where UsePAM is off."""
+    if facts.pam_stack is None:
+        return
+    for lacking, named_by in facts.pam_stack.missing_files:
+        yield _missing_file(facts, lacking, named_by)
+    seen: set[str] = set()
+    for call, path in facts.pam_modules:
+        if path is None and not call.module.may_lack and call.module.module not in seen:
+            seen.add(call.module.module)
+            yield _missing_module(facts, call)
+
+
+def _missing_file(facts: SshdFacts, path: GuestPath, named_by: str) -> Finding:
+    who = f"{named_by} includes {path}" if named_by else f"sshd's PAM service {path}"
+    other = "" if named_by else ": PAM falls back to its service other, which denies"
+    return Finding(
+        rule="sshd/library-missing",
+        severity=Severity.ERROR,
+        subject=str(path),
+        message=f"{who}, which is not there{other}; logins fail",
+        evidence=(
+            Evidence(named_by or "sshd_config: UsePAM yes", f"{path} is not there", "a PAM service file"),
+        ),
+        repair=restore_repair(facts, path),
+    )
+
+
+def _missing_module(facts: SshdFacts, call: PamCall) -> Finding:
+    name = call.module.module
+    where = _home_of(facts, name)
+    place = f"{call.file}:{call.module.line}"
+    fails = not call.module.is_optional
+    repair = restore_repair(facts, where)
+    if not repair.changes:
+        repair = Repair(f"install the package of {name}, or take {place} out", Safety.MANUAL)
+    return Finding(
+        rule="sshd/library-missing",
+        severity=Severity.ERROR if fails else Severity.WARNING,
+        subject=str(where),
+        message=f'{place} names the PAM module {name}, which is not there: "PAM unable to dlopen({name})"'
+        + ("; logins fail" if fails else ""),
+        evidence=(Evidence(place, f"{call.module.type} {call.module.control} {name}", f"a module {name}"),),
+        repair=repair,
+    )
+
+
+def _home_of(facts: SshdFacts, name: str) -> GuestPath:
+    """Where the module belongs: as named, else where a package lists it, else where the others are."""
+    if name.startswith("/"):
+        return GuestPath(name)
+    candidates = [d / name for d in (*facts.security_directories, *MODULE_DIRECTORIES)]
+    return next((p for p in candidates if restore_packaged(facts, p) is not None), candidates[0])

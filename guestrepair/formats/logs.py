@@ -1,0 +1,89 @@
+"""Lines of syslog files: time, program and message, in the traditional and the RFC 3339 form.
+
+The traditional form (RFC 3164) has no year: it is taken from the file's own
+last change, going back a year where a month lies after it. Everything is
+limited: a log is whatever somebody could make a program write.
+"""
+
+from __future__ import annotations
+
+import bz2
+import datetime as dt
+import lzma
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+
+MAX_LINE_BYTES = 2_000
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+TRADITIONAL = re.compile(r"(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) \S+ ")
+RFC3339 = re.compile(r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?P<zone>Z|[+-]\d\d:?\d\d)? \S+ ")
+PROGRAM = re.compile(r"(?P<program>[\w./-]{1,64})(?:\[(?P<pid>\d{1,10})\])?: (?P<message>.*)", re.DOTALL)
+_LZMA_MEMORY = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One entry: its time (local to the guest where the log has no zone), the program, and its message."""
+
+    time: dt.datetime | None
+    program: str
+    message: str
+
+
+def decompress(data: bytes, *, limit_bytes: int) -> bytes:
+    """The content of a log that may be compressed (gzip, xz, bzip2), cut at the limit.
+
+    Raises:
+        FormatError: damaged from the start on; one that is cut short gives what is there.
+    """
+    if data.startswith(b"\x1f\x8b"):
+        return _inflate(zlib.decompressobj(wbits=31).decompress, data, limit_bytes)
+    if data.startswith(b"\xfd7zXZ\0"):
+        xz = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
+        return _inflate(xz.decompress, data, limit_bytes)
+    if data.startswith(b"BZh"):
+        return _inflate(bz2.BZ2Decompressor().decompress, data, limit_bytes)
+    return data[:limit_bytes]
+
+
+def _inflate(step: object, data: bytes, limit_bytes: int) -> bytes:
+    assert callable(step)  # noqa: S101  (three kinds of the same method)
+    try:
+        out = step(data, limit_bytes)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+        raise FormatError(f"does not decompress: {error}") from error
+    return bytes(out)
+
+
+def parse_syslog(data: bytes, *, written: dt.datetime) -> Iterator[LogLine]:
+    """The entries of a syslog file in order; lines of another form are passed over; never raises.
+
+    ``written`` is when the file was last changed, which tells the year.
+    """
+    for raw in data.split(b"\n"):
+        text = raw[:MAX_LINE_BYTES].decode("utf-8", "replace")
+        found = TRADITIONAL.match(text) or RFC3339.match(text)
+        if found is None:
+            continue
+        entry = PROGRAM.match(text, found.end())
+        if entry is None:
+            continue
+        yield LogLine(_time(found, written), entry["program"].rpartition("/")[2], entry["message"].strip())
+
+
+def _time(found: re.Match[str], written: dt.datetime) -> dt.datetime | None:
+    groups = found.groupdict()
+    try:
+        if "stamp" in groups:
+            zone = (groups["zone"] or "").replace("Z", "+00:00")
+            return dt.datetime.fromisoformat(groups["stamp"] + zone)
+        clock = dt.time.fromisoformat(groups["time"])
+        month, day = MONTH_NAMES.index(groups["month"]) + 1, int(groups["day"])
+        year = written.year - ((month, day) > (written.month, written.day + 1))
+        return dt.datetime.combine(dt.date(year, month, day), clock)
+    except ValueError:
+        return None

@@ -1,0 +1,111 @@
+"""Files of /etc/pam.d: the modules a service calls, the files it includes, what a missing module does.
+
+Sources: pam.conf(5), pam.d(5); Linux-PAM ``libpam/pam_handlers.c``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+TYPES = frozenset({"auth", "account", "password", "session"})
+INCLUDES = frozenset({"include", "substack"})
+SIMPLE_CONTROLS = frozenset({"required", "requisite", "sufficient", "optional", "binding"})
+TOLERANT_ACTIONS = frozenset({"ignore", "ok", "done"})
+CONTROL = re.compile(r"\[([^\]]*)\]|(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class PamModule:
+    """A line that calls a module; ``silent`` where a leading ``-`` says that it may lack."""
+
+    line: int
+    type: str
+    control: str
+    module: str
+    silent: bool
+
+    @property
+    def may_lack(self) -> bool:
+        """True when PAM goes on as if the line were not there, should the module be missing."""
+        if self.silent:
+            return True
+        actions = dict(word.partition("=")[::2] for word in self.control.split() if "=" in word)
+        return actions.get("module_unknown", actions.get("default", "bad")) in TOLERANT_ACTIONS
+
+    @property
+    def is_optional(self) -> bool:
+        """True when a missing module is logged and changes nothing."""
+        return self.control == "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class PamInclude:
+    """A line that draws in another file of the directory (``@include``, include, substack)."""
+
+    line: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class PamFile:
+    """The modules and includes of one file in order, and the numbers of lines that do not parse."""
+
+    modules: tuple[PamModule, ...]
+    includes: tuple[PamInclude, ...]
+    malformed: tuple[int, ...]
+
+
+def parse_pam(data: bytes) -> PamFile:
+    """Parse one file of pam.d; never raises."""
+    modules: list[PamModule] = []
+    includes: list[PamInclude] = []
+    malformed: list[int] = []
+    for number, text in _logical_lines(data.decode("utf-8", "surrogateescape")):
+        if text.startswith("@include"):
+            words = text.split()
+            if words[0] == "@include" and len(words) == 2:
+                includes.append(PamInclude(number, words[1]))
+                continue
+        made = _parse_line(number, text)
+        if isinstance(made, PamModule):
+            modules.append(made)
+        elif isinstance(made, PamInclude):
+            includes.append(made)
+        else:
+            malformed.append(number)
+    return PamFile(tuple(modules), tuple(includes), tuple(malformed))
+
+
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    lines: list[tuple[int, str]] = []
+    pending, start = "", 0
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = re.split(r"(?<!\\)#", raw)[0].rstrip()
+        start = start if pending else number
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        whole = (pending + line).strip()
+        pending = ""
+        if whole:
+            lines.append((start, whole))
+    if pending.strip():
+        lines.append((start, pending.strip()))
+    return lines
+
+
+def _parse_line(number: int, text: str) -> PamModule | PamInclude | None:
+    kind, _, rest = text.replace("\t", " ").partition(" ")
+    silent = kind.startswith("-")
+    found = CONTROL.match(rest.strip())
+    if kind.removeprefix("-").lower() not in TYPES or found is None:
+        return None
+    control = (found[1] if found[1] is not None else found[2]).strip()
+    words = rest.strip()[found.end() :].split()
+    simple = found[1] is None
+    if not words or (simple and control.lower() not in SIMPLE_CONTROLS | INCLUDES):
+        return None
+    if simple and control.lower() in INCLUDES:
+        return PamInclude(number, words[0])
+    return PamModule(number, kind.removeprefix("-").lower(), control.lower(), words[0], silent)
