@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
 
 def printable(text: str, *, keep_newlines: bool = False) -> str:
     """The text with every character that a terminal might act on written as ``\\xNN`` or ``\\uNNNN``.
@@ -21,7 +17,7 @@ def printable(text: str, *, keep_newlines: bool = False) -> str:
 def _shown(character: str, keep_newlines: bool) -> str:
     if keep_newlines and character in "\n\t":
         return character
-    if unicodedata.category(character) not in _HIDDEN:
+    if character.isprintable():
         return character
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:

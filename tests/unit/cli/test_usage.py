@@ -1,0 +1,84 @@
+"""Wrong usage and bad input: one clear line, the right exit status, within seconds and without a launch."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from guestrepair.cli.main import invoke
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = invoke(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["scan"], ["frob"], ["scan", "--format", "xml", "x"], ["scan", "--only", "nothing", "x"], ["explain", "a/b"],
+     ["repair", "x"], ["repair", "--yes", "--select", "no/rule", "x"], ["scan", "--key", "secret", "x"]],
+)  # fmt: skip
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    status, out, err = run(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err
+    assert "Traceback" not in err
+
+
+def bad_inputs(directory: Path) -> dict[str, Path]:
+    made = {name: directory / name for name in ("missing", "empty", "notes.txt", "disk.raw.gz")}
+    made["empty"].touch()
+    made["notes.txt"].write_text("hello\n")
+    made["disk.raw.gz"].write_bytes(gzip.compress(bytes(100_000)))
+    made["directory"] = directory
+    return made
+
+
+@pytest.mark.parametrize(
+    "command", [["inspect"], ["scan"], ["repair", "--yes"], ["repair", "--dry-run"], ["boot"]]
+)
+@pytest.mark.parametrize("name", ["missing", "empty", "notes.txt", "disk.raw.gz", "directory"])
+def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], name: str) -> None:
+    path = bad_inputs(tmp_path)[name]
+    state = ["--state-dir", str(tmp_path / "state")] if command[0] == "repair" else []
+    status, out, err = run(capsys, *command, *state, str(path))
+    assert status == 3
+    assert out == ""
+    assert err.startswith("guestrepair: ")
+    assert name in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_a_report_does_not_go_over_a_disk(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(bytes(4096))
+    status, _, err = run(capsys, "scan", "-o", str(image), str(image))
+    assert status == 2
+    assert "not a place for a report" in err
+    assert image.read_bytes() == bytes(4096)
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["--help"],
+        ["scan", "--help"],
+        ["repair", "--help"],
+        ["undo", "--help"],
+        ["boot", "-h"],
+    ):
+        status, out, _ = run(capsys, *arguments)
+        assert status == 0
+        assert "guestrepair" in out
+
+
+def test_explain_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "explain")
+    assert status == 0
+    assert "fstab/source-not-found" in out
+    status, out, _ = run(capsys, "explain", "fstab/source-not-found")
+    assert status == 0
+    assert "Why it matters" in out

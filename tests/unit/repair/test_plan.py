@@ -1,0 +1,78 @@
+"""Plans: edits merged, order kept, a finding taken whole or left with its reason."""
+
+from __future__ import annotations
+
+from guestrepair.model import (
+    Change,
+    Edit,
+    EditFile,
+    Finding,
+    GuestPath,
+    MakeLink,
+    Repair,
+    RestoreFile,
+    RunGuestProgram,
+    Safety,
+    SetMode,
+    Severity,
+)
+from guestrepair.packages.sources import Resolution
+from guestrepair.repair.plan import edited, make_plan
+
+NOTHING = Resolution({}, {})
+FSTAB = GuestPath("/etc/fstab")
+TEXT = b"one two\nthree four\n"
+
+
+def finding(subject: str, *changes: Change) -> Finding:
+    return Finding("area/rule", Severity.ERROR, subject, "wrong", (), Repair("mend", Safety.SAFE, changes))
+
+
+def edit(offset: int, length: int, text: bytes) -> EditFile:
+    return EditFile(path=FSTAB, before=TEXT, edits=(Edit(offset=offset, length=length, text=text),))
+
+
+def test_edits_of_two_findings_become_one_write() -> None:
+    plan = make_plan([finding("a", edit(0, 3, b"1")), finding("b", edit(8, 5, b"3"))], NOTHING)
+    assert len(plan.steps) == 1
+    change = plan.steps[0].change
+    assert isinstance(change, EditFile)
+    assert edited(change) == b"1 two\n3 four\n"
+
+
+def test_edits_that_overlap_leave_the_later_finding() -> None:
+    plan = make_plan([finding("a", edit(0, 5, b"x")), finding("b", edit(4, 3, b"y"))], NOTHING)
+    assert [f.subject for f in plan.findings] == ["a"]
+    assert [(left.finding.subject, "same bytes" in left.reason) for left in plan.left] == [("b", True)]
+
+
+def test_a_missing_source_leaves_the_whole_finding() -> None:
+    restore = RestoreFile(path=GuestPath("/usr/bin/ls"), package="p", version="1", architecture="amd64")
+    mode = SetMode(path=GuestPath("/usr/bin"), before=0o777, after=0o755)
+    plan = make_plan([finding("a", mode, restore)], Resolution({}, {restore: ("donor: version 2",)}))
+    assert plan.steps == ()
+    assert plan.left[0].reason == "donor: version 2"
+
+
+def test_links_come_before_what_lies_behind_them() -> None:
+    link = MakeLink(path=GuestPath("/lib64"), target="usr/lib64")
+    plan = make_plan([finding("a", edit(0, 1, b"O")), finding("b", link)], NOTHING)
+    assert [step.change.kind for step in plan.steps] == ["make-link", "write-file"]
+
+
+def test_the_same_change_is_made_once() -> None:
+    mode = SetMode(path=GuestPath("/etc"), before=0o777, after=0o755)
+    assert len(make_plan([finding("a", mode), finding("b", mode)], NOTHING).steps) == 1
+
+
+def test_two_modes_for_one_path_contradict_each_other() -> None:
+    one = SetMode(path=GuestPath("/etc"), before=0o777, after=0o755)
+    other = SetMode(path=GuestPath("/etc"), before=0o777, after=0o700)
+    plan = make_plan([finding("a", one), finding("b", other)], NOTHING)
+    assert [f.subject for f in plan.findings] == ["a"]
+
+
+def test_the_guests_programs_run_only_when_allowed() -> None:
+    program = RunGuestProgram(arguments=("update-initramfs", "-u"), reason="no initramfs")
+    assert make_plan([finding("a", program)], NOTHING).steps == ()
+    assert make_plan([finding("a", program)], NOTHING, guest_programs=True).steps

@@ -1,0 +1,34 @@
+"""Verification: what a staged repair must not leave behind or bring with it."""
+
+from __future__ import annotations
+
+from guestrepair.model import Finding, Inconclusive, Severity
+from guestrepair.repair.verify import gone_wrong
+
+
+def finding(rule: str, subject: str) -> Finding:
+    return Finding(rule, Severity.ERROR, subject, "wrong")
+
+
+A, B = finding("fstab/order", "/etc/fstab:3"), finding("sshd/config-syntax", "/etc/ssh/sshd_config:9")
+
+
+def test_gone_and_nothing_new_is_good() -> None:
+    assert gone_wrong([A], ([A, B], []), ([B], [])) == []
+
+
+def test_a_planned_finding_that_is_still_there() -> None:
+    assert gone_wrong([A], ([A], []), ([A], []))
+
+
+def test_a_new_finding() -> None:
+    assert gone_wrong([A], ([A], []), ([B], []))
+
+
+def test_a_line_that_moved_is_not_new() -> None:
+    assert gone_wrong([A], ([A, B], []), ([finding(B.rule, "/etc/ssh/sshd_config:8")], [])) == []
+
+
+def test_an_analyzer_that_can_no_longer_look() -> None:
+    assert gone_wrong([A], ([A], []), ([], [Inconclusive("fstab", "unreadable")]))
+    assert gone_wrong([A], ([A], [Inconclusive("x", "y")]), ([], [Inconclusive("x", "y")])) == []
