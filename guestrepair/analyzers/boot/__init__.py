@@ -1,0 +1,41 @@
+"""The boot chain: from firmware to the root filesystem, is every link there?
+
+What it finds: missing stages of the boot loader, menus without a usable entry,
+kernels and initramfs images that are missing or cut off, missing modules, and
+names of filesystems that no disk has. Why it matters: each of them stops the
+boot before there is anything to log in to.
+
+Evidence: the loader's configuration (GRUB, Boot Loader Specification, extlinux),
+the files that it names, boot sectors and the EFI system partition. Repairs: text
+edits of UUIDs and restored files are ``safe``; another default entry, and all that
+runs the guest's own programs, is ``review``. Limits: x86 images are measured by
+their headers, other architectures only by being there; a guest without any boot
+loader (containers, directly booted kernels) gets a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.boot import kernels, loaders, roots
+from guestrepair.analyzers.boot.facts import gather
+from guestrepair.model import Finding, Inconclusive
+
+
+def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
+    """Follow the boot chain; files that cannot be read make it inconclusive."""
+    facts = gather(context)
+    yield from kernels.check(facts)
+    yield from roots.check(facts)
+    yield from loaders.check(facts)
+    for message in dict.fromkeys(facts.unread):
+        yield Inconclusive("boot", message)
+
+
+ANALYZER = Analyzer(
+    name="boot",
+    summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
+    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
+    analyze=analyze,
+)
