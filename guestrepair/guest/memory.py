@@ -107,7 +107,7 @@ class MemoryGuest(Guest):
 
     def _node(self, path: GuestPath) -> Node | None:
         exact = self.nodes.get(path)
-        if exact is not None or path == GuestPath("/"):
+        if exact is not None or path.parent == path:
             return exact
         where = self._canonical(path)
         return None if where is None else self.nodes.get(where)

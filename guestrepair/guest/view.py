@@ -209,7 +209,7 @@ class Guest(abc.ABC):
         """
         budget = MAX_LINKS
         current = GuestPath("/")
-        pending = [p for p in path.parts if p != "/"][::-1]
+        pending = [p for p in path.parts if p.strip("/")][::-1]
         while pending:
             name = pending.pop()
             if name == "..":
@@ -228,7 +228,7 @@ class Guest(abc.ABC):
                 target = GuestPath(self.readlink(step))
                 if target.is_absolute():
                     current = GuestPath("/")
-                pending.extend([p for p in target.parts if p != "/"][::-1])
+                pending.extend([p for p in target.parts if p.strip("/")][::-1])
                 continue
             if not found.is_directory:
                 return None

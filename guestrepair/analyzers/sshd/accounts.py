@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.formats.passwd import PasswdEntry
 from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
@@ -18,6 +18,7 @@ NO_LOGIN_SHELLS = frozenset({"nologin", "false", "sync", "halt", "shutdown", "gi
 """Base names of shells that let nobody in (git-shell lets git in, not a person)."""
 
 ADMIN_GROUPS = ("sudo", "wheel", "admin", "root")
+PATH_MAX = 4096
 PRIVATE_GROUP_FAMILIES = frozenset({"debian", "ubuntu"})
 """Whose sshd takes group-writable homes where the group is the user's alone."""
 
@@ -41,13 +42,14 @@ class Account:
 
     @property
     def home(self) -> GuestPath:
-        """The home directory; ``/`` where passwd has none."""
-        return GuestPath(self.entry.home) if self.entry.home.startswith("/") else GuestPath("/")
+        """The home directory; ``/`` where passwd has none, or one longer than a path can be."""
+        home = self.entry.home
+        return guest_path(home) if home.startswith("/") and len(home) < PATH_MAX else GuestPath("/")
 
     @property
     def shell(self) -> GuestPath:
         """The login shell; /bin/sh where passwd names none (passwd(5))."""
-        return GuestPath(self.entry.shell or "/bin/sh")
+        return guest_path(self.entry.shell or "/bin/sh")
 
     @property
     def is_admin(self) -> bool:

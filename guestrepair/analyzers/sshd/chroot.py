@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.sshd.accounts import Account, groups_of, login_accounts
-from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.formats.sshd_config.parse import Directive
 from guestrepair.model import (
     Change,
@@ -52,8 +52,9 @@ def _directories(facts: SshdFacts) -> Iterator[tuple[GuestPath, Directive, str]]
             for_all = not value.directive.conditions
             if text.lower() == "none" or not text or (for_all and "%" in text and account.name not in people):
                 continue  # the home of a service account need not be fit for a chroot
-            path = GuestPath(_expand(text, account))
-            if path.is_absolute() and path not in seen:
+            text_path = _expand(text, account)
+            path = guest_path(text_path)
+            if text_path.startswith("/") and path not in seen:
                 seen.add(path)
                 yield path, value.directive, account.name if "%" in text else "everyone that it holds for"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.sshd.config import restore_packaged
-from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.model import (
     Evidence,
     Finding,
@@ -105,12 +105,12 @@ def _helpers(facts: SshdFacts) -> Iterator[Helper]:
         command = line.args[1] if len(line.args) > 1 else ""
         if command.startswith("/"):
             effect = f"the subsystem {line.args[0]} fails (sftp, and scp from OpenSSH 9 on)"
-            yield Helper(GuestPath(command), f"{line.place.file}:{line.place.line}", effect)
+            yield Helper(guest_path(command), f"{line.place.file}:{line.place.line}", effect)
 
 
 def _helper_path(facts: SshdFacts, name: str, configured: str) -> tuple[GuestPath, str]:
     if configured.startswith("/"):
-        return GuestPath(configured), str(facts.config_path)
+        return guest_path(configured), str(facts.config_path)
     for text in sorted(facts.server.paths):
         if text.endswith(f"/{name}"):
             return GuestPath(text), f"strings of {facts.server.binary}"

@@ -34,6 +34,14 @@ SERVICES = ("ssh.service", "sshd.service")
 """The service by its names on Debian and elsewhere; one is often an alias of the other."""
 
 
+def guest_path(text: str) -> GuestPath:
+    """An absolute path that a file of the guest names; one without a leading slash is taken from the root.
+
+    Two leading slashes are one here: pathlib would keep them as a root of their own.
+    """
+    return GuestPath("/" + text.lstrip("/"))
+
+
 class SshdFacts:
     """Facts about one guest's sshd, gathered when they are asked for."""
 
@@ -128,7 +136,7 @@ class SshdFacts:
         named: dict[GuestPath, str] = {}
         for line in self.settings.every("hostkey"):
             if line.args and line.args[0].lower() != "none":
-                named.setdefault(GuestPath("/") / line.args[0], f"{line.place.file}:{line.place.line}")
+                named.setdefault(guest_path(line.args[0]), f"{line.place.file}:{line.place.line}")
         if named:
             return tuple(named.items())
         release = self.server.release

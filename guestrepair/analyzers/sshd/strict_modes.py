@@ -20,7 +20,7 @@ from guestrepair.analyzers.sshd.accounts import (
     matters_to_everyone,
     writable_by_others,
 )
-from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
@@ -80,7 +80,7 @@ def key_files(facts: SshdFacts, account: Account) -> tuple[GuestPath, ...]:
         if word.lower() == "none":
             continue
         text = _expand(word, account)
-        paths.append(GuestPath(text) if text.startswith("/") else account.home / text)
+        paths.append(guest_path(text) if text.startswith("/") else account.home / text)
     return tuple(dict.fromkeys(paths))
 
 
