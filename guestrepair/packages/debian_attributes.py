@@ -9,12 +9,7 @@ Sources: the postinst scripts of the packages named beside each line; Debian Pol
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-from guestrepair.formats import capabilities
-from guestrepair.model import GuestPath
-from guestrepair.packages.aliases import usr_form
-from guestrepair.packages.sources.base import SourcedFile
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +56,3 @@ SETUID: dict[str, Installed] = {
     "/usr/lib/polkit-1/polkit-agent-helper-1": Installed(0o4755),
 }
 """Setuid and setgid programs of Debian and Ubuntu that carry the bit in the archive itself."""
-
-
-def as_installed(path: GuestPath, sourced: SourcedFile) -> SourcedFile:
-    """The file out of a .deb, with what its package's scripts would have set."""
-    known = AFTER_INSTALLATION.get(usr_form(str(path)))
-    if known is None:
-        return sourced
-    xattrs = dict(sourced.xattrs)
-    if known.capabilities:
-        value = capabilities.format_xattr(capabilities.parse_text(known.capabilities))
-        xattrs[capabilities.XATTR] = value
-    return replace(sourced, mode=known.mode, owner=known.owner, group=known.group, xattrs=xattrs)

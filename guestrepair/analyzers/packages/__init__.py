@@ -14,12 +14,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.packages.alternatives import broken_alternatives, dangling_links
+from guestrepair.analyzers.packages.attributes import attribute_findings
+from guestrepair.analyzers.packages.capabilities import capability_findings
+from guestrepair.analyzers.packages.content import changed_files, critical_packages, wrong_targets
 from guestrepair.analyzers.packages.damage import damaged_database
+from guestrepair.analyzers.packages.debian_modes import known_attributes
+from guestrepair.analyzers.packages.library import preload_problems, unresolved_libraries
 from guestrepair.analyzers.packages.links import usrmerge_links
 from guestrepair.analyzers.packages.presence import empty_files, missing_files, wrong_kinds
 from guestrepair.analyzers.packages.rules import RULES
-from guestrepair.analyzers.packages.survey import take_survey
+from guestrepair.analyzers.packages.survey import Survey, take_survey
+from guestrepair.guest.view import Guest
 from guestrepair.model import Finding, Inconclusive
+from guestrepair.packages.base import PackageDatabase
+from guestrepair.packages.closure import Closure
+from guestrepair.packages.roots import boot_and_login_programs
 from guestrepair.packages.usrmerge import as_if_linked, broken_links
 
 NAME = "packages"
@@ -31,17 +41,39 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     database = context.packages
     broken = broken_links(context.guest, database)
     yield from usrmerge_links(broken)
+    guest = as_if_linked(context.guest, broken)
+    closure = Closure(guest)
+    roots = boot_and_login_programs(guest)
+    yield from unresolved_libraries(closure, database, roots)
+    yield from preload_problems(guest, database)
     if database is None:
         return
-    guest = as_if_linked(context.guest, broken)
     absent = _not_mounted(context)
     if absent:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
     survey = take_survey(guest, database, skip=absent)
+    yield from _survey_findings(guest, database, survey)
+    if context.options.digests != "none":
+        everything = context.options.digests == "all"
+        only = None if everything else critical_packages(database, [*roots, *closure.files])
+        yield from changed_files(
+            guest, database, only=only, known_bad=survey.known_bad(), progress=context.progress
+        )
+
+
+def _survey_findings(guest: Guest, database: PackageDatabase, survey: Survey) -> Iterator[Finding]:
     yield from missing_files(guest, database, survey.missing)
     yield from empty_files(guest, database, survey.empty)
     yield from wrong_kinds(guest, database, survey.wrong_kind)
+    yield from wrong_targets(guest, database, survey.wrong_target)
+    attributes = {file.path: (file, stat) for file, stat in survey.wrong_attributes}
+    if database.format == "deb":
+        attributes |= {file.path: (file, stat) for file, stat in known_attributes(guest, database)}
+    yield from attribute_findings(guest, database, list(attributes.values()))
+    yield from capability_findings(guest, database)
+    yield from broken_alternatives(guest, database)
+    yield from dangling_links(guest, database, survey.links, survey.known_bad())
 
 
 def _not_mounted(context: Context) -> list[str]:

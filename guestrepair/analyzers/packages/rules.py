@@ -101,8 +101,8 @@ RULES = (
     Rule(
         name="packages/library-unresolved",
         summary="a program that boot or login needs cannot find its loader or a library",
-        severities=(_ERROR,),
-        safeties=(_SAFE, _REVIEW, _MANUAL),
+        severities=(_ERROR, _WARNING),
+        safeties=(_SAFE, _MANUAL),
         what="Worked out from the ELF headers, nothing is run: the interpreter and every NEEDED library "
         "of init, the accounts' shells, mount, udev, getty, login, sshd, sudo and the PAM modules are "
         "looked for as ld.so does (RPATH, RUNPATH, $ORIGIN, ld.so.conf, hardware directories, 32 and 64 "
@@ -116,8 +116,8 @@ RULES = (
     Rule(
         name="packages/link-dangling",
         summary="a packaged symbolic link, or one of the alternatives, leads nowhere",
-        severities=(_WARNING, _ERROR, _NOTE),
-        safeties=(_SAFE, _REVIEW, _MANUAL),
+        severities=(_WARNING, _NOTE),
+        safeties=(_SAFE, _MANUAL),
         what="The target of a packaged link, or of a link that update-alternatives keeps, is not in the "
         "guest. Where the target is a packaged file, its own finding stands for it.",
         why="The command or library of that name is gone, although its package is installed.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from guestrepair.analyzers.packages.attributes import FIRST_PERSON, suspicious_mode
 from guestrepair.analyzers.packages.places import is_volatile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
@@ -14,6 +15,9 @@ from guestrepair.packages.base import PackageDatabase, PackagedFile
 
 CHUNK = 20_000
 """Paths looked at together: enough for bulk calls, few enough to stay small in memory."""
+
+_PLACES_OF_ACCOUNTS = ("/home", "/srv", "/var", "/opt", "/root", "/mnt", "/media")
+"""Where packages or the administrator may rightly have set other owners and modes."""
 
 EMPTY_DIGESTS = frozenset(
     {
@@ -35,9 +39,12 @@ class Survey:
     wrong_attributes: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
     links: list[PackagedFile] = field(default_factory=list)
     """Packaged symbolic links that are there (for dpkg: whatever turned out to be one)."""
-    world_writable: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
     seen: int = 0
+
+    def known_bad(self) -> frozenset[str]:
+        """Paths that are missing, empty or of another kind: their content is not looked at again."""
+        kinds = (file for file, _stat in self.wrong_kind)
+        return frozenset(file.path for file in (*self.missing, *self.empty, *kinds))
 
 
 def take_survey(guest: Guest, database: PackageDatabase, *, skip: Sequence[str] = ()) -> Survey:
@@ -115,10 +122,8 @@ class _Judge:
             return
         if not ghost and stat.is_file and stat.size_bytes == 0 and _should_have_content(file):
             survey.empty.append(file)
-        if self._attributes_differ(file, stat):
+        if self._attributes_differ(file, stat) or _is_suspicious(file, stat):
             survey.wrong_attributes.append((file, stat))
-        elif file.mode is None and stat.permissions & 0o002 and (stat.is_file or stat.is_directory):
-            survey.world_writable.append((file, stat))
 
     def _attributes_differ(self, file: PackagedFile, stat: Stat) -> bool:
         if file.mode is None or "replaced" in file.flags:
@@ -161,3 +166,10 @@ def _should_have_content(file: PackagedFile) -> bool:
     if file.size_bytes is not None:
         return file.size_bytes > 0
     return bool(file.digest) and file.digest not in EMPTY_DIGESTS
+
+
+def _is_suspicious(file: PackagedFile, stat: Stat) -> bool:
+    """What the database does not record (dpkg) is judged by what no package does."""
+    if file.mode is not None or "config" in file.flags or file.path.startswith(_PLACES_OF_ACCOUNTS):
+        return False
+    return suspicious_mode(file, stat) or stat.uid >= FIRST_PERSON

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from guestrepair.packages import archive_child
 from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import Package
 from guestrepair.packages.child import LimitedChild
-from guestrepair.packages.debian_attributes import as_installed
+from guestrepair.packages.debian_attributes import AFTER_INSTALLATION
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 SUFFIXES = (".deb", ".rpm", ".apk", ".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz", ".pkg.tar")
@@ -127,7 +127,7 @@ def _sourced(change: SourcedChange, member: Mapping[str, Any], shown: str, workd
         xattrs=_xattrs(member),
         digest=digest,
     )
-    return as_installed(GuestPath(change.path), sourced) if shown.endswith(".deb") else sourced
+    return _as_installed(change.path, sourced) if shown.endswith(".deb") else sourced
 
 
 def _hash(path: Path, algorithm: str) -> str:
@@ -142,3 +142,15 @@ def _xattrs(member: Mapping[str, Any]) -> dict[str, bytes]:
     text = member.get("caps")
     value = capabilities.format_xattr(capabilities.parse_text(text)) if isinstance(text, str) else b""
     return {capabilities.XATTR: value} if value else {}
+
+
+def _as_installed(path: GuestPath, sourced: SourcedFile) -> SourcedFile:
+    """The file out of a .deb, with what its package's scripts would have set."""
+    known = AFTER_INSTALLATION.get(usr_form(str(path)))
+    if known is None:
+        return sourced
+    xattrs = dict(sourced.xattrs)
+    if known.capabilities:
+        value = capabilities.format_xattr(capabilities.parse_text(known.capabilities))
+        xattrs[capabilities.XATTR] = value
+    return replace(sourced, mode=known.mode, owner=known.owner, group=known.group, xattrs=xattrs)

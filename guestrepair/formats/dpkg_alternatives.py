@@ -1,0 +1,54 @@
+"""Files of /var/lib/dpkg/alternatives: one name, its links, and the candidates by priority.
+
+Source: update-alternatives(1); dpkg's ``utils/update-alternatives.c`` (alternative_load).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One choice: its path and priority."""
+
+    path: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A name with its master link, whether it is chosen automatically, and candidates, the best first."""
+
+    name: str
+    link: str
+    is_automatic: bool
+    candidates: tuple[Candidate, ...]
+
+
+def parse_alternative(name: str, data: bytes) -> Alternative:
+    """Parse one file.
+
+    Raises:
+        FormatError: cut off, or not in this format.
+    """
+    lines = iter(data.decode("utf-8", "surrogateescape").split("\n"))
+    try:
+        status, link = next(lines), next(lines)
+        if status not in {"auto", "manual"} or not link.startswith("/"):
+            raise FormatError(f"alternatives {name}: neither auto nor manual with a link")
+        slaves = 0
+        while next(lines):
+            next(lines)
+            slaves += 1
+        found = []
+        while path := next(lines, ""):
+            found.append(Candidate(path, int(next(lines))))
+            for _ in range(slaves):
+                next(lines)
+    except (StopIteration, ValueError) as error:
+        raise FormatError(f"alternatives {name}: cut off or damaged") from error
+    found.sort(key=lambda c: -c.priority)
+    return Alternative(name, link, status == "auto", tuple(found))
