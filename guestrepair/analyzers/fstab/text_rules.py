@@ -136,11 +136,15 @@ def plain_text(data: bytes) -> tuple[str, bytes] | None:
     """(what is wrong, the same text as it should be) of a file with NUL bytes or in UTF-16; else None."""
     wide = decoded_utf16(data)
     if wide is not None:
-        return "UTF-16 text", wide
+        return "UTF-16 text", _unix_lines(wide)
     if b"\0" not in data or not data.strip(b"\0"):
         return None
-    text = data.replace(b"\0", b"").replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")
-    return "NUL bytes", text if text.endswith(b"\n") else text + b"\n"
+    return "NUL bytes", _unix_lines(data.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _unix_lines(text: bytes) -> bytes:
+    text = text.replace(b"\0", b"").replace(b"\r\n", b"\n")
+    return text.removesuffix(b"\r") + (b"" if text.endswith(b"\n") or not text else b"\n")
 
 
 def rewritten(data: bytes, what: str, after: bytes) -> Finding:
@@ -151,11 +155,10 @@ def rewritten(data: bytes, what: str, after: bytes) -> Finding:
 
 
 def decoded_utf16(data: bytes) -> bytes | None:
-    """The same text as UTF-8 with Unix line ends, when the file is UTF-16 with its byte-order mark."""
+    """The same text as UTF-8, when the file is UTF-16 with its byte-order mark."""
     if not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return None
-    text = data.decode("utf-16", "replace").replace("\r\n", "\n").replace("\0", "")
-    return (text if text.endswith("\n") else text + "\n").encode()
+    return data.decode("utf-16", "replace").encode()
 
 
 def _bytes_out_of_place(table: Fstab, data: bytes) -> Iterator[Finding]:

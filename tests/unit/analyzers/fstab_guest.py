@@ -125,7 +125,7 @@ def repaired(made: MemoryGuest, *, path: str = "/etc/fstab", review: bool = Fals
                 edits += list(change.edits)
             elif isinstance(change, WriteFile) and str(change.path) == path:
                 return change.after.decode()
-    edits.sort(key=lambda e: e.offset)
+    edits.sort(key=lambda e: (e.offset, e.length))
     for one, other in pairwise(edits):
         assert one.offset + one.length <= other.offset, "overlapping edits"
     after = before
