@@ -8,7 +8,10 @@ connection: nothing of it outlives this process.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +24,9 @@ from guestrepair.disk.image import Format, Image, Layer, json_name
 from guestrepair.disk.overlay import chain_node, link_layers
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import ImageError, ImageInUseError
+
+END_PATIENCE_SECONDS = 120.0
+"""How long a server may take to write out what it holds and end, after the last flush."""
 
 REQUEST_BYTES = 1 << 20
 """Bytes in one request: the unit in which an interrupted write can be half done."""
@@ -109,42 +115,74 @@ def open_overlay(path: Path) -> Iterator[Device]:
 def _opened(layers: tuple[Layer, ...], path: Path, *, writable: bool) -> Iterator[Device]:
     with private_directory() as private:
         name = json_name(chain_node(layers, link_layers(private, layers)))
-        handle = _connect(name, private / "stderr", path, writable=writable)
-        try:
+        with _connected(name, private, path, writable=writable) as handle:
             yield Device(handle, path)
-        finally:
-            _close(handle)
 
 
-def _connect(name: str, log: Path, path: Path, *, writable: bool) -> nbd.NBD:
+@contextmanager
+def _connected(name: str, private: Path, path: Path, *, writable: bool) -> Iterator[nbd.NBD]:
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
+        server = _start(name, private, writable=writable)
         try:
-            return _start(name, log, path, writable=writable)
+            handle = _connect(server, private, path)
+            break
         except ImageInUseError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def _start(name: str, log: Path, path: Path, *, writable: bool) -> nbd.NBD:
-    handle = nbd.NBD()
-    options = ["--cache=writeback", "--discard=unmap"] if writable else ["--read-only"]
-    # A session of its own: Ctrl-C in the terminal is ours to answer, not the server's. The shell's
-    # text is fixed and only sends the server's messages to a file; the rest are arguments.
-    script = 'exec setsid qemu-nbd "$@" 2>"$0"'
     try:
-        handle.connect_systemd_socket_activation(["sh", "-c", script, os.fspath(log), *options, name])
+        yield handle
+    finally:
+        # A server that is already gone has nothing left to be told.
+        with contextlib.suppress(nbd.Error):
+            handle.shutdown()
+        del handle
+        _end(server)
+
+
+def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[bytes]:
+    """Start a server on a socket that is there already, so that connecting needs no waiting.
+
+    It ends with its one connection; and, should we be killed before that is made, by
+    SIGKILL from the kernel (prctl(2), PR_SET_PDEATHSIG; SIGTERM is lost on a qemu-nbd that starts). The check of the
+    parent closes the gap before that call. The session of its own is for Ctrl-C: that is ours to answer.
+    """
+    options = ["--cache=writeback", "--discard=unmap"] if writable else ["--read-only"]
+    script = (
+        'test "$PPID" = "$1" || exit 1; shift; export LISTEN_PID=$$ LISTEN_FDS=1; '
+        'exec qemu-nbd "$@" 3<&0 </dev/null'
+    )
+    command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", script, "sh", str(os.getpid()), *options, name]
+    address = private / "socket"
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening, (private / "stderr").open("wb") as log:
+        listening.bind(os.fspath(address))
+        listening.listen(1)
+        return subprocess.Popen(
+            command, stdin=listening.fileno(), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
+
+
+def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.NBD:
+    handle = nbd.NBD()
+    try:
+        handle.connect_unix(os.fspath(private / "socket"))
     except nbd.Error as error:
         del handle
-        text = log.read_text(errors="replace") if log.exists() else error.string
-        raise qemu.failure("qemu-nbd", path, 1, text) from error
+        _end(server)
+        told = (private / "stderr").read_text(errors="replace")
+        raise qemu.failure("qemu-nbd", path, 1, told or str(error.string)) from error
+    except BaseException:
+        server.kill()
+        raise
     return handle
 
 
-def _close(handle: nbd.NBD) -> None:
-    """Say goodbye; a server that is already gone has nothing left to be told."""
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Wait until the server has closed the image and given its locks back."""
     try:
-        handle.shutdown()
-    except nbd.Error as error:
-        del error
+        server.wait(timeout=END_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from guestrepair.disk.source import access_error
 from guestrepair.errors import ImageInUseError
 
 LOCK_BYTE = 0x6772_0000_0000
+PATIENCE_SECONDS = 1.0
+"""A killed process's child that had not yet started its program still holds the lock for a moment."""
+
 _FLOCK = struct.Struct("@hhqqi4x")
 """struct flock of the 64-bit ABIs: l_type, l_whence, l_start, l_len, l_pid."""
 
@@ -43,11 +47,20 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def _lock(fd: int, path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not _try(fd, path):
+        if time.monotonic() > deadline:
+            raise ImageInUseError(
+                f"{path}: another repair or undo of this image is running", hint="wait until it has ended"
+            )
+        time.sleep(0.05)
+
+
+def _try(fd: int, path: Path) -> bool:
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, LOCK_BYTE, 1, 0))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise ImageInUseError(
-                f"{path}: another repair or undo of this image is running", hint="wait until it has ended"
-            ) from error
+            return False
         raise access_error(path, error) from error
+    return True

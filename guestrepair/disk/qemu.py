@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
@@ -21,6 +22,7 @@ MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 60
 INFO_TIMEOUT_SECONDS = 30.0
 CHECK_TIMEOUT_SECONDS = 600.0
+LOCK_PATIENCE_SECONDS = 1.0
 
 _LOCKED = re.compile(r'Failed to get (?:shared |exclusive )?"[\w ]+" lock|Failed to lock byte')
 _PREFIX = re.compile(r"^qemu-[a-z]+: (?:Could not open '.*?': |Failed to blk_new_open '.*?': )?", re.DOTALL)
@@ -46,8 +48,23 @@ def run(
     command = ["prlimit", *limits, *([] if writes else ["--fsize=0"]), program, *arguments]
     if shutil.which(program) is None:
         raise ImageAccessError(f"{program} is not installed", hint="install qemu-utils (Fedora: qemu-img)")
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while True:
+        done = _run_once(command, path, program, timeout_seconds)
+        if done.returncode in accepted:
+            return done.stdout.decode(errors="replace")
+        error = failure(program, path, done.returncode, done.stderr.decode(errors="replace"))
+        # A machine or server that was just killed gives its locks back in a moment.
+        if not isinstance(error, ImageInUseError) or time.monotonic() > deadline:
+            raise error
+        time.sleep(0.1)
+
+
+def _run_once(
+    command: list[str], path: Path, program: str, timeout_seconds: float
+) -> subprocess.CompletedProcess[bytes]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             capture_output=True,
             check=False,
@@ -60,9 +77,6 @@ def run(
             f"{path}: {program} took more than {timeout_seconds:.0f} s over it, given up",
             hint="the image is damaged, or made to keep a reader busy",
         ) from error
-    if done.returncode not in accepted:
-        raise failure(program, path, done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout.decode(errors="replace")
 
 
 def failure(program: str, path: Path, status: int, stderr: str) -> ImageError:

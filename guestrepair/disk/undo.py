@@ -21,6 +21,10 @@ _BACKUP = re.compile(r"/[^\s\"']+\.guestrepair-[0-9TZ]+")
 _SHOWN_BACKUPS = 5
 
 
+class NothingToUndoError(StateError):
+    """No repair of the image is recorded that could be taken back."""
+
+
 @dataclass(frozen=True, slots=True)
 class UndoResult:
     """What was taken back; ``was_interrupted``: a repair (or undo) that a kill had left half written."""
@@ -77,7 +81,8 @@ def undo(
     that was killed is finished. With ``force`` the old content is written whatever is there now.
 
     Raises:
-        StateError: no repair is recorded, the undo data is damaged, or the image has changed since.
+        NothingToUndoError: no repair is recorded.
+        StateError: the undo data is damaged, or the image has changed since.
         ImageInUseError: a machine, a mount, a holder or another repair has it.
         ImageError: it cannot be written.
     """
@@ -89,7 +94,7 @@ def undo(
             say(f"{image.path}: the repair of {record.manifest.time} had not changed the image: cleaned up")
         candidate = _candidate(records)
         if candidate is None:
-            raise StateError(
+            raise NothingToUndoError(
                 f"{image.path}: no repair of it to take back is recorded in {state_dir}",
                 hint="was it repaired with another --state-dir, or on another host?",
             )
