@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cases import WHOLE, families
-from sshd_oracle import SSHD, agree, ask_parser, ask_sshd
+
+from tests.oracle.cases import WHOLE, families
+from tests.oracle.sshd_oracle import SSHD, agree, ask_parser, ask_sshd
 
 FAMILY_STEP = 20
 """Of the arguments, one in so many goes with each keyword: keeps the test below 20 seconds."""

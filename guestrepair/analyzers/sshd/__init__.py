@@ -13,6 +13,7 @@ Sources: sshd(8), sshd_config(5), and the OpenSSH source files named with each r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
@@ -34,6 +35,7 @@ from guestrepair.analyzers.sshd.user import check_user
 from guestrepair.analyzers.sshd.wrappers import check_wrappers
 from guestrepair.errors import GuestReadError
 from guestrepair.model import Finding, Inconclusive
+from guestrepair.packages.usrmerge import as_if_linked, broken_links
 
 Check = Callable[[SshdFacts], Iterator[Finding | Inconclusive]]
 
@@ -56,8 +58,12 @@ CHECKS: tuple[Check, ...] = (
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     """Judge the guest's sshd; nothing when none is installed.
 
-    Each check stands alone: one that could not read what it needs says so, and the others go on.
+    A lost /bin or /lib64 link is the packages analyzer's finding: here the guest is judged as it will be
+    once the link is made again, or everything below it would read as missing. Each check stands alone:
+    one that could not read what it needs says so, and the others go on.
     """
+    linked = as_if_linked(context.guest, broken_links(context.guest, context.packages))
+    context = dataclasses.replace(context, guest=linked)
     server = find_server(context)
     if server is None:
         return

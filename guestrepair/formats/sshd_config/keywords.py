@@ -170,6 +170,7 @@ ROWS: tuple[Keyword, ...] = (
         "string", "authorizedkeyscommandrunas requiredauthentications1 requiredauthentications2", match=True
     ),
     *_vendor("int", "rsaminsize x11maxdisplays", match=True),
+    Keyword("requiredrsasize", "int", (8, 0), (8, 0), vendor=True),
 )
 
 VENDOR_FAMILIES = {
@@ -177,7 +178,8 @@ VENDOR_FAMILIES = {
     " gssapicleanupcreds gssusesessionccache gssapiusesessioncredcache",
     "rhel": "gssapikeyexchange gssapistorecredentialsonrekey gssapikexalgorithms gssapienablek5users"
     " kerberosusekuserok kerberosuniqueccache exposeauthenticationmethods showpatchlevel"
-    " authorizedkeyscommandrunas requiredauthentications1 requiredauthentications2 rsaminsize x11maxdisplays"
+    " authorizedkeyscommandrunas requiredauthentications1 requiredauthentications2 rsaminsize"
+    " x11maxdisplays requiredrsasize"
     " gssapicleanupcreds gssusesessionccache gssapiusesessioncredcache",
 }
 """Which vendor's sshd has which of the patched keywords; other families are taken to have them all."""

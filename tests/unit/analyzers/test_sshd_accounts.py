@@ -5,10 +5,10 @@ from __future__ import annotations
 import stat
 
 import pytest
-from sshd_guest import centos7, debian, findings, only, rocky9, scan
 
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, MakeDirectory, Safety, SetMode, SetOwner, Severity
+from tests.unit.analyzers.sshd_guest import centos7, debian, findings, only, rocky9, scan
 
 KEYS = "/home/ann/.ssh/authorized_keys"
 CONFIG = "/etc/ssh/sshd_config"

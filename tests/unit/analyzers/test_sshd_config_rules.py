@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sshd_guest import centos7, debian, findings, only, rocky9, scan
 
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import EditFile, Finding, GuestPath, RemoveFile, Safety, Severity, WriteFile
+from tests.unit.analyzers.sshd_guest import centos7, debian, findings, only, rocky9, scan
 
 CONFIG = "/etc/ssh/sshd_config"
 

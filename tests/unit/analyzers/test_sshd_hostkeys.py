@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 
 import pytest
-from sshd_guest import centos7, debian, findings, key_pair, only, rocky9, scan
 
 from guestrepair.model import GenerateHostKey, GuestPath, Safety, SetMode, SetOwner, Severity, WriteFile
+from tests.unit.analyzers.sshd_guest import centos7, debian, findings, key_pair, only, rocky9, scan
 
 KEYS = tuple(f"/etc/ssh/ssh_host_{kind}_key" for kind in ("rsa", "ecdsa", "ed25519"))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import stat
 
 import pytest
-from sshd_guest import PASSWD, centos7, debian, findings, only, rocky9, scan
-from test_sshd_accounts import with_keys
 
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import EditFile, GuestPath, MakeLink, RemoveFile, Safety, SetMode, Severity
+from tests.unit.analyzers.sshd_guest import PASSWD, centos7, debian, findings, only, rocky9, scan
+from tests.unit.analyzers.test_sshd_accounts import with_keys
 
 CONFIG = "/etc/ssh/sshd_config"
 SHADOW = "root:$y$x:19000:0:99999:7:::\nann:$y$z:19000:0:99999:7:::\n"
@@ -287,6 +287,13 @@ def test_openrc_and_rc_links() -> None:
     assert findings(guest) == []
     guest.remove("/etc/rc3.d/S02ssh")
     assert len(findings(guest, "unit-disabled")) == 1
+
+
+def test_a_lost_link_of_a_merged_usr_is_another_finding() -> None:
+    guest = debian()
+    for name in ("/bin", "/sbin", "/lib"):
+        guest.remove(name)
+    assert findings(guest) == []
 
 
 def test_unreadable_parts_do_not_silence_the_others() -> None:

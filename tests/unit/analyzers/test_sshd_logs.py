@@ -1,4 +1,4 @@
-"""log-evidence: lines of the guest's logs are attached to the finding that they corroborate."""
+"""sshd/log-evidence: lines of the guest's logs are attached to the finding that they corroborate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import lzma
 import stat
 
 import pytest
-from sshd_guest import centos7, debian, findings, only, scan
 
 from guestrepair.analyzers.sshd.logs import PATTERNS, pattern_of
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Evidence, Finding, GuestPath, Severity
+from tests.unit.analyzers.sshd_guest import centos7, debian, findings, only, scan
 
 UNSAFE = "fatal: /var/empty/sshd must be owned by root and not group or world-writable."
 

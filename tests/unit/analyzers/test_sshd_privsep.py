@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sshd_guest import PASSWD, centos7, debian, findings, only, rocky9, scan
 
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
@@ -17,6 +16,7 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
+from tests.unit.analyzers.sshd_guest import PASSWD, centos7, debian, findings, only, rocky9, scan
 
 
 @pytest.mark.parametrize("make", [debian, centos7, rocky9])

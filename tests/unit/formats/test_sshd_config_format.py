@@ -53,7 +53,7 @@ def read(
         ("UsePrivilegeSeparation bogus", (8, 0), True),
         ("Include /x", (8, 1), False),
         ("Include /x", (8, 2), True),
-        ("RequiredRSASize 1024", (9, 0), False),
+        ("RequiredRSASize 1024", (7, 9), False),
         ("PerSourcePenalties crash:90 overflow:permissive", (9, 8), True),
         ("PerSourcePenalties crash:soon", (9, 8), False),
         ("PerSourcePenalties crash:90", (9, 7), False),
@@ -101,6 +101,11 @@ def test_releases_differ(line: str, release: tuple[int, int], *, good: bool) -> 
 )
 def test_vendors_differ(line: str, family: str, *, good: bool) -> None:
     assert (not read(line + "\n", family=family).problems) is good
+
+
+def test_red_hat_took_a_keyword_before_upstream_had_it() -> None:
+    assert read("RequiredRSASize 2048\n", (8, 7), "rhel").problems == ()
+    assert read("RequiredRSASize 2048\n", (8, 4), "debian").problems != ()
 
 
 def test_what_the_binary_knows_is_taken() -> None:

@@ -1,0 +1,74 @@
+"""A journal that the host's own systemd-journald wrote, read back from a guest and attached to a finding."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.sshd import ANALYZER
+from guestrepair.guest.devices import OperatingSystem
+from guestrepair.guest.journal import read_journal
+from guestrepair.guest.memory import MemoryGuest
+
+JOURNALD = Path("/lib/systemd/systemd-journald")
+UNSAFE = "fatal: /var/empty/sshd must be owned by root and not group or world-writable."
+# journald gets private /run and /var/log, so nothing of this host is touched.
+SCRIPT = """
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log
+mount -t tmpfs tmpfs /var/log
+mkdir -p /var/log/journal
+"$1" & journald=$!
+for i in $(seq 50); do [ -S /run/systemd/journal/socket ] && break; sleep 0.1; done
+for i in 1 2 3; do printf 'SYSLOG_IDENTIFIER=sshd\\nMESSAGE=%s\\n\\n' "$2" | logger --journald; done
+printf 'SYSLOG_IDENTIFIER=other\\nMESSAGE=%s\\n\\n' "$2" | logger --journald
+sleep 0.5
+kill $journald
+wait $journald || true
+find /var/log/journal /run/log -name '*.journal' -exec cat {} + > "$3"
+"""
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    if os.geteuid() != 0 or not JOURNALD.exists() or not Path("/etc/machine-id").exists():
+        pytest.skip("needs root and systemd-journald to write a journal in a namespace of its own")
+    out = tmp_path_factory.mktemp("journal") / "system.journal"
+    command = ["unshare", "--mount", "sh", "-c", SCRIPT, "sh", str(JOURNALD), UNSAFE, str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return out.read_bytes()
+
+
+def guest_with(journal: bytes) -> MemoryGuest:
+    guest = MemoryGuest(os=OperatingSystem("centos", "7"))
+    guest.file("/usr/sbin/sshd", b"\0/var/empty/sshd\0OpenSSH_7.4p1\0", mode=0o755)
+    guest.directory("/var/empty/sshd", mode=0o777)
+    guest.file("/var/log/journal/0123/system.journal", journal)
+    return guest
+
+
+@pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")
+def test_the_journal_corroborates_a_finding(journal: bytes) -> None:
+    found, _ = run_analyzer(ANALYZER, Context(guest=guest_with(journal)))
+    (finding,) = (f for f in found if f.rule == "sshd/privsep-dir-unsafe")
+    (evidence,) = (e for e in finding.evidence if "/journal/" in e.source)
+    assert evidence.source == "/var/log/journal/0123/system.journal"
+    assert evidence.observed.startswith(f'"{UNSAFE}" (3 times, first 20')
+
+
+@pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")
+def test_damaged_journals_give_what_is_left_or_nothing(journal: bytes) -> None:
+    for damage in (
+        journal[:100_000],
+        journal[:64],
+        b"\0" * 4096,
+        journal[:300] + b"\xff" * 8000 + journal[8300:],
+    ):
+        guest = guest_with(damage)
+        assert len(list(read_journal(guest, ["sshd"]))) <= 4
