@@ -18,7 +18,7 @@ Read = Callable[[int, int], bytes]
 _MAX_MEMBERS = 20_000
 _MAX_BLOCKS = 200_000
 _MAX_UNPACKED_BYTES = 2 << 30
-_WINDOW_BYTES = 256 * 1024
+_WINDOW_BYTES = 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 _TRUNCATED = "it is cut off"
 
@@ -32,12 +32,11 @@ class _Window:
         self._start = 0
         self._data = b""
 
-    def get(self, offset: int, size: int, *, ahead: int = _WINDOW_BYTES) -> bytes:
-        """Bytes of the file; ``ahead`` is how much is read at once, small where the next read is far off."""
+    def get(self, offset: int, size: int) -> bytes:
         inside = self._start <= offset and offset + size <= self._start + len(self._data)
         if not inside:
             self._start = offset
-            self._data = self._read(offset, max(size, min(ahead, self.size - offset)))
+            self._data = self._read(offset, max(size, min(_WINDOW_BYTES, self.size - offset)))
         begin = offset - self._start
         return self._data[begin : begin + size]
 
@@ -128,7 +127,7 @@ def _zstd(window: _Window, offset: int) -> str:
 
 def _zstd_blocks(window: _Window, offset: int) -> tuple[str, int]:
     for _ in range(_MAX_BLOCKS):
-        head = window.get(offset, 3, ahead=64)
+        head = window.get(offset, 3)
         if len(head) < 3:
             return _TRUNCATED, offset
         value = int.from_bytes(head, "little")
@@ -160,7 +159,7 @@ def _lz4(window: _Window, offset: int) -> str:
     """Walk the blocks of the legacy frame that the kernel uses (LZ4 frame format, legacy frame)."""
     offset += 4
     for _ in range(_MAX_BLOCKS):
-        raw = window.get(offset, 4, ahead=64)
+        raw = window.get(offset, 4)
         if len(raw) < 4:
             return "" if offset == window.size else _TRUNCATED
         (size,) = struct.unpack("<I", raw)
@@ -176,7 +175,7 @@ def _lz4(window: _Window, offset: int) -> str:
 def _gzip(window: _Window, offset: int) -> str:
     # Nothing but unpacking tells a whole deflate stream. Its length field is looked at first: in
     # an image that is cut off it is a random number, and only then the image is unpacked.
-    end = window.get(window.size - 4, 4, ahead=4)
+    end = window.get(window.size - 4, 4)
     packed = window.size - offset
     claimed = int.from_bytes(end, "little")
     if packed <= claimed <= packed * 12:

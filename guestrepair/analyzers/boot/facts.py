@@ -50,6 +50,8 @@ class Facts:
     entries: list[Entry] = field(default_factory=list)
     unified: tuple[GuestPath, ...] = ()
     unread: list[str] = field(default_factory=list)
+    troubles: dict[GuestPath, str] = field(default_factory=dict)
+    """What was found out about images already: they are large, and looked at by several rules."""
     default_missing: str = ""
     """What the default is said to be, where no entry is called so."""
 

@@ -104,7 +104,9 @@ def initrd_trouble(facts: Facts, entry: Entry, word: Word) -> str:
     size = found.size_bytes if found else 0
     if not entry.is_default:
         return "" if size else "it is empty"
-    return initramfs.problem(partial(facts.guest.read_range, real), size)
+    if real not in facts.troubles:
+        facts.troubles[real] = initramfs.problem(partial(facts.guest.read_range, real), size)
+    return facts.troubles[real]
 
 
 def is_complete(facts: Facts, entry: Entry) -> bool:

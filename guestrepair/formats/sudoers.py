@@ -1,0 +1,96 @@
+"""sudoers(5), as far as its lines can be told sound from broken without the whole grammar.
+
+Lossless: a line's offset and length are those of its bytes in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+
+MAX_SIZE_BYTES = 1024 * 1024
+
+_INCLUDE = re.compile(r"[@#]include(dir)?\s+(\"[^\"]+\"|\S.*?)\s*\Z")
+_ALIAS = re.compile(r"(User|Runas|Host|Cmnd|Cmd)_Alias\s+[A-Z][A-Z0-9_]*\s*=\s*\S")
+_DEFAULTS = re.compile(r"Defaults(\s|[@:!>])")
+
+
+@dataclass(frozen=True, slots=True)
+class SudoersLine:
+    """One logical line, continuations joined: 1-based number, place in bytes, text, what is wrong."""
+
+    number: int
+    offset: int
+    length: int
+    text: str
+    problem: str = ""
+
+
+def parse(data: bytes) -> tuple[SudoersLine, ...]:
+    """The lines that are neither blank nor comment, each with its problem where it has one.
+
+    Raises:
+        FormatError: larger than any real one.
+    """
+    if len(data) > MAX_SIZE_BYTES:
+        raise FormatError(f"{len(data)} bytes are too many for a sudoers file")
+    found = []
+    for number, offset, raw in _logical(data):
+        text = raw.decode("utf-8", "surrogateescape")
+        stripped = text.strip(" \t\n")
+        comment = stripped.startswith("#") and not _INCLUDE.match(stripped) and not re.match(r"#\d", stripped)
+        if stripped and not comment:
+            body = raw.rstrip(b"\n")
+            found.append(SudoersLine(number, offset, len(body), stripped, _problem(stripped)))
+    return tuple(found)
+
+
+def includes(lines: tuple[SudoersLine, ...]) -> Iterator[tuple[bool, str]]:
+    """The files and directories that the lines read: (is a directory, path)."""
+    for line in lines:
+        match = _INCLUDE.match(line.text)
+        if match:
+            yield bool(match[1]), match[2].strip('"')
+
+
+def _logical(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    number, offset, start, pending = 0, 0, 0, b""
+    for raw in data.splitlines(keepends=True) if b"\r" not in data else _lines(data):
+        number += 1
+        if not pending:
+            start, first = offset, number
+        offset += len(raw)
+        pending += raw
+        if raw.rstrip(b"\n").endswith(b"\\"):
+            continue
+        yield first, start, pending
+        pending = b""
+    if pending:
+        yield first, start, pending
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [piece + b"\n" for piece in data.split(b"\n")[:-1]] + [p for p in data.split(b"\n")[-1:] if p]
+
+
+def _problem(text: str) -> str:
+    joined = text.replace("\\\n", " ")
+    if "\r" in joined:
+        return "it ends in a carriage return"
+    if "\0" in joined:
+        return "it holds a NUL byte"
+    if _INCLUDE.match(joined) or _ALIAS.match(joined):
+        return ""
+    if _DEFAULTS.match(joined):
+        return "an open quote" if joined.replace('\\"', "").count('"') % 2 else ""
+    if joined.rstrip().endswith("\\"):
+        return "a continuation with nothing after it"
+    who, equals, what = joined.partition("=")
+    if not equals:
+        return "neither a rule (it has no '='), nor an alias, nor Defaults"
+    if len(who.split()) < 2:
+        return "a rule without a host before '='"
+    return "" if what.strip() else "a rule without a command after '='"
