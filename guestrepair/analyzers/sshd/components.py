@@ -75,7 +75,7 @@ def _finding(helper: Helper, observed: str, repair: Repair) -> Finding:
         rule="sshd/helper-missing",
         severity=Severity.ERROR,
         subject=str(helper.path),
-        message=f"{helper.path} is {observed}: sshd starts, but {helper.effect}",
+        message=f"{helper.path} is {observed}: {helper.effect}",
         evidence=(
             Evidence(str(helper.path), observed, "an executable program"),
             Evidence(helper.source, str(helper.path)),
@@ -94,6 +94,7 @@ def restore_repair(facts: SshdFacts, path: GuestPath) -> Repair:
 
 def _helpers(facts: SshdFacts) -> Iterator[Helper]:
     settings, release = facts.settings, facts.server.release
+    yield Helper(facts.server.binary, "sshd's unit", "nothing listens")
     for name, since, keyword in (
         ("sshd-session", SESSION_SINCE, "sshdsessionpath"),
         ("sshd-auth", AUTH_SINCE, "sshdauthpath"),
@@ -122,9 +123,7 @@ def _helper_path(facts: SshdFacts, name: str, configured: str) -> tuple[GuestPat
 
 def check_libraries(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
     """library-missing, as far as shared libraries go; PAM has a module of its own."""
-    programs = [facts.server.binary] if facts.server.present else []
-    programs += [helper.path for helper in _helpers(facts)]
-    roots = [p for p in programs if facts.guest.is_file(p)]
+    roots = [helper.path for helper in _helpers(facts) if facts.guest.is_file(helper.path)]
     modules = [path for _, path in facts.pam_modules if path is not None]
     for problem in Closure(facts.guest).unresolved((*roots, *modules)):
         if str(problem.path) == problem.found and problem.root == problem.path:

@@ -39,12 +39,12 @@ LOGIN_RULES = (
     ),
     Rule(
         name="sshd/helper-missing",
-        summary="a program that sshd starts for each connection is missing",
+        summary="sshd itself, or a program that it starts for each connection, is missing",
         severities=(Severity.ERROR,),
         safeties=(Safety.SAFE, Safety.MANUAL),
-        what="sshd-session (from OpenSSH 9.8 on), sshd-auth (from 10.0 on) or the program of a"
-        " Subsystem is not"
-        " there, is empty or is not executable.",
+        what="sshd, sshd-session (from OpenSSH 9.8 on), sshd-auth (from 10.0 on) or the program of a"
+        " Subsystem"
+        " is not there, is empty or is not executable.",
         why="sshd may start, and `sshd -t` of several releases passes, but connections or file"
         " transfers end.",
         repair="Restore the packaged program, or make it executable.",

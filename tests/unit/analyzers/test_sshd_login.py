@@ -50,6 +50,15 @@ def test_helper_missing_by_release(binary: bytes, missing: list[str]) -> None:
     assert findings(guest, "helper-missing") == []
 
 
+def test_helper_missing_sshd_itself() -> None:
+    guest = debian()
+    guest.nodes[GuestPath("/usr/sbin/sshd")].mode = stat.S_IFREG | 0o644
+    found = only(guest, "helper-missing")
+    assert found.subject == "/usr/sbin/sshd"
+    assert found.repair is not None
+    assert found.repair.changes == (SetMode(path=GuestPath("/usr/sbin/sshd"), before=0o644, after=0o755),)
+
+
 # --- library-missing ------------------------------------------------------------------
 
 
