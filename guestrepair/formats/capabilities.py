@@ -117,7 +117,7 @@ def parse_xattr(data: bytes) -> FileCapabilities:
 
 
 def format_xattr(capabilities: FileCapabilities) -> bytes:
-    """The attribute's value: version 2, or 3 where there is a namespace's root; b"" when nothing is granted."""
+    """The attribute's value: version 2, or 3 with a root id; b"" when nothing is granted."""
     if capabilities.is_empty:
         return b""
     magic = (0x03000000 if capabilities.root_id else 0x02000000) | (_EFFECTIVE * capabilities.effective)

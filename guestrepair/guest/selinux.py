@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import re
+
+from guestrepair.errors import GuestReadError
+from guestrepair.formats.file_contexts import Specification, lookup, parse_file_contexts, parse_substitutions
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+
+_CONFIG = GuestPath("/etc/selinux/config")
+_TYPE = re.compile(r"^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$", re.MULTILINE)
+_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 def label_for(guest: Guest, path: GuestPath, mode: int) -> str:
     """The label; empty where the guest has no SELinux policy."""
-    del guest, path, mode
-    return ""
+    found = _TYPE.search(_read(guest, _CONFIG).decode("utf-8", "replace"))
+    if found is None:
+        return ""
+    directory = GuestPath(f"/etc/selinux/{found[1]}/contexts/files")
+    specifications: list[Specification] = []
+    for name in ("file_contexts", "file_contexts.homedirs", "file_contexts.local"):
+        specifications += parse_file_contexts(_read(guest, directory / name))
+    if not specifications:
+        return ""
+    substitutions = [
+        pair
+        for name in ("file_contexts.subs_dist", "file_contexts.subs")
+        for pair in parse_substitutions(_read(guest, directory / name))
+    ]
+    return lookup(specifications, str(path), mode, substitutions)
+
+
+def _read(guest: Guest, path: GuestPath) -> bytes:
+    try:
+        return guest.read_if_there(path, limit_bytes=_LIMIT_BYTES) or b""
+    except GuestReadError:
+        return b""

@@ -12,7 +12,13 @@ from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session
 from guestrepair.operations.options import SourceOptions
 from guestrepair.packages.host_directory import HostDirectoryGuest
-from guestrepair.packages.sources import DonorSource, FileSource
+from guestrepair.packages.sources import (
+    CacheSource,
+    DirectorySource,
+    DonorSource,
+    FetchSource,
+    FileSource,
+)
 
 
 def donor_images(options: SourceOptions) -> tuple[Path, ...]:
@@ -26,7 +32,12 @@ def sources(session: Session, guest: LiveGuest, options: SourceOptions) -> list[
     Raises:
         UsageError: a donor that cannot serve.
     """
-    return [*_donors(session, guest.os, options)]
+    found: list[FileSource] = [CacheSource(guest)]
+    found += (DirectorySource(path) for path in options.packages)
+    found += _donors(session, guest.os, options)
+    if options.fetch:
+        found.append(FetchSource(guest, guest.os.package_format))
+    return found
 
 
 def _donors(session: Session, system: OperatingSystem, options: SourceOptions) -> Iterator[DonorSource]:

@@ -7,6 +7,7 @@ from guestrepair.guest.view import Guest
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.dpkg_open import DIRECTORY as DPKG_DIRECTORY
 from guestrepair.packages.dpkg_open import open_dpkg
+from guestrepair.packages.listed import APK, APK_USR, PACMAN, open_apk, open_pacman
 from guestrepair.packages.rpm_open import find_rpm, open_rpm
 
 
@@ -23,6 +24,10 @@ def open_database(guest: Guest) -> PackageDatabase | None:
     wanted = guest.os.package_format
     if wanted == "rpm" or (not wanted and find_rpm(guest) is not None):
         return open_rpm(guest)
+    if wanted == "apk" or (not wanted and (guest.exists(APK) or guest.exists(APK_USR))):
+        return open_apk(guest)
+    if wanted == "pacman" or (not wanted and guest.is_directory(PACMAN)):
+        return open_pacman(guest)
     if guest.is_directory(DPKG_DIRECTORY):
         return open_dpkg(guest)
     if wanted == "deb":

@@ -3,12 +3,14 @@
 from guestrepair.packages.sources.base import FileSource, Refusal, Resolution, SourcedChange, SourcedFile
 from guestrepair.packages.sources.directory import CacheSource, DirectorySource
 from guestrepair.packages.sources.donor import DonorSource
+from guestrepair.packages.sources.fetch import FetchSource
 from guestrepair.packages.sources.resolving import resolve_sources
 
 __all__ = [
     "CacheSource",
     "DirectorySource",
     "DonorSource",
+    "FetchSource",
     "FileSource",
     "Refusal",
     "Resolution",
