@@ -75,7 +75,10 @@ class Machine:
             BootError: it does not answer; qemu's own words where it ended.
         """
         if self._process.poll() is not None:
-            raise BootError(f"qemu ended at once: {self.complaint()}", hint="see docs/troubleshooting.md")
+            raise BootError(
+                f"qemu ended at once: {self.complaint()}",
+                hint="is this qemu complete? qemu-system-x86_64 -machine q35 must work",
+            )
         return Monitor(self._monitor_path)
 
     def screenshot(self) -> bytes:
