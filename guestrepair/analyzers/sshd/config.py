@@ -50,6 +50,7 @@ RESTRICTING = frozenset(
 )  # fmt: skip
 """Keywords that narrow access: without the line more may be allowed than was meant."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CANNOT_BE_OPENED = ": cannot be opened"
 
 
@@ -162,9 +163,14 @@ def _repair(facts: SshdFacts, problem: Problem) -> Repair:
             )
     numbers = _lines_to_silence(facts, problem)
     resolved = facts.guest.resolve(GuestPath(place.file)) or GuestPath(place.file)
-    lines = logical_lines(facts.config.files[place.file])
+    before = facts.config.files[place.file]
+    if place.offset_bytes == 0 and before.startswith(BYTE_ORDER_MARK):
+        mark = Edit(offset=0, length=len(BYTE_ORDER_MARK), text=b"")
+        change = EditFile(path=resolved, before=before, edits=(mark,))
+        return Repair(f"take the byte-order mark off {place.file}", Safety.SAFE, (change,))
+    lines = logical_lines(before)
     edits = tuple(Edit(offset=lines[n - 1][0], length=0, text=b"# ") for n in numbers)
-    change = EditFile(path=resolved, before=facts.config.files[place.file], edits=edits)
+    change = EditFile(path=resolved, before=before, edits=edits)
     what = f"lines {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"line {place.line}"
     safety = Safety.REVIEW if problem.keyword.lower() in RESTRICTING else Safety.SAFE
     return Repair(f"comment out {what} of {place.file}", safety, (change,))

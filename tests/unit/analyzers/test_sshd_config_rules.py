@@ -57,6 +57,12 @@ def test_a_near_miss_is_pointed_out() -> None:
     assert 'did it mean "permitrootlogin"?' in only(guest, "config-syntax").message
 
 
+def test_a_byte_order_mark_goes_and_the_line_stays() -> None:
+    guest = debian()
+    guest.file(CONFIG, b"\xef\xbb\xbfUsePAM yes\nX11Forwarding no\n")
+    assert mended(guest, only(guest, "config-syntax")) == b"UsePAM yes\nX11Forwarding no\n"
+
+
 def test_every_bad_line_is_a_finding_and_lines_in_included_files_are_found_there() -> None:
     guest = debian()
     guest.file(CONFIG, "Include /etc/ssh/sshd_config.d/*.conf\nFoo 1\n")
