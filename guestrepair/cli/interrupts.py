@@ -20,7 +20,7 @@ _MACHINE = "qemu-system"
 
 @contextlib.contextmanager
 def ends_machines() -> Iterator[None]:
-    """While the block runs, a signal that ends the program first ends the virtual machines that it started."""
+    """While the block runs, a signal that ends the program ends its virtual machines first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The road: a room imports only what lies before it. And the house's other rules that can be read off the code."""
+"""The road: a room imports only what lies before it; and other rules that the code shows."""
 
 from __future__ import annotations
 

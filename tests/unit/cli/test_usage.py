@@ -18,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["scan"], ["frob"], ["scan", "--format", "xml", "x"], ["scan", "--only", "nothing", "x"], ["explain", "a/b"],
+    [["scan"], ["frob"], ["scan", "--format", "xml", "x"], ["scan", "--only", "no", "x"], ["explain", "a/b"],
      ["repair", "x"], ["repair", "--yes", "--select", "no/rule", "x"], ["scan", "--key", "secret", "x"]],
 )  # fmt: skip
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
