@@ -144,9 +144,10 @@ def _connected(name: str, private: Path, path: Path, *, writable: bool) -> Itera
 def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[bytes]:
     """Start a server on a socket that is there already, so that connecting needs no waiting.
 
-    It ends with its one connection; and, should we be killed before that is made, by
-    SIGKILL from the kernel (prctl(2), PR_SET_PDEATHSIG; SIGTERM is lost on a qemu-nbd that starts). The check of the
-    parent closes the gap before that call. The session of its own is for Ctrl-C: that is ours to answer.
+    It ends with its one connection; and, should we be killed before that is made, by SIGKILL from
+    the kernel (prctl(2), PR_SET_PDEATHSIG; a SIGTERM is lost on a qemu-nbd that is just starting).
+    The check of the parent closes the gap before that call. The session of its own is for Ctrl-C,
+    which is ours to answer.
     """
     options = ["--cache=writeback", "--discard=unmap"] if writable else ["--read-only"]
     script = (

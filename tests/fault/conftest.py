@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fault import victim
 from guestrepair.disk import Image, Transaction, examine, state_directory, undo
 from guestrepair.disk.undo import NothingToUndoError
+from tests.fault import victim
 
 FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc")
 

@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from fault.conftest import Bench
 from guestrepair.disk import history, interrupted
+from tests.fault.conftest import Bench
 
 pytestmark = pytest.mark.fault
 
