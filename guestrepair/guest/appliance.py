@@ -77,6 +77,8 @@ def _new_handle(verdict: Verdict) -> Handle:
     handle.set_memsize(MEMORY_MEGABYTES)
     handle.set_network(False)
     handle.set_autosync(True)
+    # Without it Linux reads no GPT whose first copy or protective record is damaged: the guests to repair.
+    handle.set_append("gpt")
     return handle
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from guestrepair.formats.superblock import containers, ext, fat, linux
+from guestrepair.formats.superblock import containers, ext, fat, linux, others
 from guestrepair.formats.superblock.model import Device, ExtDetails, Read, Superblock, Usage
 
 __all__ = ["ExtDetails", "Read", "Superblock", "Usage", "identify"]
@@ -24,6 +24,7 @@ Prober: TypeAlias = Callable[[Device], Superblock | None]
 
 _PROBERS: tuple[Prober, ...] = (
     containers.probe_md,
+    others.probe_isw_raid,
     containers.probe_bcache,
     containers.probe_lvm2,
     containers.probe_luks,
@@ -34,9 +35,13 @@ _PROBERS: tuple[Prober, ...] = (
     linux.probe_xfs,
     linux.probe_xfs_log,
     ext.probe,
+    others.probe_simple,
+    others.probe_iso9660,
+    others.probe_zfs,
     fat.probe_ntfs,
     linux.probe_squashfs,
     linux.probe_btrfs,
+    others.probe_nilfs2,
     fat.probe_exfat,
     linux.probe_f2fs,
     linux.probe_erofs,
