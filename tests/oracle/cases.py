@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 from guestrepair.formats.sshd_config.keywords import ROWS
@@ -147,3 +148,43 @@ def families(step: int) -> Iterator[str]:
         for index, argument in enumerate(ARGUMENTS):
             if (index + shift) % step == 0 and argument not in UNDECIDED.get(name, ()):
                 yield f"{name} {argument}\n"
+
+
+FRAGMENTS = (
+    '"',
+    "'",
+    "\\",
+    " ",
+    "#",
+    "=",
+    ",",
+    "!",
+    "*",
+    "/",
+    "1",
+    "x",
+    "\t",
+    "yes",
+    "no",
+    "@",
+    "10.0.0.0/8",
+    ":",
+)
+MATCHES = ("user a", "group b", "all", "address 10.0.0.0/8", "host x user y", "", "user", "localport 22")
+
+
+def combinations(count: int, seed: int) -> Iterator[str]:
+    """Whole files of a few lines drawn at random, the same for the same seed: blocks, odd quoting,"
+    " bad values."""
+    draw = random.Random(seed)  # noqa: S311  (repeatable, not secret)
+    names = sorted({row.name for row in ROWS} - {"include", "listenaddress"})
+    for _ in range(count):
+        lines = []
+        for _ in range(draw.randint(1, 5)):
+            odd = "".join(draw.choice(FRAGMENTS) for _ in range(draw.randint(0, 6)))
+            argument = draw.choice([a for a in ARGUMENTS if "~" not in a])
+            match = f"Match {draw.choice(MATCHES)} {draw.choice(('', odd))}"
+            lines.append(
+                draw.choice((match, f"{draw.choice(names)} {argument}", f"{draw.choice(names)}={odd}"))
+            )
+        yield "\n".join(lines) + "\n"

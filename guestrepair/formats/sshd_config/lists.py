@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from guestrepair.formats.sshd_config import algorithms, numbers
@@ -198,7 +199,8 @@ def _gss_kex(line: Line) -> None:
     value = line.required()
     patched = {word for word in line.state.known_words if word.startswith("gss-")}
     words = algorithms.GSS_KEX_PREFIXES | patched
-    bad = next((name for name in value.split(",") if name and name not in words), None)
+    named = itertools.takewhile(bool, value.split(","))  # sshd stops at an empty name
+    bad = next((name for name in named if name not in words), None)
     if bad is not None:
         raise BadLine(f"Bad GSSAPI KexAlgorithms '{value}'.")
 
