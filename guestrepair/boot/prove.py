@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +28,11 @@ _SETTLE_SECONDS = 1.5
 _SSH_PATIENCE_SECONDS = 45.0
 """How long after the login prompt sshd may take; both are started side by side."""
 
-_SSH_GIVEN_UP_SECONDS = 5.0
-"""The same once its unit has failed."""
+_SSH_GIVEN_UP_SECONDS = 12.0
+"""The same once its unit has failed: systemd tries it again some times."""
+
+_SSH_UNIT = re.compile(r"^sshd?\.service$|Secure Shell server|OpenSSH server|OpenSSH Daemon", re.IGNORECASE)
+"""The unit, or its description in Debian, the Red Hat family and SUSE: consoles may show only that."""
 
 _SILENCE_SECONDS = {Acceleration.KVM: 15.0, Acceleration.TCG: 25.0}
 """After the boot loader, a kernel with a serial console has said something within that time."""
@@ -238,7 +242,7 @@ class _Watch:
 
     def _patience(self, at_login: float) -> float:
         """Until when sshd may take; less once the service manager has given it up."""
-        given_up = {"ssh.service", "sshd.service"} & set(self.console.verdict().failed_units)
+        given_up = any(_SSH_UNIT.search(unit) for unit in self.console.verdict().failed_units)
         patience = _SSH_GIVEN_UP_SECONDS if given_up else _SSH_PATIENCE_SECONDS
         return min(at_login + patience, self._options.timeout_seconds)
 
