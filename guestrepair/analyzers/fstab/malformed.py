@@ -54,15 +54,20 @@ class Mended:
     raw: bytes
 
 
-def mend(facts: Facts, bad: Malformed) -> Mended | None:
-    """What to do with a line that does not parse; None where only a person can tell (the line of ``/``)."""
+def mend(facts: Facts, bad: Malformed, taken: set[str]) -> Mended | None:
+    """What to do with a line that does not parse; None where only a person can tell (the line of ``/``).
+
+    ``taken`` are the mount points of lines mended before this one; its own is added.
+    """
     reading = reading_of(facts, bad)
     if reading is not None:
         entry = reading.entry()
-        if entry is None or not _is_mounted_by_another(facts, entry):
+        if entry is not None and entry.target not in taken and not _is_mounted_by_another(facts, entry):
+            taken |= {entry.target} if entry.target.startswith("/") else set()
             text = reading.text.decode("utf-8", "replace").strip()
             return Mended(bad, f"make it: {text}", reading.changes, reading.text)
-    if _may_be_root(facts, bad):
+    if "/" not in taken and _may_be_root(facts, bad):
+        taken.add("/")
         return _rebuilt_root(facts, bad)
     changes = (edits.comment_out(bad.line),)
     return Mended(bad, "comment the line out", changes, edits.MARKER + bad.line.raw)

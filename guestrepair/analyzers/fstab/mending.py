@@ -102,7 +102,8 @@ def _judge_mended(facts: Facts, judge_lines: Rules) -> Iterator[Finding | Inconc
     if table is None or not table.malformed:
         yield from _in_order(list(judge_lines(facts)))
         return
-    mended = {bad.number: mend(facts, bad) for bad in table.malformed}
+    taken: set[str] = set()
+    mended = {bad.number: mend(facts, bad, taken) for bad in table.malformed}
     whole = _with_data(facts, _mended_text(table, mended))
     carry = _Carry(table, whole.table or table, facts.data or b"", frozenset(mended))
     found = _in_order(list(judge_lines(whole)))
