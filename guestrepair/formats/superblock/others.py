@@ -34,7 +34,7 @@ _SIMPLE = (
     _Simple("reiserfs", 65536, 52, _REISERFS, 84, 100, 16),
     _Simple("reiserfs", 8192, 52, _REISERFS, 84, 100, 16),
     _Simple("reiser4", 65536, 0, (b"ReIsEr4",), 20, 36, 16),
-    _Simple("gfs2", 65536, 0, (b"\x01\x16\x19\x70\0\0\0\x01",), 240, 144, 64),
+    _Simple("gfs2", 65536, 0, (b"\x01\x16\x19\x70\0\0\0\x01",), 256, 160, 64),
     *(_Simple("ocfs2", base, 0, (b"OCFSV2",), 336, 272, 64) for base in (1024, 2048, 4096, 8192)),
     _Simple("cramfs", 0, 16, (b"Compressed ROMFS",), -1, 48, 16),
     _Simple("romfs", 0, 0, (b"-rom1fs-",), -1, 16, 64),
@@ -120,9 +120,9 @@ def _joliet(device: Device) -> str:
 
 
 def _disc_label(name: str, joliet: str) -> str:
-    # Joliet's sixteen characters may be the beginning of a longer plain label.
+    # Joliet's sixteen characters may be the beginning of a longer plain label (d-characters only).
     same = len(name) > len(joliet) and all(
-        a == b or not b.isascii() or a == "_" for a, b in zip(name, joliet, strict=False)
+        a in {b, b.upper(), "_"} for a, b in zip(name, joliet, strict=False)
     )
     return joliet + name[len(joliet) :] if same and joliet else joliet or name
 
