@@ -73,11 +73,12 @@ def check_host_keys(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
     usable = any(key.usable for key in keys)
     generator = key_generator(facts)
     for key in keys:
+        if key.stat is not None and key.damage:
+            yield _corrupt(facts, key, generator)  # its owner and mode go with it
+            continue
         if key.stat is not None and (key.unsafe or key.stat.uid != 0):
             yield _unsafe(facts, key, none_left=not usable)
-        if key.stat is not None and key.damage:
-            yield _corrupt(facts, key, generator)
-        elif key.key is not None:
+        if key.key is not None:
             yield from _public_half(facts, key)
     yield from _missing(facts, keys, usable=usable, generator=generator)
 

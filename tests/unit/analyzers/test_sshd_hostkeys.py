@@ -131,6 +131,12 @@ def test_corrupt_keys(content: bytes) -> None:
     assert found.repair.changes == (GenerateHostKey(path=GuestPath(KEYS[2]), key_type="ed25519"),)
 
 
+def test_a_damaged_key_that_others_can_read_is_one_finding() -> None:
+    guest = debian()
+    guest.file(KEYS[2], b"", mode=0o666, uid=1000)
+    assert only(guest, "host-key-corrupt").subject == KEYS[2]
+
+
 def test_an_empty_key_that_a_unit_makes_anew_is_a_warning() -> None:
     guest = rocky9()
     guest.file(KEYS[0], b"", mode=0o640, gid=998)
