@@ -98,6 +98,8 @@ def gather(context: Context) -> Facts:
     variables: dict[str, str] = {}
     for name in _GRUB:
         _grub(facts, GuestPath(name), variables)
+    if not facts.configs:
+        _grub_on_esp(facts, variables)
     for name in _EXTLINUX:
         path = GuestPath(name)
         data = _read(facts, path)
@@ -149,6 +151,18 @@ def _grub(facts: Facts, path: GuestPath, variables: dict[str, str]) -> None:
     if b"${saved_entry}" in data and "saved_entry" in environment:
         default = environment["saved_entry"]
     _take(facts, path, data, config, default=default)
+
+
+def _grub_on_esp(facts: Facts, variables: dict[str, str]) -> None:
+    """The whole menu on the EFI system partition, as CentOS 7 has it; not the stub that reads another."""
+    for top in _ESP_MOUNTS[:2]:
+        folder = GuestPath(top) / "EFI"
+        names = facts.guest.listdir(folder)[:_MAX_ENTRIES] if facts.guest.is_directory(folder) else ()
+        for name in names:
+            path = folder / name / "grub.cfg"
+            data = _read(facts, path)
+            if data and b"menuentry" in data:
+                _grub(facts, path, variables)
 
 
 def environment_of(facts: Facts, path: GuestPath) -> dict[str, str]:

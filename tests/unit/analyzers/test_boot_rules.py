@@ -130,6 +130,15 @@ def test_healthy_bls_with_variables() -> None:
     assert brief(guest) == []
 
 
+def test_menu_on_the_efi_system_partition() -> None:
+    guest = healthy()
+    guest.remove("/boot/grub")
+    guest.file("/boot/efi/EFI/centos/grub.cfg", grub_cfg(VERSION))
+    assert brief(guest) == []
+    guest.remove(f"/boot/vmlinuz-{VERSION}")
+    assert brief(guest) == [("kernel-missing", ERROR, f"/boot/vmlinuz-{VERSION}")]
+
+
 def test_healthy_unified_kernel() -> None:
     guest = bare(sector=b"")
     guest.file("/boot/efi/EFI/Linux/debian.efi", b"MZ")
