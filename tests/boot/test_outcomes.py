@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +75,40 @@ def test_the_time_limit_ends_a_boot_that_goes_on() -> None:
     status, report, _ = guestrepair("boot", "--timeout", "3", fixtures.build("debian-server"))
     assert (status, report["outcome"]) == (1, "time-limit")
     assert report["seconds"] < 10
+
+
+def machines_in(folder: Path) -> list[str]:
+    """Command lines of the processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in command and "qemu-system" in command:
+                found.append(command)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_ended_at_any_moment_it_leaves_no_machine_behind(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    program = Path(sys.executable).with_name("guestrepair")
+    argv = [str(program), "boot", str(fixtures.build("debian-server"))]
+    boot = subprocess.Popen(argv, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not machines_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert machines_in(tmp_path)
+    boot.send_signal(number)
+    assert boot.wait(60) == status
+    deadline = time.monotonic() + 10
+    while machines_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert machines_in(tmp_path) == []
+    if number != signal.SIGKILL:  # which leaves files to the next run
+        assert list(tmp_path.iterdir()) == []
 
 
 def without_serial_console(folder: Path) -> Booted:
