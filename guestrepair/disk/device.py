@@ -8,7 +8,6 @@ connection: nothing of it outlives this process.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from guestrepair.disk.overlay import chain_node, link_layers
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import ImageError, ImageInUseError
 
-END_PATIENCE_SECONDS = 120.0
+END_PATIENCE_SECONDS = 30.0
 """How long a server may take to write out what it holds and end, after the last flush."""
 
 REQUEST_BYTES = 1 << 20
@@ -134,11 +133,8 @@ def _connected(name: str, private: Path, path: Path, *, writable: bool) -> Itera
     try:
         yield handle
     finally:
-        # A server that is already gone has nothing left to be told.
-        with contextlib.suppress(nbd.Error):
-            handle.shutdown()
+        _end(server, writable=writable)
         del handle
-        _end(server)
 
 
 def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[bytes]:
@@ -171,7 +167,7 @@ def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.
         handle.connect_unix(os.fspath(private / "socket"))
     except nbd.Error as error:
         del handle
-        _end(server)
+        _end(server, writable=False)
         told = (private / "stderr").read_text(errors="replace")
         raise qemu.failure("qemu-nbd", path, 1, told or str(error.string)) from error
     except BaseException:
@@ -180,10 +176,17 @@ def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.
     return handle
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server has closed the image and given its locks back."""
+def _end(server: subprocess.Popen[bytes], *, writable: bool) -> None:
+    """End the server; it has given its locks back afterwards.
+
+    It is ended by a signal, because qemu-nbd 7.2 now and then stays when its client says goodbye.
+    On SIGTERM it closes the image in order; what was written is on the disk since the flush.
+    """
     try:
-        server.wait(timeout=END_PATIENCE_SECONDS)
+        if writable:
+            server.terminate()
+            server.wait(timeout=END_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+        pass  # it is killed below; what it had not written out are tables that qemu-img check rebuilds
+    server.kill()
+    server.wait()
