@@ -1,0 +1,81 @@
+"""fstab on real guests: several faults a launch, repaired, and judged by the text and by findmnt(8)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fixtures
+from fixtures.debian_server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
+
+pytestmark = pytest.mark.image
+
+GONE = "deadbeef-dead-4ead-8ead-deadbeefdead"
+
+
+def guestrepair(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
+    """Run the command line with a JSON report; its exit status and the report."""
+    program = shutil.which("guestrepair") or ".venv/bin/guestrepair"
+    command = [program, *map(str, arguments), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def found(report: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(f["rule"].removeprefix("fstab/"), f["subject"]) for f in report["images"][0]["findings"]]
+
+
+@pytest.mark.parametrize(
+    "name", ["debian-server", "centos7-like", "rocky9-like", "debian-xfs", "debian-btrfs", "debian-lvm"]
+)
+def test_healthy_guests_have_nothing(name: str) -> None:
+    status, report = guestrepair("scan", fixtures.build(name), "--only", "fstab", "--fail-on", "warning")
+    assert (status, report["images"][0]["inconclusive"]) == (0, []), found(report)
+
+
+def test_every_line_broken_in_its_own_way(tmp_path: Path) -> None:
+    """Wrong UUIDs, blkid's output, garbage and a copy: only the wrong bytes change."""
+    image = tmp_path / "broken.qcow2"
+    fixtures.copy_of("debian-server", image)
+    esp = next(line for line in FSTAB.splitlines() if "/boot/efi" in line)
+    swap = next(line for line in FSTAB.splitlines() if SWAP_UUID in line)
+    broken = FSTAB.replace(ROOT_UUID, GONE).replace(ESP_UUID, "ABCD-0000")
+    broken = broken.replace(f"UUID={SWAP_UUID}", f'UUID="{SWAP_UUID}" TYPE="swap"')
+    broken += f"garbage here\n{esp}\n"
+    expected = FSTAB.replace(swap, swap.replace(SWAP_UUID, f'"{SWAP_UUID}"'))
+    expected += f"#guestrepair: garbage here\n#guestrepair: {esp}\n"
+    with fixtures.edit(image) as g:
+        g.write("/etc/fstab", broken.encode())
+    status, report = guestrepair("repair", image, "--only", "fstab", "--yes")
+    assert status == 0, report
+    assert {f["status"] for f in report["images"][0]["findings"]} <= {"repaired"}
+    with fixtures.edit(image) as g:
+        after = g.read_file("/etc/fstab").decode()
+    assert after == expected
+    table = tmp_path / "fstab"
+    table.write_text(after)
+    # The host has other disks: only what findmnt says of the text itself counts.
+    judged = subprocess.run(
+        ["findmnt", "--verify", "--tab-file", str(table)], capture_output=True, text=True, check=False
+    )
+    assert "parse error" not in judged.stdout + judged.stderr
+    assert guestrepair("scan", image, "--only", "fstab", "--fail-on", "warning")[0] == 0
+
+
+def test_exchanged_lines_device_names_and_encoding(tmp_path: Path) -> None:
+    image = tmp_path / "broken.qcow2"
+    fixtures.copy_of("debian-server", image)
+    broken = FSTAB.replace(f"UUID={ROOT_UUID}", "/dev/vda3")
+    broken = broken.replace(ESP_UUID, "@").replace(SWAP_UUID, ESP_UUID).replace("@", SWAP_UUID)
+    with fixtures.edit(image) as g:
+        g.write("/etc/fstab", b"\xef\xbb\xbf" + broken.replace("\n", "\r\n").encode())
+    status, report = guestrepair("repair", image, "--only", "fstab", "--yes")
+    assert status == 0, report
+    with fixtures.edit(image) as g:
+        assert g.read_file("/etc/fstab").decode() == FSTAB
