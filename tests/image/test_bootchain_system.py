@@ -56,7 +56,7 @@ def test_boot_chain_and_system_files(tmp_path: Path) -> None:
     with fixtures.edit(disk) as guest:
         assert guest.read_file("/boot/grub/grub.cfg") == config
         assert guest.read_file("/etc/passwd") == passwd
-        assert guest.stat("/etc")["mode"] & 0o7777 == 0o755
+        assert guest.statns("/etc")["st_mode"] & 0o7777 == 0o755
         assert not guest.is_symlink("/etc/systemd/system/systemd-udevd.service")
         assert guest.readlink("/etc/systemd/system/default.target").endswith("/multi-user.target")
         assert guest.is_file(kernel)
