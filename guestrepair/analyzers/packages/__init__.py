@@ -12,6 +12,7 @@ ldconfig keep), and what was added in /usr/local is none of its business.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.packages.alternatives import broken_alternatives, dangling_links
@@ -26,7 +27,8 @@ from guestrepair.analyzers.packages.presence import empty_files, missing_files, 
 from guestrepair.analyzers.packages.rules import RULES
 from guestrepair.analyzers.packages.survey import Survey, take_survey
 from guestrepair.guest.view import Guest
-from guestrepair.model import Finding, Inconclusive
+from guestrepair.model import Finding, GuestPath, Inconclusive, PackagedKind
+from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.closure import Closure
 from guestrepair.packages.roots import boot_and_login_programs
@@ -37,6 +39,27 @@ NAME = "packages"
 
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     """All findings of this area; a database that cannot be read is one of them."""
+    for result in _analyze(context):
+        yield _where_it_lies(result, context.guest) if isinstance(result, Finding) else result
+
+
+def _where_it_lies(finding: Finding, guest: Guest) -> Finding:
+    """Name a file where it really lies: dpkg may list /bin/ls, and a merged /usr has it in /usr/bin."""
+    listed = finding.subject
+    real = usr_form(listed)
+    if real == listed or not _is_merged(guest, listed):
+        return finding
+    message = finding.message if real in finding.message else finding.message.replace(listed, real, 1)
+    folded = tuple(usr_form(path) for path in finding.folded)
+    return replace(finding, subject=real, message=message, folded=folded)
+
+
+def _is_merged(guest: Guest, path: str) -> bool:
+    top = guest.lstat(GuestPath("/") / path.split("/")[1])
+    return top is None or top.is_symlink
+
+
+def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     yield from damaged_database(context)
     database = context.packages
     broken = broken_links(context.guest, database)
@@ -48,7 +71,7 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     yield from preload_problems(guest, database)
     if database is None:
         return
-    absent = _not_mounted(context)
+    absent = _not_mounted(context, database)
     if absent:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
@@ -76,10 +99,20 @@ def _survey_findings(guest: Guest, database: PackageDatabase, survey: Survey) ->
     yield from dangling_links(guest, database, survey.links, survey.known_bad())
 
 
-def _not_mounted(context: Context) -> list[str]:
-    """Mount points that hold packaged files and could not be mounted here."""
-    return sorted(
+def _not_mounted(context: Context, database: PackageDatabase) -> list[str]:
+    """Mount points below which packaged files lie, and that could not be mounted here."""
+    targets = {
         target for target, _reason in context.guest.unmounted if target.startswith("/") and target != "/"
+    }
+    if not targets:
+        return []
+    below = tuple(f"{target.rstrip('/')}/" for target in targets)
+    return sorted(
+        {
+            next(t for t in targets if path.startswith(f"{t.rstrip('/')}/"))
+            for file in database.files()
+            if file.kind is not PackagedKind.DIRECTORY and (path := usr_form(file.path)).startswith(below)
+        }
     )
 
 
