@@ -33,6 +33,7 @@ _HWCAPS = {
     21: ("glibc-hwcaps/power10", "glibc-hwcaps/power9"),
     22: ("glibc-hwcaps/z16", "glibc-hwcaps/z15"),
 }
+_NOT_ELF = "is not an ELF file"
 _MAX_OBJECTS = 4_000
 _MAX_INCLUDES = 200
 _MAX_DEPTH = 8
@@ -96,7 +97,8 @@ class Closure:
         root = self._read(real)
         if root is None:
             problem = self._problems.get(real, "")
-            if problem:
+            # Any other file may be something that a shell runs: its digest tells whether it is sound.
+            if problem and problem != _NOT_ELF:
                 yield Unresolved(path, path.name, problem, path, str(real))
             return
         yield from self._walk(path, real, root)
@@ -260,7 +262,7 @@ class Closure:
             elif stat.size_bytes == 0:
                 self._problems[real] = "is empty"
             elif not is_elf(self._head(real)):
-                self._problems[real] = "is not an ELF file"
+                self._problems[real] = _NOT_ELF
             else:
                 self.files[real] = read_elf(lambda offset, size: self._range(real, offset, size))
                 return self.files[real]

@@ -7,7 +7,7 @@ the values to set come from the .deb or the donor.
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,7 +161,7 @@ def _single(guest: Guest, database: PackageDatabase, difference: Difference) -> 
 
 def _mass(guest: Guest, database: PackageDatabase, rule: str, differences: list[Difference]) -> Finding:
     paths = [d.file.path for d in differences]
-    common = os.path.commonpath(paths)
+    common = posixpath.commonpath(paths)
     what = "modes" if rule.endswith("mode") else "owners"
     worst = min((d.severity for d in differences), key=lambda s: s.rank)
     seen = sorted({d.observed for d in differences})[:5]

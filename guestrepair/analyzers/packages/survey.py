@@ -11,6 +11,7 @@ from guestrepair.analyzers.packages.places import is_volatile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.accounts import Accounts
+from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 
 CHUNK = 20_000
@@ -66,7 +67,7 @@ def _expected(database: PackageDatabase, skip: Sequence[str]) -> Iterator[Packag
             if file.path in shared:
                 continue
             shared.add(file.path)
-        if is_volatile(file.path) or (unmounted and f"{file.path}/".startswith(unmounted)):
+        if is_volatile(file.path) or (unmounted and f"{usr_form(file.path)}/".startswith(unmounted)):
             continue
         yield file
 

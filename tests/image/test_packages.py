@@ -1,0 +1,98 @@
+"""Lost package files on real guests: found as dpkg and rpm find them, and brought back so that these are silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fixtures
+
+pytestmark = pytest.mark.image
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+
+
+def tool(*arguments: str | Path) -> tuple[int, Any]:
+    """Run the command line; the answer is the exit status and the JSON report."""
+    program = Path(sys.executable).with_name("guestrepair")
+    done = subprocess.run(
+        [program, *arguments, "--format", "json"], capture_output=True, text=True, check=False
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def found_paths(report: Any, *rules: str) -> set[str]:
+    findings = [f for f in report["images"][0]["findings"] if f["rule"] in {f"packages/{r}" for r in rules}]
+    return {f["subject"] for f in findings} | {x["subject"] for f in findings for x in f["folded"]}
+
+
+def extracted(image: Path, into: Path) -> Path:
+    """The guest's whole tree on this host, for judges that know nothing of images."""
+    into.mkdir()
+    with fixtures.edit(image) as g:
+        g.tar_out("/", str(into.with_suffix(".tar")), xattrs=True, numericowner=True)
+    archive = into.with_suffix(".tar")
+    command = ["tar", "-xpf", archive, "-C", into, "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    subprocess.run(command, check=True)
+    archive.unlink()
+    return into
+
+
+def verified_by_dpkg(root: Path) -> set[str]:
+    said = subprocess.run(["dpkg", "--verify", "--root", root], capture_output=True, text=True, check=False)
+    return {line[12:].strip() for line in said.stdout.splitlines() if not line[9:11].strip() == "c"}
+
+
+def test_debian_lost_files_come_back_from_a_donor(debian_image: Path, tmp_path: Path) -> None:
+    image = tmp_path / "broken.qcow2"
+    fixtures.copy_of("debian-server", image)
+    with fixtures.edit(image) as g:
+        programs = [n for n in g.ls("/usr/bin") if re.match(r"[a-z]", n)][::12][:40]
+        for name in programs:
+            g.rm(f"/usr/bin/{name}")
+        for gone in ("ld-linux-x86-64.so.2", "security/pam_unix.so", "systemd/libsystemd-shared-252.so"):
+            g.rm(f"{LIBRARIES}/{gone}")
+        g.write("/usr/sbin/sshd", b"")
+        g.truncate(f"{LIBRARIES}/libcrypto.so.3")
+        g.rm("/lib64")
+        g.chmod(0o755, "/usr/bin/su")
+    before = extracted(image, tmp_path / "before")
+    (before / "lib64").symlink_to("usr/lib64")  # dpkg cannot see behind the link; it has a finding of its own
+    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    assert status == 1
+    assert found_paths(report, "usrmerge-link") == {"/lib64"}
+    assert found_paths(report, "file-missing", "file-empty", "file-changed") == verified_by_dpkg(before)
+    status, report = tool("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
+    assert status == 0, report
+    assert verified_by_dpkg(extracted(image, tmp_path / "after")) == set()
+    healthy = extracted(fixtures.copy_of("debian-server", tmp_path / "healthy.qcow2"), tmp_path / "healthy")
+    for name in programs:
+        ours, theirs = tmp_path / "after/usr/bin" / name, healthy / "usr/bin" / name
+        assert ours.lstat().st_mode == theirs.lstat().st_mode, name
+        assert (ours.lstat().st_uid, ours.lstat().st_gid) == (theirs.lstat().st_uid, theirs.lstat().st_gid)
+    assert (tmp_path / "after/usr/bin/su").stat().st_mode & 0o7777 == 0o4755
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="rpm -Va compares owners, which only root can unpack")
+@pytest.mark.parametrize("name", ["centos7-like", "rocky9-like"])
+def test_rpm_files_modes_and_owners_come_back(name: str, tmp_path: Path) -> None:
+    image = tmp_path / "broken.qcow2"
+    fixtures.copy_of(name, image)
+    with fixtures.edit(image) as g:
+        for gone in ("/usr/bin/cat", "/usr/bin/ping", "/usr/sbin/agetty"):
+            g.rm(gone)
+        g.write("/usr/bin/ls", b"")
+        g.chmod(0o755, "/usr/bin/sudo")
+        g.chown(1000, 1000, "/usr/bin/passwd")
+    rpms = next(fixtures.build(name).parent.glob("rpms"))
+    status, report = tool("repair", image, "--yes", "--only", "packages", "--packages", rpms)
+    assert status == 0, report
+    root = extracted(image, tmp_path / "after")
+    said = subprocess.run(["rpm", "-Va", "--root", root], capture_output=True, text=True, check=False).stdout
+    assert [line for line in said.splitlines() if " /boot/" not in line] == []

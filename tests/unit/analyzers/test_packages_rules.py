@@ -1,0 +1,213 @@
+"""The rules of packages on a guest in memory: broken, healthy, unreadable, hostile."""
+
+from __future__ import annotations
+
+import pytest
+
+from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
+from guestrepair.analyzers.packages import ANALYZER
+from guestrepair.errors import GuestRepairError
+from guestrepair.guest.memory import MemoryGuest
+from guestrepair.model import Finding, GuestPath, MakeLink, RestoreFile, Safety, Severity
+from guestrepair.packages import open_database
+from tests.unit.packages.deb_guest import CONFIG, FILES, deb_guest
+
+
+def scan(guest: MemoryGuest, digests: str = "all") -> list[Finding]:
+    try:
+        context = Context(guest, packages=open_database(guest))
+    except GuestRepairError as error:
+        context = Context(guest, packages_error=error.message)
+    context.options = AnalysisOptions(digests=digests)
+    findings, inconclusive = run_analyzer(ANALYZER, context)
+    assert not inconclusive
+    return findings
+
+
+def rules(findings: list[Finding]) -> dict[str, str]:
+    return {finding.subject: finding.rule for finding in findings}
+
+
+def test_a_healthy_guest_has_no_finding() -> None:
+    assert scan(deb_guest()) == []
+    assert scan(deb_guest(merged=False)) == []
+
+
+def test_an_edited_configuration_file_is_no_finding() -> None:
+    assert CONFIG not in rules(scan(deb_guest()))
+
+
+@pytest.mark.parametrize("name", ["bin", "sbin", "lib"])
+def test_one_finding_for_a_missing_link(name: str) -> None:
+    guest = deb_guest()
+    guest.remove(f"/{name}")
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject, finding.severity) == (
+        "packages/usrmerge-link",
+        f"/{name}",
+        Severity.ERROR,
+    )
+    assert finding.repair is not None
+    assert finding.repair.changes == (MakeLink(path=GuestPath(f"/{name}"), target=f"usr/{name}"),)
+
+
+def test_all_links_missing_at_once() -> None:
+    guest = deb_guest()
+    for name in ("bin", "sbin", "lib"):
+        guest.remove(f"/{name}")
+    assert set(rules(scan(guest))) == {"/bin", "/sbin", "/lib"}
+
+
+def test_a_link_that_leads_elsewhere_is_made_again() -> None:
+    guest = deb_guest()
+    guest.link("/bin", "usr/sbin")
+    (finding,) = scan(guest)
+    assert finding.repair is not None
+    assert finding.repair.changes == (MakeLink(path=GuestPath("/bin"), target="usr/bin", before="usr/sbin"),)
+
+
+def test_a_missing_program_is_restored_where_it_really_lies() -> None:
+    guest = deb_guest()
+    guest.remove("/usr/bin/tool")
+    guest.deleted = {"/usr/bin/tool": 1_700_000_000}
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject, finding.severity) == (
+        "packages/file-missing",
+        "/usr/bin/tool",
+        Severity.ERROR,
+    )
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.SAFE
+    (change,) = finding.repair.changes
+    assert isinstance(change, RestoreFile)
+    assert change.path == GuestPath("/usr/bin/tool")
+    assert any("2023-11-14" in evidence.observed for evidence in finding.evidence)
+
+
+@pytest.mark.parametrize(
+    ("path", "severity"),
+    [
+        ("/usr/share/tool/data", Severity.WARNING),
+        ("/usr/share/doc/tool/README", Severity.NOTE),
+        (CONFIG, Severity.NOTE),
+        ("/usr/lib/libx.so.1.2", Severity.ERROR),
+    ],
+)
+def test_how_bad_a_loss_is(path: str, severity: Severity) -> None:
+    guest = deb_guest()
+    guest.remove(path)
+    found = {f.subject: f.severity for f in scan(guest) if f.rule == "packages/file-missing"}
+    assert found == {path: severity}
+
+
+def test_a_directory_that_is_gone_stands_for_its_files() -> None:
+    guest = deb_guest()
+    guest.remove("/usr/share/tool")
+    (finding,) = scan(guest)
+    assert (finding.subject, finding.folded) == ("/usr/share/tool", ("/usr/share/tool/data",))
+
+
+def test_an_empty_file() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/other", b"", mode=0o755)
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.severity) == ("packages/file-empty", Severity.ERROR)
+
+
+def test_a_changed_file_needs_review() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/other", b"another progrem", mode=0o755)
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject) == ("packages/file-changed", "/usr/bin/other")
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.REVIEW
+    assert scan(guest, "none") == []
+
+
+def test_sudo_without_setuid() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/sudo", FILES["/usr/bin/sudo"], mode=0o755)
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject, finding.severity) == (
+        "packages/wrong-mode",
+        "/usr/bin/sudo",
+        Severity.ERROR,
+    )
+
+
+def test_a_stat_override_is_no_finding() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/sudo", FILES["/usr/bin/sudo"], mode=0o700)
+    guest.file("/var/lib/dpkg/statoverride", "root root 0700 /usr/bin/sudo\n")
+    assert scan(guest) == []
+
+
+def test_a_path_that_everybody_may_write() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/other", FILES["/usr/bin/other"], mode=0o777)
+    assert rules(scan(guest)) == {"/usr/bin/other": "packages/wrong-mode"}
+
+
+def test_a_program_of_a_person() -> None:
+    guest = deb_guest()
+    guest.file("/usr/bin/other", FILES["/usr/bin/other"], mode=0o755, uid=1000, gid=1000)
+    assert rules(scan(guest)) == {"/usr/bin/other": "packages/wrong-owner"}
+
+
+def test_excluded_paths_and_diversions_are_no_findings() -> None:
+    guest = deb_guest()
+    guest.remove("/usr/share/doc/tool/README")
+    guest.file("/etc/dpkg/dpkg.cfg.d/slim", "path-exclude=/usr/share/doc/*\n")
+    guest.file("/usr/bin/other.real", FILES["/usr/bin/other"], mode=0o755)
+    guest.file("/usr/bin/other", b"wrapper", mode=0o755)
+    guest.file("/var/lib/dpkg/diversions", "/usr/bin/other\n/usr/bin/other.real\n:\n")
+    assert scan(guest) == []
+
+
+def test_alternatives_are_made_again() -> None:
+    guest = deb_guest()
+    guest.file("/var/lib/dpkg/alternatives/thing", "auto\n/usr/bin/thing\n\n/usr/bin/other\n10\n\n")
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject) == ("packages/link-dangling", "/usr/bin/thing")
+    assert finding.repair is not None
+    assert [change.path for change in finding.repair.changes if isinstance(change, MakeLink)] == [
+        GuestPath("/etc/alternatives/thing"),
+        GuestPath("/usr/bin/thing"),
+    ]
+
+
+def test_preload_of_a_missing_library() -> None:
+    guest = deb_guest()
+    guest.file("/etc/ld.so.preload", "/usr/lib/none.so\n")
+    assert rules(scan(guest)) == {"/etc/ld.so.preload:1": "packages/library-unresolved"}
+
+
+def test_a_database_that_is_gone_is_one_finding() -> None:
+    guest = deb_guest()
+    guest.remove("/var/lib/dpkg")
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.severity) == ("packages/database-damaged", Severity.ERROR)
+
+
+def test_an_unmounted_usr_is_not_10000_missing_files() -> None:
+    guest = deb_guest()
+    guest.remove("/usr")
+    guest.unmounted = (("/usr", "no such device"),)
+    _findings, inconclusive = run_analyzer(ANALYZER, Context(guest, packages=open_database(guest)))
+    assert len(inconclusive) == 1
+    assert not [f for f in _findings if f.rule == "packages/file-missing"]
+
+
+def test_an_unreadable_file_is_inconclusive_not_healthy() -> None:
+    guest = deb_guest()
+    guest.nodes[GuestPath("/usr/bin/other")].unreadable = "Input/output error"
+    _findings, inconclusive = run_analyzer(ANALYZER, Context(guest, packages=open_database(guest)))
+    assert inconclusive
+
+
+def test_hostile_names_in_the_database_do_no_harm() -> None:
+    guest = deb_guest()
+    listing = guest.nodes[GuestPath("/var/lib/dpkg/info/tool.list")]
+    listing.content += b"/usr/bin/../../../../etc/shadow\n/usr/bin/\xff\x1b[31m\nrelative\n"
+    found = rules(scan(guest))
+    assert set(found.values()) <= {"packages/file-missing"}
