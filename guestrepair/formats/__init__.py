@@ -1,1 +1,1 @@
-"""Parsers without I/O: bytes in, values out; lossless where they are written back; they raise FormatError only."""
+"""Parsers without I/O: bytes in, values out, lossless where written back; FormatError is all they raise."""

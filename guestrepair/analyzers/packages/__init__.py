@@ -51,7 +51,10 @@ def _where_it_lies(finding: Finding, guest: Guest) -> Finding:
         return finding
     message = finding.message if real in finding.message else finding.message.replace(listed, real, 1)
     folded = tuple(usr_form(path) for path in finding.folded)
-    return replace(finding, subject=real, message=message, folded=folded)
+    repair = finding.repair
+    if repair is not None and real not in repair.summary:
+        repair = replace(repair, summary=repair.summary.replace(listed, real, 1))
+    return replace(finding, subject=real, message=message, folded=folded, repair=repair)
 
 
 def _is_merged(guest: Guest, path: str) -> bool:

@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from fstab_guest import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
+from guestrepair.model import Inconclusive
+from tests.unit.analyzers.fstab_guest import (
     DATA,
     ESP,
     GONE,
@@ -23,11 +28,6 @@ from fstab_guest import (
     rules,
     usual,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
-from guestrepair.model import Inconclusive
 
 ESP_PART = part(15, "vfat", ESP, label="UEFI", part_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fstab_guest import (
+
+from guestrepair.guest.devices import Mount
+from guestrepair.guest.memory import MemoryGuest
+from guestrepair.model import GuestPath, MakeDirectory, Safety, Severity
+from tests.unit.analyzers.fstab_guest import (
     DATA,
     ESP,
     GONE,
@@ -24,10 +28,6 @@ from fstab_guest import (
     text_of,
     usual,
 )
-
-from guestrepair.guest.devices import Mount
-from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import GuestPath, MakeDirectory, Safety, Severity
 
 DATA_LINE = f"UUID={DATA} /data ext4 defaults 0 2\n"
 

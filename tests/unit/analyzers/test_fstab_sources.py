@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fstab_guest import (
+
+from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
+from guestrepair.guest.memory import MemoryGuest
+from guestrepair.model import Safety, Severity
+from tests.unit.analyzers.fstab_guest import (
     DATA,
     ESP,
     GONE,
@@ -26,10 +30,6 @@ from fstab_guest import (
     text_of,
     usual,
 )  # fmt: skip
-
-from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
-from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Safety, Severity
 
 HOME_LINE = f"UUID={HOME} /home ext4 defaults 0 2\n"
 
