@@ -1,4 +1,4 @@
-"""Lost package files on real guests: found as dpkg and rpm find them, and brought back so that these are silent."""
+"""Lost package files on real guests: found as dpkg and rpm find them, and brought back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,16 @@ def extracted(image: Path, into: Path) -> Path:
     with fixtures.edit(image) as g:
         g.tar_out("/", str(into.with_suffix(".tar")), xattrs=True, numericowner=True)
     archive = into.with_suffix(".tar")
-    command = ["tar", "-xpf", archive, "-C", into, "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    command = [
+        "tar",
+        "-xpf",
+        str(archive),
+        "-C",
+        str(into),
+        "--numeric-owner",
+        "--xattrs",
+        "--xattrs-include=*",
+    ]
     subprocess.run(command, check=True)
     archive.unlink()
     return into
@@ -46,7 +55,7 @@ def extracted(image: Path, into: Path) -> Path:
 
 def verified_by_dpkg(root: Path) -> set[str]:
     said = subprocess.run(["dpkg", "--verify", "--root", root], capture_output=True, text=True, check=False)
-    return {line[12:].strip() for line in said.stdout.splitlines() if not line[9:11].strip() == "c"}
+    return {line[12:].strip() for line in said.stdout.splitlines() if line[9:11].strip() != "c"}
 
 
 def test_debian_lost_files_come_back_from_a_donor(debian_image: Path, tmp_path: Path) -> None:

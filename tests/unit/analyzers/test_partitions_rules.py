@@ -40,7 +40,8 @@ def gpt_entries(parts: list[Part]) -> bytes:
     raw = b""
     for index, (kind, first, last, _, _) in enumerate(parts):
         name = f"part{index}".encode("utf-16-le").ljust(72, b"\0")
-        raw += uuid.UUID(kind).bytes_le + bytes([index % 255 + 1]) * 16 + struct.pack("<QQQ", first, last, 0) + name
+        raw += uuid.UUID(kind).bytes_le + bytes([index % 255 + 1]) * 16
+        raw += struct.pack("<QQQ", first, last, 0) + name
     return raw.ljust(16384, b"\0")
 
 
