@@ -87,6 +87,11 @@ class Discovery:
             self._add(whole, read)
             return
         self.disks.append(dataclasses.replace(disk, table=table.label, table_uuid=table.uuid))
+        end = max((p.start_bytes + p.size_bytes for p in table.partitions), default=0)
+        if end > disk.size_bytes:
+            # Linux then reads no partition of a GPT at all: say it where no system is found for that reason.
+            lost = end - disk.size_bytes
+            self.unread.append((disk.name, f"cut off: its table describes {lost} bytes more than it has"))
         for device, start in _partitions(disk, table):
             self._add(device, _shifted(read, start))
 
