@@ -130,28 +130,25 @@ def _merged(planned: Sequence[Change], own: Sequence[Change]) -> list[Change]:
         RepairError: two changes contradict each other.
     """
     merged = list(planned)
+    places = {_target(change): place for place, change in enumerate(merged)}
     for change in own:
-        if change in merged:
-            continue
-        twin = next((i for i, other in enumerate(merged) if _same_target(other, change)), None)
-        if twin is None:
+        place = places.setdefault(_target(change), len(merged))
+        if place == len(merged):
             merged.append(change)
-        else:
-            merged[twin] = _combined(merged[twin], change)
+        elif merged[place] != change:
+            merged[place] = _combined(merged[place], change)
     return merged
 
 
-def _same_target(one: Change, other: Change) -> bool:
-    if isinstance(one, EditFile | WriteFile | RemoveFile | RestoreFile) and isinstance(
-        other, EditFile | WriteFile | RemoveFile | RestoreFile
-    ):
-        return one.path == other.path
-    if isinstance(one, WriteBytes) and isinstance(other, WriteBytes):
-        return (one.device, one.offset_bytes) == (other.device, other.offset_bytes)
-    if isinstance(one, RunFsck) and isinstance(other, RunFsck):
-        return one.device == other.device
-    paths = (getattr(one, "path", None), getattr(other, "path", None))
-    return type(one) is type(other) and paths[0] is not None and paths[0] == paths[1]
+def _target(change: Change) -> tuple[object, ...]:
+    """What a change acts on: two that act on one thing must agree or be combined."""
+    if isinstance(change, EditFile | WriteFile | RemoveFile | RestoreFile):
+        return ("content", change.path)
+    if isinstance(change, WriteBytes):
+        return (WriteBytes, change.device, change.offset_bytes)
+    if isinstance(change, RunFsck):
+        return (RunFsck, change.device)
+    return (type(change), getattr(change, "path", change))
 
 
 def _combined(one: Change, other: Change) -> Change:
