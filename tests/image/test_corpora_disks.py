@@ -25,7 +25,7 @@ pytestmark = [
 DISKS_A_LAUNCH = 20
 DAMAGE = ("filesystems/corrupt@", "filesystems/superblock-damaged@")
 HEALED_BY_MOUNTING = {"f_orphan_extents_inode"}
-"""Looking for a system mounts each filesystem, and Linux then truncates the orphaned inode, as a boot would."""
+"""Looking for a system mounts each filesystem, and Linux then truncates orphaned inodes, as at boot."""
 
 
 def unpacked(path: Path, folder: Path) -> Path:
