@@ -12,10 +12,10 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+
+from guestrepair.guest.machines import end_machines
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_MACHINE = "qemu-system"
 
 
 @contextlib.contextmanager
@@ -41,20 +41,4 @@ def _watch(read_end: int) -> None:
     with os.fdopen(read_end, "rb", buffering=0) as signals:
         while numbers := signals.read(16):
             if _ENDING & {int(number) for number in numbers}:
-                _end_machines()
-
-
-def _end_machines() -> None:
-    for process in _children():
-        with contextlib.suppress(OSError):
-            name = Path(f"/proc/{process}/comm").read_text()
-            if name.startswith(_MACHINE):
-                os.kill(process, signal.SIGKILL)
-
-
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in (task / "children").read_text().split()]
-    return found
+                end_machines()

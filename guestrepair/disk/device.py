@@ -179,7 +179,7 @@ def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.
 def _end(server: subprocess.Popen[bytes], *, writable: bool) -> None:
     """End the server; it has given its locks back afterwards.
 
-    It is ended by a signal, because qemu-nbd 7.2 now and then stays when its client says goodbye.
+    It is ended by a signal, and not only by the client's goodbye: then it is known to be gone.
     On SIGTERM it closes the image in order; what was written is on the disk since the flush.
     """
     try:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.analyzers.base import all_rules
-from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory
+from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory, watched_space
 from guestrepair.errors import GuestRepairError, RepairError, UsageError
 from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.machines import end_machines
 from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session, SessionDisk, open_session
 from guestrepair.guest.temporary import temporary_directory
@@ -104,7 +105,14 @@ def _staged(
         with contextlib.ExitStack() as stack:
             yield opening.throwaway_disk(stack, image), None
         return
-    with Transaction.begin(image, state_directory(how.state_dir), say=voice.note) as transaction:
+
+    def give_up() -> None:
+        # qemu stops the machine when the overlay cannot grow, and the call in progress would never return.
+        voice.note(f"no room left in {state}: the repair is dropped")
+        end_machines()
+
+    state = state_directory(how.state_dir)
+    with Transaction.begin(image, state, say=voice.note) as transaction, watched_space(state, give_up):
         disk = SessionDisk(
             overlay=transaction.overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes
         )

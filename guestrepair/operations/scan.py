@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from guestrepair.errors import GuestRepairError, LockedError, NoSystemError
+from guestrepair.disk import interrupted, state_directory
+from guestrepair.errors import GuestRepairError, ImageAccessError, LockedError, NoSystemError
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers
 from guestrepair.operations.opening import Stopwatch
@@ -24,6 +26,8 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
+        with contextlib.suppress(ImageAccessError):  # no state directory, no interrupted repair
+            report.warnings += filter(None, [interrupted(images[0], state_directory())])
         watch.lap("examine")
         with opening.read_only_session(images, image_options, voice) as session:
             watch.lap("launch and disks")
