@@ -5,7 +5,7 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 
-.PHONY: help setup check lint types test test-unit test-image test-boot test-faults test-corpus demo bench docs clean
+.PHONY: help setup check lint types test test-unit test-image test-boot test-faults test-corpus demo docs clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,9 +50,6 @@ demo: setup ## build a broken server, find what is wrong, repair it, show what c
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
-
-bench: setup ## side by side with the peers
-	$(PYTHON) -m benchmarks
 
 clean: ## remove what was built, the image cache included
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist
