@@ -43,13 +43,15 @@ def test_every_line_broken_in_its_own_way(tmp_path: Path) -> None:
     """Wrong UUIDs, blkid's output, garbage and a copy: only the wrong bytes change."""
     image = tmp_path / "broken.qcow2"
     fixtures.copy_of("debian-server", image)
-    esp = next(line for line in FSTAB.splitlines() if "/boot/efi" in line)
+    esp = next(line for line in FSTAB.splitlines() if ESP_UUID in line)
     swap = next(line for line in FSTAB.splitlines() if SWAP_UUID in line)
     broken = FSTAB.replace(ROOT_UUID, GONE).replace(ESP_UUID, "ABCD-0000")
     broken = broken.replace(f"UUID={SWAP_UUID}", f'UUID="{SWAP_UUID}" TYPE="swap"')
     broken += f"garbage here\n{esp}\n"
     expected = FSTAB.replace(swap, swap.replace(SWAP_UUID, f'"{SWAP_UUID}"'))
-    expected += f"#guestrepair: garbage here\n#guestrepair: {esp}\n"
+    # The copy names the ESP rightly, so it is the first line for it that goes.
+    expected = expected.replace(esp, "#guestrepair: " + esp.replace(ESP_UUID, "ABCD-0000"))
+    expected += f"#guestrepair: garbage here\n{esp}\n"
     with fixtures.edit(image) as g:
         g.write("/etc/fstab", broken.encode())
     status, report = guestrepair("repair", image, "--only", "fstab", "--yes")
