@@ -37,6 +37,10 @@ INCOMPATIBLE_EXTENDED_L2 = 1 << 4
 INCOMPATIBLE_KNOWN = 0b11111
 
 _REFCOUNT_OFFSET_MASK = 0xFFFFFFFFFFFFFE00
+_OFFSET_MASK = 0x00FF_FFFF_FFFF_FE00
+_COMPRESSED = 1 << 62
+MAX_L2_TABLES = 4096
+"""L2 tables looked at where the file seems short: 256 MB of them at the default cluster size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +210,54 @@ def _read_only(header: Header) -> str:
 
 
 def check_complete(header: Header, source: Source) -> None:
-    """True afterwards: the last cluster that the refcounts call used begins inside the file.
+    """True afterwards: every cluster that the guest's disk is made of begins inside the file.
 
-    A truncated copy fails this; qemu itself would read the lost clusters as zeros.
+    A truncated copy fails this; qemu itself would read the lost clusters as zeros. A cluster
+    past the end that only the refcounts know is a leak, not a loss: a writer was killed
+    between allocating it and using it (docs/interop/qcow2.txt, "Refcounts").
 
     Raises:
         FormatError: the file is shorter than its used clusters.
     """
     last = _last_used_cluster(header, source)
-    if last is not None and last * header.cluster_size >= source.size_bytes:
+    beyond = last is not None and last * header.cluster_size >= source.size_bytes
+    if last is not None and beyond and _refers_beyond(header, source):
         raise FormatError(
             f"truncated: cluster {last} at byte {last * header.cluster_size} is in use, "
             f"the file ends at {source.size_bytes}"
         )
+
+
+def _refers_beyond(header: Header, source: Source) -> bool:
+    """True when the active L1 and L2 tables name a cluster that the file no longer holds."""
+    return _blocks_are_lost(header, source) or _active_beyond(header, source)
+
+
+def _blocks_are_lost(header: Header, source: Source) -> bool:
+    blocks = _refcount_blocks_from_the_end(header, source)
+    return any(offset + header.cluster_size > source.size_bytes for _, offset in blocks)
+
+
+def _active_beyond(header: Header, source: Source) -> bool:
+    table = source.read(header.l1_offset, header.l1_entries * 8)
+    if len(table) < header.l1_entries * 8:
+        return True
+    offsets = {entry & _OFFSET_MASK for (entry,) in struct.iter_unpack(">Q", table)} - {0}
+    if len(offsets) > MAX_L2_TABLES:
+        return True  # too large to look: what is not known to be whole is not called whole
+    return any(_table_beyond(header, source, offset) for offset in offsets)
+
+
+def _table_beyond(header: Header, source: Source, offset: int) -> bool:
+    table = source.read(offset, header.cluster_size)
+    if len(table) < header.cluster_size:
+        return True
+    compressed_mask = (1 << (62 - (header.cluster_bits - 8))) - 1
+    for (entry,) in struct.iter_unpack(">Q", table):
+        mask = compressed_mask if entry & _COMPRESSED else _OFFSET_MASK
+        if entry & mask >= source.size_bytes:
+            return True
+    return False
 
 
 def _last_used_cluster(header: Header, source: Source) -> int | None:
