@@ -5,7 +5,7 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 
-.PHONY: help setup check lint types test test-unit test-image test-boot test-faults test-corpus demo docs clean
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo docs clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,10 @@ test-boot: setup ## real boots under qemu
 test: check ## everything that must pass: lint, types, unit, image, fault and boot tests
 	$(PYTEST) tests/unit tests/oracle -q
 	$(PYTHON) -m fixtures build --tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
+
+test-all: test ## the same, and the long tests of many launches
+	CORPUS=$(CORPUS) $(PYTEST) tests/image -q -n $(JOBS) --dist loadfile -m long
 
 test-faults: setup ## the fault tests, many more of them
 	GUESTREPAIR_FAULT_RUNS=200 $(PYTEST) tests/fault -q -s

@@ -10,7 +10,7 @@ import fixtures
 from fixtures.debian_server import ROOT_UUID
 from tests.image.damage import guestrepair
 
-pytestmark = pytest.mark.image
+pytestmark = [pytest.mark.image, pytest.mark.long]
 
 WRONG = "00000000-0b6e-4c39-9d5a-6a1f3be0c101"
 

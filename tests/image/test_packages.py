@@ -15,7 +15,7 @@ import pytest
 import fixtures
 from guestrepair.packages.aliases import usr_form
 
-pytestmark = pytest.mark.image
+pytestmark = [pytest.mark.image, pytest.mark.long]
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 
 

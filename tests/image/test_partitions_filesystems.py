@@ -11,7 +11,7 @@ import pytest
 import fixtures
 from tests.image.damage import debugfs, extract, guestrepair, partition, sgdisk_is_content, zero
 
-pytestmark = pytest.mark.image
+pytestmark = [pytest.mark.image, pytest.mark.long]
 
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 
