@@ -78,8 +78,6 @@ class Analyzer:
     name: str
     summary: str
     rules: tuple[Rule, ...]
-    unmounts: bool = False
-    """True when it has filesystems checked, which unmounts them: it then runs after all others."""
     analyze: Callable[[Context], Iterator[Finding | Inconclusive]]
 
 

@@ -13,7 +13,7 @@ from guestrepair.operations.options import ScanOptions, Voice
 
 
 def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
-    """The analyzers that may yield a wanted finding, those that look at unmounted devices last.
+    """The analyzers that may yield a wanted finding, sorted by name.
 
     Raises:
         UsageError: ``--only`` or ``--skip`` names something that is neither an area nor a rule.
@@ -26,7 +26,7 @@ def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
             known = ", ".join(sorted(names))
             raise UsageError(f"no analyzer or rule is called {given!r}", hint=f"analyzers: {known}")
     wanted = [a for a in analyzers if not options.only or any(_about(name, a) for name in options.only)]
-    return sorted((a for a in wanted if a.name not in options.skip), key=lambda a: (a.unmounts, a.name))
+    return [a for a in wanted if a.name not in options.skip]
 
 
 def _about(name: str, analyzer: Analyzer) -> bool:
