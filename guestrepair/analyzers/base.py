@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive, Safety, Severity
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def run_analyzer(analyzer: Analyzer, context: Context) -> tuple[list[Finding], l
                 findings.append(result)
             else:
                 inconclusive.append(result)
-    except GuestReadError as error:
+    except (GuestReadError, FormatError) as error:
         inconclusive.append(Inconclusive(analyzer.name, error.message))
+    except Exception as error:  # one analyzer's fault must not cost the findings of the others
+        inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {error!r}"))
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     return findings, inconclusive

@@ -11,7 +11,7 @@ import click
 from guestrepair import __version__
 from guestrepair.boot import BootOptions, BootReport
 from guestrepair.boot.prove import DEFAULT_TIMEOUT_SECONDS
-from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
 from guestrepair.errors import UsageError
 from guestrepair.operations.boot import boot
@@ -47,7 +47,7 @@ def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **va
     guestrepair boot --ssh --timeout 600 -o screen.png /dev/vdb
     """
     output: Path | None = values.pop("output")
-    refuse_report_over_image(output, (image,))
+    check_output(output, (image,))
     output_format = values.pop("output_format")
     values.pop("all_disks_attached")
     screenshot = output if output is not None and output.suffix.lower() == ".png" else None

@@ -80,12 +80,11 @@ class Console:
         return typed or None
 
     def show_errors(self, image: ImageReport) -> None:
-        """One line on stderr for each error of an image, and its advice."""
+        """One line on stderr for each error of an image: which image, what is wrong, what to do."""
         self.clear()
         for error in image.errors:
-            click.echo(f"guestrepair: {printable(error.message)}", err=True)
-            if error.hint:
-                click.echo(f"  {printable(error.hint)}", err=True)
+            named = Path(image.path).name in error.message
+            show_error(error.message if named else f"{image.path}: {error.message}", error.hint)
 
     def write(self, text: str, output: Path | None) -> None:
         """Print a report, or write it to a file.
@@ -103,13 +102,27 @@ class Console:
             raise UsageError(f"-o {output}: {error.strerror}") from error
 
 
-def refuse_report_over_image(output: Path | None, images: tuple[Path, ...]) -> None:
-    """Refuse ``-o`` that names an image or any block device: a slip there would lose the disk.
+def show_error(message: str, hint: str = "") -> None:
+    """Say on stderr, in one line, what is wrong and what to do."""
+    advice = f"; {hint}" if hint else ""
+    click.echo(f"guestrepair: {printable(message + advice)}", err=True)
+
+
+def check_output(output: Path | None, images: tuple[Path, ...]) -> None:
+    """Refuse ``-o`` before the work begins rather than after it, when the report would be lost.
+
+    A name of an image or of any block device is refused too: a slip there would lose the disk.
 
     Raises:
-        UsageError: it does.
+        UsageError: no report can be written there.
     """
-    if output is None or not output.exists():
+    if output is None:
+        return
+    if not output.exists():
+        if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+            raise UsageError(f"-o {output}: no report can be written there", hint="name a writable directory")
         return
     if stat.S_ISBLK(output.stat().st_mode) or any(i.exists() and output.samefile(i) for i in images):
         raise UsageError(f"-o {output}: that is a disk, not a place for a report")
+    if output.is_dir() or not os.access(output, os.W_OK):
+        raise UsageError(f"-o {output}: no report can be written there", hint="name a file of your own")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
 from guestrepair.operations.scan import inspect
 from guestrepair.report import json, table
@@ -29,7 +29,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     guestrepair inspect --format json /dev/vdb
     """
     output: Path | None = values.pop("output")
-    refuse_report_over_image(output, (image,))
+    check_output(output, (image,))
     output_format = values.pop("output_format")
     options = to_image_options(values)
     result = inspect(image, options, console.voice())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from guestrepair import __version__
-from guestrepair.cli.console import Console
+from guestrepair.cli.console import Console, show_error
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError
-from guestrepair.report.escape import printable
 
 _COMMANDS = {
     "inspect": "guestrepair.cli.inspect",
@@ -74,7 +74,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def invoke(arguments: list[str] | None = None) -> int:
-    """Run a command; its exit status. Errors are printed as one line (and one of advice) on stderr."""
+    """Run a command; its exit status. An error is one line on stderr: what is wrong, and what to do."""
     try:
         with ends_machines():
             status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
@@ -86,16 +86,28 @@ def invoke(arguments: list[str] | None = None) -> int:
         click.echo("guestrepair: interrupted; the image is as it was", err=True)
         return INTERRUPTED
     except GuestRepairError as error:
-        _show(error)
+        show_error(error.message, error.hint)
         return error.exit_status
     except BrokenPipeError:
         # The reader went away (head, less): no message, and none at shutdown either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # a fault of ours: whoever is at the terminal gets a line, not a traceback
+        return _fault(error, arguments)
     return status if isinstance(status, int) else 0
 
 
-def _show(error: GuestRepairError) -> None:
-    click.echo(f"guestrepair: {printable(error.message)}", err=True)
-    if error.hint:
-        click.echo(f"  {printable(error.hint)}", err=True)
+def _fault(error: Exception, arguments: list[str] | None) -> int:
+    """Say that the tool itself failed; the traceback is for those who ask for it.
+
+    No repair is half done by this: an exception drops what is staged, and an interrupted write is
+    finished or taken back by the next command.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if {"-v", "--verbose"} & set(given):
+        traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    show_error(
+        f"a fault of guestrepair itself: {what}", "run it again with -v for the details, and report it"
+    )
+    return GuestRepairError.exit_status

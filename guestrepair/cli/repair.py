@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import (
     PATH,
     analyzer_options,
@@ -94,7 +94,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     guestrepair repair --select fstab/source-not-found@/etc/fstab:3 disk.raw
     """
     output: Path | None = values.pop("output")
-    refuse_report_over_image(output, (image,))
+    check_output(output, (image,))
     limit = threshold(values.pop("fail_on"))
     render = json.render if values.pop("output_format") == "json" else table.render
     timings = values.pop("timings")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from guestrepair.cli.console import Console, refuse_report_over_image
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import (
     PATH,
     analyzer_options,
@@ -41,7 +41,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
     guestrepair scan /dev/vdb --only fstab,sshd
     """
     output: Path | None = values.pop("output")
-    refuse_report_over_image(output, images)
+    check_output(output, images)
     limit = threshold(values.pop("fail_on"))
     output_format = values.pop("output_format")
     timings = values.pop("timings")

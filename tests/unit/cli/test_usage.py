@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import click
 import pytest
 
 from guestrepair.cli.main import invoke
@@ -50,7 +53,7 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: 
     assert out == ""
     assert err.startswith("guestrepair: ")
     assert name in err
-    assert len(err.splitlines()) <= 2
+    assert len(err.splitlines()) == 1
 
 
 def test_a_report_does_not_go_over_a_disk(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -60,6 +63,37 @@ def test_a_report_does_not_go_over_a_disk(capsys: pytest.CaptureFixture[str], tm
     assert status == 2
     assert "not a place for a report" in err
     assert image.read_bytes() == bytes(4096)
+
+
+@pytest.mark.parametrize("name", ["nowhere/report.json", "."])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    status, out, err = run(capsys, "scan", "-o", str(tmp_path / name), str(tmp_path / "missing"))
+    assert (status, out) == (2, "")
+    assert "no report can be written there" in err
+    assert "missing" not in err
+
+
+def test_a_fault_of_our_own_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(click.Command):
+        def invoke(self, ctx: click.Context) -> None:
+            raise KeyError("odd\nkey")
+
+    broken = ModuleType("broken")
+    broken.command = Broken("scan")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "guestrepair.cli.scan", broken)
+    status, out, err = run(capsys, "scan")
+    assert (status, out) == (3, "")
+    assert err.splitlines() == [
+        (
+            "guestrepair: a fault of guestrepair itself: KeyError: 'odd\\nkey'; "
+            "run it again with -v for the details, and report it"
+        )
+    ]
+    assert "Traceback" in run(capsys, "-v", "scan")[2]
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
