@@ -281,6 +281,7 @@ class _Run:
             committed=True,
             backups=tuple(str(path) for path in self.backups),
             undo=undo,
+            state_dir=str(self.how.state_dir or ""),
             changed_bytes=changed_bytes,
             sources=tuple((str(s.path), s.source.source) for s in steps if s.source is not None),
         )

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guestrepair.disk import interrupted, state_directory
-from guestrepair.errors import GuestRepairError, ImageAccessError, LockedError, NoSystemError
+from guestrepair.errors import (
+    ApplianceError,
+    GuestRepairError,
+    ImageAccessError,
+    ImageError,
+    LockedError,
+    NoSystemError,
+    RepairError,
+)
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers
 from guestrepair.operations.opening import Stopwatch
@@ -73,5 +81,20 @@ def reported(path: Path, work: Callable[[ImageReport, Stopwatch], None]) -> Imag
     except GuestRepairError as error:
         if error.exit_status == 2:
             raise
-        report.errors.append(StageError("open", error.message, error.hint, error.exit_status))
+        report.errors.append(StageError(_stage(error), error.message, error.hint, error.exit_status))
     return report
+
+
+def _stage(error: GuestRepairError) -> str:
+    """The part of the work that an error ended: the report's readers sort by it."""
+    match error:
+        case RepairError():
+            return "repair"
+        case ApplianceError():
+            return "launch"
+        case NoSystemError() | LockedError():
+            return "system"
+        case ImageError():
+            return "open"
+        case _:
+            return "analyze"

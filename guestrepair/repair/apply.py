@@ -1,5 +1,9 @@
 """Carrying a plan out on an overlay: recheck each precondition, write, read back.
 
+What is already as a change wants it is left: an earlier step may have brought it
+about (a packaged file that comes back has its mode and owner again). Anything else
+that is not as the plan was made for stops the repair.
+
 Raises :class:`RepairError` at the first thing that is not as planned; the
 caller then drops the overlay, so that the image is as it was.
 """
@@ -17,6 +21,7 @@ from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.programs import run_guest_program
 from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session
+from guestrepair.guest.view import Stat
 from guestrepair.guest.writer import Writer
 from guestrepair.model import (
     EditFile,
@@ -109,21 +114,28 @@ class Applier:
 
     @_do.register
     def _set_mode(self, change: SetMode, _source: SourcedFile | None) -> None:
-        self._expect(self._permissions(change.path) == change.before, change.path, "its mode has changed")
+        now = self._permissions(change.path)
+        if now == change.after:
+            return
+        self._expect(now == change.before, change.path, "its mode has changed")
         self._writer.set_mode(change.path, change.after)
         self._expect(self._permissions(change.path) == change.after, change.path, "the mode did not take")
 
     @_do.register
     def _set_owner(self, change: SetOwner, _source: SourcedFile | None) -> None:
-        self._expect(self._owner(change.path) == change.before, change.path, "its owner has changed")
+        now = self._owner(change.path)
+        if now == change.after:
+            return
+        self._expect(now == change.before, change.path, "its owner has changed")
         self._writer.set_owner(change.path, *change.after)
         self._expect(self._owner(change.path) == change.after, change.path, "the owner did not take")
 
     @_do.register
     def _set_capabilities(self, change: SetCapabilities, _source: SourcedFile | None) -> None:
-        self._expect(
-            self._capabilities(change.path) == change.before, change.path, "its capabilities changed"
-        )
+        now = self._capabilities(change.path)
+        if now == change.after:
+            return
+        self._expect(now == change.before, change.path, "its capabilities changed")
         self._writer.set_capabilities(change)
         self._expect(
             self._capabilities(change.path) == change.after, change.path, "capabilities did not take"
@@ -144,11 +156,21 @@ class Applier:
     def _capabilities(self, path: GuestPath) -> bytes:
         return self._guest.xattr(path, "security.capability")
 
+    def _give(self, path: GuestPath, found: Stat, *, mode: int, uid: int, gid: int) -> None:
+        """Owner and mode for what is there; the owner first, since setting it takes setuid bits away."""
+        if (found.uid, found.gid) != (uid, gid):
+            self._writer.set_owner(path, uid, gid)
+        if not found.is_symlink and self._permissions(path) != mode:
+            self._writer.set_mode(path, mode)
+
     # --- directories, links, removal ----------------------------------------------------
 
     @_do.register
     def _make_directory(self, change: MakeDirectory, _source: SourcedFile | None) -> None:
         found = self._guest.lstat(change.path)
+        if found is not None and found.is_directory:
+            self._give(change.path, found, mode=change.mode, uid=change.uid, gid=change.gid)
+            return
         if found is not None:
             self._expect(bool(change.replace), change.path, "something is there already")
             self.backups.append(self._writer.move_away(change.path, self._suffix or backup_suffix()))
@@ -158,6 +180,8 @@ class Applier:
     @_do.register
     def _make_link(self, change: MakeLink, _source: SourcedFile | None) -> None:
         found = self._guest.lstat(change.path)
+        if found is not None and found.is_symlink and self._guest.readlink(change.path) == change.target:
+            return
         if change.before is None:
             self._expect(found is None, change.path, "something is there already")
         else:
@@ -196,7 +220,11 @@ class Applier:
                 raise RepairError(f"{change.path}: neither a file, a directory nor a link in {source.source}")
 
     def _restore_directory(self, change: RestoreFile, source: SourcedFile) -> None:
-        self._expect(self._guest.lstat(change.path) is None, change.path, "something is there already")
+        found = self._guest.lstat(change.path)
+        if found is not None:
+            self._expect(found.is_directory, change.path, "something is there already")
+            self._give(change.path, found, mode=source.mode, uid=source.uid, gid=source.gid)
+            return
         self._writer.make_directory(change.path, mode=source.mode, uid=source.uid, gid=source.gid)
 
     def _restore_link(self, change: RestoreFile, source: SourcedFile) -> None:
@@ -235,10 +263,7 @@ class Applier:
         found = self._guest.lstat(change.path)
         if found is None:
             raise GuestReadError(change.path, "no longer there")
-        if (found.uid, found.gid) != (source.uid, source.gid):
-            self._writer.set_owner(change.path, source.uid, source.gid)
-        if not found.is_symlink and self._permissions(change.path) != source.mode:
-            self._writer.set_mode(change.path, source.mode)
+        self._give(change.path, found, mode=source.mode, uid=source.uid, gid=source.gid)
         self._writer.set_xattrs(change.path, dict(source.xattrs))
 
     # --- keys, filesystems, devices, programs -------------------------------------------

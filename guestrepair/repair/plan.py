@@ -48,6 +48,7 @@ _ORDER: tuple[type, ...] = (
     SetCapabilities,
     RunGuestProgram,
 )
+_ATTRIBUTES = (SetOwner, SetMode, SetCapabilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,18 @@ def make_plan(findings: Sequence[Finding], resolution: Resolution, *, guest_prog
             continue
         taken.append(finding)
         changes = _merged(changes, own)
-    steps = tuple(Step(change, _source(change, resolution)) for change in _ordered(changes))
+    kept = _without_superseded(changes)
+    steps = tuple(Step(change, _source(change, resolution)) for change in _ordered(kept))
     return Plan(tuple(taken), steps, tuple(left))
+
+
+def _without_superseded(changes: Sequence[Change]) -> list[Change]:
+    """The changes without modes, owners and capabilities of what comes back from its package anyway.
+
+    Two analyzers may see one damage (a packaged directory that sshd refuses); the package decides.
+    """
+    packaged = {c.path for c in changes if isinstance(c, RestoreAttributes | RestoreFile)}
+    return [c for c in changes if not (isinstance(c, _ATTRIBUTES) and c.path in packaged)]
 
 
 def _obstacle(

@@ -22,11 +22,15 @@ class StageError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOutcome:
-    """What a repair did: ``backups`` are the copies left in the guest, ``undo`` the record's name (or "")."""
+    """What a repair did: ``backups`` are the copies left in the guest, ``undo`` the record's name (or "").
+
+    ``state_dir`` is where that record lies, when the user named a place.
+    """
 
     committed: bool
     backups: tuple[str, ...] = ()
     undo: str = ""
+    state_dir: str = ""
     changed_bytes: int = 0
     sources: tuple[tuple[str, str], ...] = ()
     """Restored paths and where each came from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import shutil
 import textwrap
 from collections import Counter
@@ -151,7 +152,8 @@ def _outcome(image: ImageReport) -> Iterator[str]:
     for backup in image.outcome.backups:
         yield printable(f"  previous content in the guest: {backup}")
     if image.outcome.undo:
-        yield printable(f"  undo: guestrepair undo {image.path}")
+        state = f"--state-dir {shlex.quote(image.outcome.state_dir)} " if image.outcome.state_dir else ""
+        yield printable(f"  undo: guestrepair undo {state}{shlex.quote(image.path)}")
 
 
 def _verdict(image: ImageReport) -> Iterator[str]:
@@ -174,7 +176,7 @@ def _verdict(image: ImageReport) -> Iterator[str]:
     ]
     yield "Result: " + (", ".join(words) if words else "nothing found.")
     if repairable and image.outcome is None:
-        yield printable(f"Next: guestrepair repair --dry-run {image.path}")
+        yield printable(f"Next: guestrepair repair --dry-run {shlex.quote(image.path)}")
 
 
 def _summary(images: Sequence[ImageReport]) -> str:

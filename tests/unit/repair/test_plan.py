@@ -9,14 +9,17 @@ from guestrepair.model import (
     Finding,
     GuestPath,
     MakeLink,
+    PackagedKind,
     Repair,
+    RestoreAttributes,
     RestoreFile,
     RunGuestProgram,
     Safety,
     SetMode,
+    SetOwner,
     Severity,
 )
-from guestrepair.packages.sources import Resolution
+from guestrepair.packages.sources import Resolution, SourcedFile
 from guestrepair.repair.plan import edited, make_plan
 
 NOTHING = Resolution({}, {})
@@ -76,3 +79,19 @@ def test_the_guests_programs_run_only_when_allowed() -> None:
     program = RunGuestProgram(arguments=("update-initramfs", "-u"), reason="no initramfs")
     assert make_plan([finding("a", program)], NOTHING).steps == ()
     assert make_plan([finding("a", program)], NOTHING, guest_programs=True).steps
+
+
+def test_a_package_decides_on_mode_and_owner_of_what_two_findings_see() -> None:
+    directory, key = GuestPath("/var/empty/sshd"), GuestPath("/etc/ssh/ssh_host_rsa_key")
+    packaged = RestoreAttributes(path=directory, package="p", version="1", architecture="amd64", mode=0o711)
+    source = SourcedFile(source="rpm database", kind=PackagedKind.DIRECTORY, mode=0o711, uid=0, gid=0)
+    by_sshd = SetMode(path=directory, before=0o777, after=0o755)
+    elsewhere = SetMode(path=key, before=0o666, after=0o600)
+    findings = [
+        finding("a", by_sshd),
+        finding("b", packaged),
+        finding("c", SetOwner(path=directory, before=(1, 1), after=(0, 0)), elsewhere),
+    ]
+    plan = make_plan(findings, Resolution({packaged: source}, {}))
+    assert [step.change for step in plan.steps] == [packaged, elsewhere]
+    assert [f.subject for f in plan.findings] == ["a", "b", "c"]
