@@ -49,11 +49,13 @@ class MountPlan:
     unmounted: tuple[tuple[str, str], ...] = ()
 
 
-def plan_mounts(guest: LiveGuest, root: BlockDevice, stage: Stage) -> MountPlan:
-    """Work the plan out for a root that is mounted alone. Never raises for what fstab says."""
+def plan_mounts(
+    guest: LiveGuest, root: BlockDevice, stage: Stage, *, fstab: bytes | None = None
+) -> MountPlan:
+    """Work the plan out for a mounted root; ``fstab``: this text in place of its own. Never raises for it."""
     planned: dict[GuestPath, PlannedMount] = {}
     unmounted: list[tuple[str, str]] = []
-    for entry in _local_entries(guest):
+    for entry in _local_entries(guest, fstab):
         target = GuestPath(entry.target)
         if target in planned or len(planned) >= _MAX_MOUNTS:
             continue
@@ -74,9 +76,9 @@ def plan_mounts(guest: LiveGuest, root: BlockDevice, stage: Stage) -> MountPlan:
     )
 
 
-def _local_entries(guest: LiveGuest) -> Iterator[Entry]:
+def _local_entries(guest: LiveGuest, fstab: bytes | None) -> Iterator[Entry]:
     try:
-        content = guest.read_if_there(GuestPath("/etc/fstab")) or b""
+        content = fstab if fstab is not None else guest.read_if_there(GuestPath("/etc/fstab")) or b""
         entries = parse(content).entries
     except (GuestReadError, FormatError):
         return  # the fstab analyzer says what is wrong with it

@@ -145,6 +145,28 @@ class Session:
         guest.walker = lambda: self._walk(guest)
         return guest
 
+    def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> None:
+        """Mount also what another text of /etc/fstab names, read-only, and remember that plan.
+
+        What is mounted already stays; what cannot be mounted is among ``guest.unmounted``.
+        """
+        plan = plan_mounts(guest, root.device, self.stage, fstab=fstab)
+        self._plans[root.name] = plan
+        there = {mount.target for mount in guest.mounts}
+        mounts, unmounted = list(guest.mounts), dict(plan.unmounted)
+        for planned in plan.mounts:
+            target = str(planned.target)
+            if target in there:
+                continue
+            try:
+                self._mount_below(guest, planned.device, planned.target, planned.subvolume, writable=False)
+                mounts.append(_mount(planned.device, target, planned.subvolume))
+            except GuestReadError as error:
+                unmounted[target] = error.reason
+        guest.forget()
+        guest.mounts = tuple(mounts)
+        guest.unmounted = tuple(unmounted.items())
+
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
         if root.name not in self._plans:
             self._plans[root.name] = plan_mounts(guest, root.device, self.stage)
@@ -219,6 +241,7 @@ class Session:
             guest.os = root.os
             yield guest
         finally:
+            self._plans.clear()  # made from an fstab that may just have been written
             self.stage.clear()
 
     def _mount_root(self, root: Root, *, writable: bool) -> None:

@@ -19,6 +19,7 @@ from guestrepair.guest.temporary import temporary_directory
 from guestrepair.model import Finding, GuestPath, Inconclusive, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
 from guestrepair.operations.scan import reported
@@ -179,6 +180,7 @@ class _Run:
             root = opening.choose_root(self.session, self.image_options, self.voice)
             self.root_name = root.name
         guest = opening.open_guest(self.session, root)
+        mount_as_mended(self.session, root, guest)
         self.watch.lap("find and mount")
         return root, guest
 

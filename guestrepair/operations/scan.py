@@ -18,6 +18,7 @@ from guestrepair.errors import (
 )
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.report.data import ImageReport, StageError
@@ -42,6 +43,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             report.block = session.block()
             root = opening.choose_root(session, image_options, voice)
             guest = opening.open_guest(session, root)
+            mount_as_mended(session, root, guest)
             opening.describe_guest(report, guest)
             watch.lap("find and mount")
             voice.progress("reading the package database")

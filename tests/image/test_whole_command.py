@@ -13,6 +13,7 @@ from tests.image.damage import guestrepair
 
 pytestmark = pytest.mark.image
 
+LVM = [("/dev/vg0/root", "/"), ("/dev/vg0/home", "/home")]
 CASES = [
     ("centos7-like", "/var/empty/sshd", "unsafe"),
     ("rocky9-like", "/usr/share/empty.sshd", "missing"),
@@ -71,3 +72,32 @@ def test_the_privilege_separation_directory(name: str, directory: str, fault: st
     undone = subprocess.run(undo, check=False, capture_output=True, text=True)
     assert undone.returncode == 0, undone.stderr
     assert identical(image, before)
+
+
+def test_what_lies_behind_a_wrong_line_is_seen_and_repaired_in_the_same_run(tmp_path: Path) -> None:
+    image = tmp_path / "broken.qcow2"
+    fixtures.copy_of("debian-lvm", image)
+    keys = "/home/admin/.ssh/authorized_keys"
+    with fixtures.edit(image, mounts=LVM) as g:
+        fstab = g.read_file("/etc/fstab")
+        home = next(line for line in fstab.splitlines() if line.split()[1:2] == [b"/home"])
+        owner = g.statns("/home/admin")
+        g.mkdir_p("/home/admin/.ssh")
+        g.write(
+            keys, b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBu0Ql4y0lC2iJqzZ6V5h0mM2c2b6lZ4v0mWq2g0lP3S admin\n"
+        )
+        g.chown(owner["st_uid"], owner["st_gid"], "/home/admin/.ssh")
+        g.chown(owner["st_uid"], owner["st_gid"], keys)
+        g.chmod(0o666, keys)
+        g.write("/etc/fstab", fstab.replace(home, home.replace(b"UUID=da7a", b"UUID=da7b")))
+    scan = guestrepair("scan", image)
+    assert {key.partition(":")[0] for key in scan.problems} == {
+        "fstab/source-not-found@/etc/fstab",
+        f"sshd/strict-modes@{keys}",
+    }
+    assert (scan.status, scan.report["inconclusive"]) == (1, [])
+    done = guestrepair("repair", "--yes", "--state-dir", tmp_path / "state", image)
+    assert (done.status, done.problems, done.report["inconclusive"]) == (0, set(), []), done.stderr
+    with fixtures.edit(image, mounts=LVM) as g:
+        assert g.read_file("/etc/fstab") == fstab
+        assert g.statns(keys)["st_mode"] & 0o022 == 0

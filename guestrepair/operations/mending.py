@@ -1,0 +1,40 @@
+"""Looking at the guest as it will be mounted once its fstab is mended.
+
+A wrong UUID of /home or /boot keeps everything below from being looked at, though the fstab
+analyzer knows which filesystem is meant. So its safe repairs are worked out first, and what they
+name is mounted, read-only like the rest: one scan tells of the line and of what lies behind it.
+"""
+
+from __future__ import annotations
+
+from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.fstab import ANALYZER
+from guestrepair.guest.live import LiveGuest
+from guestrepair.guest.roots import Root
+from guestrepair.guest.session import Session
+from guestrepair.model import EditFile, GuestPath, Safety, WriteFile
+from guestrepair.packages.sources import Resolution
+from guestrepair.repair.plan import edited, make_plan
+
+_FSTAB = GuestPath("/etc/fstab")
+
+
+def mount_as_mended(session: Session, root: Root, guest: LiveGuest) -> None:
+    """Mount what fstab will name after its safe repairs, where something could not be mounted so far."""
+    if not guest.unmounted:
+        return
+    text = mended_fstab(guest)
+    if text is not None:
+        session.mount_more(root, guest, text)
+
+
+def mended_fstab(guest: LiveGuest) -> bytes | None:
+    """The text of /etc/fstab after its safe repairs; None where there is none to make."""
+    findings, _ = run_analyzer(ANALYZER, Context(guest))
+    safe = [f for f in findings if f.repair is not None and f.repair.safety is Safety.SAFE]
+    for step in make_plan(safe, Resolution({}, {})).steps:
+        if step.path == _FSTAB and isinstance(step.change, EditFile):
+            return edited(step.change)
+        if step.path == _FSTAB and isinstance(step.change, WriteFile):
+            return step.change.after
+    return None
