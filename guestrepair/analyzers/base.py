@@ -22,6 +22,7 @@ from guestrepair.model import Finding, Inconclusive, Safety, Severity
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
     from guestrepair.packages.base import PackageDatabase
+    from guestrepair.packages.reference import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +59,14 @@ class Context:
     """What an analyzer is given: the guest, its package database, and the options.
 
     ``packages`` is None when the guest has no package database that is known;
-    ``packages_error`` then says why when there is one that cannot be read.
+    ``packages_error`` then says why when there is one that cannot be read. ``reference`` knows modes and
+    owners that dpkg does not record; None where no donor or package file was given.
     """
 
     guest: Guest
     packages: PackageDatabase | None = None
     packages_error: str = ""
+    reference: Reference | None = None
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
     progress: Callable[[str], None] = lambda _message: None
 

@@ -83,6 +83,38 @@ def is_elf(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
+def needed_size(head: bytes) -> int:
+    """How many bytes a file that begins like this must have, by its own headers; 0 when it does not say.
+
+    The section header table stands at the end of what linkers write, and every loaded segment must be
+    inside the file: one that ends earlier has been cut off.
+    """
+    if not head or not MAGIC.startswith(head[:4]):
+        return 0
+    if len(head) < 64:
+        return 64
+    order = {1: "<", 2: ">"}.get(head[5])
+    if order is None or head[4] not in (1, 2):
+        return 0
+    if head[4] == 2:
+        (table,), (entry, count) = (
+            struct.unpack_from(order + "Q", head, 40),
+            struct.unpack_from(order + "HH", head, 58),
+        )
+    else:
+        (table,), (entry, count) = (
+            struct.unpack_from(order + "I", head, 32),
+            struct.unpack_from(order + "HH", head, 46),
+        )
+    end = table + entry * count if table else 0
+    try:
+        segments = _segments(head, lambda at, size: head[at : at + size], 64 if head[4] == 2 else 32, order)
+    except (FormatError, struct.error):
+        segments = ()
+    loaded = (s.offset + s.file_size for s in segments if s.kind == _PT_LOAD)
+    return max([end, *loaded])
+
+
 def parse_elf(data: bytes) -> ElfFile:
     """Parse a whole file held in memory.
 

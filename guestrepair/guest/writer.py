@@ -11,10 +11,12 @@ from pathlib import Path
 
 from guestrepair.errors import GuestReadError, RepairError
 from guestrepair.formats.capabilities import format_text, parse_xattr
+from guestrepair.formats.posix_acl import ACL_ACCESS, acl_text
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.selinux import label_for
 from guestrepair.guest.temporary import temporary_file
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath, SetCapabilities
 
 _WRITE_BYTES = 1024 * 1024
@@ -88,6 +90,19 @@ class Writer:
             if not found.is_symlink and found.permissions & 0o6000:
                 self._handle.chmod(found.permissions, self._inside(real))
         self._guest.forget()
+
+    def set_attributes(self, real: GuestPath, found: Stat, *, mode: int, uid: int, gid: int) -> None:
+        """Owner, group and mode of something that ``found`` describes, in as few calls as that takes.
+
+        Made for many: what was cached of the guest is not dropped, so the caller does that at the end.
+        """
+        inside = self._inside(self._lexical(real))
+        moved = (found.uid, found.gid) != (uid, gid)
+        with reading(self._handle, real):
+            if moved:
+                self._handle.lchown(uid, gid, inside)
+            if not found.is_symlink and (moved or found.permissions != mode):
+                self._handle.chmod(mode, inside)  # after chown, which clears setuid
 
     def set_capabilities(self, change: SetCapabilities) -> None:
         """Set or remove the file capabilities."""
@@ -172,11 +187,17 @@ class Writer:
         self._label(real, 0o100000)
 
     def set_xattrs(self, path: GuestPath, values: dict[str, bytes]) -> None:
-        """Set extended attributes of a packaged file: its capabilities, and plain text ones."""
+        """Set extended attributes of a packaged file: capabilities, access control list, plain text ones.
+
+        libguestfs takes any other value only as text.
+        """
         real = self._lexical(path)
         for name, value in values.items():
             if name == "security.capability":
                 self._capabilities(real, value)
+            elif name == ACL_ACCESS:
+                with reading(self._handle, path):
+                    self._handle.acl_set_file(self._inside(real), "access", acl_text(value))
             elif b"\0" in value:
                 raise RepairError(f"{path}: the attribute {name} is binary and cannot be written")
             else:

@@ -23,7 +23,7 @@ from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
 from guestrepair.operations.scan import reported
-from guestrepair.operations.sources import donor_images, sources
+from guestrepair.operations.sources import Sources, donor_images
 from guestrepair.packages.sources import resolve_sources
 from guestrepair.repair.apply import apply_steps, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
@@ -83,7 +83,8 @@ def repair(
             )
             watch.lap("launch and disks")
             workdir = stack.enter_context(temporary_directory())
-            run = _Run(session, report, image_options, options, how, voice, watch, workdir)
+            found = Sources(session, how.sources)
+            run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
             if run.stage():
                 _commit(run, transaction, images[0])
 
@@ -132,6 +133,7 @@ class _Run:
     voice: Voice
     watch: Stopwatch
     workdir: Path
+    sources: Sources
     root_name: str = ""
     planned: list[Finding] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
@@ -186,7 +188,9 @@ class _Run:
 
     def _analyze(self, guest: LiveGuest) -> Results:
         self.voice.progress("reading the package database")
+        self.sources.mount(guest)
         context = opening.make_context(guest, self.options.analysis, self.voice)
+        context.reference = self.sources.reference(guest)
         self.watch.lap("package database")
         return analyze(chosen_analyzers(self.options), context, self.options, self.voice, self.watch)
 
@@ -195,7 +199,7 @@ class _Run:
     def _plan(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
         chosen = [finding for finding in findings if self.how.choice.takes(finding)]
         changes = sourced_changes(chosen)
-        found = sources(self.session, guest, self.how.sources) if changes else []
+        found = self.sources.of(guest) if changes else []
         if changes:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.errors import NoSystemError, UsageError
@@ -12,6 +13,7 @@ from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session
 from guestrepair.operations.options import SourceOptions
 from guestrepair.packages.host_directory import HostDirectoryGuest
+from guestrepair.packages.reference import AttributeSource, Reference
 from guestrepair.packages.sources import (
     CacheSource,
     DirectorySource,
@@ -26,18 +28,35 @@ def donor_images(options: SourceOptions) -> tuple[Path, ...]:
     return tuple(path for path in options.donors if not path.is_dir())
 
 
-def sources(session: Session, guest: LiveGuest, options: SourceOptions) -> list[FileSource]:
-    """Guest's cache, package directories, donors, repositories: those that there are.
+@dataclass(slots=True)
+class Sources:
+    """The sources of one repair; what was read of package files is kept from round to round."""
 
-    Raises:
-        UsageError: a donor that cannot serve.
-    """
-    found: list[FileSource] = [CacheSource(guest)]
-    found += (DirectorySource(path) for path in options.packages)
-    found += _donors(session, guest.os, options)
-    if options.fetch:
-        found.append(FetchSource(guest, guest.os.package_format))
-    return found
+    session: Session
+    options: SourceOptions
+    _directories: list[DirectorySource] = field(default_factory=list)
+    _donors: list[DonorSource] = field(default_factory=list)
+
+    def mount(self, guest: LiveGuest) -> None:
+        """Mount the donors beside the guest, which must be done again whenever everything was unmounted.
+
+        Raises:
+            UsageError: a donor that cannot serve.
+        """
+        self._directories = self._directories or [DirectorySource(path) for path in self.options.packages]
+        self._donors = list(_donors(self.session, guest.os, self.options))
+
+    def of(self, guest: LiveGuest) -> list[FileSource]:
+        """Guest's cache, package directories, donors, repositories: those that there are."""
+        found: list[FileSource] = [CacheSource(guest), *self._directories, *self._donors]
+        if self.options.fetch:
+            found.append(FetchSource(guest, guest.os.package_format))
+        return found
+
+    def reference(self, guest: LiveGuest) -> Reference | None:
+        """What says which modes and owners are right on a dpkg guest: a donor before package files."""
+        known: list[AttributeSource] = [*self._donors, *self._directories]
+        return Reference(known) if known and guest.os.package_format == "deb" else None
 
 
 def _donors(session: Session, system: OperatingSystem, options: SourceOptions) -> Iterator[DonorSource]:

@@ -10,7 +10,8 @@ caller then drops the overlay, so that the image is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 
@@ -44,6 +45,7 @@ from guestrepair.model import (
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.plan import Step, edited
 
+_BULK = 5_000
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 
 
@@ -258,13 +260,29 @@ class Applier:
 
     @_do.register
     def _restore_attributes(self, change: RestoreAttributes, source: SourcedFile | None) -> None:
-        if source is None:
-            raise RepairError(f"{change.path}: no source was found for its attributes")
-        found = self._guest.lstat(change.path)
-        if found is None:
-            raise GuestReadError(change.path, "no longer there")
-        self._give(change.path, found, mode=source.mode, uid=source.uid, gid=source.gid)
-        self._writer.set_xattrs(change.path, dict(source.xattrs))
+        self.apply_attributes([Step(change, source)])
+
+    def apply_attributes(self, steps: Sequence[Step]) -> None:
+        """Restore modes and owners of many paths at once, and read all of them back.
+
+        Raises:
+            RepairError: as :meth:`apply`.
+        """
+        wanted = {step.path: step.source for step in steps if step.path is not None}
+        try:
+            stats = self._guest.lstat_many(wanted)
+            for path, source in wanted.items():
+                found = stats[path]
+                if source is None or found is None:
+                    raise GuestReadError(path, "no longer there, or no source for it")
+                self._writer.set_attributes(path, found, mode=source.mode, uid=source.uid, gid=source.gid)
+                self._writer.set_xattrs(path, dict(source.xattrs))
+            self._guest.forget()
+            after = self._guest.lstat_many(wanted)
+        except GuestReadError as error:
+            raise RepairError(f"restore-attributes {error.message}") from error
+        for path, source in wanted.items():
+            self._expect(_has(after[path], source), path, "mode or owner did not take")
 
     # --- keys, filesystems, devices, programs -------------------------------------------
 
@@ -302,6 +320,32 @@ class Applier:
             raise RepairError(f"{where}: {problem}")
 
 
+def _has(found: Stat | None, source: SourcedFile | None) -> bool:
+    if found is None or source is None or (found.uid, found.gid) != (source.uid, source.gid):
+        return False
+    return found.is_symlink or found.permissions == source.mode
+
+
+def _apply_files(applier: Applier, steps: Sequence[Step], progress: Callable[[str], None]) -> None:
+    """Apply in order; attributes, of which one chmod -R may have spoilt thousands, many at a time."""
+    done = 0
+    for bulk, group in itertools.groupby(steps, key=lambda s: isinstance(s.change, RestoreAttributes)):
+        for chunk in _chunks(group, _BULK if bulk else 1):
+            first = chunk[0]
+            progress(f"repair {done + 1} of {len(steps)}: {first.change.kind} {first.path or ''}")
+            if bulk:
+                applier.apply_attributes(chunk)
+            else:
+                applier.apply(first)
+            done += len(chunk)
+
+
+def _chunks(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+    stream = iter(steps)
+    while chunk := list(itertools.islice(stream, size)):
+        yield chunk
+
+
 def apply_steps(
     session: Session,
     root: Root,
@@ -333,9 +377,7 @@ def apply_steps(
     try:
         with session.writing(root, paths) as guest:
             applier = Applier(session, guest, suffix=suffix)
-            for number, step in enumerate(files, 1):
-                progress(f"repair {number} of {len(files)}: {step.change.kind} {step.path or ''}")
-                applier.apply(step)
+            _apply_files(applier, files, progress)
     except GuestReadError as error:
         raise RepairError(f"the overlay cannot be written: {error.message}") from error
     return applier.backups

@@ -78,7 +78,7 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     if absent:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
-    survey = take_survey(guest, database, skip=absent)
+    survey = take_survey(guest, database, skip=absent, reference=context.reference)
     yield from _survey_findings(guest, database, survey)
     if context.options.digests != "none":
         everything = context.options.digests == "all"

@@ -26,8 +26,11 @@ from guestrepair.model import (
     Severity,
 )
 from guestrepair.packages.accounts import Accounts
+from guestrepair.packages.aliases import ALIASED_DIRECTORIES
 from guestrepair.packages.base import PackageDatabase, PackagedFile
+from guestrepair.packages.reference import DONOR, UNPACKED
 
+_MODE, _OWNER = "packages/wrong-mode", "packages/wrong-owner"
 MANY = 25
 """From this many paths under one top directory on, one finding stands for all: one command hit them."""
 
@@ -48,31 +51,46 @@ def attribute_findings(
 ) -> Iterator[Finding]:
     """One finding a path and rule; one for a whole tree where very many differ."""
     accounts = Accounts(guest)
+    merged = _merged_tops(guest)
     groups: dict[tuple[str, str], list[Difference]] = defaultdict(list)
     for file, stat in wrong:
         for difference in _differences(accounts, file, stat):
-            top = "/" + difference.file.path.split("/", 2)[1]
-            groups[difference.rule, top].append(difference)
-    for (rule, _top), differences in sorted(groups.items()):
-        if len(differences) >= MANY:
-            yield _mass(guest, database, rule, differences)
+            groups[difference.rule, _top(file.path, merged)].append(difference)
+    # chown -R clears setuid bits as it goes: the owner's finding stands for those, too.
+    covered = {
+        d.file.path
+        for (rule, _), found in groups.items()
+        if rule == _OWNER and len(found) >= MANY
+        for d in found
+    }
+    for (rule, _), differences in sorted(groups.items()):
+        own = [d for d in differences if rule == _OWNER or d.file.path not in covered]
+        if len(own) >= MANY:
+            yield _mass(guest, database, rule, own)
         else:
-            yield from (_single(guest, database, d) for d in differences)
+            yield from (_single(guest, database, d) for d in own)
+
+
+def _merged_tops(guest: Guest) -> frozenset[str]:
+    """The directories of / that are links into /usr: what lies there was hit with the rest of /usr."""
+    stats = guest.lstat_many(GuestPath(f"/{name}") for name in ALIASED_DIRECTORIES)
+    return frozenset(path.name for path, stat in stats.items() if stat is not None and stat.is_symlink)
+
+
+def _top(path: str, merged: frozenset[str]) -> str:
+    first = path.split("/", 2)[1]
+    return "/usr" if first in merged else f"/{first}"
 
 
 def _differences(accounts: Accounts, file: PackagedFile, stat: Stat) -> Iterator[Difference]:
     expected_mode = f"{file.mode:04o}" if file.mode is not None else "the packaged mode"
-    if _mode_differs(file, stat):
+    if _mode_is_wrong(file, stat):
         severity = _mode_severity(file, stat)
-        yield Difference("packages/wrong-mode", file, severity, f"{stat.permissions:04o}", expected_mode)
-    uid = accounts.uid(file.owner) if file.owner else None
-    gid = accounts.gid(file.group) if file.group else None
-    wrong_uid = "noowner" not in file.flags and (uid != stat.uid if file.owner else stat.uid >= FIRST_PERSON)
-    wrong_gid = "nogroup" not in file.flags and bool(file.group) and gid != stat.gid
-    if wrong_uid or wrong_gid:
+        yield Difference(_MODE, file, severity, f"{stat.permissions:04o}", expected_mode)
+    if _owner_is_wrong(accounts, file, stat):
         observed = f"{accounts.user(stat.uid)}:{accounts.group(stat.gid)}"
         yield Difference(
-            "packages/wrong-owner",
+            _OWNER,
             file,
             _owner_severity(file),
             observed,
@@ -84,10 +102,31 @@ FIRST_PERSON = 1000
 """Accounts from here on belong to people (login.defs(5), UID_MIN): no packaged program is theirs."""
 
 
-def _mode_differs(file: PackagedFile, stat: Stat) -> bool:
-    if stat.is_symlink or "nomode" in file.flags:
+def _owner_is_wrong(accounts: Accounts, file: PackagedFile, stat: Stat) -> bool:
+    if not file.owner or UNPACKED in file.flags:
+        # What a package's scripts chown belongs to an account of the system, never to a person.
+        return "config" not in file.flags and stat.uid >= FIRST_PERSON
+    if "noowner" not in file.flags and accounts.uid(file.owner) != stat.uid:
+        return True
+    return "nogroup" not in file.flags and bool(file.group) and accounts.gid(file.group or "") != stat.gid
+
+
+def _mode_is_wrong(file: PackagedFile, stat: Stat) -> bool:
+    if file.mode is None and not stat.is_symlink:
+        return suspicious_mode(file, stat)
+    return mode_differs(file, stat)
+
+
+def mode_differs(file: PackagedFile, stat: Stat) -> bool:
+    """Another mode than the recorded one; against a .deb only what was lost or opened since.
+
+    The scripts of a package may rightly have set other bits than its archive has.
+    """
+    if file.mode is None or stat.is_symlink or "nomode" in file.flags:
         return False
-    return suspicious_mode(file, stat) if file.mode is None else stat.permissions != file.mode
+    if UNPACKED in file.flags:
+        return bool(file.mode & ~stat.permissions & 0o6555 or stat.permissions & 0o022 & ~file.mode)
+    return stat.permissions != file.mode
 
 
 def suspicious_mode(file: PackagedFile, stat: Stat) -> bool:
@@ -114,7 +153,7 @@ def _mode_severity(file: PackagedFile, stat: Stat) -> Severity:
     needed = is_program_place(file.path) or stat.is_directory
     if needed and (lost & 0o6111 or (lost & 0o444 and stat.is_file) or opened):
         return Severity.ERROR
-    return Severity.WARNING
+    return Severity.NOTE if DONOR in file.flags and not (opened or needed) else Severity.WARNING
 
 
 def _owner_severity(file: PackagedFile) -> Severity:
@@ -125,44 +164,60 @@ def _owner_severity(file: PackagedFile) -> Severity:
 
 def _change(guest: Guest, file: PackagedFile) -> RestoreAttributes:
     path = GuestPath(file.path)
+    # What a donor or a package file said is asked of it again, so that the plan can name it.
+    recorded = not file.flags & {DONOR, UNPACKED}
     return RestoreAttributes(
         path=guest.resolve_parent(path) or path,
         package=file.package.name,
         version=file.package.version,
         architecture=file.package.architecture,
-        mode=file.mode,
-        owner=file.owner,
-        group=file.group,
+        mode=file.mode if recorded else None,
+        owner=file.owner if recorded else None,
+        group=file.group if recorded else None,
         capabilities=file.capabilities if file.kind is PackagedKind.FILE else None,
     )
 
 
 def _single(guest: Guest, database: PackageDatabase, difference: Difference) -> Finding:
     file = difference.file
-    what = "mode" if difference.rule.endswith("mode") else "owner"
-    configuration = bool(file.flags & {"config", "ghost"})
+    what = "mode" if difference.rule == _MODE else "owner"
     return Finding(
         difference.rule,
         difference.severity,
         file.path,
         f"{file.path} of {described(file)} has the {what} {difference.observed}, not {difference.expected}",
-        (
-            Evidence(
-                f"{database.format} database, {described(file)}", difference.observed, difference.expected
-            ),
-        ),
+        (Evidence(_authority(database, file), difference.observed, difference.expected),),
         Repair(
             f"give {file.path} its packaged mode and owner again",
-            Safety.REVIEW if configuration else Safety.SAFE,
+            _safety(difference),
             (_change(guest, file),),
         ),
     )
 
 
+def _safety(difference: Difference) -> Safety:
+    """Review for configuration, and for what a donor has otherwise where only hardening may be the reason."""
+    file = difference.file
+    if file.flags & {"config", "ghost"}:
+        return Safety.REVIEW
+    return Safety.REVIEW if DONOR in file.flags and difference.severity is Severity.NOTE else Safety.SAFE
+
+
+def _authority(database: PackageDatabase, file: PackagedFile) -> str:
+    """Who says what is right."""
+    if DONOR in file.flags:
+        return f"the donor's {described(file)}"
+    if UNPACKED in file.flags:
+        return f"package file of {described(file)}"
+    if database.format == "deb" and "override" not in file.flags:
+        return f"what packages set, {described(file)}"
+    return f"{database.format} database, {described(file)}"
+
+
 def _mass(guest: Guest, database: PackageDatabase, rule: str, differences: list[Difference]) -> Finding:
     paths = [d.file.path for d in differences]
-    common = posixpath.commonpath(paths)
-    what = "modes" if rule.endswith("mode") else "owners"
+    common = posixpath.commonpath([str(guest.resolve_parent(GuestPath(p)) or p) for p in paths])
+    what = "modes" if rule == _MODE else "owners"
     worst = min((d.severity for d in differences), key=lambda s: s.rank)
     seen = sorted({d.observed for d in differences})[:5]
     return Finding(
@@ -171,10 +226,14 @@ def _mass(guest: Guest, database: PackageDatabase, rule: str, differences: list[
         common,
         f"{len(paths)} packaged paths in {common} have wrong {what} ({', '.join(seen)}):"
         " one command changed them all",
-        (Evidence(f"{database.format} database", f"{len(paths)} differ", f"the packaged {what}"),),
+        (
+            Evidence(
+                _authority(database, differences[0].file), f"{len(paths)} differ", f"the packaged {what}"
+            ),
+        ),
         Repair(
             f"give {len(paths)} paths their packaged modes and owners again",
-            Safety.SAFE,
+            Safety.SAFE if any(_safety(d) is Safety.SAFE for d in differences) else Safety.REVIEW,
             tuple(dict.fromkeys(_change(guest, d.file) for d in differences)),
         ),
         tuple(p for p in paths if p != common),

@@ -7,6 +7,7 @@ from itertools import islice
 
 from guestrepair.analyzers.packages.places import is_documentation, is_program_place
 from guestrepair.analyzers.packages.restoring import described, expectation, restore
+from guestrepair.analyzers.packages.wholeness import damage
 from guestrepair.guest.view import Guest
 from guestrepair.model import (
     Evidence,
@@ -91,15 +92,21 @@ def _compare(
 
 def _changed(guest: Guest, database: PackageDatabase, file: PackagedFile, observed: str) -> Finding:
     severity = Severity.NOTE if is_documentation(file) else Severity.WARNING
-    if is_executable_place(file.path):
+    program = is_executable_place(file.path)
+    if program:
         severity = Severity.ERROR
+    broken = damage(guest, file.path, is_program=program)
+    evidence = [expectation(database, file, observed)]
+    if broken:
+        evidence.append(Evidence(f"content of {file.path}", broken, "a whole file"))
     return Finding(
         "packages/file-changed",
         severity,
         file.path,
-        f"{file.path} of {described(file)} has been changed",
-        (expectation(database, file, observed),),
-        Repair(f"restore {file.path}", Safety.REVIEW, (restore(guest, file),)),
+        f"{file.path} of {described(file)} is {'damaged' if broken else 'not the packaged file'}: "
+        f"{broken or 'its content differs'}",
+        tuple(evidence),
+        Repair(f"restore {file.path}", Safety.SAFE if broken else Safety.REVIEW, (restore(guest, file),)),
     )
 
 

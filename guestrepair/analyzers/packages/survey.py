@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from guestrepair.analyzers.packages.attributes import FIRST_PERSON, suspicious_mode
+from guestrepair.analyzers.packages.attributes import FIRST_PERSON, mode_differs, suspicious_mode
 from guestrepair.analyzers.packages.places import is_volatile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
+from guestrepair.packages.reference import UNPACKED, Reference
 
 CHUNK = 20_000
 """Paths looked at together: enough for bulk calls, few enough to stay small in memory."""
@@ -48,10 +49,19 @@ class Survey:
         return frozenset(file.path for file in (*self.missing, *self.empty, *kinds))
 
 
-def take_survey(guest: Guest, database: PackageDatabase, *, skip: Sequence[str] = ()) -> Survey:
-    """Look at every path of the database; ``skip`` are directories that are not mounted here."""
+def take_survey(
+    guest: Guest,
+    database: PackageDatabase,
+    *,
+    skip: Sequence[str] = (),
+    reference: Reference | None = None,
+) -> Survey:
+    """Look at every path of the database; ``skip`` are directories that are not mounted here.
+
+    ``reference`` says which modes and owners are right where the database does not.
+    """
     survey = Survey()
-    judge = _Judge(guest, Accounts(guest), survey)
+    judge = _Judge(guest, Accounts(guest), survey, reference)
     for chunk in _chunks(_expected(database, skip)):
         judge.take(chunk)
     return survey
@@ -81,8 +91,9 @@ def _chunks(files: Iterable[PackagedFile]) -> Iterator[list[PackagedFile]]:
 class _Judge:
     """Compares files with the guest, a chunk at a time."""
 
-    def __init__(self, guest: Guest, accounts: Accounts, survey: Survey) -> None:
+    def __init__(self, guest: Guest, accounts: Accounts, survey: Survey, reference: Reference | None) -> None:
         self._guest = guest
+        self._reference = reference
         self._accounts = accounts
         self._survey = survey
 
@@ -91,6 +102,8 @@ class _Judge:
         paths = [GuestPath(file.path) for file in chunk]
         stats = self._guest.lstat_many(paths)
         self._survey.seen += len(chunk)
+        if self._reference is not None:
+            chunk = self._reference.complete(chunk, stats)
         links = []
         for path, file in zip(paths, chunk, strict=True):
             stat = stats[path]
@@ -129,9 +142,9 @@ class _Judge:
     def _attributes_differ(self, file: PackagedFile, stat: Stat) -> bool:
         if file.mode is None or "replaced" in file.flags:
             return False
-        if not stat.is_symlink and "nomode" not in file.flags and stat.permissions != file.mode:
-            return True
-        return self.owner_differs(file, stat)
+        if UNPACKED in file.flags:
+            return stat.uid >= FIRST_PERSON or mode_differs(file, stat)
+        return mode_differs(file, stat) or self.owner_differs(file, stat)
 
     def owner_differs(self, file: PackagedFile, stat: Stat) -> bool:
         """By name, as rpm compares: the number belongs to that name in the guest."""
@@ -171,6 +184,8 @@ def _should_have_content(file: PackagedFile) -> bool:
 
 def _is_suspicious(file: PackagedFile, stat: Stat) -> bool:
     """What the database does not record (dpkg) is judged by what no package does."""
-    if file.mode is not None or "config" in file.flags or file.path.startswith(_PLACES_OF_ACCOUNTS):
+    if file.mode is not None or file.path.startswith(_PLACES_OF_ACCOUNTS):
         return False
+    if "config" in file.flags:
+        return bool(stat.permissions & 0o002) and not stat.is_symlink
     return suspicious_mode(file, stat) or stat.uid >= FIRST_PERSON

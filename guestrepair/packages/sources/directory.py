@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import Package
+from guestrepair.packages.reference import UNPACKED, Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
-from guestrepair.packages.sources.package_file import SUFFIXES, Identified, find_in, identify
+from guestrepair.packages.sources.package_file import (
+    SUFFIXES,
+    Identified,
+    find_in,
+    identify,
+    member_attributes,
+)
 
 MAX_FILES = 50_000
 _CHUNK_BYTES = 48 * 1024**2
@@ -52,6 +61,7 @@ class DirectorySource:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._identified: dict[Path, Identified] = {}
+        self._attributes: dict[Package, Mapping[str, Attributes]] = {}
 
     @property
     def name(self) -> str:
@@ -63,17 +73,39 @@ class DirectorySource:
     ) -> Mapping[SourcedChange, SourcedFile | Refusal]:
         """See :class:`FileSource`; all changes are of one package."""
         wanted = wanted_package(changes[0])
-        files = sorted(path for path in self.directory.rglob("*") if path.name.endswith(SUFFIXES))[:MAX_FILES]
-        likely = [path for path in files if path.name.startswith(wanted.name)]
-        for group in (likely, files):
-            for found in self._identify(group, workdir):
-                if found.package == wanted:
-                    return find_in(found.path, found.path.name, changes, workdir)
+        match = self._match(wanted, workdir)
+        if match is not None:
+            return find_in(match, match.name, changes, workdir)
+        likely = [path for path in self._files if path.name.startswith(wanted.name)]
         same = [
             f for f in self._identified.values() if f.package is not None and f.package.name == wanted.name
         ]
         broken = [f for f in self._identify(likely, workdir) if f.problem]
         return dict.fromkeys(changes, Refusal(_no_match(wanted, [*same, *broken], "the directory")))
+
+    authority = UNPACKED
+
+    def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
+        """See :class:`AttributeSource`; each package file is unpacked once, its attributes are kept."""
+        if package not in self._attributes:
+            with tempfile.TemporaryDirectory(prefix="guestrepair-attributes-") as work:
+                match = self._match(package, Path(work))
+                self._attributes[package] = {} if match is None else member_attributes(match, Path(work))
+        known = self._attributes[package]
+        return {path: known[usr_form(path)] for path in paths if usr_form(path) in known}
+
+    @cached_property
+    def _files(self) -> Sequence[Path]:
+        return sorted(path for path in self.directory.rglob("*") if path.name.endswith(SUFFIXES))[:MAX_FILES]
+
+    def _match(self, wanted: Package, workdir: Path) -> Path | None:
+        """The package file that is this package: looked for by name first, then among all."""
+        likely = [path for path in self._files if path.name.startswith(wanted.name)]
+        for group in (likely, self._files):
+            for found in self._identify(group, workdir):
+                if found.package == wanted:
+                    return found.path
+        return None
 
     def _identify(self, files: Sequence[Path], workdir: Path) -> Iterator[Identified]:
         unknown = [path for path in files if path not in self._identified]

@@ -11,16 +11,19 @@ from pathlib import Path
 
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.capabilities import XATTR
+from guestrepair.formats.posix_acl import ACL_ACCESS
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind, RestoreFile
 from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.base import PackageDatabase
+from guestrepair.packages.base import Package, PackageDatabase
+from guestrepair.packages.dpkg import DpkgDatabase
 from guestrepair.packages.opening import open_database
+from guestrepair.packages.reference import DONOR, Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 MAX_FILE_BYTES = 2 * 1024**3
 _CHUNK_BYTES = 48 * 1024**2
-_XATTRS = (XATTR, "system.posix_acl_access", "user.pax.flags")
+_XATTRS = (XATTR, ACL_ACCESS, "user.pax.flags")
 
 
 class DonorSource:
@@ -57,6 +60,25 @@ class DonorSource:
         """See :class:`FileSource`."""
         stats = _resolved_stats(self.guest, [change.path for change in changes])
         return {change: self._one(change, stats.get(change.path), workdir) for change in changes}
+
+    authority = DONOR
+
+    def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
+        """See :class:`AttributeSource`; what the donor's administrator has overridden is not said."""
+        database = self._database
+        if isinstance(database, str) or package not in database.packages:
+            return {}
+        overridden = database.overrides if isinstance(database, DpkgDatabase) else {}
+        accounts = self._accounts
+        try:
+            stats = self.guest.lstat_many(GuestPath(path) for path in paths if path not in overridden)
+        except GuestReadError:
+            return {}
+        return {
+            str(path): Attributes(stat.mode, accounts.user(stat.uid), accounts.group(stat.gid))
+            for path, stat in stats.items()
+            if stat is not None
+        }
 
     def _one(
         self, change: SourcedChange, found: tuple[GuestPath, Stat] | None, workdir: Path
@@ -107,13 +129,18 @@ class DonorSource:
             size_bytes=stat.size_bytes if kind is PackagedKind.FILE else 0,
             content=content,
             link_target=self.guest.readlink(path) if kind is PackagedKind.SYMLINK else None,
-            xattrs={} if kind is PackagedKind.SYMLINK else self._xattrs(path),
+            xattrs=self._xattrs(path) if _may_have_xattrs(change, stat) else {},
             digest=digest,
         )
 
     def _xattrs(self, path: GuestPath) -> dict[str, bytes]:
         values = {name: self.guest.xattr(path, name) for name in _XATTRS}
         return {name: value for name, value in values.items() if value}
+
+
+def _may_have_xattrs(change: SourcedChange, stat: Stat) -> bool:
+    """Thousands of attributes are restored after one chown: only programs are asked for capabilities."""
+    return not stat.is_symlink and (isinstance(change, RestoreFile) or bool(stat.permissions & 0o111))
 
 
 def _resolved_stats(guest: Guest, paths: Sequence[GuestPath]) -> Mapping[GuestPath, tuple[GuestPath, Stat]]:

@@ -14,15 +14,17 @@ from typing import Any
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import capabilities
-from guestrepair.model import GuestPath, PackagedKind, RestoreFile
+from guestrepair.model import GuestPath, PackagedKind, RestoreAttributes, RestoreFile
 from guestrepair.packages import archive_child
 from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import Package
 from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.debian_attributes import AFTER_INSTALLATION
+from guestrepair.packages.reference import Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 SUFFIXES = (".deb", ".rpm", ".apk", ".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz", ".pkg.tar")
+_NOTHING = RestoreAttributes(path=GuestPath("/"), package="", version="", architecture="")
 _BOGUS = "the reader of package files gave an answer that makes no sense"
 
 
@@ -93,6 +95,27 @@ def find_in(
         except (TypeError, ValueError, KeyError, FormatError):
             result[change] = Refusal(_BOGUS)
     return result
+
+
+_TYPES = {"file": 0o100000, "directory": 0o040000, "symlink": 0o120000}
+
+
+def member_attributes(path: Path, workdir: Path) -> Mapping[str, Attributes]:
+    """Type, mode and owner of every member of a package file, by its path on a merged system.
+
+    Empty when the package cannot be read to its end.
+    """
+    request = {"do": "extract", "file": str(path), "wanted": None, "workdir": str(workdir), "content": False}
+    answer: dict[str, Attributes] = {}
+    for member in _ask(request, workdir):
+        try:
+            place = GuestPath(usr_form(member["path"]))
+            known = _as_installed(place, _sourced(_NOTHING, member, path.name, workdir))
+        except (TypeError, ValueError, KeyError, FormatError):
+            return {}
+        kind = _TYPES.get(str(known.kind), 0)
+        answer[str(place)] = Attributes(kind | known.mode, known.owner, known.group)
+    return answer
 
 
 def _names(change: SourcedChange) -> tuple[str, ...]:

@@ -1,0 +1,84 @@
+"""Modes and owners of packaged paths where the guest's own database records none (dpkg).
+
+A donor with the package in the same version is an installed system: what it has is what the guest
+should have. A .deb says what dpkg unpacks, before the package's scripts change some of it, so it only
+tells what was lost since.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from guestrepair.guest.view import Stat
+from guestrepair.model import GuestPath
+from guestrepair.packages.base import Package, PackagedFile
+
+DONOR, UNPACKED = "donor", "unpacked"
+"""Flags of a :class:`PackagedFile` whose mode and owner come from a donor, or from the package file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Type and permission bits, and the names of user and group (numbers where there is no name)."""
+
+    mode: int
+    owner: str
+    group: str
+
+
+class AttributeSource(Protocol):
+    """Something that knows the attributes of a package's paths in exactly that version.
+
+    ``authority`` is one of the flags above.
+    """
+
+    authority: str
+
+    def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
+        """What it knows of these paths; empty when it has not this package in this version."""
+
+
+class Reference:
+    """The sources in their order: the first that knows a package speaks for it."""
+
+    def __init__(self, sources: Sequence[AttributeSource]) -> None:
+        self._sources = tuple(sources)
+
+    def complete(
+        self, files: Sequence[PackagedFile], stats: Mapping[GuestPath, Stat | None]
+    ) -> list[PackagedFile]:
+        """The files in their order, with mode and owner where the database has none and a source has.
+
+        Only for what is there and of the same type as in the source.
+        """
+        known = self._known([f for f in files if f.mode is None and stats[GuestPath(f.path)] is not None])
+        return [_completed(file, stats[GuestPath(file.path)], known.get(file.path)) for file in files]
+
+    def _known(self, files: Sequence[PackagedFile]) -> Mapping[str, tuple[str, Attributes]]:
+        by_package: dict[Package, list[str]] = defaultdict(list)
+        for file in files:
+            by_package[file.package].append(file.path)
+        answer: dict[str, tuple[str, Attributes]] = {}
+        for package, paths in by_package.items():
+            for source in self._sources:
+                found = source.attributes(package, paths)
+                if found:
+                    answer.update((path, (source.authority, known)) for path, known in found.items())
+                    break
+        return answer
+
+
+def _completed(file: PackagedFile, stat: Stat | None, known: tuple[str, Attributes] | None) -> PackagedFile:
+    if stat is None or known is None or stat.mode & 0o170000 != known[1].mode & 0o170000:
+        return file
+    authority, attributes = known
+    return replace(
+        file,
+        mode=attributes.mode & 0o7777,
+        owner=attributes.owner,
+        group=attributes.group,
+        flags=file.flags | {authority},
+    )
