@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from guestrepair.guest.view import Stat
-from guestrepair.model import GuestPath
+from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.base import Package, PackagedFile
 
 DONOR, UNPACKED = "donor", "unpacked"
@@ -74,6 +74,8 @@ class Reference:
 def _completed(file: PackagedFile, stat: Stat | None, known: tuple[str, Attributes] | None) -> PackagedFile:
     if stat is None or known is None or stat.mode & 0o170000 != known[1].mode & 0o170000:
         return file
+    if stat.is_symlink and file.kind is PackagedKind.DIRECTORY:
+        return file  # /bin of a merged /usr: the directory behind the link is judged under its own name
     authority, attributes = known
     return replace(
         file,

@@ -26,7 +26,7 @@ from guestrepair.model import (
     Severity,
 )
 from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.aliases import ALIASED_DIRECTORIES
+from guestrepair.packages.aliases import ALIASED_DIRECTORIES, is_alias_link, usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 from guestrepair.packages.reference import DONOR, UNPACKED
 
@@ -53,9 +53,17 @@ def attribute_findings(
     accounts = Accounts(guest)
     merged = _merged_tops(guest)
     groups: dict[tuple[str, str], list[Difference]] = defaultdict(list)
+    seen: set[str] = set()
     for file, stat in wrong:
+        if is_alias_link(file.path) and file.path[1:] in merged:
+            continue  # the directory behind the link is judged under its own name
+        top = _top(file.path, merged)
+        place = usr_form(file.path) if top == "/usr" else file.path
+        if place in seen:
+            continue  # one directory that two packages list by its two names
+        seen.add(place)
         for difference in _differences(accounts, file, stat):
-            groups[difference.rule, _top(file.path, merged)].append(difference)
+            groups[difference.rule, top].append(difference)
     # chown -R clears setuid bits as it goes: the owner's finding stands for those, too.
     covered = {
         d.file.path

@@ -34,7 +34,9 @@ WANTED = RestoreFile(
 )
 
 
-def _deb(version: str = "1.0-1", *, content: bytes = FILES["/bin/tool"], linked: bool = False) -> bytes:
+def deb_package(
+    version: str = "1.0-1", *, content: bytes = FILES["/bin/tool"], linked: bool = False
+) -> bytes:
     def tar(members: dict[str, bytes]) -> bytes:
         raw = io.BytesIO()
         with tarfile.open(fileobj=raw, mode="w:xz") as archive:
@@ -104,7 +106,7 @@ def test_package_files_are_found_by_content_not_by_name(tmp_path: Path) -> None:
     directory, work = tmp_path / "debs", tmp_path / "work"
     directory.mkdir()
     work.mkdir()
-    (directory / "anything.deb").write_bytes(_deb())
+    (directory / "anything.deb").write_bytes(deb_package())
     (directory / "broken.deb").write_bytes(b"!<arch>\nrubbish")
     found = _resolve(_damaged(), DirectorySource(directory), work).resolved[WANTED]
     assert found.content is not None
@@ -114,7 +116,11 @@ def test_package_files_are_found_by_content_not_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("package", "word"),
-    [(_deb("2.0-1"), "2.0-1"), (_deb(content=b"other"), "digest"), (b"no package", "cannot be read")],
+    [
+        (deb_package("2.0-1"), "2.0-1"),
+        (deb_package(content=b"other"), "digest"),
+        (b"no package", "cannot be read"),
+    ],
 )
 def test_package_files_that_do_not_fit_are_refused(package: bytes, word: str, tmp_path: Path) -> None:
     directory, work = tmp_path / "debs", tmp_path / "work"
@@ -126,7 +132,7 @@ def test_package_files_that_do_not_fit_are_refused(package: bytes, word: str, tm
 
 
 def test_hard_links_in_a_package_have_content(tmp_path: Path) -> None:
-    (tmp_path / "a.deb").write_bytes(_deb(linked=True))
+    (tmp_path / "a.deb").write_bytes(deb_package(linked=True))
     alias = RestoreFile(
         path=GuestPath("/usr/bin/alias"),
         package="tool",
@@ -141,7 +147,7 @@ def test_hard_links_in_a_package_have_content(tmp_path: Path) -> None:
 
 def test_the_guests_own_cache_comes_first(tmp_path: Path) -> None:
     guest = _damaged()
-    guest.file("/var/cache/apt/archives/tool_1.0-1_amd64.deb", _deb())
+    guest.file("/var/cache/apt/archives/tool_1.0-1_amd64.deb", deb_package())
     resolution = resolve_sources(
         guest, [WANTED], [CacheSource(guest), DonorSource(deb_guest(), "d")], tmp_path
     )
