@@ -167,7 +167,24 @@ def _combined(one: Change, other: Change) -> Change:
         return _combined_edits(one, other)
     if isinstance(one, RunFsck):
         return one
+    if isinstance(one, RestoreFile) and isinstance(other, RestoreFile) and _same_file(one, other):
+        return one if _facts(one) >= _facts(other) else other
     raise RepairError(f"{getattr(one, 'path', '')}: another finding's repair changes the same thing")
+
+
+def _same_file(one: RestoreFile, other: RestoreFile) -> bool:
+    """One packaged file that two analyzers miss."""
+    return (one.package, one.version, one.architecture, one.digest) == (
+        other.package,
+        other.version,
+        other.architecture,
+        other.digest,
+    )
+
+
+def _facts(change: RestoreFile) -> int:
+    """How much the change says: the one that knows more of the database's facts restores more of them."""
+    return sum(getattr(change, field.name) is not None for field in dataclasses.fields(change))
 
 
 def _combined_edits(one: EditFile, other: EditFile) -> EditFile:

@@ -44,6 +44,8 @@ class Difference:
     severity: Severity
     observed: str
     expected: str
+    opened: bool = False
+    """Everybody may write it, and the package does not say so."""
 
 
 def attribute_findings(
@@ -94,7 +96,8 @@ def _differences(accounts: Accounts, file: PackagedFile, stat: Stat) -> Iterator
     expected_mode = f"{file.mode:04o}" if file.mode is not None else "the packaged mode"
     if _mode_is_wrong(file, stat):
         severity = _mode_severity(file, stat)
-        yield Difference(_MODE, file, severity, f"{stat.permissions:04o}", expected_mode)
+        opened = bool(stat.permissions & 0o002 & ~(file.mode or 0))
+        yield Difference(_MODE, file, severity, f"{stat.permissions:04o}", expected_mode, opened)
     if _owner_is_wrong(accounts, file, stat):
         observed = f"{accounts.user(stat.uid)}:{accounts.group(stat.gid)}"
         yield Difference(
@@ -204,9 +207,12 @@ def _single(guest: Guest, database: PackageDatabase, difference: Difference) -> 
 
 
 def _safety(difference: Difference) -> Safety:
-    """Review for configuration, and for what a donor has otherwise where only hardening may be the reason."""
+    """Review for configuration, and for what a donor has otherwise where only hardening may be the reason.
+
+    Nobody wants configuration that everybody may write.
+    """
     file = difference.file
-    if file.flags & {"config", "ghost"}:
+    if file.flags & {"config", "ghost"} and not difference.opened:
         return Safety.REVIEW
     return Safety.REVIEW if DONOR in file.flags and difference.severity is Severity.NOTE else Safety.SAFE
 

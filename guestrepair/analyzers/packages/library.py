@@ -74,11 +74,17 @@ def _finding(closure: Closure, database: PackageDatabase | None, group: list[Unr
         _RULE,
         Severity.ERROR,
         files[0],
-        f"{files[0]} cannot load {named} ({first.reason}){others}",
+        f"{files[0]} {_complaint(first, named)}{others}",
         tuple(Evidence(f"dynamic section of {p.path}", p.reason, p.library) for p in group[:6]),
         Repair(summary, Safety.SAFE if changes else Safety.MANUAL, tuple(dict.fromkeys(changes))),
         tuple(files[1:]),
     )
+
+
+def _complaint(problem: Unresolved, named: str) -> str:
+    if problem.path.name == problem.library:  # the program itself is no ELF file any more
+        return f"cannot be loaded: it {problem.reason}"
+    return f"cannot load {named} ({problem.reason})"
 
 
 def _mending(

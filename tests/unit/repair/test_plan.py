@@ -95,3 +95,18 @@ def test_a_package_decides_on_mode_and_owner_of_what_two_findings_see() -> None:
     plan = make_plan(findings, Resolution({packaged: source}, {}))
     assert [step.change for step in plan.steps] == [packaged, elsewhere]
     assert [f.subject for f in plan.findings] == ["a", "b", "c"]
+
+
+def test_one_packaged_file_that_two_analyzers_miss_is_restored_once_with_all_that_is_known() -> None:
+    path = GuestPath("/usr/bin/ls")
+    bare = RestoreFile(path=path, package="p", version="1", architecture="amd64", digest="md5:1")
+    known = RestoreFile(
+        path=path, package="p", version="1", architecture="amd64", digest="md5:1", mode=0o755, mtime=1
+    )
+    file = SourcedFile(source="donor", kind=PackagedKind.FILE, mode=0o755, uid=0, gid=0)
+    plan = make_plan([finding("a", bare), finding("b", known)], Resolution({bare: file, known: file}, {}))
+    assert [step.change for step in plan.steps] == [known]
+    assert len(plan.findings) == 2
+    other = RestoreFile(path=path, package="q", version="1", architecture="amd64", digest="md5:2")
+    plan = make_plan([finding("a", bare), finding("b", other)], Resolution({bare: file, other: file}, {}))
+    assert [left.finding.subject for left in plan.left] == ["b"]
