@@ -29,6 +29,10 @@ class Attributes:
     group: str
 
 
+NO_PACKAGE = Package("", "", "")
+"""What a donor is asked with about paths that no package owns."""
+
+
 class AttributeSource(Protocol):
     """Something that knows the attributes of a package's paths in exactly that version.
 
@@ -56,6 +60,17 @@ class Reference:
         """
         known = self._known([f for f in files if f.mode is None and stats[GuestPath(f.path)] is not None])
         return [_completed(file, stats[GuestPath(file.path)], known.get(file.path)) for file in files]
+
+    def unpackaged(self, stats: Mapping[str, Stat]) -> frozenset[str]:
+        """Those of these paths, which no package owns, that a donor has in the same type."""
+        paths = list(stats)
+        answer: dict[str, Attributes] = {}
+        for source in self._sources:
+            if source.authority == DONOR:
+                answer = {**source.attributes(NO_PACKAGE, paths), **answer}
+        return frozenset(
+            p for p, known in answer.items() if known.mode & 0o170000 == stats[p].mode & 0o170000
+        )
 
     def _known(self, files: Sequence[PackagedFile]) -> Mapping[str, tuple[str, Attributes]]:
         by_package: dict[Package, list[str]] = defaultdict(list)

@@ -67,7 +67,12 @@ def test_only_the_command_line_exits(module: Path) -> None:
 
 
 # Programs of their own, run in a process with limits because what they read is hostile.
-RUN_AS_CHILDREN = {"packages/rpm_child.py", "disk/parted_reader.py", "packages/archive_child.py"}
+RUN_AS_CHILDREN = {
+    "packages/rpm_child.py",
+    "disk/parted_reader.py",
+    "packages/archive_child.py",
+    "packages/dnf_child.py",
+}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "analyzers"], ids=name_of)

@@ -79,7 +79,7 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
     survey = take_survey(guest, database, skip=absent, reference=context.reference)
-    yield from _survey_findings(guest, database, survey)
+    yield from _survey_findings(context, guest, database, survey)
     if context.options.digests != "none":
         everything = context.options.digests == "all"
         only = None if everything else critical_packages(database, [*roots, *closure.files])
@@ -88,7 +88,9 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
         )
 
 
-def _survey_findings(guest: Guest, database: PackageDatabase, survey: Survey) -> Iterator[Finding]:
+def _survey_findings(
+    context: Context, guest: Guest, database: PackageDatabase, survey: Survey
+) -> Iterator[Finding]:
     yield from missing_files(guest, database, survey.missing)
     yield from empty_files(guest, database, survey.empty)
     yield from wrong_kinds(guest, database, survey.wrong_kind)
@@ -96,7 +98,7 @@ def _survey_findings(guest: Guest, database: PackageDatabase, survey: Survey) ->
     attributes = {file.path: (file, stat) for file, stat in survey.wrong_attributes}
     if database.format == "deb":
         attributes |= {file.path: (file, stat) for file, stat in known_attributes(guest, database)}
-    yield from attribute_findings(guest, database, list(attributes.values()))
+    yield from attribute_findings(guest, database, list(attributes.values()), context.reference)
     yield from capability_findings(guest, database)
     yield from broken_alternatives(guest, database)
     yield from dangling_links(guest, database, survey.links, survey.known_bad())

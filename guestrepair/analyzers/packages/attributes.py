@@ -10,10 +10,11 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.packages.places import is_documentation, is_program_place, matters_for_login
 from guestrepair.analyzers.packages.restoring import described
+from guestrepair.analyzers.packages.strays import strays
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import (
     Evidence,
@@ -28,7 +29,7 @@ from guestrepair.model import (
 from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.aliases import ALIASED_DIRECTORIES, is_alias_link, usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
-from guestrepair.packages.reference import DONOR, UNPACKED
+from guestrepair.packages.reference import DONOR, UNPACKED, Reference
 
 _MODE, _OWNER = "packages/wrong-mode", "packages/wrong-owner"
 MANY = 25
@@ -49,7 +50,10 @@ class Difference:
 
 
 def attribute_findings(
-    guest: Guest, database: PackageDatabase, wrong: list[tuple[PackagedFile, Stat]]
+    guest: Guest,
+    database: PackageDatabase,
+    wrong: list[tuple[PackagedFile, Stat]],
+    reference: Reference | None = None,
 ) -> Iterator[Finding]:
     """One finding a path and rule; one for a whole tree where very many differ."""
     accounts = Accounts(guest)
@@ -58,7 +62,7 @@ def attribute_findings(
     seen: set[str] = set()
     for file, stat in wrong:
         if is_alias_link(file.path) and file.path[1:] in merged:
-            continue  # the directory behind the link is judged under its own name
+            file = replace(file, path=f"/usr{file.path}")  # noqa: PLW2901 - the directory behind the link
         top = _top(file.path, merged)
         place = usr_form(file.path) if top == "/usr" else file.path
         if place in seen:
@@ -76,7 +80,7 @@ def attribute_findings(
     for (rule, _), differences in sorted(groups.items()):
         own = [d for d in differences if rule == _OWNER or d.file.path not in covered]
         if len(own) >= MANY:
-            yield _mass(guest, database, rule, own)
+            yield _mass(guest, database, rule, own, reference)
         else:
             yield from (_single(guest, database, d) for d in own)
 
@@ -228,27 +232,47 @@ def _authority(database: PackageDatabase, file: PackagedFile) -> str:
     return f"{database.format} database, {described(file)}"
 
 
-def _mass(guest: Guest, database: PackageDatabase, rule: str, differences: list[Difference]) -> Finding:
+def _hit_by_mode(stat: Stat) -> bool:
+    return not stat.is_symlink and stat.permissions & 0o1002 == 0o002
+
+
+def _hit_by_owner(stat: Stat) -> bool:
+    return stat.uid >= FIRST_PERSON
+
+
+def _mass(
+    guest: Guest,
+    database: PackageDatabase,
+    rule: str,
+    differences: list[Difference],
+    reference: Reference | None,
+) -> Finding:
     paths = [d.file.path for d in differences]
     common = posixpath.commonpath([str(guest.resolve_parent(GuestPath(p)) or p) for p in paths])
     what = "modes" if rule == _MODE else "owners"
     worst = min((d.severity for d in differences), key=lambda s: s.rank)
-    seen = sorted({d.observed for d in differences})[:5]
+    seen = ", ".join(sorted({d.observed for d in differences})[:5])
+    changes = list(dict.fromkeys(_change(guest, d.file) for d in differences))
+    authority = _authority(database, differences[0].file)
+    evidence = [Evidence(authority, f"{len(paths)} differ", f"the packaged {what}")]
+    if reference is not None:
+        packaged = {str(change.path) for change in changes}
+        hit = _hit_by_mode if rule == _MODE else _hit_by_owner
+        more, others = strays(guest, reference, common, packaged, hit)
+        changes += more
+        if others:
+            words = f"{others} more below {common} that neither a package nor the donor has"
+            evidence.append(Evidence("the guest", words, "to be looked at by hand"))
     return Finding(
         rule,
         worst,
         common,
-        f"{len(paths)} packaged paths in {common} have wrong {what} ({', '.join(seen)}):"
-        " one command changed them all",
-        (
-            Evidence(
-                _authority(database, differences[0].file), f"{len(paths)} differ", f"the packaged {what}"
-            ),
-        ),
+        f"{len(paths)} packaged paths in {common} have wrong {what} ({seen}): one command changed them all",
+        tuple(evidence),
         Repair(
-            f"give {len(paths)} paths their packaged modes and owners again",
+            f"give {len(changes)} paths their packaged modes and owners again",
             Safety.SAFE if any(_safety(d) is Safety.SAFE for d in differences) else Safety.REVIEW,
-            tuple(dict.fromkeys(_change(guest, d.file) for d in differences)),
+            tuple(changes),
         ),
         tuple(p for p in paths if p != common),
     )

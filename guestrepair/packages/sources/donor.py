@@ -18,7 +18,7 @@ from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.packages.dpkg import DpkgDatabase
 from guestrepair.packages.opening import open_database
-from guestrepair.packages.reference import DONOR, Attributes
+from guestrepair.packages.reference import DONOR, NO_PACKAGE, Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 MAX_FILE_BYTES = 2 * 1024**3
@@ -66,7 +66,7 @@ class DonorSource:
     def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
         """See :class:`AttributeSource`; what the donor's administrator has overridden is not said."""
         database = self._database
-        if isinstance(database, str) or package not in database.packages:
+        if isinstance(database, str) or package not in (*database.packages, NO_PACKAGE):
             return {}
         overridden = database.overrides if isinstance(database, DpkgDatabase) else {}
         accounts = self._accounts
@@ -98,6 +98,8 @@ class DonorSource:
         database = self._database
         if isinstance(database, str):
             return database
+        if not change.package:
+            return ""  # mode and owner of what no package owns
         same_name = [p for p in database.packages if p.name == change.package]
         if not same_name:
             return f"it has no package {change.package}"

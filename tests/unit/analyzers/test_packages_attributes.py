@@ -169,3 +169,29 @@ def test_a_cut_off_program_is_damage_and_another_one_a_change(content: bytes, sa
     repair = found["packages/file-changed"].repair
     assert repair is not None
     assert repair.safety is safety
+
+
+def test_what_no_package_owns_follows_the_donor_where_one_command_hit_it() -> None:
+    guest, other = _wide_guest(), _wide_guest()
+    for system in (guest, other):
+        system.file("/usr/lib/cache.bin", b"made by a script", mode=0o644)
+    for path in _everything_in_usr(guest):
+        guest.nodes[path].mode |= 0o777
+    guest.file("/usr/lib/own.bin", b"the administrator's", mode=0o777)
+    reference = Reference([DonorSource(other, "donor x")])
+    (finding,) = scan(guest, reference)
+    assert finding.repair is not None
+    changes = [c for c in finding.repair.changes if isinstance(c, RestoreAttributes) and not c.package]
+    assert {str(change.path) for change in changes} == {"/usr/lib/cache.bin", "/usr/sbin"}
+    assert finding.evidence[-1].observed.startswith("1 more below /usr")
+
+
+def test_a_directory_listed_only_by_its_old_name_is_named_where_it_lies() -> None:
+    guest = _wide_guest()
+    guest.directory("/usr/lib64", mode=0o777)
+    guest.link("/lib64", "usr/lib64")
+    guest.nodes[GuestPath("/var/lib/dpkg/info/tool.list")].content += b"/lib64\n/lib64/none\n"
+    found = {f.subject: f for f in scan(guest) if f.rule == "packages/wrong-mode"}
+    repair = found["/usr/lib64"].repair
+    assert repair is not None
+    assert [getattr(change, "path", None) for change in repair.changes] == [GuestPath("/usr/lib64")]
