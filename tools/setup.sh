@@ -18,7 +18,7 @@ debian_runtime="python3 python3-venv python3-guestfs libguestfs0 libguestfs-tool
   qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates"
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
-  pacman-package-manager makepkg libarchive-tools dnf squashfs-tools mtools
+  pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util"
 
 as_root() {

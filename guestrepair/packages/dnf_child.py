@@ -34,7 +34,7 @@ def limit_self() -> None:
         resource.setrlimit(what, (value, value))
 
 
-def configured(dnf: Any, home: Path, arch: str, repositories: list[dict[str, Any]]) -> Any:
+def configured(dnf: Any, home: Path, arch: str, repositories: list[dict[str, Any]], *, proxy: str) -> Any:
     """A dnf that knows these repositories and nothing of this host, but how it reaches the network."""
     base = dnf.Base()
     conf = base.conf
@@ -45,8 +45,9 @@ def configured(dnf: Any, home: Path, arch: str, repositories: list[dict[str, Any
     conf.reposdir = []
     conf.pluginpath = []
     conf.plugins = False
-    conf.substitutions["arch"] = arch
-    conf.proxy = os.environ.get("https_proxy") or os.environ.get("http_proxy") or ""
+    # The guest's variables stand filled in already; the library wants its own to be text.
+    conf.substitutions.update({"arch": arch, "basearch": arch, "releasever": "0"})
+    conf.proxy = proxy
     for number, wanted in enumerate(repositories):
         repo = dnf.repo.Repo(f"guest-{number}", conf)
         repo.baseurl = wanted["baseurl"]
@@ -69,7 +70,9 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
     except ImportError:
         return {"error": "dnf's library is not on this host (package python3-dnf)", "kind": "tool"}
     home, repositories = Path(request["home"]), request["repositories"]
-    base = configured(dnf, home, request["arch"], repositories)
+    for name in ("root", "cache", "persist", "log"):
+        (home / name).mkdir(exist_ok=True)
+    base = configured(dnf, home, request["arch"], repositories, proxy=request["proxy"])
     try:
         base.fill_sack(load_system_repo=False, load_available_repos=True)
     except (dnf.exceptions.Error, OSError) as error:

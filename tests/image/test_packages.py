@@ -90,20 +90,72 @@ def test_debian_lost_files_come_back_from_a_donor(debian_image: Path, tmp_path: 
     assert (tmp_path / "after/usr/bin/su").stat().st_mode & 0o7777 == 0o4755
 
 
+FILE_CONTEXTS = """\
+/.*\tsystem_u:object_r:default_t:s0
+/usr/bin(/.*)?\tsystem_u:object_r:bin_t:s0
+/usr/lib(64)?/.*\tsystem_u:object_r:lib_t:s0
+"""
+
+
+def verified_by_rpm(root: Path) -> dict[str, str]:
+    """What rpm itself finds, by path: ``missing``, or its letters without the time."""
+    kind = "bdb_ro" if (root / "var/lib/rpm/Packages").exists() else "sqlite"
+    command = ["rpm", "-Va", "--root", root, "--dbpath", "/var/lib/rpm", "--define", f"_db_backend {kind}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [
+        re.match(r"(missing|[SM5DLUGTP.?]{9})\s+(?:[cdglr] )?\s*(/.*)", x) for x in done.stdout.splitlines()
+    ]
+    found = {match[2]: match[1].replace("T", ".").strip(".") for match in lines if match is not None}
+    assert done.returncode in {0, 1}, done.stderr
+    assert bool(found) or "cannot open" not in done.stderr, "rpm did not read the database"
+    return {path: words for path, words in found.items() if words}
+
+
+def _spoilt(handle: fixtures.Handle) -> None:
+    for gone in ("/usr/bin/cat", "/usr/bin/ping", "/usr/sbin/agetty", "/usr/lib64/libpam.so.0", "/lib64"):
+        handle.rm(gone)
+    handle.rm_rf("/usr/lib64/security")
+    handle.write("/usr/bin/ls", b"")
+    handle.truncate_size("/usr/bin/su", 1000)
+    handle.write_append("/etc/ssh/sshd_config", "# edited\n")
+    for mode, path in ((0o755, "/usr/bin/sudo"), (0, "/usr/bin/bash"), (0o666, "/etc/pam.d/sshd")):
+        handle.chmod(mode, path)
+    handle.chown(1000, 1000, "/usr/bin/passwd")
+    handle.chown(12, 34, "/usr/sbin/sshd")
+    handle.mkdir_p("/etc/selinux/targeted/contexts/files")
+    handle.write("/etc/selinux/config", b"SELINUX=permissive\nSELINUXTYPE=targeted\n")
+    handle.write("/etc/selinux/targeted/contexts/files/file_contexts", FILE_CONTEXTS.encode())
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="rpm -Va compares owners, which only root can unpack")
 @pytest.mark.parametrize("name", ["centos7-like", "rocky9-like"])
-def test_rpm_files_modes_and_owners_come_back(name: str, tmp_path: Path) -> None:
+def test_rpm_files_modes_owners_and_capabilities_come_back(name: str, tmp_path: Path) -> None:
     image = tmp_path / "broken.qcow2"
     fixtures.copy_of(name, image)
     with fixtures.edit(image) as g:
-        for gone in ("/usr/bin/cat", "/usr/bin/ping", "/usr/sbin/agetty"):
-            g.rm(gone)
-        g.write("/usr/bin/ls", b"")
-        g.chmod(0o755, "/usr/bin/sudo")
-        g.chown(1000, 1000, "/usr/bin/passwd")
+        _spoilt(g)
+    before = extracted(image, tmp_path / "before")
+    judged = {p: w for p, w in verified_by_rpm(before).items() if not p.startswith("/boot/")}
+    assert len(judged) > 50
+    edited = {"/etc/ssh/sshd_config"}
+    assert judged.keys() >= edited
+    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    assert status == 1
+    content = {p for p, w in judged.items() if w == "missing" or set(w) & set("S5DL")}
+    attributes = {p for p, w in judged.items() if w != "missing" and set(w) & set("MUGP")}
+    lost = found_paths(report, "file-missing", "file-empty", "file-changed", "usrmerge-link")
+    assert lost == content - edited
+    # What is restored anyway need not be named twice.
+    assert found_paths(report, "wrong-mode", "wrong-owner") - lost == attributes - lost
     rpms = next(fixtures.build(name).parent.glob("rpms"))
     status, report = tool("repair", image, "--yes", "--only", "packages", "--packages", rpms)
     assert status == 0, report
-    root = extracted(image, tmp_path / "after")
-    said = subprocess.run(["rpm", "-Va", "--root", root], capture_output=True, text=True, check=False).stdout
-    assert [line for line in said.splitlines() if " /boot/" not in line] == []
+    after = extracted(image, tmp_path / "after")
+    left = {p: w for p, w in verified_by_rpm(after).items() if not p.startswith("/boot/")}
+    assert left.keys() == edited
+    with fixtures.edit(image) as g:
+        labels = {
+            path: next(x["attrval"] for x in g.lgetxattrs(path) if x["attrname"] == "security.selinux")
+            for path in ("/usr/bin/cat", "/usr/lib64/security", "/usr/lib64/security/pam_unix.so")
+        }
+    assert [label.split(b":")[2] for label in labels.values()] == [b"bin_t", b"lib_t", b"lib_t"]

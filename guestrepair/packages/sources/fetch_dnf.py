@@ -6,6 +6,7 @@ Sources: dnf.conf(5), "Repo Options", "Repo Variables".
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -53,6 +54,8 @@ class DnfClient:
             "arch": wanted.architecture,
             "repositories": [asdict(repository) for repository in repositories],
             "keys": keys,
+            # How this host reaches the network is no matter of the guest.
+            "proxy": os.environ.get("https_proxy") or os.environ.get("http_proxy") or "",
         }
         answer = _ask(request, place)
         path = answer.get("path")
