@@ -100,7 +100,16 @@ FILE_CONTEXTS = """\
 def verified_by_rpm(root: Path) -> dict[str, str]:
     """What rpm itself finds, by path: ``missing``, or its letters without the time."""
     kind = "bdb_ro" if (root / "var/lib/rpm/Packages").exists() else "sqlite"
-    command = ["rpm", "-Va", "--root", root, "--dbpath", "/var/lib/rpm", "--define", f"_db_backend {kind}"]
+    command: list[str | Path] = [
+        "rpm",
+        "-Va",
+        "--root",
+        root,
+        "--dbpath",
+        "/var/lib/rpm",
+        "--define",
+        f"_db_backend {kind}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [
         re.match(r"(missing|[SM5DLUGTP.?]{9})\s+(?:[cdglr] )?\s*(/.*)", x) for x in done.stdout.splitlines()
