@@ -62,16 +62,21 @@ def open_apk(guest: Guest) -> ListedDatabase:
 
 
 def _apk_file(package: Package, file: ApkFile) -> PackagedFile:
-    """Links are listed as files whose checksum is that of their target, so content is not vouched for.
+    """Links are listed as files whose checksum is that of their target.
 
     apk itself leaves files below its protected paths (/etc) to the administrator.
     """
     protected = file.path.startswith("/etc/") and not file.is_directory
+    # The database leaves out what apk's default is (apk_default_acl_file): root:root, 0644.
+    mode = 0o644 if file.mode is None else file.mode
     return PackagedFile(
         file.path,
         PackagedKind.DIRECTORY if file.is_directory else PackagedKind.OTHER,
         package,
         digest="" if file.is_directory else file.digest,
+        mode=mode,
+        owner=str(file.uid),
+        group=str(file.gid),
         flags=frozenset({"config"}) if protected else frozenset(),
     )
 

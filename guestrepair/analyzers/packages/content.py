@@ -51,7 +51,9 @@ def changed_files(
 
 
 def _is_hashed(file: PackagedFile, only: frozenset[Package] | None) -> bool:
-    if not file.digest or file.kind is not PackagedKind.FILE or file.flags & _NOT_HASHED:
+    # apk does not tell links from files: which of them is hashed, what is there decides.
+    kinds = (PackagedKind.FILE, PackagedKind.OTHER)
+    if not file.digest or file.kind not in kinds or file.flags & _NOT_HASHED:
         return False
     if only is None:
         return True
