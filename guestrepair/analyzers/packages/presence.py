@@ -97,7 +97,8 @@ def _missing_message(cause: PackagedFile, files: list[PackagedFile]) -> str:
     owners = ", ".join(packages[:4]) + (f" and {len(packages) - 4} more" if len(packages) > 4 else "")
     if is_documentation(cause) and cause.kind is not PackagedKind.DIRECTORY:
         return f"{len(files)} documentation, translation or cache files of {owners} are missing"
-    return f"{cause.path} is missing, with the {others} packaged paths in it (of {owners})"
+    paths = "packaged path" if others == 1 else f"{others} packaged paths"
+    return f"{cause.path} is missing, with the {paths} in it (of {owners})"
 
 
 def _deletion_time(file: PackagedFile, deleted: Mapping[str, int]) -> int | None:
