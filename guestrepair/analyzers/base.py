@@ -76,12 +76,15 @@ class Analyzer:
     """One area: its name, its rules, and the function that judges a guest.
 
     ``analyze`` yields findings, and :class:`Inconclusive` for whatever it could not look at.
+    ``needs_system`` is false for one that judges disks also where no system on them can be
+    mounted: its guest then has no mounts, and every file of it reads as missing.
     """
 
     name: str
     summary: str
     rules: tuple[Rule, ...]
     analyze: Callable[[Context], Iterator[Finding | Inconclusive]]
+    needs_system: bool = True
 
 
 @cache

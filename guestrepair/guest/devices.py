@@ -38,7 +38,9 @@ class BlockDevice:
     TYPE (``ext4``, ``xfs``, ``vfat``, ``swap``, ``crypto_LUKS``,
     ``LVM2_member``, ``linux_raid_member``), empty when unknown. ``part_type`` is the GPT type
     GUID in lower case, or the MBR type byte as ``0x83``. ``parents`` are the
-    devices right under it. ``subvolumes`` are btrfs paths without leading slash.
+    devices right under it. ``unclean``: vfat, btrfs and xfs were in use when the disk was
+    copied, judged before anything was mounted (for ext, ``ext`` says it). ``subvolumes`` are
+    btrfs paths without leading slash.
     """
 
     name: str
@@ -56,6 +58,7 @@ class BlockDevice:
     parents: tuple[str, ...] = ()
     subvolumes: tuple[str, ...] = ()
     ext: ExtDetails | None = None
+    unclean: bool = False
     donor: bool = False
 
     @property

@@ -16,6 +16,7 @@ from guestrepair.disk.tables import PartitionTable, TableError, read_table
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
+from guestrepair.formats.superblock.journal import unclean
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.keys import KeyRing
@@ -101,13 +102,19 @@ class Discovery:
             if not found.content and not found.ambivalent:
                 # A damaged ext superblock: the copies tell what it was, and mount can use one of them.
                 found = find_backup(read, device.size_bytes) or found
+            in_use = unclean(read, found.content)
         except GuestReadError as error:
             self.unread.append((device.name, error.reason))
             self.devices.append(device)
             return
         self.devices.append(
             dataclasses.replace(
-                device, content=found.content, uuid=found.uuid, label=found.label, ext=found.ext
+                device,
+                content=found.content,
+                uuid=found.uuid,
+                label=found.label,
+                ext=found.ext,
+                unclean=in_use,
             )
         )
 

@@ -167,6 +167,18 @@ class Session:
         guest.mounts = tuple(mounts)
         guest.unmounted = tuple(unmounted.items())
 
+    def without_system(self) -> LiveGuest:
+        """The disks alone, where no system on them can be mounted: every file reads as missing.
+
+        Its ``unmounted`` names the filesystems that do not mount, with the reason.
+        """
+        block = self.block()
+        guest = LiveGuest(self.handle, self.stage.empty(), block=block)
+        guest.unmounted = tuple((device, reason) for (device, _), reason in self.stage.failures.items())
+        guest.peeker = lambda name: self._peek(block, name)
+        guest.checker = lambda name: self._check(block, name)
+        return guest
+
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
         if root.name not in self._plans:
             self._plans[root.name] = plan_mounts(guest, root.device, self.stage)
@@ -205,10 +217,17 @@ class Session:
 
     # --- writing --------------------------------------------------------------------
 
-    def reread(self) -> None:
-        """Look at the disks again, after something was written: everything found before is forgotten."""
+    def reread(self, *, tables: bool = False) -> None:
+        """Look at the disks again, after something was written: everything found before is forgotten.
+
+        ``tables``: partition tables were among it, and the appliance's kernel is to read them anew.
+        """
         self.stage.clear()
         disks = [*self.block().disks, *self.block(donor=True).disks]
+        for disk in disks if tables else ():
+            # Refused while a volume on the disk is open; what was known of its partitions then holds.
+            with contextlib.suppress(GuestReadError), reading(self.handle, disk.name):
+                self.handle.blockdev_rereadpt(disk.name)
         fresh = Discovery(self.handle, self.discovery.keys)
         fresh.run(disks)
         self.discovery = fresh

@@ -64,11 +64,26 @@ class Stage:
                     self.handle.mkmountpoint(prefix)
                     options = mount_options(device.content) + _from_copy(device)
                     self.handle.mount_options(options, mountable(device, subvolume), prefix)
+                    if device.content == "xfs" and device.unclean:
+                        # The mount has replayed the log; only the unmount says so on disk, and
+                        # xfs_repair judges nothing while the log seems to wait.
+                        self.handle.umount(prefix)
+                        self.handle.mount_options(options, device.name, prefix)
             except GuestReadError as error:
                 self.failures[key] = error.reason
                 raise
             self.prefixes[key] = prefix
         return self.prefixes[key]
+
+    def empty(self) -> str:
+        """The prefix of a directory without any file, for a view of disks that nothing is mounted from."""
+        prefix = f"/m{self._count}"
+        self._count += 1
+        with reading(self.handle, "an empty directory"):
+            self.handle.mkmountpoint(prefix)
+            # tmpfs takes no device, only a name for one.
+            self.handle.mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
+        return prefix
 
     def names(self, device: BlockDevice, subvolume: str = "") -> tuple[str, ...]:
         """Names in the top directory of a filesystem.

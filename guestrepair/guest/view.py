@@ -296,7 +296,11 @@ class FilesystemUsage:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A filesystem checker's verdict: ``clean``, and its own words (at most some kilobytes)."""
+    """A filesystem checker's verdict: ``clean``, and its own words (at most some kilobytes).
+
+    ``journal_pending``: the journal waits to be replayed, and the verdict is of the state without it.
+    """
 
     clean: bool
     output: str = ""
+    journal_pending: bool = False

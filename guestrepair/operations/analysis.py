@@ -44,6 +44,11 @@ def _names(given: str, finding: Finding) -> bool:
     return given == finding.analyzer or fnmatch.fnmatchcase(finding.rule, given)
 
 
+def of_disks(analyzers: Sequence[Analyzer]) -> list[Analyzer]:
+    """Those that have something to say where no system can be mounted."""
+    return [analyzer for analyzer in analyzers if not analyzer.needs_system]
+
+
 def analyze(
     analyzers: Sequence[Analyzer],
     context: Context,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guestrepair.analyzers.base import all_rules
+from guestrepair.analyzers.base import Context, all_rules
 from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory, watched_space
-from guestrepair.errors import GuestRepairError, RepairError, UsageError
+from guestrepair.errors import GuestRepairError, LockedError, NoSystemError, RepairError, UsageError
+from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.machines import end_machines
 from guestrepair.guest.roots import Root
@@ -18,7 +19,8 @@ from guestrepair.guest.session import Session, SessionDisk, open_session
 from guestrepair.guest.temporary import temporary_directory
 from guestrepair.model import Finding, GuestPath, Inconclusive, Status
 from guestrepair.operations import opening
-from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
+from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
@@ -27,9 +29,9 @@ from guestrepair.operations.sources import Sources, donor_images
 from guestrepair.packages.sources import resolve_sources
 from guestrepair.repair.apply import apply_steps, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
-from guestrepair.repair.plan import Left, Plan, make_plan, sourced_changes
+from guestrepair.repair.plan import Plan, make_plan, sourced_changes
 from guestrepair.repair.verify import gone_wrong, new_findings, unclean
-from guestrepair.report.data import ImageReport, RepairOutcome
+from guestrepair.report.data import ImageReport, RepairOutcome, StageError
 from guestrepair.report.json import change_json, finding_json
 
 MAX_ROUNDS = 3
@@ -146,18 +148,40 @@ class _Run:
         Raises:
             RepairError: the staged repair failed a check.
         """
-        root, guest = self._open()
-        opening.describe_guest(self.report, guest)
-        self.before = self._analyze(guest)
-        self.report.findings, self.report.inconclusive = self.before
         block_before = self.session.block()
-        plan = self._plan(guest, self.before[0])
-        self.report.left = [(left.finding, left.reason) for left in plan.left]
-        if not plan.steps or not self._agreed(plan):
+        try:
+            root, guest = self._open()
+        except (NoSystemError, LockedError) as error:
+            self._repair_disks(error)
+            try:
+                root, guest = self._open()
+            except (NoSystemError, LockedError) as still:
+                # The disks are repaired, and hold no system: a data disk, or more is damaged than that.
+                self.report.errors.append(StageError("system", still.message, still.hint, still.exit_status))
+                self._verified(self._analyze_disks, block_before)
+                return True
+            block_before = self.session.block()
+        opening.describe_guest(self.report, guest)
+        found = self._analyze(guest)
+        self.before = _together(self.before, found)
+        self.report.findings, self.report.inconclusive = self.before
+        plan = self._plan(guest, found[0])
+        self.report.left += [(left.finding, left.reason) for left in plan.left]
+        agreed = bool(plan.steps) and self._agreed(plan)
+        if not agreed and not self.planned:
             self.report.outcome = RepairOutcome(committed=False)
             return False
+        self._verified(lambda: self._rounds(root, plan) if agreed else found, block_before)
+        return True
+
+    def _verified(self, last: Callable[[], Results], block_before: BlockDevices) -> None:
+        """Do what is left to be done, verify the overlay and close it.
+
+        Raises:
+            RepairError: the staged repair failed a check; nothing of it may be written.
+        """
         try:
-            after = self._rounds(root, plan)
+            after = last()
             problems = gone_wrong(self.planned, self.before, after)
             self.session.reread()
             problems += unclean(block_before, self.session.block())
@@ -171,7 +195,38 @@ class _Run:
             self.mark_failed()
             raise _as_repair_error(error) from error
         self._succeeded(after)
-        return True
+
+    # --- disks from which no system can be mounted -----------------------------------------
+
+    def _analyze_disks(self) -> Results:
+        guest = self.session.without_system()
+        context = Context(guest, options=self.options.analysis, progress=self.voice.progress)
+        analyzers = of_disks(chosen_analyzers(self.options))
+        return analyze(analyzers, context, self.options, self.voice, self.watch)
+
+    def _repair_disks(self, error: NoSystemError | LockedError) -> None:
+        """Repair tables and filesystems, which may be why no system can be mounted.
+
+        Raises:
+            NoSystemError, LockedError: ``error``, when there is nothing of that to repair, or no consent.
+            RepairError: a repair of them failed.
+        """
+        self.report.block = self.session.block()
+        self.before = self._analyze_disks()
+        self.report.findings, self.report.inconclusive = self.before
+        plan = self._plan(self.session.without_system(), self.before[0])
+        self.report.left = [(left.finding, left.reason) for left in plan.left]
+        if not plan.steps or not self._agreed(plan):
+            self.report.outcome = RepairOutcome(committed=False)
+            raise error
+        self.plans.append(plan)
+        self.planned += plan.findings
+        try:
+            apply_steps(self.session, None, plan.steps, suffix="", progress=self.voice.progress)
+        except GuestRepairError as failure:
+            self.mark_failed()
+            raise _as_repair_error(failure) from failure
+        self.watch.lap("apply")
 
     # --- reading ----------------------------------------------------------------------
 
@@ -204,26 +259,9 @@ class _Run:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        plan = self._without_further_disks(guest, plan)
+        plan = on_first_disk(plan, guest.block, guest.mounts)
         self.watch.lap("plan")
         return plan
-
-    def _without_further_disks(self, guest: LiveGuest, plan: Plan) -> Plan:
-        """Leave out what lies on a further disk: a transaction is about one image."""
-        first = guest.block.disks[0].name
-        elsewhere = {m.target for m in guest.mounts if (d := guest.block.get(m.source)) and d.disk != first}
-        if not elsewhere:
-            return plan
-        outside = [f for f in plan.findings if any(_under(p, elsewhere) for p in _paths(f))]
-        if not outside:
-            return plan
-        kept = [f for f in plan.findings if f not in outside]
-        paths = {p for f in outside for p in _paths(f)}
-        return Plan(
-            tuple(kept),
-            tuple(s for s in plan.steps if s.path not in paths),
-            (*plan.left, *(Left(f, "it lies on a further disk: repair that image") for f in outside)),
-        )
 
     def _agreed(self, plan: Plan) -> bool:
         if self.how.dry_run == "plan":
@@ -331,18 +369,16 @@ def _prove(run: _Run, transaction: Transaction | None, image: Image) -> None:
         )
 
 
+def _together(first: Results, second: Results) -> Results:
+    """The findings of both, each once; what could not be looked at is what the second says."""
+    known = {finding.identity for finding in first[0]}
+    findings = [*first[0], *(f for f in second[0] if f.identity not in known)]
+    return sorted(findings, key=lambda f: (f.severity.rank, f.rule, f.subject)), second[1]
+
+
 def _as_repair_error(error: GuestRepairError) -> RepairError:
     if isinstance(error, RepairError):
         return error
     return RepairError(
         f"the staged repair failed: {error.message}", hint=error.hint or "the image is as it was"
     )
-
-
-def _paths(finding: Finding) -> list[GuestPath]:
-    changes = finding.repair.changes if finding.repair else ()
-    return [path for change in changes if (path := getattr(change, "path", None)) is not None]
-
-
-def _under(path: GuestPath, targets: set[str]) -> bool:
-    return any(str(parent) in targets for parent in (path, *path.parents) if str(parent) != "/")

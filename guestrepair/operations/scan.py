@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from guestrepair.analyzers.base import Context
 from guestrepair.disk import interrupted, state_directory
 from guestrepair.errors import (
     ApplianceError,
@@ -17,7 +18,7 @@ from guestrepair.errors import (
     RepairError,
 )
 from guestrepair.operations import opening
-from guestrepair.operations.analysis import analyze, chosen_analyzers
+from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
@@ -41,9 +42,16 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
         with opening.read_only_session(images, image_options, voice) as session:
             watch.lap("launch and disks")
             report.block = session.block()
-            root = opening.choose_root(session, image_options, voice)
-            guest = opening.open_guest(session, root)
-            mount_as_mended(session, root, guest)
+            try:
+                root = opening.choose_root(session, image_options, voice)
+                guest = opening.open_guest(session, root)
+                mount_as_mended(session, root, guest)
+            except (NoSystemError, LockedError):
+                # What is wrong with the disks may be why: the findings on them belong to the report.
+                context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
+                found = analyze(of_disks(analyzers), context, options, voice, watch)
+                report.findings, report.inconclusive = found
+                raise
             opening.describe_guest(report, guest)
             watch.lap("find and mount")
             voice.progress("reading the package database")

@@ -348,7 +348,7 @@ def _chunks(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
 
 def apply_steps(
     session: Session,
-    root: Root,
+    root: Root | None,
     steps: Sequence[Step],
     *,
     suffix: str,
@@ -357,6 +357,7 @@ def apply_steps(
     """Apply all steps on the overlay, devices first; returns the backup copies made in the guest.
 
     ``suffix`` names the copies beside edited files ("": none). Afterwards nothing is mounted.
+    ``root`` is None where no system can be mounted: then every step must be about a device.
 
     Raises:
         RepairError: something failed; the overlay must be dropped.
@@ -370,9 +371,11 @@ def apply_steps(
         for step in devices:
             progress(f"{step.change.kind} {getattr(step.change, 'device', '')}")
             on_devices.apply(step)
-        session.reread()
+        session.reread(tables=any(isinstance(s.change, WriteBytes) for s in devices))
     if not files:
         return []
+    if root is None:
+        raise RepairError("files cannot be changed where no system can be mounted")
     paths = [step.path for step in files if step.path is not None] or [GuestPath("/")]
     try:
         with session.writing(root, paths) as guest:

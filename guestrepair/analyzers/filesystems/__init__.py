@@ -34,4 +34,5 @@ ANALYZER = Analyzer(
     summary="filesystems: damaged, dirty, full, or with a damaged superblock",
     rules=(*state.RULES, *space.RULES, *superblocks.RULES),
     analyze=analyze,
+    needs_system=False,
 )

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from guestrepair.analyzers.base import Context, Rule
+from guestrepair.analyzers.filesystems.reading import reader
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, STATE_ERRORS, STATE_VALID, SUPERBLOCK_BYTES
 from guestrepair.formats.superblock.model import Block
 from guestrepair.formats.superblock.text import label
-from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.view import Guest
+from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.view import CheckResult, Guest
 from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity
 
 DIRTY = Rule(
@@ -61,27 +62,47 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
     for device in guest.block.filesystems():
         if device.ext is not None and device.ext.backup_superblock:
             continue  # filesystems/superblock-damaged stands for it
+        if _is_cut_off(guest, device):
+            continue  # partitions/beyond-end stands for it
         try:
             dirty, findings = _recorded(guest, device)
         except GuestReadError as error:
             yield Inconclusive("filesystems", error.message)
             continue
         yield from findings
-        wanted = context.options.deep or (dirty and device.name in own)
-        if wanted and device.content in CHECKABLE:
+        if device.content not in CHECKABLE:
+            continue
+        refused = "" if device.name in own else _refused(guest, device)
+        if context.options.deep or refused or (dirty and device.name in own):
             context.progress(f"checking {device.name}")
-            yield from _checked(guest, device)
+            yield from _checked(guest, device, refused)
+
+
+def _is_cut_off(guest: Guest, device: BlockDevice) -> bool:
+    disk = next((d for d in guest.block.disks if d.name == device.disk), None)
+    end = device.start_bytes + device.size_bytes
+    return disk is not None and device.kind is DeviceKind.PARTITION and end > disk.size_bytes
+
+
+def _refused(guest: Guest, device: BlockDevice) -> str:
+    """Why a filesystem that is not part of the system cannot be mounted; empty when it can."""
+    try:
+        guest.peek(device.name)
+    except GuestReadError as error:
+        return error.reason
+    return ""
 
 
 def _recorded(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
     """What the filesystem itself says: whether it may need its checker, and the findings."""
     if device.content in _EXT and device.ext is not None:
         return _ext(guest, device)
+    if not device.unclean:
+        return False, []
     if device.content == "vfat":
-        return _fat(guest, device)
-    if device.content == "btrfs":
-        return False, list(_btrfs(guest, device))
-    return False, []
+        return True, [_dirty(device, "its dirty bit is set")]
+    what = "log tree" if device.content == "btrfs" else "journal"
+    return True, [_dirty(device, f"its {what} waits to be replayed, as in a snapshot of a running guest")]
 
 
 def fsck(device: BlockDevice) -> Repair:
@@ -132,7 +153,7 @@ def _what(device: BlockDevice) -> str:
 
 
 def _errors(guest: Guest, device: BlockDevice) -> Finding:
-    block = Block(guest.read_device(device.name, PRIMARY_OFFSET, SUPERBLOCK_BYTES))
+    block = Block(reader(guest, device)(PRIMARY_OFFSET, SUPERBLOCK_BYTES))
     count = block.le32(0x194)
     observed = f"{count} error{'s' if count != 1 else ''} recorded" if count else "marked as having errors"
     evidence = [Evidence(f"{device.name} superblock", observed, "none")]
@@ -170,47 +191,46 @@ def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-# --- others ------------------------------------------------------------------------------
-
-
-def _fat(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
-    boot = Block(guest.read_device(device.name, 0, 512))
-    fat32 = not boot.le16(0x16) and boot.le32(0x24)
-    if not boot.u8(0x41 if fat32 else 0x25) & 1:
-        return False, []
-    return True, [_dirty(device, "its dirty bit is set")]
-
-
-def _btrfs(guest: Guest, device: BlockDevice) -> Iterator[Finding]:
-    super_block = Block(guest.read_device(device.name, 0x10000, 4096))
-    if super_block.le64(96):
-        yield _dirty(device, "its log tree waits to be replayed, as in a snapshot of a running guest")
-
-
 # --- checkers ---------------------------------------------------------------------------------
 
 
-def _checked(guest: Guest, device: BlockDevice) -> Iterator[Finding | Inconclusive]:
+def _checked(guest: Guest, device: BlockDevice, refused: str) -> Iterator[Finding | Inconclusive]:
+    if refused.endswith("no such file or directory"):
+        reason = f"{device.name} cannot be opened: Linux does not read the partition table of {device.disk}"
+        yield Inconclusive("filesystems", reason)
+        return
     try:
         result = guest.check_filesystem(device.name)
     except GuestReadError as error:
         yield Inconclusive("filesystems", error.message)
         return
-    if result.clean:
-        return
+    if result.journal_pending and not refused:
+        yield Inconclusive("filesystems", f"{device.name}: its journal was not replayed by mounting it")
+    elif not result.clean:
+        yield _corrupt(device, result, refused)
+
+
+def _corrupt(device: BlockDevice, result: CheckResult, refused: str) -> Finding:
     lines = [line for line in result.output.splitlines() if line.strip()]
     quoted = " | ".join(lines[:_MAX_QUOTED_LINES]) or "no word"
+    evidence = [Evidence(f"checker of {device.content} on {device.name}", quoted, "no errors")]
+    if refused:
+        evidence.append(Evidence(f"mount of {device.name}", refused, "it mounts"))
     repair = fsck(device)
     if device.content == "btrfs":
-        repair = Repair(
-            f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it anew",
-            Safety.MANUAL,
-        )
-    yield Finding(
+        advice = f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it anew"
+        repair = Repair(advice, Safety.MANUAL)
+    elif result.journal_pending:
+        # xfs_repair refuses to work before the journal is replayed, and throwing it away loses data.
+        advice = f"on a copy of the disk: xfs_repair -L {device.name}, which throws the journal away"
+        repair = Repair(advice, Safety.MANUAL)
+    return Finding(
         rule=CORRUPT.name,
         severity=Severity.ERROR,
         subject=device.name,
-        message=f"{device.name} ({_what(device)}) is damaged: its checker finds errors",
-        evidence=(Evidence(f"checker of {device.content} on {device.name}", quoted, "no errors"),),
+        message=f"{device.name} ({_what(device)}) is damaged: "
+        + ("it cannot be mounted, and " if refused else "")
+        + "its checker finds errors",
+        evidence=tuple(evidence),
         repair=repair,
     )

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.base import Context, Rule
+from guestrepair.analyzers.filesystems.reading import reader
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE
 from guestrepair.formats.superblock import Superblock, identify
 from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.linux import parse_btrfs, parse_xfs
 from guestrepair.formats.superblock.model import Block, Read
-from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.view import Guest
 from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, RunFsck, Safety, Severity
 
@@ -70,14 +71,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
 
 
 def _device(guest: Guest, device: BlockDevice) -> Iterator[Finding]:
-    disk = device.kind is DeviceKind.PARTITION and device.disk
-
-    def read(offset: int, size: int) -> bytes:
-        if disk:  # the kernel may not know this partition
-            size = min(size, max(0, device.size_bytes - offset))
-            return guest.read_device(device.disk, device.start_bytes + offset, size)
-        return guest.read_device(device.name, offset, size)
-
+    read = reader(guest, device)
     ambivalent = identify(read, device.size_bytes).ambivalent
     if ambivalent:
         yield _ambivalent(guest, device, ambivalent)
@@ -139,7 +133,8 @@ def _finding(guest: Guest, device: BlockDevice, found: _Found) -> Finding:
     copy = found.superblock
     named_in = _needed(guest, copy.uuid)
     mounted = any(mount.source == device.name for mount in guest.mounts)
-    severity = Severity.ERROR if named_in or mounted else Severity.NOTE
+    # Where no system could be mounted, this may be why.
+    severity = Severity.ERROR if named_in or mounted or not guest.mounts else Severity.NOTE
     about = f"{copy.content}, UUID {copy.uuid}" + (f", label {copy.label}" if copy.label else "")
     evidence = [
         Evidence(f"{device.name} superblock", "missing or damaged", "a sound superblock"),
@@ -184,7 +179,7 @@ def _ambivalent(guest: Guest, device: BlockDevice, contents: tuple[str, ...]) ->
     named = any(tag and tag.encode() in content for tag in (device.partuuid, device.partlabel))
     return Finding(
         rule=SUPERBLOCK_DAMAGED.name,
-        severity=Severity.ERROR if named else Severity.NOTE,
+        severity=Severity.ERROR if named or not guest.mounts else Severity.NOTE,
         subject=device.name,
         message=f"{device.name} carries the signatures of {words}: udev offers it under neither",
         evidence=(Evidence(f"{device.name}", f"signatures of {words}", "one signature"),),

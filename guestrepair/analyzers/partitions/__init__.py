@@ -42,4 +42,5 @@ ANALYZER = Analyzer(
     summary="partition tables: damaged, overlapping, cut off, or not bootable",
     rules=(*gpt.RULES, *layout.RULES, *booting.RULES),
     analyze=analyze,
+    needs_system=False,
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import mmap
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.filesystems import ANALYZER
 from guestrepair.formats.superblock import identify
+from guestrepair.formats.superblock.journal import unclean
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.guest.view import CheckResult, FilesystemUsage
@@ -48,14 +52,22 @@ def guest_of(content: bytes, *, mounted: str = "/", part_type: str = "") -> Memo
         ext=found.ext,
         disk="/dev/sda",
         part_type=part_type,
+        unclean=unclean(lambda at, n: content[at : at + n], found.content),
     )
     mounts = (Mount("/dev/sda", mounted, found.content, found.uuid),) if mounted and found.content else ()
     guest = MemoryGuest(
         block=BlockDevices((Disk("/dev/sda", "x.img", len(content)),), (device,)), mounts=mounts
     )
     guest.devices["/dev/sda"] = content
+    guest.top_names["/dev/sda"] = ()
     guest.usages = {mount.target: ROOM for mount in mounts}
     return guest
+
+
+def with_system(guest: MemoryGuest) -> None:
+    """Let the guest be one whose system lies on another disk."""
+    guest.mounts = (Mount("/dev/sdb1", "/", "ext4"),)
+    guest.usages = {"/": ROOM}
 
 
 def run(guest: MemoryGuest, *, deep: bool = False) -> tuple[list[Finding], list[Inconclusive]]:
@@ -153,6 +165,7 @@ def test_damaged_ext_superblock(mode: str, tmp_path: Path) -> None:
     guest = guest_of(bytes(2048) + content[2048:])
     if mode == "named":
         guest.file("/etc/fstab", f"UUID={UUID} /srv ext4 defaults 0 2\n")
+    with_system(guest)
     (found,), _ = run(guest)
     severity = ERROR if mode == "named" else NOTE
     assert (found.rule, found.severity) == ("filesystems/superblock-damaged", severity)
@@ -222,7 +235,7 @@ def test_btrfs_has_no_inode_count(tmp_path: Path) -> None:
 
 
 def test_unreadable_device_is_inconclusive(tmp_path: Path) -> None:
-    guest = guest_of(made(tmp_path, ["mkfs.vfat"]))
+    guest = guest_of(made(tmp_path, MKE2FS, edits="set_super_value error_count 3\n"))
     guest.devices.clear()
     findings, inconclusive = run(guest)
     assert findings == []
@@ -239,3 +252,112 @@ def test_hostile_superblock(raw: bytes) -> None:
     guest.checks["/dev/sda"] = CheckResult(clean=False)
     for finding in run(guest)[0]:
         assert finding.evidence
+
+
+# --- where no system can be mounted, and what does not mount ---------------------------------
+
+
+def test_a_damaged_superblock_is_an_error_where_no_system_can_be_mounted(tmp_path: Path) -> None:
+    content = made(tmp_path, MKE2FS)
+    guest = guest_of(bytes(2048) + content[2048:], mounted="")
+    assert brief(guest) == [("superblock-damaged", ERROR, "/dev/sda")]
+
+
+def test_a_filesystem_that_does_not_mount_is_checked(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, MKE2FS), mounted="")
+    guest.checks["/dev/sda"] = CheckResult(False, "Inode 2 is no directory\n")
+    assert brief(guest) == []
+    guest.top_names.clear()
+    (found,), inconclusive = run(guest)
+    assert inconclusive == []
+    assert (found.rule, found.severity) == ("filesystems/corrupt", ERROR)
+    assert [e.observed for e in found.evidence] == ["Inode 2 is no directory", "cannot be mounted"]
+
+
+def test_an_xfs_journal_that_cannot_be_replayed_is_for_a_person(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, MKE2FS), mounted="")
+    guest.checks["/dev/sda"] = CheckResult(False, "log which is being ignored\n", journal_pending=True)
+    guest.top_names.clear()
+    (found,), _ = run(guest)
+    assert found.repair is not None
+    assert (found.repair.safety, found.repair.changes) == (Safety.MANUAL, ())
+
+
+def test_a_partition_that_is_cut_off_is_left_to_the_partition_rules(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, MKE2FS, edits="set_super_value error_count 3\n"), mounted="")
+    whole = guest.block.devices[0]
+    part = dataclasses.replace(
+        whole, name="/dev/sda1", kind=DeviceKind.PARTITION, start_bytes=MIB, parents=("/dev/sda",)
+    )
+    guest.block = dataclasses.replace(guest.block, devices=(part,))
+    assert brief(guest) == []
+
+
+@pytest.fixture
+def xfs(tmp_path: Path) -> Iterator[mmap.mmap]:
+    """A new XFS that may be written to: a mapped file, since most of it are holes."""
+    image = tmp_path / "xfs.img"
+    with image.open("wb") as file:
+        file.truncate(320 * MIB)
+    if shutil.which("mkfs.xfs") is None:
+        pytest.skip("mkfs.xfs is not installed")
+    subprocess.run(["mkfs.xfs", "-q", image], check=True, capture_output=True)
+    with image.open("r+b") as disk, mmap.mmap(disk.fileno(), 0) as content:
+        yield content
+
+
+def is_pending(content: mmap.mmap) -> bool:
+    return unclean(lambda at, n: content[at : at + n], "xfs")
+
+
+def log_of(content: mmap.mmap) -> tuple[int, int]:
+    """Where the log of a new XFS begins, and its sectors."""
+    start, groups = int.from_bytes(content[48:56], "big"), int.from_bytes(content[84:88], "big")
+    number, block = start >> content[124], start & ((1 << content[124]) - 1)
+    return (number * groups + block) * 4096, int.from_bytes(content[96:100], "big") * 8
+
+
+def test_an_xfs_log_is_pending_unless_its_last_record_is_an_unmount(xfs: mmap.mmap) -> None:
+    assert not is_pending(xfs)
+    record, _ = log_of(xfs)
+    xfs[record + 512 + 9] &= ~0x20  # XLOG_UNMOUNT_TRANS of the only operation
+    assert is_pending(xfs)
+
+
+@pytest.mark.parametrize("start", [0, 5, 4000, 9000])
+def test_an_xfs_log_that_has_gone_round(start: int, xfs: mmap.mmap) -> None:
+    log, sectors = log_of(xfs)
+    header, operation = bytearray(xfs[log : log + 512]), bytearray(xfs[log + 512 : log + 1024])
+    for sector in range(sectors):  # up to the last record is of round 7, behind it of 6
+        xfs[log + sector * 512 : log + sector * 512 + 4] = (7 if sector < start + 2 else 6).to_bytes(4, "big")
+    header[4:8] = operation[:4] = (7).to_bytes(4, "big")
+    at = log + start * 512
+    xfs[at : at + 1024] = bytes(header + operation)
+    assert not is_pending(xfs)
+    xfs[at + 512 + 9] &= ~0x20
+    assert is_pending(xfs)
+
+
+def test_a_journal_that_waits_is_a_note_for_xfs_too(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, MKE2FS))
+    (device,) = guest.block.devices
+    xfs = dataclasses.replace(device, content="xfs", ext=None, unclean=True)
+    guest.block = dataclasses.replace(guest.block, devices=(xfs,))
+    guest.checks["/dev/sda"] = CheckResult(True)
+    assert brief(guest) == [("dirty", NOTE, "/dev/sda")]
+
+
+def test_a_btrfs_log_tree_waits(tmp_path: Path) -> None:
+    content = bytearray(made(tmp_path, ["mkfs.btrfs", "-q"], 128))
+    assert not unclean(lambda at, n: bytes(content[at : at + n]), "btrfs")
+    content[0x10000 + 96] = 1
+    assert unclean(lambda at, n: bytes(content[at : at + n]), "btrfs")
+
+
+@given(st.binary(max_size=4096))
+@settings(deadline=None, max_examples=50)
+def test_hostile_journals(raw: bytes) -> None:
+    for kind in ("xfs", "btrfs", "vfat"):
+        unclean(lambda at, n: (raw * 3)[at : at + n], kind)
+    head = b"XFSB" + (4096).to_bytes(4, "big") + raw[:40].ljust(40, b"\0") + raw
+    unclean(lambda at, n: head[at : at + n], "xfs")
