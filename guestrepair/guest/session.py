@@ -98,13 +98,17 @@ class Session:
                 hint=f"give the passphrase with --key {locked[0].name}:file:PATH",
             )
         found = [d for d in self.block().devices if d.content]
+        unread = "; ".join(f"{name}: {reason}" for name, reason in (*self._unread, *self.discovery.unread))
+        if not found and unread:
+            return NoSystemError(
+                f"nothing on the disk could be read ({unread})", hint="restore it from a backup of the image"
+            )
         if not found:
             return NoSystemError(
                 "no partition table and no filesystem on the disk",
                 hint="is it the right image, and complete? a RAID or LVM set needs its other disks (--disk)",
             )
         words = ", ".join(f"{d.name} {d.content}" for d in found)
-        unread = "; ".join(f"{name}: {reason}" for name, reason in (*self._unread, *self.discovery.unread))
         if any(d.content in ("ntfs", "BitLocker", "ReFS") for d in found):
             return NoSystemError(f"no Linux system on the disk, but it looks like Windows: {words}")
         if unread:
@@ -235,8 +239,12 @@ class Session:
         self._plans.clear()
 
     @contextlib.contextmanager
-    def writing(self, root: Root, paths: Sequence[GuestPath]) -> Iterator[LiveGuest]:
+    def writing(
+        self, root: Root, paths: Sequence[GuestPath], *, everywhere: bool = False
+    ) -> Iterator[LiveGuest]:
         """The system mounted at the appliance's root, read-write where the paths lie; unmounted at the end.
+
+        ``everywhere``: all its filesystems are read-write, for programs of the guest itself.
 
         At the appliance's root and not under a prefix, so that ext4 records the
         guest's own mount point as the one it was last mounted on.
@@ -248,12 +256,12 @@ class Session:
         plan = self._plan(root, reader)
         self.stage.clear()
         where = {path: _holder(plan, path) for path in paths}
-        self._mount_root(root, writable=GuestPath("/") in where.values())
+        self._mount_root(root, writable=everywhere or GuestPath("/") in where.values())
         guest = LiveGuest(self.handle, "", block=self.block())
         try:
             for planned in plan.mounts:
                 with contextlib.suppress(GuestReadError):
-                    writable = planned.target in where.values()
+                    writable = everywhere or planned.target in where.values()
                     self._mount_below(
                         guest, planned.device, planned.target, planned.subvolume, writable=writable
                     )

@@ -377,8 +377,9 @@ def apply_steps(
     if root is None:
         raise RepairError("files cannot be changed where no system can be mounted")
     paths = [step.path for step in files if step.path is not None] or [GuestPath("/")]
+    programs = any(isinstance(step.change, RunGuestProgram) for step in files)
     try:
-        with session.writing(root, paths) as guest:
+        with session.writing(root, paths, everywhere=programs) as guest:
             applier = Applier(session, guest, suffix=suffix)
             _apply_files(applier, files, progress)
     except GuestReadError as error:

@@ -53,6 +53,7 @@ _FALLBACK = {"x86_64": "BOOTX64.EFI", "aarch64": "BOOTAA64.EFI", "i686": "BOOTIA
 _MAX_EFI_BYTES = 16 * 1024 * 1024
 _GRUB_FOLDERS = ("/boot/grub", "/boot/grub2")
 _MAX_FOLDERS = 64
+_GRUB_INSTALL = ("/usr/sbin/grub-install", "/usr/sbin/grub2-install")
 _PLATFORMS = ("i386-pc", "x86_64-efi", "arm64-efi")
 
 
@@ -281,14 +282,29 @@ def _loader(facts: Facts, bios: str) -> Iterator[Finding]:
 def _bios_finding(facts: Facts, trouble: str, *, severity: Severity) -> Finding:
     disk = _boot_disk(facts.guest)
     name = disk.name if disk is not None else "/boot"
+    repair = Repair(f"run grub-install {name} in the guest, from a rescue system", Safety.MANUAL)
+    tool = _grub_install(facts.guest)
+    modules = (GuestPath("/usr/lib/grub/i386-pc/kernel.img"), GuestPath("/usr/lib/grub/i386-pc/boot.img"))
+    if tool and disk is not None and all(facts.guest.is_file(path) for path in modules):
+        change = RunGuestProgram(arguments=(tool, "--target=i386-pc", name), reason=trouble)
+        repair = Repair(
+            f"install GRUB on {name} anew with the guest's own {GuestPath(tool).name}",
+            Safety.REVIEW,
+            (change,),
+        )
     return Finding(
         rule=LOADER_MISSING.name,
         severity=severity,
         subject=name,
         message=f"GRUB cannot start by BIOS: {trouble}",
         evidence=(Evidence(name, trouble, "boot code, core image and modules of GRUB"),),
-        repair=Repair(f"run grub-install {name} in the guest, from a rescue system", Safety.MANUAL),
+        repair=repair,
     )
+
+
+def _grub_install(guest: Guest) -> str:
+    """The guest's program that installs GRUB; empty when there is none."""
+    return next((t for t in _GRUB_INSTALL if guest.is_file(GuestPath(t))), "")
 
 
 def _program_finding(facts: Facts, path: GuestPath, severity: Severity) -> Finding:
@@ -312,11 +328,21 @@ def _esp_empty(facts: Facts, target: str, severity: Severity) -> Finding:
     repair = Repair(
         f"run grub-install --efi-directory={target} in the guest, from a rescue system", Safety.MANUAL
     )
-    tool = next((t for t in ("/usr/sbin/grub-install",) if facts.guest.is_file(GuestPath(t))), "")
-    if tool:
-        options = ("--target=x86_64-efi", f"--efi-directory={target}", "--no-nvram", "--removable")
-        change = RunGuestProgram(arguments=(tool, *options), reason=f"no EFI program under {target}/EFI")
-        repair = Repair(f"run the guest's grub-install for {target}", Safety.REVIEW, (change,))
+    tool = _grub_install(facts.guest)
+    if tool and facts.guest.is_file(GuestPath("/usr/lib/grub/x86_64-efi/modinfo.sh")):
+        # Once under the distribution's name, which the firmware's own boot entries name, and once
+        # at the fallback path, which a machine without such entries starts.
+        options = ("--target=x86_64-efi", f"--efi-directory={target}", "--no-nvram")
+        reason = f"no EFI program under {target}/EFI"
+        changes = tuple(
+            RunGuestProgram(arguments=(tool, *options, *more), reason=reason)
+            for more in ((), ("--removable",))
+        )
+        repair = Repair(
+            f"install GRUB at {target} anew with the guest's own {GuestPath(tool).name}",
+            Safety.REVIEW,
+            changes,
+        )
     return Finding(
         rule=LOADER_MISSING.name,
         severity=severity,

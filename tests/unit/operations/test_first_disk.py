@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
-from guestrepair.model import Finding, GuestPath, Repair, RunFsck, Safety, SetMode, Severity
+from guestrepair.model import Change, Finding, GuestPath, Repair, RunFsck, Safety, SetMode, Severity
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.repair.plan import Plan, Step
 
@@ -18,7 +18,7 @@ MOUNTS = (Mount("/dev/sda1", "/", "ext4"), Mount("/dev/sdb1", "/srv", "ext4"))
 
 
 def test_files_and_filesystems_of_a_further_disk_are_left() -> None:
-    changes = [
+    changes: list[Change] = [
         SetMode(path=GuestPath("/srv/x"), before=0o777, after=0o755),
         RunFsck(device="/dev/sdb1", filesystem="ext4"),
         SetMode(path=GuestPath("/etc"), before=0o777, after=0o755),
