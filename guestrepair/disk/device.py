@@ -56,14 +56,16 @@ class Device:
             data = b"".join(bytes(self._handle.pread(min(REQUEST_BYTES, last - at), at)) for at in steps)
         return data[offset - first : offset - first + length]
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes, *, keep_space: bool = False) -> None:
         """Write bytes; zeros are written as such, without occupying space where the format can.
+
+        With ``keep_space`` zeros occupy it, so that there is room to write back what they replace.
 
         Raises:
             ImageError: the write failed (no space, a vanished device).
         """
         with self._translated(f"writing at byte {offset}"):
-            if not data.strip(b"\0"):
+            if not keep_space and not data.strip(b"\0"):
                 self._handle.zero(len(data), offset)
             else:
                 self._handle.pwrite(data, offset)

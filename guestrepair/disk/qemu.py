@@ -86,6 +86,11 @@ def failure(program: str, path: Path, status: int, stderr: str) -> ImageError:
             f"{path}: in use by another process (qemu's lock)",
             hint="shut the machine down, or wait for the other program to end",
         )
+    if "No space left on device" in stderr:
+        return ImageAccessError(
+            f"{path}: no space left on this host's disk for {program}",
+            hint="free some space, or name another place with --state-dir DIR or TMPDIR",
+        )
     if status < 0:
         return ImageError(
             f"{path}: {program} was ended by signal {-status} over it (its memory or time limit?)",

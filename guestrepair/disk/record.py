@@ -26,6 +26,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,6 +200,22 @@ def sync_path(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def recorded_in(state_dir: Path) -> Iterator[None]:
+    """Translate what writing a record raises, while an image is finished or taken back.
+
+    Raises:
+        StateError: the state directory's disk is full, read-only or gone; what was begun can be gone on with.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"{error.filename or state_dir}: what was done cannot be recorded: {error.strerror}",
+            hint=f"free some space in {state_dir}, and run the same command again: it goes on from there",
+        ) from error
 
 
 def new_record(image: Image, state_dir: Path, *, follows: str) -> Record:

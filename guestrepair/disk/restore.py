@@ -16,9 +16,9 @@ from typing import TypeAlias
 from guestrepair.disk.device import Device, open_image, open_overlay
 from guestrepair.disk.image import Image
 from guestrepair.disk.partitions import partition_starts
-from guestrepair.disk.ranges import Range, digest
+from guestrepair.disk.ranges import BLOCK_BYTES, Range, digest
 from guestrepair.disk.record import Identity, Phase, Record, Sample, sync_path
-from guestrepair.errors import StateError
+from guestrepair.errors import ImageError, StateError
 
 Steps: TypeAlias = Callable[[str], None]
 """Called with the name of each step before it begins; raising from it ends the work there."""
@@ -82,7 +82,10 @@ def write_ranges(
     """
     for number, part in enumerate(ranges):
         steps(f"write {number}")
-        device.write(part.offset, content(part))
+        if back:
+            _put_back(device, part.offset, content(part))
+        else:
+            device.write(part.offset, content(part), keep_space=True)
     steps("flush")
     device.flush()
     steps("read back")
@@ -94,6 +97,20 @@ def write_ranges(
                 hint="the host's disk is failing; copy the image away",
             )
     return take_samples(device)
+
+
+def _put_back(device: Device, offset: int, data: bytes) -> None:
+    """Write old content; where that fails (no space to allocate), only the blocks that are not old any more.
+
+    Those were written before, so there is room for them.
+    """
+    try:
+        device.write(offset, data)
+    except ImageError:
+        for at in range(0, len(data), BLOCK_BYTES):
+            block = data[at : at + BLOCK_BYTES]
+            if device.read(offset + at, len(block)) != block:
+                device.write(offset + at, block)
 
 
 def take_samples(device: Device) -> tuple[Sample, ...]:

@@ -31,9 +31,14 @@ def require_free(directory: Path, wanted_bytes: int, what: str) -> None:
     """True afterwards: that much is free.
 
     Raises:
-        ImageAccessError: it is not.
+        ImageAccessError: it is not, or the directory is not there.
     """
-    free = free_bytes(directory)
+    try:
+        free = free_bytes(directory)
+    except OSError as error:
+        raise ImageAccessError(
+            f"{directory}: {error.strerror}", hint="is its disk still there? --state-dir DIR names another"
+        ) from error
     if free < wanted_bytes:
         raise ImageAccessError(
             f"{directory}: {free >> 20} MiB free, {max(1, wanted_bytes >> 20)} MiB needed for {what}",

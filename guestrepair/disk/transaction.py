@@ -31,6 +31,7 @@ from guestrepair.disk.record import (
     Record,
     new_record,
     read_manifest,
+    recorded_in,
     records_of,
     sync_path,
     write_durably,
@@ -101,8 +102,9 @@ class Transaction:
             check_writable(image)
             stack.enter_context(cleaned_up_on_termination())
             stack.enter_context(exclusive(image.top.path))
-            require_free(state_dir, LEAST_FREE_BYTES, "a repair's overlay and undo data")
+            # Finishing needs hardly any space, and gives back that of the overlay.
             recover(image, state_dir, say=say)
+            require_free(state_dir, LEAST_FREE_BYTES, "a repair's overlay and undo data")
             steps("begin")
             try:
                 record = new_record(image, state_dir, follows=_predecessor(image, state_dir))
@@ -232,7 +234,7 @@ class Transaction:
         Raises:
             RepairError: always, saying what failed; unless the error was an interruption that is now undone.
         """
-        why = error.message if isinstance(error, GuestRepairError) else str(error)
+        why = _reason(error)
         # The host's disk may be full: the new content goes first, so that there is room to take it back.
         self.overlay.unlink(missing_ok=True)
         try:
@@ -240,8 +242,8 @@ class Transaction:
             self._record = write_back(self._record, self._image, force=True, steps=self._steps)
         except (OSError, GuestRepairError) as second:
             raise RepairError(
-                f"{self._image.path}: the repair could not be written ({why}), nor taken back ({second})",
-                hint="the image is half written; when its disk is back, run 'guestrepair undo' on it",
+                f"{self._image.path}: the repair could not be written ({why}), nor taken back ({_reason(second)})",
+                hint="it is half written; once its disk is back or has space again, run 'guestrepair undo' on it",
             ) from error
         if not isinstance(error, KeyboardInterrupt):
             raise RepairError(
@@ -256,6 +258,11 @@ def recover(image: Image, state_dir: Path, *, say: Callable[[str], None]) -> Non
     Raises:
         StateError: an interrupted write cannot be finished.
     """
+    with recorded_in(state_dir):
+        _recover(image, state_dir, say)
+
+
+def _recover(image: Image, state_dir: Path, say: Callable[[str], None]) -> None:
     for record in records_of(image, state_dir):
         repair = f"{image.path}: the repair of {record.manifest.time}"
         if record.phase in UNTOUCHED:
@@ -291,6 +298,12 @@ def _remove_untouched(record: Record) -> None:
     manifest = read_manifest(record.directory / "manifest.json")
     if manifest is None or manifest.phase in UNTOUCHED:
         record.remove()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, GuestRepairError):
+        return error.message
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _no_room(directory: Path, error: OSError) -> GuestRepairError:

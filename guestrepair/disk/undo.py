@@ -11,9 +11,18 @@ from guestrepair.disk.device import Device, open_image
 from guestrepair.disk.image import Image
 from guestrepair.disk.lock import exclusive
 from guestrepair.disk.ranges import digest
-from guestrepair.disk.record import HALF_WRITTEN, UNTOUCHED, Identity, Phase, Record, records_of
+from guestrepair.disk.record import (
+    HALF_WRITTEN,
+    UNTOUCHED,
+    Identity,
+    Phase,
+    Record,
+    recorded_in,
+    records_of,
+)
 from guestrepair.disk.restore import Steps, no_steps, write_back
 from guestrepair.disk.signals import deferred
+from guestrepair.disk.space import growth_bytes, require_free
 from guestrepair.disk.writable import check_writable
 from guestrepair.errors import StateError
 
@@ -99,7 +108,7 @@ def undo(
                 hint="was it repaired with another --state-dir, or on another host?",
             )
         was_interrupted = candidate.phase in HALF_WRITTEN
-        with deferred():
+        with deferred(), recorded_in(state_dir):
             _take_back(candidate, image, force=force, say=say, steps=steps)
     manifest = candidate.manifest
     return UndoResult(
@@ -121,6 +130,8 @@ def _take_back(
             f"{image.path}: changed since the repair of {record.manifest.time}: {reason}",
             hint=_file_level_way(record),
         )
+    growth = growth_bytes(image.top, [(r.offset, r.length) for r in record.ranges()])
+    require_free(image.top.path.parent, growth, "what the image will grow by")
     steps("undo")
     write_back(record.saved(phase=Phase.UNDOING), image, force=True, steps=steps)
 

@@ -28,21 +28,24 @@ class Bench:
     original: Path
     repaired_raw: Path
     home: Path
+    image_home: Path | None = None
+    state_home: Path | None = None
 
     @property
     def image(self) -> Path:
         """The copy that is worked on."""
-        return self.home / f"disk.{self.format}"
+        return (self.image_home or self.home) / f"disk.{self.format}"
 
     @property
     def state(self) -> Path:
         """The state directory."""
-        return self.home / "state"
+        return (self.state_home or self.home) / "state"
 
     def fresh(self) -> None:
         """A new copy, and no records."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir()
+        shutil.rmtree(self.state, ignore_errors=True)
         shutil.copyfile(self.original, self.image)
         state_directory(self.state)
 

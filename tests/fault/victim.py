@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from guestrepair.disk import Transaction, examine, undo
-from guestrepair.errors import GuestRepairError
+from guestrepair.errors import GuestRepairError, RepairError
 
 CHANGES = (
     "write -P 0x21 4k 12k",
@@ -25,8 +28,8 @@ CHANGES = (
 class Task:
     """What the victim does: ``what`` is repair or undo; ``log`` gets a line for each step it reached.
 
-    ``at`` is the number of the step at which ``target`` is killed (from 0; None: never):
-    self, or server (the qemu-nbd that writes for it).
+    ``at`` is the number of the step at which ``target`` is hit (from 0; None: never): self or server
+    (the qemu-nbd that writes for it) are killed, ``space:DIR`` is filled up, ``device:/dev/loopN`` goes away.
     """
 
     what: str
@@ -55,9 +58,50 @@ class Killer:
         with self.task.log.open("a") as log:
             log.write(f"{name}\n")
         if self.count == self.task.at:
-            for pid in servers() if self.task.target == "server" else [os.getpid()]:
-                os.kill(pid, signal.SIGKILL)
+            hit(self.task.target)
         self.count += 1
+
+
+def hit(target: str) -> None:
+    """Do to a target what :class:`Task` says."""
+    kind, _, where = target.partition(":")
+    if kind == "space":
+        fill(Path(where))
+    elif kind == "device":
+        vanish(where)
+    else:
+        for pid in servers() if kind == "server" else [os.getpid()]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def fill(directory: Path) -> None:
+    """Take all the space of the filesystem there, to the last block."""
+    fd = os.open(directory / "filler", os.O_WRONLY | os.O_CREAT)
+    try:
+        end = os.fstat(fd).st_size
+        for piece in (16 << 20, 1 << 20, 64 << 10, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.posix_fallocate(fd, end, piece)
+                    end += piece
+    finally:
+        os.close(fd)
+
+
+_LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
+_SIZE_LIMIT_AT = 32
+
+
+def vanish(device: str, *, size_limit: int = 512) -> None:
+    """Leave one sector of a loop device, as of a disk that was pulled (0: all of it is back)."""
+    fd = os.open(device, os.O_RDONLY)
+    try:
+        status = bytearray(232)  # struct loop_info64 of linux/loop.h
+        fcntl.ioctl(fd, _LOOP_GET_STATUS64, status)
+        struct.pack_into("<Q", status, _SIZE_LIMIT_AT, size_limit)
+        fcntl.ioctl(fd, _LOOP_SET_STATUS64, status)
+    finally:
+        os.close(fd)
 
 
 def servers() -> list[int]:
@@ -85,6 +129,8 @@ def run(task: Task) -> int:
             with Transaction.begin(image, task.state, steps=killer) as transaction:
                 change(transaction.overlay)
                 transaction.commit({"plan": "test"}, {"findings": []})
+    except subprocess.CalledProcessError:
+        return RepairError.exit_status  # the changes could not be staged
     except GuestRepairError as error:
         with task.log.open("a") as log:
             log.write(f"{error.message}\n")
