@@ -242,8 +242,9 @@ class Transaction:
             self._record = write_back(self._record, self._image, force=True, steps=self._steps)
         except (OSError, GuestRepairError) as second:
             raise RepairError(
-                f"{self._image.path}: the repair could not be written ({why}), nor taken back ({_reason(second)})",
-                hint="it is half written; once its disk is back or has space again, run 'guestrepair undo' on it",
+                f"{self._image.path}: half written: the repair could not be written ({why}), "
+                f"nor taken back ({_reason(second)})",
+                hint="once its disk is back or has space again, 'guestrepair undo' takes it back",
             ) from error
         if not isinstance(error, KeyboardInterrupt):
             raise RepairError(

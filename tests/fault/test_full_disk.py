@@ -1,4 +1,4 @@
-"""The host's disk fills up at a step of a repair or of an undo: that of the state directory, or the image's own.
+"""The host's disk fills up at a step of a repair or of an undo: the state directory's, or the image's own.
 
 The image is as it was, or is repaired, or a command finishes it as soon as there is
 space; what is said is one line, without a traceback.
