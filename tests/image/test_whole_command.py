@@ -37,6 +37,24 @@ def identical(one: Path, other: Path) -> bool:
     )
 
 
+class Launches:
+    """Counts the appliances started: libguestfs starts qemu through a program that notes each."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._noted = directory / "launches"
+        program = directory / "qemu"
+        note = f'case "$*" in *-kernel*) echo >> {self._noted};; esac'
+        program.write_text(f'#!/bin/sh\n{note}\nexec qemu-system-x86_64 "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("LIBGUESTFS_HV", str(program))
+
+    def since_last(self) -> int:
+        """How many appliances were started since the last question."""
+        count = len(self._noted.read_text()) if self._noted.exists() else 0
+        self._noted.unlink(missing_ok=True)
+        return count
+
+
 @pytest.mark.parametrize(("name", "directory", "fault"), CASES)
 def test_the_privilege_separation_directory(name: str, directory: str, fault: str, tmp_path: Path) -> None:
     image, before = tmp_path / "broken.qcow2", tmp_path / "before.qcow2"
@@ -74,7 +92,9 @@ def test_the_privilege_separation_directory(name: str, directory: str, fault: st
     assert identical(image, before)
 
 
-def test_what_lies_behind_a_wrong_line_is_seen_and_repaired_in_the_same_run(tmp_path: Path) -> None:
+def test_what_lies_behind_a_wrong_line_is_seen_and_repaired_in_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = tmp_path / "broken.qcow2"
     fixtures.copy_of("debian-lvm", image)
     keys = "/home/admin/.ssh/authorized_keys"
@@ -90,13 +110,18 @@ def test_what_lies_behind_a_wrong_line_is_seen_and_repaired_in_the_same_run(tmp_
         g.chown(owner["st_uid"], owner["st_gid"], keys)
         g.chmod(0o666, keys)
         g.write("/etc/fstab", fstab.replace(home, home.replace(b"UUID=da7a", b"UUID=da7b")))
+    launches = Launches(tmp_path, monkeypatch)
+    inspection = guestrepair("inspect", image)
+    assert (inspection.status, launches.since_last()) == (0, 1), inspection.stderr
     scan = guestrepair("scan", image)
+    assert launches.since_last() == 1
     assert {key.partition(":")[0] for key in scan.problems} == {
         "fstab/source-not-found@/etc/fstab",
         f"sshd/strict-modes@{keys}",
     }
     assert (scan.status, scan.report["inconclusive"]) == (1, [])
     done = guestrepair("repair", "--yes", "--state-dir", tmp_path / "state", image)
+    assert launches.since_last() == 1
     assert (done.status, done.problems, done.report["inconclusive"]) == (0, set(), []), done.stderr
     with fixtures.edit(image, mounts=LVM) as g:
         assert g.read_file("/etc/fstab") == fstab
