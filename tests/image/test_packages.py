@@ -90,6 +90,68 @@ def test_debian_lost_files_come_back_from_a_donor(debian_image: Path, tmp_path: 
     assert (tmp_path / "after/usr/bin/su").stat().st_mode & 0o7777 == 0o4755
 
 
+def _rightly_different(handle: fixtures.Handle) -> None:
+    """What an administrator and dpkg's own tools rightly do: divert, override, exclude, edit, add."""
+    handle.cp_a("/usr/bin/less", "/usr/bin/less.distrib")
+    handle.write("/usr/bin/less", b"#!/bin/sh\nexec less.distrib\n")
+    handle.write_append("/var/lib/dpkg/diversions", "/usr/bin/less\n/usr/bin/less.distrib\n:\n")
+    handle.chmod(0o700, "/usr/bin/wget")
+    handle.write_append("/var/lib/dpkg/statoverride", "root root 0700 /usr/bin/wget\n")
+    slim = "path-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/*/copyright\n"
+    handle.write("/etc/dpkg/dpkg.cfg.d/slim", slim.encode())
+    for path in handle.glob_expand("/usr/share/doc/[a-l]*/changelog*"):
+        handle.rm(path)
+    handle.write_append("/etc/ssh/sshd_config", "# edited\n")
+    handle.write("/usr/local/bin/mine", b"#!/bin/sh\n")
+    handle.write("/usr/bin/not-packaged", b"#!/bin/sh\n")
+
+
+def test_what_is_rightly_different_is_no_finding(tmp_path: Path) -> None:
+    image = tmp_path / "image.qcow2"
+    fixtures.copy_of("debian-server", image)
+    with fixtures.edit(image) as g:
+        _rightly_different(g)
+    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    assert (status, report["images"][0]["findings"]) == (0, [])
+
+
+def attributes_of(image: Path, folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Mode, owner and group of everything in the image but links."""
+    root = extracted(image, folder)
+    found = {}
+    for path in root.rglob("*"):
+        stat = path.lstat()
+        if not path.is_symlink():
+            found[str(path.relative_to(root))] = (stat.st_mode, stat.st_uid, stat.st_gid)
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners are compared, which only root can unpack")
+def test_one_chmod_and_one_chown_are_two_findings_and_are_undone_whole(
+    debian_image: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "broken.raw"
+    fixtures.copy_of("debian-server", image)
+    with fixtures.edit(image) as g:
+        for path in g.find("/usr"):
+            name = f"/usr/{path}"
+            if g.is_symlink(name):
+                continue
+            if path.startswith("lib/"):
+                g.chown(1000, 1000, name)
+            else:
+                g.chmod(0o777, name)
+    status, report = tool("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
+    assert status == 0, report
+    findings = report["images"][0]["findings"]
+    assert {(f["rule"], f["subject"]) for f in findings if f["severity"] == "error"} == {
+        ("packages/wrong-mode", "/usr"),
+        ("packages/wrong-owner", "/usr/lib"),
+    }
+    healthy = attributes_of(fixtures.copy_of("debian-server", tmp_path / "healthy.raw"), tmp_path / "healthy")
+    assert attributes_of(image, tmp_path / "after") == healthy
+
+
 FILE_CONTEXTS = """\
 /.*\tsystem_u:object_r:default_t:s0
 /usr/bin(/.*)?\tsystem_u:object_r:bin_t:s0
