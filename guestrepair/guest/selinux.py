@@ -14,23 +14,26 @@ _TYPE = re.compile(r"^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$", re.MULTILINE)
 _LIMIT_BYTES = 16 * 1024 * 1024
 
 
-def label_for(guest: Guest, path: GuestPath, mode: int) -> str:
-    """The label; empty where the guest has no SELinux policy."""
-    found = _TYPE.search(_read(guest, _CONFIG).decode("utf-8", "replace"))
-    if found is None:
-        return ""
-    directory = GuestPath(f"/etc/selinux/{found[1]}/contexts/files")
-    specifications: list[Specification] = []
-    for name in ("file_contexts", "file_contexts.homedirs", "file_contexts.local"):
-        specifications += parse_file_contexts(_read(guest, directory / name))
-    if not specifications:
-        return ""
-    substitutions = [
-        pair
-        for name in ("file_contexts.subs_dist", "file_contexts.subs")
-        for pair in parse_substitutions(_read(guest, directory / name))
-    ]
-    return lookup(specifications, str(path), mode, substitutions)
+class Labels:
+    """What the guest's policy says, read once."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._specifications: list[Specification] = []
+        self._substitutions: list[tuple[str, str]] = []
+        found = _TYPE.search(_read(guest, _CONFIG).decode("utf-8", "replace"))
+        if found is None:
+            return
+        directory = GuestPath(f"/etc/selinux/{found[1]}/contexts/files")
+        for name in ("file_contexts", "file_contexts.homedirs", "file_contexts.local"):
+            self._specifications += parse_file_contexts(_read(guest, directory / name))
+        for name in ("file_contexts.subs_dist", "file_contexts.subs"):
+            self._substitutions += parse_substitutions(_read(guest, directory / name))
+
+    def of(self, path: GuestPath, mode: int) -> str:
+        """The label of a path of that type; empty where the guest has no SELinux policy."""
+        if not self._specifications:
+            return ""
+        return lookup(self._specifications, str(path), mode, self._substitutions)
 
 
 def _read(guest: Guest, path: GuestPath) -> bytes:

@@ -14,13 +14,12 @@ from guestrepair.formats.capabilities import format_text, parse_xattr
 from guestrepair.formats.posix_acl import ACL_ACCESS, acl_text
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.selinux import label_for
+from guestrepair.guest.selinux import Labels
 from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath, SetCapabilities
 
 _WRITE_BYTES = 1024 * 1024
-_SUFFIX = ".guestrepair-new"
 
 
 class Writer:
@@ -33,6 +32,7 @@ class Writer:
     def __init__(self, handle: Handle, guest: LiveGuest) -> None:
         self._handle = handle
         self._guest = guest
+        self._labels: Labels | None = None
 
     # --- text files -------------------------------------------------------------------
 
@@ -122,7 +122,8 @@ class Writer:
             self._handle.chmod(mode, self._inside(real))  # after chown, which clears setuid
 
     def _label(self, real: GuestPath, mode_with_type: int) -> None:
-        label = label_for(self._guest, real, mode_with_type)
+        self._labels = self._labels or Labels(self._guest)
+        label = self._labels.of(real, mode_with_type)
         if label:
             with reading(self._handle, real):
                 self._handle.lsetxattr("security.selinux", label, len(label), self._inside(real))
@@ -169,22 +170,18 @@ class Writer:
 
     # --- packaged files -----------------------------------------------------------------
 
-    def install(
-        self, path: GuestPath, content: Path, *, mode: int, uid: int, gid: int, mtime: int | None
-    ) -> None:
-        """Put a file from this host in place, under a temporary name first: whole or not there."""
-        real = self._lexical(path)
-        fresh = real.with_name(real.name[:200] + _SUFFIX)
-        with reading(self._handle, path):
-            self._handle.upload(str(content), self._inside(fresh))
-        self._attributes(fresh, mode=mode, uid=uid, gid=gid)
-        if mtime is not None:
-            with reading(self._handle, path):
-                self._handle.utimens(self._inside(fresh), mtime, 0, mtime, 0)
-        with reading(self._handle, path):
-            self._handle.rename(self._inside(fresh), self._inside(real))
+    def unpack(self, archive: Path) -> None:
+        """Unpack a tar archive of this host at the guest's root: owners by number, modes as they are.
+
+        Its names must be real paths. A file or link in the place of one is replaced.
+        """
+        with reading(self._handle, "/"):
+            self._handle.tar_in(str(archive), self._inside(GuestPath("/")))
         self._guest.forget()
-        self._label(real, 0o100000)
+
+    def label(self, real: GuestPath, mode_with_type: int) -> None:
+        """Give something new the label of the guest's own policy, where it has one."""
+        self._label(real, mode_with_type)
 
     def set_xattrs(self, path: GuestPath, values: dict[str, bytes]) -> None:
         """Set extended attributes of a packaged file: capabilities, access control list, plain text ones.

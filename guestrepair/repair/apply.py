@@ -30,7 +30,6 @@ from guestrepair.model import (
     GuestPath,
     MakeDirectory,
     MakeLink,
-    PackagedKind,
     RemoveFile,
     RestoreAttributes,
     RestoreFile,
@@ -44,8 +43,9 @@ from guestrepair.model import (
 )
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.plan import Step, edited
+from guestrepair.repair.restoring import Restorer, batches
 
-_BULK = 5_000
+_BULK: dict[type, int] = {RestoreAttributes: 5_000}
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 
 
@@ -209,54 +209,18 @@ class Applier:
 
     @_do.register
     def _restore_file(self, change: RestoreFile, source: SourcedFile | None) -> None:
-        if source is None:
-            raise RepairError(f"{change.path}: no source was found for it")
-        match source.kind:
-            case PackagedKind.DIRECTORY:
-                self._restore_directory(change, source)
-            case PackagedKind.SYMLINK:
-                self._restore_link(change, source)
-            case PackagedKind.FILE:
-                self._restore_regular(change, source)
-            case _:
-                raise RepairError(f"{change.path}: neither a file, a directory nor a link in {source.source}")
+        self.restore([Step(change, source)])
 
-    def _restore_directory(self, change: RestoreFile, source: SourcedFile) -> None:
-        found = self._guest.lstat(change.path)
-        if found is not None:
-            self._expect(found.is_directory, change.path, "something is there already")
-            self._give(change.path, found, mode=source.mode, uid=source.uid, gid=source.gid)
-            return
-        self._writer.make_directory(change.path, mode=source.mode, uid=source.uid, gid=source.gid)
+    def restore(self, steps: Sequence[Step]) -> None:
+        """Bring many packaged files back at once, and read them back.
 
-    def _restore_link(self, change: RestoreFile, source: SourcedFile) -> None:
-        if not source.link_target:
-            raise RepairError(f"{change.path}: {source.source} does not say where the link leads")
-        found = self._guest.lstat(change.path)
-        if found is not None:
-            self._expect(not found.is_directory, change.path, "a directory is in its place")
-            self._writer.remove(change.path)
-        self._parents(change.path)
-        self._writer.make_link(change.path, source.link_target)
-
-    def _restore_regular(self, change: RestoreFile, source: SourcedFile) -> None:
-        found = self._guest.lstat(change.path)
-        self._expect(found is None or not found.is_directory, change.path, "a directory is in its place")
-        if source.content is None:
-            raise RepairError(f"{change.path}: {source.source} has no content for it")
-        self._parents(change.path)
-        self._writer.install(
-            change.path, source.content, mode=source.mode, uid=source.uid, gid=source.gid, mtime=source.mtime
-        )
-        self._writer.set_xattrs(change.path, dict(source.xattrs))
-        algorithm, _, digest = source.digest.partition(":")
-        if digest:
-            readback = self._guest.digests(algorithm, (change.path,)).get(change.path)
-            self._expect(readback == digest, change.path, "its digest differs after the restore")
-
-    def _parents(self, path: GuestPath) -> None:
-        if not self._guest.exists(path.parent):
-            self._writer.make_directory(path.parent, mode=0o755, uid=0, gid=0)
+        Raises:
+            RepairError: as :meth:`apply`.
+        """
+        try:
+            Restorer(self._guest, self._writer).restore(steps)
+        except GuestReadError as error:
+            raise RepairError(f"restore-file {error.message}") from error
 
     @_do.register
     def _restore_attributes(self, change: RestoreAttributes, source: SourcedFile | None) -> None:
@@ -327,13 +291,15 @@ def _has(found: Stat | None, source: SourcedFile | None) -> bool:
 
 
 def _apply_files(applier: Applier, steps: Sequence[Step], progress: Callable[[str], None]) -> None:
-    """Apply in order; attributes, of which one chmod -R may have spoilt thousands, many at a time."""
+    """Apply in order; of what one command may have spoilt thousands, many at a time."""
     done = 0
-    for bulk, group in itertools.groupby(steps, key=lambda s: isinstance(s.change, RestoreAttributes)):
-        for chunk in _chunks(group, _BULK if bulk else 1):
+    for kind, group in itertools.groupby(steps, key=lambda s: type(s.change)):
+        for chunk in batches(group) if kind is RestoreFile else _chunks(group, _BULK.get(kind, 1)):
             first = chunk[0]
             progress(f"repair {done + 1} of {len(steps)}: {first.change.kind} {first.path or ''}")
-            if bulk:
+            if kind is RestoreFile:
+                applier.restore(chunk)
+            elif kind is RestoreAttributes:
                 applier.apply_attributes(chunk)
             else:
                 applier.apply(first)

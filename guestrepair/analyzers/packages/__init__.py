@@ -45,19 +45,22 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
 
 def _where_it_lies(finding: Finding, guest: Guest) -> Finding:
     """Name a file where it really lies: dpkg may list /bin/ls, and a merged /usr has it in /usr/bin."""
+    folded = tuple(usr_form(path) if _is_merged(guest, path) else path for path in finding.folded)
+    finding = replace(finding, folded=folded)
     listed = finding.subject
     real = usr_form(listed)
     if real == listed or not _is_merged(guest, listed):
         return finding
     message = finding.message if real in finding.message else finding.message.replace(listed, real, 1)
-    folded = tuple(usr_form(path) for path in finding.folded)
     repair = finding.repair
     if repair is not None and real not in repair.summary:
         repair = replace(repair, summary=repair.summary.replace(listed, real, 1))
-    return replace(finding, subject=real, message=message, folded=folded, repair=repair)
+    return replace(finding, subject=real, message=message, repair=repair)
 
 
 def _is_merged(guest: Guest, path: str) -> bool:
+    if usr_form(path) == path:
+        return False
     top = guest.lstat(GuestPath("/") / path.split("/")[1])
     return top is None or top.is_symlink
 

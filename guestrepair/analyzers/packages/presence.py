@@ -10,7 +10,7 @@ from guestrepair.analyzers.packages.places import is_documentation, severity_of_
 from guestrepair.analyzers.packages.restoring import described, expectation, restore
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import Evidence, Finding, PackagedKind, Repair, Safety, Severity
-from guestrepair.packages.aliases import forms
+from guestrepair.packages.aliases import forms, usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 
 _MILDEST_FIRST = (Severity.NOTE, Severity.WARNING, Severity.ERROR)
@@ -27,14 +27,18 @@ def missing_files(guest: Guest, database: PackageDatabase, missing: list[Package
 
 def _by_cause(missing: Iterable[PackagedFile]) -> dict[PackagedFile, list[PackagedFile]]:
     """The finding's own file, and all files that its finding stands for (itself first)."""
-    files = sorted({file.path: file for file in missing}.values(), key=lambda f: (f.path, f.package.name))
-    gone = {file.path for file in files}
+    files = sorted(
+        {file.path: file for file in missing}.values(),
+        key=lambda f: (usr_form(f.path), f.path, f.package.name),
+    )
+    # One directory has two names on a merged system: /bin/ls is in the /usr/bin that is gone.
+    gone = {file.path for file in files} | {usr_form(file.path) for file in files}
     directories = {path.rpartition("/")[0] for path in gone} & gone
     groups: dict[PackagedFile, list[PackagedFile]] = {}
     tops: dict[str, PackagedFile] = {}
     documents: dict[str, PackagedFile] = {}
     for file in files:
-        top = _highest_gone(file.path, directories)
+        top = _highest_gone(file.path, directories) or _highest_gone(usr_form(file.path), directories)
         if top is not None:
             cause = tops.setdefault(top, file)
         elif is_documentation(file):

@@ -11,7 +11,7 @@ from guestrepair.analyzers.packages.places import is_volatile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.aliases import usr_form
+from guestrepair.packages.aliases import is_alias_link, usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 from guestrepair.packages.reference import UNPACKED, Reference
 
@@ -126,6 +126,8 @@ class _Judge:
             followed = self._guest.stat(path)
             if followed is not None and followed.is_directory:
                 return followed
+            if followed is None and is_alias_link(file.path):
+                return Stat(mode=0o040755)  # that /usr/bin is gone is a finding of its own
         return stat
 
     def _present(self, file: PackagedFile, stat: Stat) -> None:

@@ -64,7 +64,7 @@ def test_one_chmod_of_usr_is_one_finding(reference: Reference | None) -> None:
         "/usr",
         Severity.ERROR,
     )
-    assert {"/bin/tool", "/usr/bin/sudo", *MANY} <= set(finding.folded)
+    assert {"/usr/bin/tool", "/usr/bin/sudo", *MANY} <= set(finding.folded)
     assert finding.repair is not None
     places = [change.path for change in finding.repair.changes if isinstance(change, RestoreAttributes)]
     assert len(places) == len(set(places)) == len(finding.repair.changes), "each place once"

@@ -211,3 +211,11 @@ def test_hostile_names_in_the_database_do_no_harm() -> None:
     listing.content += b"/usr/bin/../../../../etc/shadow\n/usr/bin/\xff\x1b[31m\nrelative\n"
     found = rules(scan(guest))
     assert set(found.values()) <= {"packages/file-missing"}
+
+
+def test_a_directory_that_is_gone_stands_for_what_is_listed_by_its_old_name_too() -> None:
+    guest = deb_guest()
+    guest.remove("/usr/bin")
+    found = {f.subject: f for f in scan(guest) if f.rule.startswith("packages/file-")}
+    assert set(found) == {"/usr/bin"}
+    assert set(found["/usr/bin"].folded) == {"/usr/bin/tool", "/usr/bin/other", "/usr/bin/sudo"}
