@@ -126,8 +126,14 @@ def _left(image: ImageReport) -> Iterator[str]:
     if image.left:
         yield ""
         yield "Not repaired:"
+    groups: dict[tuple[str, str], list[str]] = {}
     for finding, reason in image.left:
-        yield from _wrapped(f"- {finding.rule} {finding.subject}: {reason}", "  ", hang="  ")
+        groups.setdefault((finding.rule, reason), []).append(finding.subject)
+    for (rule, reason), subjects in groups.items():
+        named = ", ".join(subjects[:3])
+        if len(subjects) > 3:
+            named += f" and {len(subjects) - 3} more"
+        yield from _wrapped(f"- {rule} {named}: {reason}", "  ", hang="  ")
 
 
 def _errors(image: ImageReport) -> Iterator[str]:

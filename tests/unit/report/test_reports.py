@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json as json_module
 
 import pytest
@@ -113,3 +114,12 @@ def test_many_alike_take_a_line_each() -> None:
     shown = table.render(Report([image(*many)]))
     assert "a/b  9 times" in shown
     assert all(f"/x{i} is missing" in shown for i in range(9))
+
+
+def test_many_left_for_one_reason_take_one_line() -> None:
+    report = image()
+    finding = Finding("packages/file-missing", Severity.ERROR, "/usr/bin/a", "gone")
+    subjects = [f"/usr/bin/{name}" for name in "abcde"]
+    report.left = [(dataclasses.replace(finding, subject=subject), "no source") for subject in subjects]
+    text = table.render(Report([report]))
+    assert "- packages/file-missing /usr/bin/a, /usr/bin/b, /usr/bin/c and 2 more: no source" in text
