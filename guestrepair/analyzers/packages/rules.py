@@ -60,13 +60,15 @@ RULES = (
         name="packages/file-changed",
         summary="a packaged file is not what the package shipped",
         severities=(_ERROR, _WARNING, _NOTE),
-        safeties=(_REVIEW, _MANUAL),
+        safeties=(_REVIEW, _SAFE, _MANUAL),
         what="The digest of a packaged file differs from the database's, a link leads elsewhere, or "
         "something else lies in its place. Configuration files may differ. How many files are hashed is "
         "chosen with --digests: none, critical (programs and libraries of the packages that boot and "
         "login need), all.",
         why="A damaged or replaced program may crash, or do what an intruder wants.",
-        repair=_RESTORE + " Only after review, since somebody may have changed it on purpose.",
+        repair=_RESTORE + " Only after review, since somebody may have changed it on purpose; without, where "
+        "the content itself shows damage: an ELF file that ends before the data that its headers name, a "
+        "program that begins with nothing but NUL bytes.",
         example="printf x >> /usr/sbin/sshd",
         sources=("deb-md5sums(5)", "rpm: lib/verify.c"),
     ),
@@ -76,12 +78,14 @@ RULES = (
         severities=(_ERROR, _WARNING, _NOTE),
         safeties=(_SAFE, _REVIEW),
         what="Permission bits, setuid and setgid bits or file capabilities differ from the rpm header. "
-        "dpkg records no modes: there the known setuid programs, the stat overrides, and the .deb or "
-        "donor that was given decide; without one, packaged paths that everybody may write are found.",
+        "dpkg records no modes: there the known setuid programs and the stat overrides decide, and in a "
+        "repair the donor of the same version, or the .deb for what was lost since it was unpacked; "
+        "without either, packaged paths that everybody may write are found.",
         why="sudo, su and passwd without setuid let nobody become root; a library that everybody may "
         "write lets everybody.",
         repair="The packaged mode is set again. Where one chmod hit very many paths, one finding and one "
-        "repair stand for all of them.",
+        "repair stand for all of them, and for what else it hit that the donor has, too. Configuration "
+        "with a stricter mode than the package's is left for review.",
         example="chmod 755 /usr/bin/sudo",
         sources=("rpm: lib/verify.c", "Debian Policy 10.9", "dpkg-statoverride(1)"),
     ),
