@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OPTION = re.compile(r"\s*path-(exclude|include)(?:\s*=\s*|\s+)(.*?)\s*\Z")
+MAX_PATTERNS = 500
+"""Each file of the guest is held against each pattern; of more than anybody writes, the last ones count."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -44,4 +47,4 @@ def parse_path_filter(files: Iterable[bytes]) -> PathFilter:
                 continue
             glob = found[2].strip("\"'")
             patterns.append((found[1] == "exclude", re.compile(fnmatch.translate(glob))))
-    return PathFilter(tuple(patterns))
+    return PathFilter(tuple(patterns[-MAX_PATTERNS:]))

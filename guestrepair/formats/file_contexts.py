@@ -6,6 +6,7 @@ both ends, exact paths go before expressions, and of these the last one that mat
 
 from __future__ import annotations
 
+import math
 import re
 import stat
 from collections.abc import Iterable
@@ -21,7 +22,12 @@ _TYPES = {
     "-p": stat.S_IFIFO,
 }
 _META = re.compile(r"[.^$?*+|\[({]")
-_NESTED = re.compile(r"\([^()]*[*+][^()]*\)\s*[*+{]|\)[*+{][^()]*\)[*+{]")
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_PLAIN_GROUP = re.compile(r"\([^()|*+?{}]*\)[*+{]")
+_GROUP = re.compile(r"\(([^()]*)\)")
+_MAX_STEPS = 20_000_000
+"""Most ways in which one path may be tried (some seconds); all of a real policy need far fewer."""
+
 _MAX_EXPRESSION = 1024
 _MAX_PATH = 4096
 _NONE = "<<none>>"
@@ -43,7 +49,7 @@ def parse_file_contexts(data: bytes) -> tuple[Specification, ...]:
     found = []
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
         words = line.split("#")[0].split() if line.lstrip().startswith("#") else line.split()
-        if len(words) not in (2, 3) or len(words[0]) > _MAX_EXPRESSION or _NESTED.search(words[0]):
+        if len(words) not in (2, 3) or len(words[0]) > _MAX_EXPRESSION or _is_explosive(words[0]):
             continue
         if len(words) == 3 and words[1] not in _TYPES:
             continue
@@ -79,16 +85,37 @@ def lookup(
             break
     best = ""
     exact = ""
+    budget = _MAX_STEPS
     for spec in specifications:
         if spec.file_type and spec.file_type != stat.S_IFMT(mode):
             continue
         if spec.is_exact:
             if spec.stem == path:
                 exact = spec.label
-        elif path.startswith(spec.stem) and _matches(spec.expression, path):
-            best = spec.label
+        elif path.startswith(spec.stem) and (steps := _steps(spec, len(path))) <= budget:
+            budget -= steps
+            best = spec.label if _matches(spec.expression, path) else best
     label = exact or best
     return "" if label == _NONE else label
+
+
+def _is_explosive(expression: str) -> bool:
+    """True when a group that can match in several ways is repeated: the ways then multiply without bound."""
+    return _REPEATED_GROUP.search(_PLAIN_GROUP.sub("", expression)) is not None
+
+
+def _steps(spec: Specification, path_length: int) -> int:
+    """An upper bound of the ways in which a backtracking matcher can try an expression on a path.
+
+    Ways to divide the path among the repeats, times two for each ``?``, times the branches of each group.
+    """
+    rest = spec.expression[len(spec.stem) :]
+    repeats = rest.count("*") + rest.count("+") + rest.count("{")
+    ways = math.comb(max(0, path_length - len(spec.stem)) + repeats, repeats) << min(rest.count("?"), 64)
+    while ways <= _MAX_STEPS and (group := _GROUP.search(rest)):
+        ways *= group[1].count("|") + 1
+        rest = rest[: group.start()] + group[1].replace("|", " ") + rest[group.end() :]
+    return ways
 
 
 def _matches(expression: str, path: str) -> bool:

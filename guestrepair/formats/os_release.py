@@ -7,6 +7,7 @@ import shlex
 
 _LINE = re.compile(r"^([A-Za-z0-9_]+)=(.*)$")
 MAX_LINES = 1000
+MAX_LINE_LENGTH = 4096
 
 
 def parse_os_release(content: bytes) -> dict[str, str]:
@@ -16,7 +17,7 @@ def parse_os_release(content: bytes) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for line in content.decode(errors="replace").splitlines()[:MAX_LINES]:
-        match = _LINE.match(line.strip())
+        match = _LINE.match(line.strip()) if len(line) <= MAX_LINE_LENGTH else None
         if match is None:
             continue
         try:

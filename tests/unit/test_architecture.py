@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,14 @@ def room(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def nodes(module: Path) -> tuple[ast.AST, ...]:
+    """Every node of a module's syntax tree, parsed once for all tests."""
+    return tuple(ast.walk(ast.parse(module.read_text())))
+
+
 def imports(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -59,7 +66,7 @@ def test_no_file_outgrows_its_reader(module: Path) -> None:
 def test_only_the_command_line_exits(module: Path) -> None:
     if room(module) in {"cli", "__main__"}:
         return
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in nodes(module):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             called = (node.value.id, node.attr)
             allowed = name_of(module) in RUN_AS_CHILDREN

@@ -38,6 +38,10 @@ class _Open:
     searches: list[Search] = field(default_factory=list)
 
 
+MAX_DEPTH = 64
+"""Menus inside menus that are looked at; a file that nests deeper was made to keep a reader busy."""
+
+
 @dataclass(slots=True)
 class _Reader:
     data: bytes
@@ -78,11 +82,11 @@ class _Reader:
             return
         done = self.stack.pop()
         if done.is_entry:
-            parents = tuple(s.title for s in self.stack if not s.is_entry)
+            parents = tuple(s.title for s in self.stack[:MAX_DEPTH] if not s.is_entry)
             self.entries.append(_entry(self.data, done, parents))
 
     def _command(self, name: str, arguments: Sequence[Word], line: int) -> None:
-        entry = next((s for s in reversed(self.stack) if s.is_entry), None)
+        entry = next((s for s in reversed(self.stack[-MAX_DEPTH:]) if s.is_entry), None)
         if name == "search":
             found = _search(arguments, line)
             if found is not None:

@@ -119,9 +119,13 @@ def bad_key_type(listed: str, release: Release, known_words: frozenset[str]) -> 
     return None
 
 
+MAX_PATTERN_LENGTH = 1023
+"""A longer one in a list matches nothing (OpenSSH's match.c, match_pattern_list())."""
+
+
 def matches(text: str, pattern: str) -> bool:
     """sshd's match_pattern(): ``*`` and ``?`` alone are special."""
-    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
+    return len(pattern) <= MAX_PATTERN_LENGTH and fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def selects_something(listed: str, table: Mapping[str, Range], release: Release) -> bool:

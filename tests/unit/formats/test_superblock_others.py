@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.formats.superblock import Superblock, identify
@@ -93,7 +93,6 @@ def test_raid_wins_over_what_shows_through() -> None:
     assert of(*luks, (0x10000 + 52, b"ReIsEr3Fs")).content == "crypto_LUKS"
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(
         [(0x8000, b"\x01CD001"), (16384, b"\x01\x01\0\0"), (1030, b"\x34\x34"), (0x8800, b"\x02CD001")]
