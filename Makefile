@@ -39,7 +39,7 @@ test: check ## everything that must pass: lint, types, unit, image, fault and bo
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
 
 test-all: test ## the same, and the long tests of many launches
-	CORPUS=$(CORPUS) $(PYTEST) tests/image -q -n $(JOBS) --dist loadfile -m long
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) --dist loadfile -m long
 
 test-faults: setup ## the fault tests, many more of them
 	GUESTREPAIR_FAULT_RUNS=200 $(PYTEST) tests/fault -q -s

@@ -76,7 +76,14 @@ _ENDS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
         Outcome.PASSPHRASE,
         re.compile(r"^Please (?:unlock disk|enter passphrase for disk)|^Enter passphrase for "),
     ),
-    (Outcome.LOADER_SHELL, re.compile(r"^grub rescue>|^grub>|^Entering rescue mode\.\.\.|^boot:\s*$")),
+    (
+        Outcome.LOADER_SHELL,
+        re.compile(
+            r"^grub rescue>|^grub>|^Entering rescue mode\.\.\.|^boot:\s*$"
+            # The entry failed: GRUB says so, and goes back to its menu for ever.
+            r"|^error: you need to load the kernel first"
+        ),
+    ),
     (
         Outcome.NOT_BOOTABLE,
         re.compile(

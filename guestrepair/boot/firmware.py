@@ -12,7 +12,7 @@ _BOOT_CODE_BYTES = 440
 """Sector 0 up to the disk signature (UEFI specification 5.2.1): code where a BIOS is to boot the disk."""
 
 
-def needs_uefi(read: Callable[[int, int], bytes], size_bytes: int) -> bool:
+def needs_uefi(read: Callable[[int, int], bytes], size_bytes: int, sector_bytes: int = 512) -> bool:
     """True when only UEFI can boot the disk: no BIOS boot code, and an EFI system partition.
 
     A disk made for both is booted by BIOS, which starts sooner. ``read(offset, length)``
@@ -20,7 +20,7 @@ def needs_uefi(read: Callable[[int, int], bytes], size_bytes: int) -> bool:
     """
     has_code = any(read(0, min(_BOOT_CODE_BYTES, size_bytes)))
     try:
-        types = {p.type for p in read_table(read, size_bytes).partitions}
+        types = {p.type for p in read_table(read, size_bytes, sector_bytes).partitions}
     except FormatError:
         return not has_code
     has_esp = ESP_TYPE in types or "0xef" in types

@@ -41,6 +41,8 @@ class MachineOptions:
     """What the machine is made of. ``disks`` are qcow2 overlays, the boot disk first."""
 
     disks: tuple[Path, ...]
+    sectors: tuple[int, ...] = ()
+    """Bytes of a sector of each disk; 512 where nothing is said."""
     uefi: bool
     ssh: bool
     acceleration: Acceleration
@@ -169,7 +171,9 @@ def command_line(options: MachineOptions, directory: Path, uefi: tuple[Path, Pat
         argv += ["-drive", f"if=pflash,unit=1,format=raw,file={_escaped(variables)}"]
     for number, disk in enumerate(options.disks):
         argv += ["-drive", f"if=none,id=disk{number},format=qcow2,cache=unsafe,file={_escaped(disk)}"]
-        argv += ["-device", f"virtio-blk-pci,drive=disk{number},bootindex={number}"]
+        sector = options.sectors[number] if options.sectors else 512
+        large = f",logical_block_size={sector},physical_block_size={sector}" if sector != 512 else ""
+        argv += ["-device", f"virtio-blk-pci,drive=disk{number},bootindex={number}{large}"]
     if options.ssh:
         argv += ["-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"]
         argv += ["-device", "virtio-net-pci,netdev=net,romfile="]

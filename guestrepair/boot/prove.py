@@ -16,6 +16,7 @@ from guestrepair.boot.firmware import needs_uefi
 from guestrepair.boot.machine import Machine, MachineOptions, running
 from guestrepair.boot.outcome import BootReport, Milestone, Outcome, Stage
 from guestrepair.disk import qemu
+from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError
 from guestrepair.guest.acceleration import Acceleration, acceleration
@@ -97,8 +98,11 @@ def _boot(
 ) -> tuple[BootReport, bool]:
     """One boot; also whether the kernel was started and stayed silent."""
     verdict = options.acceleration or acceleration().acceleration
-    uefi = _uefi(disks[0], directory)
-    machine_options = MachineOptions(disks=tuple(disks), uefi=uefi, ssh=options.ssh, acceleration=verdict)
+    sectors = tuple(sector_bytes_of(disk) for disk in disks)
+    uefi = _uefi(disks[0], directory, sectors[0])
+    machine_options = MachineOptions(
+        disks=tuple(disks), sectors=sectors, uefi=uefi, ssh=options.ssh, acceleration=verdict
+    )
     with running(machine_options, directory) as machine:
         watch = _Watch(machine, options, _SILENCE_SECONDS[verdict])
         watch.run()
@@ -122,14 +126,14 @@ def _boot(
         )
 
 
-def _uefi(disk: Path, directory: Path) -> bool:
+def _uefi(disk: Path, directory: Path, sector_bytes: int) -> bool:
     """Whether the disk needs UEFI, from a copy of its first megabyte."""
     head = directory / "head.raw"
     arguments = ("dd", "-f", "qcow2", "-O", "raw", "bs=1M", "count=1", f"if={disk}", f"of={head}")
     qemu.run("qemu-img", *arguments, path=disk, writes=True)
     data = head.read_bytes()
     head.unlink()
-    return needs_uefi(lambda offset, length: data[offset : offset + length], len(data))
+    return needs_uefi(lambda offset, length: data[offset : offset + length], len(data), sector_bytes)
 
 
 def _screenshot(machine: Machine, path: Path | None) -> str:

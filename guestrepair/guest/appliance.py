@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from guestrepair.errors import ApplianceError
 from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
@@ -24,6 +24,7 @@ class Drive:
 
     overlay: Path
     donor: bool = False
+    sector_bytes: int = 512
 
 
 def device_name(index: int) -> str:
@@ -52,7 +53,10 @@ def launched(drives: Sequence[Drive], *, note: Callable[[str], None] = lambda _m
     try:
         for index, drive in enumerate(drives):
             label = drive_label(device_name(index))
-            handle.add_drive_opts(str(drive.overlay), format="qcow2", cachemode="unsafe", label=label)
+            options: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
+            if drive.sector_bytes != 512:
+                options["blocksize"] = drive.sector_bytes
+            handle.add_drive_opts(str(drive.overlay), **options)
         _launch(handle)
         yield handle
     finally:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LockedError, NoSystemError
 from guestrepair.guest.appliance import Drive, device_name, launched, shut_down
 from guestrepair.guest.checking import check_filesystem
@@ -310,13 +311,17 @@ def open_session(
         ApplianceError: the appliance does not start.
     """
     progress("starting the appliance")
-    drives = [Drive(overlay=disk.overlay, donor=disk.donor) for disk in disks]
+    sectors = [sector_bytes_of(disk.overlay) for disk in disks]
+    drives = [
+        Drive(overlay=disk.overlay, donor=disk.donor, sector_bytes=size)
+        for disk, size in zip(disks, sectors, strict=True)
+    ]
     with launched(drives, note=note) as handle:
         progress("looking at the disks")
         discovery = Discovery(handle, keys or KeyRing())
         discovery.run(
             [
-                Disk(device_name(index), disk.host_path, disk.size_bytes, donor=disk.donor)
+                Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], donor=disk.donor)
                 for index, disk in enumerate(disks)
             ]
         )

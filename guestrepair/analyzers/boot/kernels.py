@@ -11,7 +11,6 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats import initramfs, kernel_image
 from guestrepair.formats.bootloader import Word
 from guestrepair.model import (
-    Change,
     Evidence,
     Finding,
     GuestPath,
@@ -263,28 +262,44 @@ def _initramfs_repair(facts: Facts, entry: Entry, path: GuestPath) -> Repair:
         command = ("/usr/bin/dracut", "--force", "--no-hostonly", str(path), version)
     if not command:
         return Repair("rebuild it in a rescue system with update-initramfs or dracut", Safety.MANUAL)
-    change = RunGuestProgram(arguments=command, reason=f"{path} is missing or damaged")
-    return Repair(
-        f"rebuild {path} with the guest's own {GuestPath(command[0]).name}", Safety.REVIEW, (change,)
+    changes: tuple[RunGuestProgram, ...] = (
+        RunGuestProgram(arguments=command, reason=f"{path} is missing or damaged"),
     )
+    if not _has_index(facts, version):
+        # Without the index the image would be built without a single module, and look whole.
+        changes = (_depmod(version), *changes)
+    return Repair(f"rebuild {path} with the guest's own {GuestPath(command[0]).name}", Safety.REVIEW, changes)
 
 
 # --- modules ----------------------------------------------------------------------------
 
 
+def _has_index(facts: Facts, version: str) -> bool:
+    directory = GuestPath("/lib/modules") / version
+    return any(
+        found is not None and found.is_file and found.size_bytes > 0
+        for found in (facts.guest.stat(directory / name) for name in ("modules.dep", "modules.dep.bin"))
+    )
+
+
+def _depmod(version: str) -> RunGuestProgram:
+    index = GuestPath("/lib/modules") / version / "modules.dep"
+    return RunGuestProgram(arguments=("/sbin/depmod", version), reason=f"{index} is not there")
+
+
 def _modules(facts: Facts, entry: Entry) -> Iterator[Finding]:
     version = release(facts, entry)
-    if not version or kernel_trouble(facts, entry) == "it is not there":
+    if not version:
         return
     directory = GuestPath("/lib/modules") / version
     if facts.guest.is_directory(directory):
-        index = directory / "modules.dep"
-        if facts.guest.is_file(index) or facts.guest.is_file(directory / "modules.dep.bin"):
+        if _has_index(facts, version):
             return
-        subject, observed = index, "modules.dep is not there"
-        change: Change = RunGuestProgram(arguments=("/sbin/depmod", version), reason=f"{index} is not there")
-        repair = Repair(f"run the guest's depmod for {version}", Safety.REVIEW, (change,))
+        subject, observed = directory / "modules.dep", "not there, or empty"
+        repair = Repair(f"run the guest's depmod for {version}", Safety.REVIEW, (_depmod(version),))
     else:
+        if kernel_trouble(facts, entry) == "it is not there":
+            return  # the whole kernel is gone: boot/kernel-missing stands for it
         if not facts.guest.exists(GuestPath("/lib/modules")) and not entry.entry.initrds:
             return  # a kernel without modules needs none
         subject, observed = directory, "not there"

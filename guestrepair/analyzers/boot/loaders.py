@@ -53,6 +53,8 @@ _FALLBACK = {"x86_64": "BOOTX64.EFI", "aarch64": "BOOTAA64.EFI", "i686": "BOOTIA
 _MAX_EFI_BYTES = 16 * 1024 * 1024
 _GRUB_FOLDERS = ("/boot/grub", "/boot/grub2")
 _MAX_FOLDERS = 64
+_CORE_BYTES = 16 * 1024
+"""Looked at of GRUB's core image, of which the smallest has some 24 KiB."""
 _GRUB_INSTALL = ("/usr/sbin/grub-install", "/usr/sbin/grub2-install")
 _PLATFORMS = ("i386-pc", "x86_64-efi", "arm64-efi")
 
@@ -236,7 +238,7 @@ def _bios(facts: Facts) -> str:
     modules = [f for f in _GRUB_FOLDERS if guest.is_directory(GuestPath(f) / "i386-pc")]
     if b"GRUB " in sector[:440]:
         core = int.from_bytes(sector[0x5C:0x64], "little") * disk.sector_size_bytes
-        if not any(guest.read_device(disk.name, core, 512)):
+        if _has_hole(guest.read_device(disk.name, core, _CORE_BYTES)):
             return f"GRUB's core image at sector {core // disk.sector_size_bytes} of {disk.name} is gone"
         folders = [GuestPath(f) / "i386-pc" for f in modules]
         if folders and not any(guest.is_file(f / "normal.mod") for f in folders):
@@ -245,6 +247,11 @@ def _bios(facts: Facts) -> str:
     if any(sector[:440]):
         return "complete"  # another loader's code
     return f"sector 0 of {disk.name} has no boot code" if modules else "none"
+
+
+def _has_hole(core: bytes) -> bool:
+    """A sector of nothing but zeros: in the part looked at, a core image, which is packed, has none."""
+    return not core or any(not any(core[at : at + 512]) for at in range(0, len(core), 512))
 
 
 def _programs(guest: Guest) -> tuple[str, dict[GuestPath, bool]]:
@@ -268,7 +275,7 @@ def _loader(facts: Facts, bios: str) -> Iterator[Finding]:
     efi_installed = any(guest.is_directory(GuestPath(f) / "x86_64-efi") for f in _GRUB_FOLDERS)
     whole = [path for path, sound in programs.items() if sound]
     if bios not in {"complete", "none"}:
-        yield _bios_finding(facts, bios, severity=Severity.WARNING if whole else Severity.ERROR)
+        yield _bios_finding(facts, bios, uefi_remains=bool(whole))
     broken = [path for path, sound in programs.items() if not sound]
     severity = Severity.WARNING if bios == "complete" else Severity.ERROR
     for path in broken:
@@ -279,7 +286,7 @@ def _loader(facts: Facts, bios: str) -> Iterator[Finding]:
         yield from _fallback(facts, target, whole, severity)
 
 
-def _bios_finding(facts: Facts, trouble: str, *, severity: Severity) -> Finding:
+def _bios_finding(facts: Facts, trouble: str, *, uefi_remains: bool) -> Finding:
     disk = _boot_disk(facts.guest)
     name = disk.name if disk is not None else "/boot"
     repair = Repair(f"run grub-install {name} in the guest, from a rescue system", Safety.MANUAL)
@@ -294,9 +301,10 @@ def _bios_finding(facts: Facts, trouble: str, *, severity: Severity) -> Finding:
         )
     return Finding(
         rule=LOADER_MISSING.name,
-        severity=severity,
+        severity=Severity.ERROR,
         subject=name,
-        message=f"GRUB cannot start by BIOS: {trouble}",
+        message=f"GRUB cannot start by BIOS: {trouble}"
+        + ("; UEFI still starts the guest" if uefi_remains else ""),
         evidence=(Evidence(name, trouble, "boot code, core image and modules of GRUB"),),
         repair=repair,
     )

@@ -83,7 +83,7 @@ def bare(*, sector: bytes = b"code GRUB ", esp: bool = True) -> MemoryGuest:
     content = bytearray(1 << 20)
     content[: len(sector)] = sector
     content[0x5C:0x64] = (64).to_bytes(8, "little")
-    content[64 * 512 : 64 * 512 + 4] = b"core"
+    content[64 * 512 : 64 * 512 + 32 * 1024] = b"core" * 8192
     guest.devices["/dev/sda"] = bytes(content) if sector else bytes(1 << 20)
     return guest
 
@@ -99,7 +99,7 @@ def healthy(*versions: str, **options: str) -> MemoryGuest:
     for version in versions:
         guest.file(f"/boot/vmlinuz-{version}", kernel(version))
         guest.file(f"/boot/initrd.img-{version}", INITRD)
-        guest.file(f"/lib/modules/{version}/modules.dep", b"")
+        guest.file(f"/lib/modules/{version}/modules.dep", b"kernel/x.ko:\n")
     return guest
 
 
@@ -126,7 +126,7 @@ def test_healthy_bls_with_variables() -> None:
     guest.file(f"/boot/loader/entries/m-{VERSION}.conf", entry + "options $kernelopts\n")
     guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
     guest.file(f"/boot/initramfs-{VERSION}.img", INITRD)
-    guest.file(f"/lib/modules/{VERSION}/modules.dep", b"")
+    guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
     assert brief(guest) == []
 
 
@@ -278,19 +278,67 @@ def test_default_that_is_no_entry_is_a_note() -> None:
 def test_boot_code_gone() -> None:
     guest = healthy()
     guest.devices["/dev/sda"] = bytes(1 << 20)
-    assert brief(guest) == [("loader-missing", WARNING, "/dev/sda")]
+    (found,), _ = run(guest)
+    assert (found.rule, found.severity, found.subject) == ("boot/loader-missing", ERROR, "/dev/sda")
+    assert "UEFI still starts" in found.message
+    assert found.repair is not None
+    assert found.repair.safety is Safety.MANUAL
     guest.remove("/boot/efi/EFI")
     assert ("loader-missing", ERROR, "/dev/sda") in brief(guest)
+
+
+def test_boot_code_gone_and_the_guest_can_install_it() -> None:
+    guest = healthy()
+    guest.devices["/dev/sda"] = bytes(1 << 20)
+    guest.file("/usr/sbin/grub-install", b"x")
+    for name in ("kernel.img", "boot.img"):
+        guest.file(f"/usr/lib/grub/i386-pc/{name}", b"x")
+    (found,), _ = run(guest)
+    assert found.repair is not None
+    assert found.repair.safety is Safety.REVIEW
+    (change,) = found.repair.changes
+    assert isinstance(change, RunGuestProgram)
+    assert change.arguments == ("/usr/sbin/grub-install", "--target=i386-pc", "/dev/sda")
+
+
+def test_an_empty_esp_is_filled_under_both_names() -> None:
+    guest = healthy()
+    guest.remove("/boot/efi/EFI")
+    guest.file("/usr/sbin/grub-install", b"x")
+    guest.file("/usr/lib/grub/x86_64-efi/modinfo.sh", b"x")
+    (found,), _ = run(guest)
+    assert (found.rule, found.subject) == ("boot/loader-missing", "/boot/efi")
+    assert found.repair is not None
+    removable = ["--removable" in c.arguments for c in found.repair.changes if isinstance(c, RunGuestProgram)]
+    assert removable == [False, True]
+
+
+def test_without_an_index_of_modules_depmod_comes_before_the_initramfs() -> None:
+    guest = healthy()
+    guest.file(f"/lib/modules/{VERSION}/modules.dep", b"")
+    guest.remove(f"/boot/initrd.img-{VERSION}")
+    found = {f.rule: f for f in run(guest)[0]}
+    repair = found["boot/initramfs-missing"].repair
+    assert repair is not None
+    programs = [c.arguments[0] for c in repair.changes if isinstance(c, RunGuestProgram)]
+    assert programs == ["/sbin/depmod", "/usr/sbin/update-initramfs"]
+    assert found["boot/modules-missing"].repair is not None
+    assert found["boot/modules-missing"].repair.changes == repair.changes[:1]
 
 
 def test_core_image_gone_and_modules_gone() -> None:
     guest = healthy()
     guest.devices["/dev/sda"] = guest.devices["/dev/sda"][: 64 * 512] + bytes(4096)
-    assert brief(guest) == [("loader-missing", WARNING, "/dev/sda")]
+    assert brief(guest) == [("loader-missing", ERROR, "/dev/sda")]
+    guest = healthy()
+    content = bytearray(guest.devices["/dev/sda"])
+    content[70 * 512 : 71 * 512] = bytes(512)
+    guest.devices["/dev/sda"] = bytes(content)
+    assert brief(guest) == [("loader-missing", ERROR, "/dev/sda")]
     guest = healthy()
     guest.remove("/boot/grub/i386-pc/normal.mod")
     guest.directory("/boot/grub/i386-pc")
-    assert brief(guest) == [("loader-missing", WARNING, "/dev/sda")]
+    assert brief(guest) == [("loader-missing", ERROR, "/dev/sda")]
 
 
 def test_efi_programs() -> None:

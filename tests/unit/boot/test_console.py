@@ -124,3 +124,15 @@ def test_any_bytes_are_classified_and_nothing_unprintable_is_kept(text: bytes) -
     console = Console()
     console.feed(text, 0.0)
     assert all(line.isprintable() for line in (*console.tail(), console.verdict().detail))
+
+
+def test_an_entry_that_grub_cannot_load_is_the_loaders_end_with_its_first_reason() -> None:
+    text = (
+        b"GNU GRUB  version 2.06\r\nLoading Linux 6.1.0 ...\r\n"
+        b"error: no such device: 5f1d2c34-0b6e-4c39-9d5a-6a1f3be0dead.\r\n"
+        b"Loading initial ramdisk ...\r\nerror: you need to load the kernel first.\r\n\r\n"
+        b"Press any key to continue...\r\n"
+    )
+    verdict = classify(text)
+    assert verdict.outcome is Outcome.LOADER_SHELL
+    assert verdict.detail == "error: no such device: 5f1d2c34-0b6e-4c39-9d5a-6a1f3be0dead."

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from guestrepair.disk.sectors import sector_bytes, sector_bytes_of
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
+from guestrepair.formats.gpt import GptHeader, build_header
 
 MIB = 1024 * 1024
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -168,3 +170,26 @@ def test_hostile_tables_raise_nothing_else(tmp_path: Path, data: st.DataObject) 
         overwrite(image, where + data.draw(st.integers(0, 60)), data.draw(st.binary(min_size=1, max_size=16)))
     with suppress(TableError):
         assert isinstance(table(image), PartitionTable)
+
+
+# --- sectors of 4096 bytes ---------------------------------------------------------------
+
+
+def gpt_of(sector: int) -> bytes:
+    """A disk of 1 MiB with an empty GPT in sectors of that size."""
+    header = GptHeader(0x10000, 92, 1, (1 << 20) // sector - 1, 34, 200, bytes(16), 2, 128, 128, 0)
+    return bytes(sector) + build_header(header, sector_bytes=sector) + bytes((1 << 20) - 2 * sector)
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_a_gpt_tells_the_size_of_its_sectors(sector: int, tmp_path: Path) -> None:
+    raw, overlay = tmp_path / "disk.raw", tmp_path / "overlay.qcow2"
+    raw.write_bytes(gpt_of(sector))
+    command: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", overlay]
+    subprocess.run(command, check=True)
+    assert sector_bytes_of(overlay) == sector
+
+
+@given(st.binary(max_size=9000))
+def test_hostile_heads_have_sectors_of_some_size(head: bytes) -> None:
+    assert sector_bytes(lambda at, n: head[at : at + n]) in {512, 4096}
