@@ -174,11 +174,12 @@ def _lz4(window: _Window, offset: int) -> str:
 
 def _gzip(window: _Window, offset: int) -> str:
     # Nothing but unpacking tells a whole deflate stream. Its length field is looked at first: in
-    # an image that is cut off it is a random number, and only then the image is unpacked.
+    # an image that is cut off it is a random number, and only then the image is unpacked. cpio
+    # pads its archives to blocks of 512 bytes, which hardly a random number is a multiple of.
     end = window.get(window.size - 4, 4)
     packed = window.size - offset
     claimed = int.from_bytes(end, "little")
-    if packed <= claimed <= packed * 12:
+    if packed <= claimed <= packed * 12 and claimed % 512 == 0:
         return ""
     return _unpacks(window, offset, zlib.decompressobj(wbits=31))
 

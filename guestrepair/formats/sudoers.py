@@ -15,6 +15,7 @@ MAX_SIZE_BYTES = 1024 * 1024
 
 _INCLUDE = re.compile(r"[@#]include(dir)?\s+(\"[^\"]+\"|\S.*?)\s*\Z")
 _ALIAS = re.compile(r"(User|Runas|Host|Cmnd|Cmd)_Alias\s+[A-Z][A-Z0-9_]*\s*=\s*\S")
+_TAGS = re.compile(r"(?:[A-Z_]+=\S*\s+|[A-Z_]+\s*:\s*)*")
 _DEFAULTS = re.compile(r"Defaults(\s|[@:!>])")
 
 
@@ -93,4 +94,13 @@ def _problem(text: str) -> str:
         return "neither a rule (it has no '='), nor an alias, nor Defaults"
     if len(who.split()) < 2:
         return "a rule without a host before '='"
-    return "" if what.strip() else "a rule without a command after '='"
+    return _command_problem(what.strip())
+
+
+def _command_problem(what: str) -> str:
+    """What is wrong behind the first '=' of a rule: (user list), options, tags, then a command."""
+    if what.startswith("("):
+        _, closed, what = what.partition(")")
+        if not closed:
+            return "a list of users to run as that is not closed"
+    return "" if _TAGS.sub("", what.strip()) else "a rule without a command after '='"

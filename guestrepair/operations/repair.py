@@ -30,7 +30,7 @@ from guestrepair.packages.sources import resolve_sources
 from guestrepair.repair.apply import apply_steps, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
 from guestrepair.repair.plan import Plan, make_plan, sourced_changes
-from guestrepair.repair.verify import gone_wrong, new_findings, unclean
+from guestrepair.repair.verify import gone, gone_wrong, new_findings, place, unclean
 from guestrepair.report.data import ImageReport, RepairOutcome, StageError
 from guestrepair.report.json import change_json, finding_json
 
@@ -303,19 +303,16 @@ class _Run:
         self.report.outcome = RepairOutcome(committed=False)
 
     def _succeeded(self, after: Results) -> None:
-        left = {finding.identity for finding in after[0]}
-        skipped = {finding.identity for finding, _ in self.report.left}
+        findings = [*self.before[0], *(f for f in self.planned if f not in self.before[0])]
+        skipped = {place(finding) for finding, _ in self.report.left}
         self.report.findings = [
-            dataclasses.replace(
-                f,
-                status=Status.REPAIRED
-                if f.identity not in left
-                else Status.SKIPPED
-                if f.identity in skipped
-                else Status.OPEN,
-            )
-            for f in [*self.before[0], *(f for f in self.planned if f not in self.before[0])]
+            *(dataclasses.replace(f, status=Status.REPAIRED) for f in gone(findings, self.planned, after[0])),
+            *(
+                dataclasses.replace(f, status=Status.SKIPPED if place(f) in skipped else Status.OPEN)
+                for f in after[0]
+            ),
         ]
+        self.report.findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
         self.report.inconclusive = after[1]
 
     def outcome(self, *, undo: str = "", changed_bytes: int = 0) -> RepairOutcome:

@@ -33,21 +33,32 @@ def new_findings(before: Sequence[Finding], after: Sequence[Finding]) -> list[Fi
 
     A repair may well leave something worth a note: a mount made optional because its device is not there.
     """
-    known = Counter(_place(finding) for finding in before)
+    known = Counter(place(finding) for finding in before)
     folded = {(f.rule, _LINE.sub("", subject)) for f in before for subject in f.folded}
     new = []
     for finding in after:
         if finding.severity is Severity.NOTE:
             continue
-        place = _place(finding)
-        if known[place]:
-            known[place] -= 1
-        elif place not in folded:
+        where = place(finding)
+        if known[where]:
+            known[where] -= 1
+        elif where not in folded:
             new.append(finding)
     return new
 
 
-def _place(finding: Finding) -> tuple[str, str]:
+def gone(findings: Sequence[Finding], planned: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
+    """Those that are repaired: planned (and so verified), or found nowhere in their file or device any more.
+
+    A finding that was not planned is not gone because an edit before it moved its line.
+    """
+    wanted = {finding.identity for finding in planned}
+    left = {place(finding) for finding in after}
+    return [f for f in findings if f.identity in wanted or place(f) not in left]
+
+
+def place(finding: Finding) -> tuple[str, str]:
+    """The rule and the subject without its line, which an edit elsewhere in the file may move."""
     return finding.rule, _LINE.sub("", finding.subject)
 
 

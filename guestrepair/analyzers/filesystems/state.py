@@ -53,6 +53,7 @@ RULES = (DIRTY, ERRORS_RECORDED, CORRUPT)
 CHECKABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"})
 _EXT = frozenset({"ext2", "ext3", "ext4"})
 _MAX_QUOTED_LINES = 8
+_REPLAYED = "its {} waits to be replayed, which the next mount does, as in a snapshot of a running guest"
 
 
 def check(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -101,8 +102,7 @@ def _recorded(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
         return False, []
     if device.content == "vfat":
         return True, [_dirty(device, "its dirty bit is set")]
-    what = "log tree" if device.content == "btrfs" else "journal"
-    return True, [_dirty(device, f"its {what} waits to be replayed, as in a snapshot of a running guest")]
+    return True, [_dirty(device, _REPLAYED.format("log tree" if device.content == "btrfs" else "journal"))]
 
 
 def fsck(device: BlockDevice) -> Repair:
@@ -126,9 +126,7 @@ def _ext(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
     if failed:
         findings.append(_errors(guest, device))
     if details.has_journal_to_replay:
-        findings.append(
-            _dirty(device, "its journal waits to be replayed, as in a snapshot of a running guest")
-        )
+        findings.append(_dirty(device, _REPLAYED.format("journal")))
         return True, findings
     if not details.state & STATE_VALID and not failed:
         findings.append(_dirty(device, "it has no journal, and was not unmounted", needs_check=True))

@@ -54,6 +54,8 @@ RULES = (CRITICAL_MODES, SUDOERS)
 
 _SUDOERS = GuestPath("/etc/sudoers")
 _MAX_INCLUDED = 64
+_DEBIAN_SHADOW_GID = 42
+"""Of base-passwd; counts where the group file is lost."""
 _SETUID = ("/usr/bin/sudo", "/usr/bin/su", "/usr/bin/passwd")
 
 
@@ -109,7 +111,7 @@ def _wanted(guest: Guest, expected: _Expected, found: Stat) -> int:
         # Debian lets group shadow read it; a group that may write is wrong whatever its name.
         return wanted | found.permissions & 0o040 if expected.path == "/etc/shadow" else wanted
     group = parse_group(guest.read_if_there(GuestPath("/etc/group")) or b"").get("shadow")
-    return 0o640 if group is not None and group.gid == found.gid else 0o600
+    return 0o640 if found.gid == (group.gid if group is not None else _DEBIAN_SHADOW_GID) else 0o600
 
 
 def _judged(path: GuestPath, found: Stat, wanted: int, severity: Severity) -> Iterator[Finding]:

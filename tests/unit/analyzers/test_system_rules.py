@@ -334,6 +334,9 @@ def test_packaged_shadow_modes_are_fine() -> None:
         "ALL=(ALL) ALL",
         'Defaults badpass_message="x',
         "Defauts env_reset",
+        "admin ALL=(ALL",
+        "admin ALL=(ALL:ALL)",
+        "admin ALL=(ALL) NOPASSWD:",
     ],
 )
 def test_sudoers_syntax(line: str) -> None:
@@ -345,6 +348,23 @@ def test_sudoers_syntax(line: str) -> None:
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
     assert edited(change) == f"# fine\n# {line}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "admin ALL=(ALL) NOPASSWD: SETENV: ALL",
+        "%wheel ALL=(root:wheel) /bin/ls, (op) /bin/kill",
+        "op HOST=CWD=/tmp ROLE=unconfined_r NOPASSWD:/usr/bin/id",
+        "op ALL=() ALL",
+        "#1000 ALL = ALL : OTHER = (x) /bin/sh",
+        "u ALL=sha224:0GomF8mNN3wlDt1HD9XldjJ3SNgpFdbjO1+NsQ== /bin/ls",
+    ],
+)
+def test_sudoers_rules_that_sudo_takes(line: str) -> None:
+    guest = healthy()
+    guest.file("/etc/sudoers.d/admin", f"{line}\n", mode=0o440)
+    assert findings(guest) == []
 
 
 def test_sudoers_carriage_return() -> None:

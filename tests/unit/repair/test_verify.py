@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guestrepair.model import Finding, Inconclusive, Severity
-from guestrepair.repair.verify import gone_wrong
+from guestrepair.repair.verify import gone, gone_wrong
 
 
 def finding(rule: str, subject: str) -> Finding:
@@ -32,3 +32,9 @@ def test_a_line_that_moved_is_not_new() -> None:
 def test_an_analyzer_that_can_no_longer_look() -> None:
     assert gone_wrong([A], ([A], []), ([], [Inconclusive("fstab", "unreadable")]))
     assert gone_wrong([A], ([A], [Inconclusive("x", "y")]), ([], [Inconclusive("x", "y")])) == []
+
+
+def test_a_finding_that_was_not_planned_is_not_gone_because_its_line_moved() -> None:
+    moved = finding(B.rule, "/etc/ssh/sshd_config:10")
+    assert gone([A, B], [A], [moved]) == [A]
+    assert gone([A, B], [A], []) == [A, B]
