@@ -26,6 +26,9 @@ _TOKEN = re.compile(rb"[^ \t]+")
 _OCTAL = re.compile(r"\\([0-3][0-7]{2})")
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,9}\Z")
 _TAG = re.compile(r"(?P<tag>[A-Za-z]+)=(?P<value>.*)\Z", re.DOTALL)
+_NEVER_A_TYPE = frozenset(
+    b"defaults noatime relatime nodiratime ro rw nofail noauto nodev nosuid noexec discard _netdev sw".split()
+)
 _PASTED = re.compile(rb"[A-Z][A-Z_]*=(\"[^\"]*\"?|'[^']*'?)\Z")
 
 TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID")
@@ -321,7 +324,7 @@ def _problem(tokens: tuple[Token, ...]) -> str:
         return "it holds output of blkid(8)"
     if len(tokens) < 3:
         return f"{len(tokens)} field{'s' if len(tokens) > 1 else ''} where at least three are needed"
-    return _number_problem(tokens) or _target_problem(tokens)
+    return _number_problem(tokens) or _target_problem(tokens) or _place_problem(tokens)
 
 
 def _number_problem(tokens: tuple[Token, ...]) -> str:
@@ -337,6 +340,16 @@ def _target_problem(tokens: tuple[Token, ...]) -> str:
     if target.startswith("/") or target in {"none", "swap"} or tokens[2].value in {"swap", "ignore"}:
         return ""
     return "its second field is not a path"
+
+
+def _place_problem(tokens: tuple[Token, ...]) -> str:
+    """A field that was left out, so that the next ones stand in its place."""
+    if all(option in _NEVER_A_TYPE for option in tokens[2].raw.split(b",")):
+        return "its third field, the type, is missing"
+    # Of a swap area's options all that are not known are passed over (swapon(8)).
+    if len(tokens) > 3 and tokens[3].raw.isdigit() and tokens[2].raw != b"swap":
+        return "its fourth field, the options, is missing"
+    return ""
 
 
 def is_pasted(token: Token) -> bool:

@@ -141,7 +141,7 @@ def _no_mapping(facts: Facts, j: Judged) -> Finding:
         f"{j.spec.subject}: {j.spec.source} for {j.spec.name} is neither a logical volume nor in "
         f"{CRYPTTAB}{fits}",
         (Evidence(j.spec.subject, j.spec.source, text or "a name that LVM or crypttab makes"), *clues),
-        _mapper_optional(facts, j, Safety.REVIEW)
+        _mapper_optional(facts, j, Safety.SAFE if facts.all_disks_attached else Safety.REVIEW)
         if edit is None
         else edits.repair(j.spec.file, j.spec.before, f"name {text}", Safety.SAFE, edit),
     )

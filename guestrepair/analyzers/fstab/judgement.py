@@ -38,7 +38,7 @@ class Judged:
     """One mount and the verdict on its source.
 
     ``device`` is what it names (resolved or misplaced), ``proposal`` what it should name, ``rivals`` are
-    several that it could, ``leftover`` is the only unused filesystem of its type when nothing speaks for it.
+    several that it could, ``unused`` are filesystems of its type that no line uses and nothing speaks for.
     """
 
     spec: Spec
@@ -47,7 +47,7 @@ class Judged:
     device: BlockDevice | None = None
     proposal: Candidate | None = None
     rivals: tuple[Candidate, ...] = ()
-    leftover: BlockDevice | None = None
+    unused: tuple[BlockDevice, ...] = ()
 
     @property
     def meant(self) -> BlockDevice | None:
@@ -102,7 +102,8 @@ def _matched(spec: Spec, source: Source, found: tuple[BlockDevice, ...]) -> Judg
     if not found:
         return Judged(spec, source, State.MISSING)
     first = found[0]
-    if len(found) > 1 and not all(same_filesystem(first, other) for other in found):
+    members = all(d.content == first.content == "linux_raid_member" for d in found)  # share one UUID
+    if len(found) > 1 and not members and not all(same_filesystem(first, other) for other in found):
         return Judged(spec, source, State.AMBIGUOUS)
     if source.weak and first.content and not types.fits(spec.type, first.content):
         # The name of another machine's disk: what is there now is not what is meant.
@@ -218,9 +219,8 @@ def _find_missing(facts: Facts, judged: Sequence[Judged]) -> None:
 def _find_leftovers(facts: Facts, pending: Sequence[Judged], used: set[str]) -> None:
     for j in pending:
         alike = [o for o in pending if o.spec.type == j.spec.type]
-        fitting = [c.device for c in _candidates(facts, j, used)]
-        if len(alike) == 1 and len(fitting) == 1 and j.spec.type != "auto":
-            j.leftover = fitting[0]
+        if len(alike) == 1 and j.spec.type != "auto":
+            j.unused = tuple(c.device for c in _candidates(facts, j, used))
 
 
 def _candidates(facts: Facts, j: Judged, used: set[str]) -> list[Candidate]:

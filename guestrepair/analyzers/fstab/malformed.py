@@ -95,7 +95,10 @@ def _is_mounted_by_another(facts: Facts, entry: Entry) -> bool:
 
 def _readings(facts: Facts, bad: Malformed) -> Iterator[Reading]:
     tokens = bad.tokens
+    yield from _joined_words(facts, bad)
     yield from _joined_names(facts, bad)
+    yield from _in_place(facts, bad)
+    yield from _left_out(facts, bad)
     yield from _without_pasted(bad)
     yield from _joined_options(bad)
     yield from _without_comment(bad)
@@ -218,6 +221,45 @@ def _joined_names(facts: Facts, bad: Malformed) -> Iterator[Reading]:
             yield _spliced(bad.line, changes)
 
 
+def _joined_words(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    """A blank inside a word that has none, as in ``UUID= 5f1d…`` or ``ext 4``: take it out."""
+    tokens = bad.tokens
+    for at in (0, 2):
+        for end in range(at + 2, min(len(tokens), at + 3) + 1):
+            word = "".join(unescape(t.text) for t in tokens[at:end])
+            if not (_is_known(facts, word, is_source=True) if at == 0 else word in types.ON_DISK):
+                continue
+            pairs = pairwise(tokens[at:end])
+            yield _spliced(bad.line, [_cut(left.end, right.offset) for left, right in pairs])
+
+
+def _in_place(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    """Source and mount point exchanged, or the mount point's first slash forgotten."""
+    first, second = bad.tokens[0], (bad.tokens[1] if len(bad.tokens) > 2 else None)
+    if second is None:
+        return
+    if _is_known(facts, first.value, is_source=False) and _is_known(facts, second.value, is_source=True):
+        swapped = [
+            edits.replace(first.offset, len(first.raw), second.text),
+            edits.replace(second.offset, len(second.raw), first.text),
+        ]
+        yield _spliced(bad.line, swapped)
+    elif not second.raw.startswith(b"/") and _is_known(facts, f"/{second.value}", is_source=False):
+        yield _spliced(bad.line, [edits.replace(second.offset, 0, "/")])
+
+
+def _left_out(facts: Facts, bad: Malformed) -> Iterator[Reading]:
+    """The type or the options left out: what is on the disk, and ``defaults``."""
+    tokens = bad.tokens
+    if len(tokens) < 3:
+        return
+    if len(tokens) > 3 and tokens[3].raw.isdigit():
+        yield _spliced(bad.line, [edits.replace(tokens[3].offset, 0, "defaults ")])
+    found = find(classify(tokens[0].value, ""), facts.block, {})
+    if len(found) == 1 and (found[0].is_filesystem or found[0].content == "swap"):
+        yield _spliced(bad.line, [edits.replace(tokens[2].offset, 0, f"{found[0].content} ")])
+
+
 def _is_known(facts: Facts, name: str, *, is_source: bool) -> bool:
     if is_source:
         tag = split_tag(name)
@@ -230,8 +272,9 @@ def _completed(facts: Facts, bad: Malformed) -> Iterator[Reading]:
     source, target = bad.tokens
     found = find(classify(source.value, ""), facts.block, {})
     if len(found) == 1 and found[0].is_filesystem and target.raw.startswith(b"/"):
-        options = "defaults"
-        yield _spliced(bad.line, [edits.replace(target.end, 0, f" {found[0].content} {options} 0 0")])
+        content = found[0].content
+        passno = 0 if not content.startswith("ext") else 1 if target.raw == b"/" else 2
+        yield _spliced(bad.line, [edits.replace(target.end, 0, f" {content} defaults 0 {passno}")])
 
 
 def _makes_sense(facts: Facts, entry: Entry) -> bool:

@@ -223,23 +223,30 @@ def _absent(facts: Facts, j: Judged) -> Finding:
     certain = facts.all_disks_attached
     where = "on none of the disks" if certain else "not on the disks given"
     hint = "" if certain else "; give the guest's other disks with --disk, or --all-disks-attached"
-    if j.leftover is not None:
-        hint += f"; {describe(j.leftover)} is used by no line"
+    if j.unused:
+        hint += f"; used by no line: {' or '.join(describe(d) for d in j.unused)}"
     return Finding(
         rules.SOURCE_NOT_FOUND.name,
         Severity.ERROR if certain or j.spec.target == "/" else Severity.WARNING,
         j.spec.subject,
         f"{j.spec.subject}: {j.spec.source} for {j.spec.name} is {where}{hint}",
-        (_written(j, "on one of the disks"),),
+        (
+            _written(j, "on one of the disks"),
+            *(
+                Evidence(d.name, describe(d), f"evidence for {j.spec.name}, of which there is none")
+                for d in j.unused
+            ),
+        ),
         _absent_repair(facts, j, certain=certain),
     )
 
 
 def _absent_repair(facts: Facts, j: Judged, *, certain: bool) -> Repair:
-    if j.leftover is not None:
-        edit = rewrite(facts, j, j.leftover)
+    # That nothing else is left is no proof; where every disk is here, boot must not wait for a guess.
+    if len(j.unused) == 1 and not certain:
+        edit = rewrite(facts, j, j.unused[0])
         if edit is not None:
-            text = source_text(facts, j, j.leftover)
+            text = source_text(facts, j, j.unused[0])
             return _line_repair(j, f"name {text}, the only one of its type left over", Safety.REVIEW, edit)
     return _make_optional(facts, j, Safety.SAFE if certain else Safety.REVIEW)
 

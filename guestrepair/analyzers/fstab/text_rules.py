@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from guestrepair.analyzers.fstab import declarations as rules
@@ -17,6 +18,8 @@ from guestrepair.formats.fstab import Fstab, escape
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity, WriteFile
 
+_WIDE_BLANK = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80")
+_NO_WIDTH = re.compile(rb"\xe2\x80[\x8b-\x8d]|(?<!^)\xef\xbb\xbf")
 _USUAL = ("/boot/efi", "/efi", "/boot", "/usr", "/home", "/var", "none")
 
 
@@ -29,6 +32,8 @@ def check_missing(facts: Facts) -> Iterator[Finding]:
     if data is not None and (not data or data.strip(b"\0")):
         return
     if data is None and facts.guest.exists(FSTAB):
+        if facts.guest.is_directory(FSTAB):
+            yield _directory(facts)
         return  # it is there and could not be read: that is told apart
     cut_off = data is not None
     what = "holds nothing but NUL bytes" if cut_off else "is not there"
@@ -39,6 +44,18 @@ def check_missing(facts: Facts) -> Iterator[Finding]:
         f"{FSTAB} {what}: nothing is mounted but the root filesystem, and that may stay read-only",
         (Evidence(str(FSTAB), what, "a table of filesystems"),),
         _missing_repair(facts, data),
+    )
+
+
+def _directory(facts: Facts) -> Finding:
+    facts.unread = [reason for reason in facts.unread if not reason.startswith(f"{FSTAB}:")]
+    return Finding(
+        rules.MISSING.name,
+        Severity.ERROR,
+        str(FSTAB),
+        f"{FSTAB} is a directory: no table can be read, and nothing is mounted but the root filesystem",
+        (Evidence(str(FSTAB), "a directory", "a table of filesystems"),),
+        edits.manual("look what is in the directory, move it away, and scan again"),
     )
 
 
@@ -137,9 +154,23 @@ def plain_text(data: bytes) -> tuple[str, bytes] | None:
     wide = decoded_utf16(data)
     if wide is not None:
         return "UTF-16 text", _unix_lines(wide)
-    if b"\0" not in data or not data.strip(b"\0"):
+    if not data.strip(b"\0"):
         return None
-    return "NUL bytes", _unix_lines(data.removeprefix(b"\xef\xbb\xbf"))
+    if b"\0" in data:
+        return "NUL bytes", _unix_lines(_with_ascii_blanks(data.removeprefix(b"\xef\xbb\xbf")))
+    plain = _with_ascii_blanks(data)
+    return None if plain == data else ("blanks that are no ASCII blanks", _unix_lines(plain))
+
+
+def _with_ascii_blanks(data: bytes) -> bytes:
+    """The lines that are no comments with plain blanks for no-break ones, and without those of no width.
+
+    A web page or a word processor puts them in; libmount and systemd take them for letters of the field.
+    """
+    return b"".join(
+        line if line.lstrip(b" \t").startswith(b"#") else _NO_WIDTH.sub(b"", _WIDE_BLANK.sub(b" ", line))
+        for line in data.splitlines(keepends=True)
+    )
 
 
 def _unix_lines(text: bytes) -> bytes:

@@ -57,7 +57,14 @@ def with_data(text: str, content: str = "ext4") -> MemoryGuest:
         (f"UUID={DATA} /data ext4 defaults # mine", f"UUID={DATA} /data ext4 defaults"),
         (f"UUID={DATA} /data ext4 defaults 0 2# mine", f"UUID={DATA} /data ext4 defaults 0 2"),
         (f"UUID={DATA} /data ext4 defaults 0 O", f"UUID={DATA} /data ext4 defaults 0 0"),
-        (f"UUID={DATA} /data", f"UUID={DATA} /data ext4 defaults 0 0"),
+        (f"UUID={DATA} /data", f"UUID={DATA} /data ext4 defaults 0 2"),
+        (f"UUID={DATA} /data ext4 0 2", f"UUID={DATA} /data ext4 defaults 0 2"),
+        (f"UUID={DATA} /data defaults 0 2", f"UUID={DATA} /data ext4 defaults 0 2"),
+        (f"UUID={DATA} /data ext 4 noatime 0 2", f"UUID={DATA} /data ext4 noatime 0 2"),
+        (f"UUID= {DATA} /data ext4 noatime 0 2", f"UUID={DATA} /data ext4 noatime 0 2"),
+        (f"UUID =\t{DATA} /data ext4 noatime 0 2", f"UUID={DATA} /data ext4 noatime 0 2"),
+        (f"/data  UUID={DATA} ext4 noatime 0 2", f"UUID={DATA}  /data ext4 noatime 0 2"),
+        (f"UUID={DATA} data ext4 noatime 0 2", f"UUID={DATA} /data ext4 noatime 0 2"),
         ("LABEL=a b /data ext4 defaults 0 2", r"LABEL=a\040b /data ext4 defaults 0 2"),
         ('LABEL="a b" /data ext4 defaults 0 2', r"LABEL=a\040b /data ext4 defaults 0 2"),
         (f"UUID={DATA} /srv/my data ext4 defaults 0 2", rf"UUID={DATA} /srv/my\040data ext4 defaults 0 2"),
@@ -436,3 +443,21 @@ def test_each_field_of_a_line_is_repaired_by_itself() -> None:
     made.file("/etc/fstab", after)
     assert after.endswith("0 2   # kept as it is\n")
     assert HEALTHY in after
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", " \u200b", " \ufeff"])
+def test_bad_encoding_of_blanks_that_are_none(blank: str) -> None:
+    """As pasted from a web page: no comment is touched, and no other byte."""
+    healthy = HEALTHY + "# caf\u00e9\u00a0au lait\n"
+    made = guest(healthy.replace(f"UUID={SWAP} ", f"UUID={SWAP}{blank}").encode())
+    assert rules(made) == [("bad-encoding", "/etc/fstab")]
+    check_repair(made, healthy)
+
+
+def test_missing_when_a_directory_has_the_name() -> None:
+    made = guest(None)
+    made.directory("/etc/fstab")
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("fstab/missing", Severity.ERROR)
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.MANUAL

@@ -461,3 +461,35 @@ def test_a_mount_unit_is_judged_like_a_line() -> None:
     (finding,) = findings(made)
     assert (finding.rule, finding.subject) == ("fstab/source-not-found", "/etc/systemd/system/home.mount:2")
     assert repaired(made, path="/etc/systemd/system/home.mount") == UNIT
+
+
+def test_unused_filesystems_without_evidence_are_listed_and_no_guess_is_made() -> None:
+    text = f"{HEALTHY}UUID={GONE} /data ext4 defaults 0 2\n"
+    alike = [*usual(), part(5, "ext4", DATA), part(6, "ext4", HOME)]
+    (finding,) = findings(guest(text, alike))
+    assert finding.severity is Severity.WARNING
+    assert "used by no line: /dev/sda5" in finding.message
+    assert "or /dev/sda6" in finding.message
+    optional = text.replace("defaults", "defaults,nofail,x-systemd.device-timeout=10s")
+    check_repair(guest(text, alike), optional, all_disks_attached=True)
+    check_repair(guest(text, alike[:-1]), optional, all_disks_attached=True)
+
+
+def test_wrong_tag_of_an_array_whose_members_share_a_uuid() -> None:
+    members = [
+        part(5, "linux_raid_member", "aaaa-bbbb"),
+        device("/dev/sdb1", "linux_raid_member", "aaaa-bbbb", disk="/dev/sdb", part_number=1),
+    ]
+    array = device(
+        "/dev/md127", "ext4", DATA, kind=DeviceKind.MD, parents=("/dev/sda5", "/dev/sdb1"), partuuid=""
+    )
+    text = f"{HEALTHY}UUID=aaaa-bbbb /data ext4 defaults 0 2\n"
+    made = guest(text, [*usual(), *members, array], disk_count=2)
+    assert rules(made) == [("wrong-tag", "5")]
+    check_repair(made, text.replace("aaaa-bbbb", DATA))
+
+
+def test_crypttab_a_volume_on_no_disk_where_all_are_here() -> None:
+    text = f"{HEALTHY}/dev/mapper/vg1-data /data ext4 defaults 0 2\n"
+    optional = text.replace("defaults", "defaults,nofail,x-systemd.device-timeout=10s")
+    check_repair(guest(text), optional, all_disks_attached=True)
