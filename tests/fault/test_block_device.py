@@ -58,7 +58,7 @@ class DeviceBench(Bench):
 
 def attached(path: Path, *options: str) -> str:
     """A loop device on a file."""
-    command = ["losetup", "--find", "--show", *options, path]
+    command: list[str | Path] = ["losetup", "--find", "--show", *options, path]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
