@@ -131,7 +131,7 @@ class DonorSource:
             size_bytes=stat.size_bytes if kind is PackagedKind.FILE else 0,
             content=content,
             link_target=self.guest.readlink(path) if kind is PackagedKind.SYMLINK else None,
-            xattrs=self._xattrs(path) if _may_have_xattrs(change, stat) else {},
+            xattrs=self._xattrs(path) if _may_have_xattrs(stat) else {},
             digest=digest,
         )
 
@@ -140,9 +140,9 @@ class DonorSource:
         return {name: value for name, value in values.items() if value}
 
 
-def _may_have_xattrs(change: SourcedChange, stat: Stat) -> bool:
-    """Thousands of attributes are restored after one chown: only programs are asked for capabilities."""
-    return not stat.is_symlink and (isinstance(change, RestoreFile) or bool(stat.permissions & 0o111))
+def _may_have_xattrs(stat: Stat) -> bool:
+    """Thousands of paths may come back: only programs are asked for capabilities and their like."""
+    return stat.is_file and bool(stat.permissions & 0o111)
 
 
 def _resolved_stats(guest: Guest, paths: Sequence[GuestPath]) -> Mapping[GuestPath, tuple[GuestPath, Stat]]:
