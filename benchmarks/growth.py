@@ -121,7 +121,7 @@ def _format(disk: Path, number: int, root: Path | None) -> None:
     said = subprocess.run(["sgdisk", f"-i{number}", disk], check=True, capture_output=True, text=True).stdout
     fields = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     first, size = (int(fields[name].split()[0]) for name in ("First sector", "Partition size"))
-    content = ["-d", root] if root is not None else []
+    content: list[str | Path] = ["-d", root] if root is not None else []
     offset = f"offset={first * _SECTOR}"
     command: list[str | Path] = [
         "mke2fs",

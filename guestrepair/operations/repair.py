@@ -17,7 +17,7 @@ from guestrepair.guest.machines import end_machines
 from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session, SessionDisk, open_session
 from guestrepair.guest.temporary import temporary_directory
-from guestrepair.model import Finding, GuestPath, Inconclusive, Status
+from guestrepair.model import Finding, Inconclusive, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.first_disk import on_first_disk
@@ -27,7 +27,7 @@ from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOpti
 from guestrepair.operations.scan import reported
 from guestrepair.operations.sources import Sources, donor_images
 from guestrepair.packages.sources import resolve_sources
-from guestrepair.repair.apply import apply_steps, backup_suffix
+from guestrepair.repair.apply import Applied, apply_steps, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
 from guestrepair.repair.plan import Plan, make_plan, sourced_changes
 from guestrepair.repair.verify import gone, gone_wrong, new_findings, place, unclean
@@ -139,7 +139,7 @@ class _Run:
     root_name: str = ""
     planned: list[Finding] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
-    backups: list[GuestPath] = field(default_factory=list)
+    done: Applied = field(default_factory=Applied)
     before: Results = field(default_factory=lambda: ([], []))
 
     def stage(self) -> bool:
@@ -222,10 +222,15 @@ class _Run:
         self.plans.append(plan)
         self.planned += plan.findings
         try:
-            apply_steps(self.session, None, plan.steps, suffix="", progress=self.voice.progress)
+            self._apply(None, plan, "")
         except GuestRepairError as failure:
             self.mark_failed()
             raise _as_repair_error(failure) from failure
+
+    def _apply(self, root: Root | None, plan: Plan, suffix: str) -> None:
+        done = apply_steps(self.session, root, plan.steps, suffix=suffix, progress=self.voice.progress)
+        self.done.backups += done.backups
+        self.done.said += done.said
         self.watch.lap("apply")
 
     # --- reading ----------------------------------------------------------------------
@@ -278,10 +283,7 @@ class _Run:
         for _ in range(MAX_ROUNDS):
             self.plans.append(plan)
             self.planned += plan.findings
-            self.backups += apply_steps(
-                self.session, root, plan.steps, suffix=suffix, progress=self.voice.progress
-            )
-            self.watch.lap("apply")
+            self._apply(root, plan, suffix)
             root, guest = self._open()
             self.voice.progress("analyzing the repaired overlay")
             after = self._analyze(guest)
@@ -320,7 +322,8 @@ class _Run:
         steps = [step for plan in self.plans for step in plan.steps]
         return RepairOutcome(
             committed=True,
-            backups=tuple(str(path) for path in self.backups),
+            backups=tuple(str(path) for path in self.done.backups),
+            said=tuple(self.done.said),
             undo=undo,
             state_dir=str(self.how.state_dir or ""),
             changed_bytes=changed_bytes,
@@ -339,7 +342,7 @@ def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
     run.voice.progress("writing to the image")
     plan = [change_json(step.change) for each in run.plans for step in each.steps]
     findings = [finding_json(finding) for finding in run.report.findings]
-    backups = [str(path) for path in run.backups]
+    backups = [str(path) for path in run.done.backups]
     try:
         record = transaction.commit({"changes": plan, "backups": backups}, {"findings": findings})
     except GuestRepairError:

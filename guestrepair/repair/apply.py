@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 
@@ -54,6 +55,15 @@ def backup_suffix(now: datetime | None = None) -> str:
     return (now or datetime.now(UTC)).strftime(".guestrepair-%Y%m%dT%H%M%SZ")
 
 
+@dataclass(slots=True)
+class Applied:
+    """What applying left: the copies in the guest, and what the programs that were run said."""
+
+    backups: list[GuestPath] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)
+    """Program and its own words, for each checker of a filesystem and program of the guest."""
+
+
 class Applier:
     """Applies steps to one guest mounted read-write."""
 
@@ -64,6 +74,7 @@ class Applier:
         self._suffix = suffix
         self._backed_up: set[GuestPath] = set()
         self.backups: list[GuestPath] = []
+        self.said: list[tuple[str, str]] = []
 
     def apply(self, step: Step) -> None:
         """Apply one step and read it back.
@@ -272,11 +283,13 @@ class Applier:
 
     @_do.register
     def _run_fsck(self, change: RunFsck, _source: SourcedFile | None) -> None:
-        repair_filesystem(self._session.toolbox, change)
+        said = repair_filesystem(self._session.toolbox, change)
+        self.said.append((f"checker of {change.filesystem} on {change.device}", said))
 
     @_do.register
     def _run_guest_program(self, change: RunGuestProgram, _source: SourcedFile | None) -> None:
-        run_guest_program(self._session.handle, change)
+        said = run_guest_program(self._session.handle, change)
+        self.said.append((" ".join(change.arguments), said))
 
     @staticmethod
     def _expect(holds: bool, where: object, problem: str) -> None:
@@ -319,8 +332,8 @@ def apply_steps(
     *,
     suffix: str,
     progress: Callable[[str], None] = lambda _m: None,
-) -> list[GuestPath]:
-    """Apply all steps on the overlay, devices first; returns the backup copies made in the guest.
+) -> Applied:
+    """Apply all steps on the overlay, devices first.
 
     ``suffix`` names the copies beside edited files ("": none). Afterwards nothing is mounted.
     ``root`` is None where no system can be mounted: then every step must be about a device.
@@ -328,6 +341,7 @@ def apply_steps(
     Raises:
         RepairError: something failed; the overlay must be dropped.
     """
+    done = Applied()
     devices = [s for s in steps if isinstance(s.change, WriteBytes | RunFsck)]
     files = [s for s in steps if s not in devices]
     if devices:
@@ -337,9 +351,10 @@ def apply_steps(
         for step in devices:
             progress(f"{step.change.kind} {getattr(step.change, 'device', '')}")
             on_devices.apply(step)
+        done.said += on_devices.said
         session.reread(tables=any(isinstance(s.change, WriteBytes) for s in devices))
     if not files:
-        return []
+        return done
     if root is None:
         raise RepairError("files cannot be changed where no system can be mounted")
     paths = [step.path for step in files if step.path is not None] or [GuestPath("/")]
@@ -350,4 +365,4 @@ def apply_steps(
             _apply_files(applier, files, progress)
     except GuestReadError as error:
         raise RepairError(f"the overlay cannot be written: {error.message}") from error
-    return applier.backups
+    return Applied(applier.backups, [*done.said, *applier.said])

@@ -34,6 +34,8 @@ class RepairOutcome:
     changed_bytes: int = 0
     sources: tuple[tuple[str, str], ...] = ()
     """Restored paths and where each came from."""
+    said: tuple[tuple[str, str], ...] = ()
+    """Checkers and guest programs that were run, and the words of each."""
 
 
 @dataclass(slots=True, kw_only=True)

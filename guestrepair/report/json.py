@@ -65,6 +65,7 @@ def _image(image: ImageReport) -> Json:
             "backups": list(image.outcome.backups),
             "undo": image.outcome.undo,
             "changed_bytes": image.outcome.changed_bytes,
+            "programs": [{"program": program, "output": text} for program, text in image.outcome.said],
             "sources": [{"path": path, "source": source} for path, source in image.outcome.sources],
         }
     if image.timings:

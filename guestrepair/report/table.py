@@ -21,6 +21,7 @@ from guestrepair.report.escape import printable
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
 _MAX_ALIKE = 5
+_MAX_SAID = 6
 
 
 def width() -> int:
@@ -155,6 +156,9 @@ def _outcome(image: ImageReport) -> Iterator[str]:
     by_source = Counter(source for _, source in image.outcome.sources)
     for source, count in by_source.items():
         yield printable(f"  {count} packaged file{'s' if count != 1 else ''} from {source}")
+    for program, text in image.outcome.said:
+        lines = [line for line in text.splitlines() if line.strip()]
+        yield from _wrapped(f"{program} said: {' | '.join(lines[-_MAX_SAID:]) or 'nothing'}", "  ", hang="  ")
     for backup in image.outcome.backups:
         yield printable(f"  previous content in the guest: {backup}")
     if image.outcome.undo:

@@ -209,7 +209,8 @@ def _checked(guest: Guest, device: BlockDevice, refused: str) -> Iterator[Findin
 
 
 def _corrupt(device: BlockDevice, result: CheckResult, refused: str) -> Finding:
-    lines = [line for line in result.output.splitlines() if line.strip()]
+    # It is mounted read-only, and the checker writes nothing.
+    lines = [li for li in result.output.splitlines() if li.strip() and not li.startswith("Warning!  /dev/")]
     quoted = " | ".join(lines[:_MAX_QUOTED_LINES]) or "no word"
     evidence = [Evidence(f"checker of {device.content} on {device.name}", quoted, "no errors")]
     if refused:
