@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from guestrepair.formats import (
@@ -34,6 +35,7 @@ from guestrepair.formats import (
     pacmandb,
     pam,
     passwd,
+    posix_acl,
     selinux_config,
     ssh_key,
     sshd_config,
@@ -43,10 +45,11 @@ from guestrepair.formats import (
     sysusers,
     tmpfiles,
     words,
+    yum_repo,
 )
 from guestrepair.formats.bootloader import entries
 from guestrepair.formats.sshd_config import numbers, settings, tokens
-from guestrepair.formats.superblock import ext
+from guestrepair.formats.superblock import ext, journal
 
 Parser: TypeAlias = Callable[[bytes], object]
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
@@ -95,6 +98,11 @@ def _logical(data: bytes) -> object:
     record = mbr.parse_mbr(data[:512].ljust(510, b"\0") + b"\x55\xaa")
     found = record.entries if record else ()
     return [mbr.parse_logical(lambda n: data[n * 512 : n * 512 + 512], e) for e in found if e.is_extended]
+
+
+def _unclean(content: str, data: bytes) -> object:
+    magic = {"xfs": b"XFSB\0\0\2\0"}.get(content, b"")
+    return journal.unclean(reader(magic + data), content)
 
 
 PARSERS: Mapping[str, Mapping[str, Parser]] = {
@@ -159,6 +167,7 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
         "shadow": passwd.parse_shadow,
         "group": passwd.parse_group,
     },
+    "posix_acl": {"attribute": posix_acl.acl_text},
     "selinux_config": {"config": selinux_config.parse},
     "ssh_key": {"private": ssh_key.parse_private_key, "public": ssh_key.parse_public_key},
     "sshd_config": {
@@ -174,11 +183,13 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
     "superblock": {
         "identify": lambda d: superblock.identify(reader(d), len(d)),
         "ext backup": lambda d: ext.find_backup(reader(d), len(d)),
+        **{f"journal of {c}": partial(_unclean, c) for c in ("xfs", "btrfs", "vfat")},
     },
     "systemd_unit": {"unit": systemd_unit.parse_unit},
     "sysusers": {"sysusers.d": sysusers.parse_sysusers},
     "tmpfiles": {"tmpfiles.d": tmpfiles.parse_tmpfiles},
     "words": {"words": lambda d: words.split_words(text(d), maximum=10)},
+    "yum_repo": {"repositories": lambda d: yum_repo.parse_repositories(d, {"releasever": "9"})},
 }
 """Module of formats/ (a folder counts as one) to its parsers by name."""
 
