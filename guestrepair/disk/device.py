@@ -19,7 +19,7 @@ from pathlib import Path
 import nbd
 
 from guestrepair.disk import qemu
-from guestrepair.disk.image import Format, Image, Layer, json_name
+from guestrepair.disk.image import Format, Image, JsonObject, Layer, json_name
 from guestrepair.disk.overlay import chain_node, link_layers
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import ImageError, ImageInUseError
@@ -110,6 +110,23 @@ def open_overlay(path: Path) -> Iterator[Device]:
     """
     with _opened((Layer(path, Format.QCOW2),), path, writable=False) as device:
         yield device
+
+
+@contextmanager
+def open_shared(overlay: Path) -> Iterator[Device]:
+    """The disk that an overlay of ours shows, read-only, while a machine holds it.
+
+    What that machine wrote is seen as far as its guest has flushed it; what it
+    writes meanwhile may be seen in part.
+
+    Raises:
+        ImageError: qemu cannot open it.
+    """
+    node: JsonObject = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
+    # The chain under it is spelled out in its header, which we wrote; the machine has qemu's lock on it.
+    name = json_name({**node, "force-share": True})
+    with private_directory() as private, _connected(name, private, overlay, writable=False) as handle:
+        yield Device(handle, overlay)
 
 
 @contextmanager

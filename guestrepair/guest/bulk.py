@@ -1,26 +1,20 @@
-"""Bulk transfers out of the appliance: whole trees as one tar stream, many digests in a few calls."""
+"""Bulk transfers out of the appliance: whole trees as one tar stream."""
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import os
 import tarfile
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.handle import Handle, reading
-from guestrepair.guest.temporary import temporary_file
 from guestrepair.model import GuestPath
 
 MAX_TREE_FILES = 200_000
-_FILES_A_DIRECTORY = 6
-"""From this many wanted files on, hashing a whole directory beats a call a file (about 15 ms each)."""
-_MANY_FILES = 2_000
 
 
 class _Collector(threading.Thread):
@@ -89,62 +83,3 @@ def tar_files(
     if failure is not None:
         raise failure
     return collector.files
-
-
-def hash_files(
-    handle: Handle, prefix: str, algorithm: str, paths: Iterable[GuestPath]
-) -> dict[GuestPath, str]:
-    """Hex digests of regular files whose links are resolved; one that cannot be hashed is left out.
-
-    Directories that hold many of the files are hashed whole (recursively) in
-    one call each; a few scattered files are asked for one by one.
-    """
-    wanted = set(paths)
-    answer: dict[GuestPath, str] = {}
-    for directory in _covering(wanted):
-        answer.update(
-            (path, digest)
-            for path, digest in _directory_digests(handle, prefix, algorithm, directory)
-            if path in wanted
-        )
-    for path in sorted(wanted - answer.keys()):
-        with contextlib.suppress(GuestReadError), reading(handle, path):
-            answer[path] = handle.checksum(algorithm, f"{prefix}{path}")
-    return answer
-
-
-def _covering(paths: set[GuestPath]) -> list[GuestPath]:
-    """Directories to hash whole, none inside another."""
-    if len(paths) >= _MANY_FILES:
-        # Second level (/usr/bin, /usr/lib, /etc/…): far fewer calls, and /usr/local or /var/log stay out.
-        groups = Counter(GuestPath(*p.parts[:3]) if len(p.parts) > 3 else p.parent for p in paths)
-    else:
-        groups = Counter(path.parent for path in paths)
-    chosen = {d for d, count in groups.items() if count >= _FILES_A_DIRECTORY and d != GuestPath("/")}
-    return sorted(d for d in chosen if not any(parent in chosen for parent in d.parents))
-
-
-def _directory_digests(
-    handle: Handle, prefix: str, algorithm: str, directory: GuestPath
-) -> Iterator[tuple[GuestPath, str]]:
-    with temporary_file() as out:
-        try:
-            with reading(handle, directory):
-                handle.checksums_out(algorithm, f"{prefix}{directory}", str(out))
-        except GuestReadError:
-            return  # one unreadable file fails the whole call: the files are then asked for one by one
-        with out.open("rb") as lines:
-            for line in lines:
-                yield from _digest_line(line, directory)
-
-
-def _digest_line(line: bytes, directory: GuestPath) -> Iterator[tuple[GuestPath, str]]:
-    """One line of sha256sum(1): a leading backslash says that the name is escaped."""
-    escaped = line.startswith(b"\\")
-    digest, _, name = line.rstrip(b"\n").lstrip(b"\\").partition(b"  ")
-    if not name:
-        return
-    if escaped:
-        name = name.replace(b"\\n", b"\n").replace(b"\\r", b"\r").replace(b"\\\\", b"\\")
-    relative = name.decode(errors="surrogateescape").removeprefix("./")
-    yield directory / relative, digest.decode(errors="replace")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NoReturn
 
 from guestrepair.errors import GuestReadError
-from guestrepair.guest.bulk import hash_files, tar_files
+from guestrepair.guest.bulk import tar_files
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.discovery import read_device
 from guestrepair.guest.handle import Handle, reading
@@ -42,6 +43,9 @@ class LiveGuest(Guest):
         self.peeker: Callable[[str], tuple[str, ...]] = _nothing_to_ask
         self.checker: Callable[[str], CheckResult] = _nothing_to_ask
         self.walker: Callable[[], Iterable[tuple[str, str, int]]] = tuple
+        self.hash_files: Callable[[str, Mapping[GuestPath, Stat], bool], Mapping[GuestPath, str]] = (
+            self._hash_one_by_one
+        )
         self._metadata = Metadata(handle, prefix)
         self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
         self._root: Stat | None = None
@@ -177,14 +181,29 @@ class LiveGuest(Guest):
             raise GuestReadError(path, "no such directory")
         return tar_files(self.handle, self.inside(directory), path, exclude, limit_bytes)
 
-    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+    def digests(
+        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
+    ) -> Mapping[GuestPath, str]:
         """See :meth:`Guest.digests`."""
         regular: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        files: dict[GuestPath, Stat] = {}
         for path, found in self.lstat_many(paths).items():
             if found is not None and found.is_file:
-                regular[self._real(path)].append(path)
-        hashed = hash_files(self.handle, self.prefix, algorithm, regular)
+                real = self._real(path)
+                regular[real].append(path)
+                files[real] = found
+        hashed = self.hash_files(algorithm, files, through_filesystem)
         return {path: digest for real, digest in hashed.items() for path in regular[real]}
+
+    def _hash_one_by_one(
+        self, algorithm: str, files: Mapping[GuestPath, Stat], _through_filesystem: bool
+    ) -> dict[GuestPath, str]:
+        """For a guest that is open for writing: nothing is brought into the appliance beside it."""
+        answer = {}
+        for path in sorted(files):
+            with contextlib.suppress(GuestReadError), reading(self.handle, path):
+                answer[path] = self.handle.checksum(algorithm, f"{self.prefix}{path}")
+        return answer
 
     # --- devices --------------------------------------------------------------------
 

@@ -160,7 +160,9 @@ class MemoryGuest(Guest):
             raise GuestReadError(path, f"more than the {limit_bytes} bytes that are read")
         return found
 
-    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+    def digests(
+        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
+    ) -> Mapping[GuestPath, str]:
         """See :meth:`Guest.digests`."""
         answer = {}
         for path in paths:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LockedError, NoSystemError
+from guestrepair.guest import hashing
 from guestrepair.guest.appliance import Drive, device_name, launched, shut_down
 from guestrepair.guest.checking import check_filesystem
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
 from guestrepair.guest.discovery import Discovery
 from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.hashing import Hasher, Place, place_of
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.mounting import MountPlan, plan_mounts
@@ -47,9 +49,15 @@ class Session:
     discovery: Discovery
     stage: Stage
     toolbox: Toolbox
+    overlays: dict[str, Path]
+    """By the name of the disk in the appliance."""
     _plans: dict[str, MountPlan] = field(default_factory=dict)
     _roots: dict[bool, list[Root]] = field(default_factory=dict)
     _unread: list[tuple[str, str]] = field(default_factory=list)
+    _hashing: Toolbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hashing = Toolbox(self.handle, hashing.PROGRAMS, hashing.DIRECTORY)
 
     # --- systems --------------------------------------------------------------------
 
@@ -148,6 +156,7 @@ class Session:
         guest.peeker = lambda name: self._peek(block, name)
         guest.checker = lambda name: self._check(block, name)
         guest.walker = lambda: self._walk(guest)
+        self._let_hash(guest)
         return guest
 
     def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> None:
@@ -171,6 +180,7 @@ class Session:
         guest.forget()
         guest.mounts = tuple(mounts)
         guest.unmounted = tuple(unmounted.items())
+        self._let_hash(guest)
 
     def without_system(self) -> LiveGuest:
         """The disks alone, where no system on them can be mounted: every file reads as missing.
@@ -183,6 +193,23 @@ class Session:
         guest.peeker = lambda name: self._peek(block, name)
         guest.checker = lambda name: self._check(block, name)
         return guest
+
+    def _let_hash(self, guest: LiveGuest) -> None:
+        hasher = Hasher(self.handle, guest.prefix, self._hashing, self._places(guest))
+        guest.hash_files = lambda algorithm, files, through: hasher.digests(
+            algorithm, files, through_filesystem=through
+        )
+
+    def _places(self, guest: LiveGuest) -> dict[int, Place]:
+        """Where on the host the bytes of the mounted filesystems are, by device number."""
+        places = {}
+        for mount in guest.mounts:
+            device = guest.block.get(mount.source)
+            place = None if device is None else place_of(device, self.overlays)
+            top = guest.stat(GuestPath(mount.target))
+            if place is not None and top is not None:
+                places[top.device] = place
+        return places
 
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
         if root.name not in self._plans:
@@ -325,4 +352,5 @@ def open_session(
                 for index, disk in enumerate(disks)
             ]
         )
-        yield Session(handle, discovery, Stage(handle), Toolbox(handle))
+        overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
+        yield Session(handle, discovery, Stage(handle), Toolbox(handle), overlays)

@@ -17,7 +17,7 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,12 +32,14 @@ MAX_OUTPUT_BYTES = 16 * 1024
 TIMEOUT_SECONDS = 1800
 """For one checker: a terabyte under software emulation takes long, a loop takes for ever."""
 
-_PROGRAMS = {
+_BASE = {
     # program: the package that has it, for the error message
     "dash": "dash",
     "head": "coreutils",
     "rm": "coreutils",
     "timeout": "coreutils",
+}
+CHECKERS = {
     "e2fsck": "e2fsprogs",
     "e2image": "e2fsprogs",
     "xfs_repair": "xfsprogs",
@@ -70,9 +72,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Toolbox:
-    """The checkers in one running appliance; uploaded at the first use."""
+    """Programs (the checkers, unless told) in one running appliance; uploaded at the first use.
+
+    ``directory`` is theirs alone, and may hold files for them to read and to write.
+    """
 
     handle: Handle
+    programs: Mapping[str, str] = field(default_factory=lambda: CHECKERS)
+    directory: str = DIRECTORY
     _programs: dict[str, str] = field(default_factory=dict)
     _loader: str = ""
 
@@ -84,20 +91,22 @@ class Toolbox:
         Raises:
             GuestReadError: a program is not installed on this host, or nothing could be run.
         """
-        self._prepare(device)
+        self.prepare(device)
         for name in needs:
             if name not in self._programs:
                 raise GuestReadError(
-                    device, f"{name} is not installed on this host", hint=f"install {_PROGRAMS[name]}"
+                    device,
+                    f"{name} is not installed on this host",
+                    hint=f"install {_BASE.get(name) or self.programs[name]}",
                 )
         commands = {name: self._command(name) for name in self._programs}
         body = re.sub(r"\{([a-z0-9_.]+)\}", lambda m: commands[m[1]], script)
         whole = (
             f"DEV={shlex.quote(inner_name(device))}; TMP={SCRATCH}\n"
             "cd $TMP || exit 99\n"
-            f"( {body} ) >{DIRECTORY}/out 2>&1 </dev/null; status=$?\n"
+            f"( {body} ) >{self.directory}/out 2>&1 </dev/null; status=$?\n"
             f"{commands['rm']} -rf $TMP/*\n"
-            f"{commands['head']} -c {MAX_OUTPUT_BYTES} {DIRECTORY}/out; echo; echo status=$status\n"
+            f"{commands['head']} -c {MAX_OUTPUT_BYTES} {self.directory}/out; echo; echo status=$status\n"
         )
         with reading(self.handle, device):
             answer = self.handle.command([*self._arguments("dash"), "-c", whole])
@@ -106,11 +115,16 @@ class Toolbox:
             raise GuestReadError(device, "the checker did not run to its end")
         return Outcome(int(status), text.strip().replace(inner_name(device), device))
 
-    def _prepare(self, device: str) -> None:
+    def prepare(self, device: str) -> None:
+        """Have the programs and their directory in the appliance; ``device`` is for the error's words.
+
+        Raises:
+            GuestReadError: they could not be brought there.
+        """
         with reading(self.handle, device):
-            if self._loader and DIRECTORY in self.handle.mountpoints().values():
+            if self._loader and self.directory in self.handle.mountpoints().values():
                 return  # still there; whoever unmounts everything takes it along
-        found = _host_programs()
+        found = _host_programs((*_BASE, *self.programs))
         libraries = _libraries(found.values())
         loader = next((name for name in libraries if name.startswith("ld")), "")
         if "dash" not in found or not loader:
@@ -120,21 +134,21 @@ class Toolbox:
                 for name, path in (*_placed("bin", found), *_placed("lib", libraries)):
                     tar.add(os.path.realpath(path), arcname=name, recursive=False)
             self._upload(archive, device)
-        self._programs = {name: f"{DIRECTORY}/bin/{name}" for name in found}
-        self._loader = f"{DIRECTORY}/lib/{loader}"
+        self._programs = {name: f"{self.directory}/bin/{name}" for name in found}
+        self._loader = f"{self.directory}/lib/{loader}"
 
     def _upload(self, archive: Path, device: str) -> None:
         # /dev and its like: libguestfs binds the appliance's own there while a program runs.
-        for directory in (DIRECTORY, SCRATCH, "/dev", "/proc", "/sys"):
+        for directory in (self.directory, SCRATCH, "/dev", "/proc", "/sys"):
             with contextlib.suppress(GuestReadError), reading(self.handle, directory):
                 self.handle.mkmountpoint(directory)  # it may be there from before
         with reading(self.handle, device):
             # libguestfs runs nothing while nothing is mounted. tmpfs takes no device, only a name for one.
-            self.handle.mount_vfs("mode=0700", "tmpfs", "/dev/sda", DIRECTORY)
-            self.handle.tar_in(str(archive), DIRECTORY)
+            self.handle.mount_vfs("mode=0700", "tmpfs", "/dev/sda", self.directory)
+            self.handle.tar_in(str(archive), self.directory)
 
     def _arguments(self, name: str) -> list[str]:
-        return [self._loader, "--library-path", f"{DIRECTORY}/lib", self._programs[name]]
+        return [self._loader, "--library-path", f"{self.directory}/lib", self._programs[name]]
 
     def _command(self, name: str) -> str:
         return " ".join(self._arguments(name))
@@ -144,8 +158,8 @@ def _placed(folder: str, files: dict[str, str]) -> Iterator[tuple[str, str]]:
     return ((f"{folder}/{name}", path) for name, path in files.items())
 
 
-def _host_programs() -> dict[str, str]:
-    found = {name: shutil.which(name, path=_PATH) for name in _PROGRAMS}
+def _host_programs(names: Iterable[str]) -> dict[str, str]:
+    found = {name: shutil.which(name, path=_PATH) for name in names}
     found["dash"] = next((p for p in (shutil.which(s, path=_PATH) for s in _SHELLS) if p), None)
     return {name: path for name, path in found.items() if path}
 

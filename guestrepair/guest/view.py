@@ -121,10 +121,14 @@ class Guest(abc.ABC):
         """
 
     @abc.abstractmethod
-    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
-        """Hex digests (``md5``, ``sha1``, ``sha256``…) of regular files, hashed in bulk in the appliance.
+    def digests(
+        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
+    ) -> Mapping[GuestPath, str]:
+        """Hex digests (``md5``, ``sha1``, ``sha256``…) of regular files, hashed in bulk.
 
-        A path that cannot be hashed is left out of the answer.
+        A path that cannot be hashed is left out of the answer. With
+        ``through_filesystem`` nothing is hashed from the disk's bytes alone:
+        slower, and free of doubt where the quick way found a difference.
         """
 
     @abc.abstractmethod

@@ -158,7 +158,9 @@ class HostDirectoryGuest(Guest):
                 elif found is not None and found.is_file:
                     yield path
 
-    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+    def digests(
+        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
+    ) -> Mapping[GuestPath, str]:
         """See :meth:`Guest.digests`."""
         answer = {}
         for path in paths:

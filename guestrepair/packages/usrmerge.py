@@ -171,10 +171,13 @@ class LinkedGuest(Guest):
         place = self._places.get(path, self._place(path))
         return self._guest.read_tree(place, exclude=exclude, limit_bytes=limit_bytes)
 
-    def digests(self, algorithm: str, paths: Sequence[GuestPath]) -> Mapping[GuestPath, str]:
+    def digests(
+        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
+    ) -> Mapping[GuestPath, str]:
         """See :meth:`Guest.digests`."""
         asked = {path: self._place(path) for path in paths}
-        found = self._guest.digests(algorithm, list(dict.fromkeys(asked.values())))
+        places = list(dict.fromkeys(asked.values()))
+        found = self._guest.digests(algorithm, places, through_filesystem=through_filesystem)
         return {path: found[place] for path, place in asked.items() if place in found}
 
     def xattr(self, path: GuestPath, name: str) -> bytes:
