@@ -20,6 +20,8 @@ from guestrepair.formats import (
     dpkg_config,
     dpkg_lists,
     elf,
+    ext_inodes,
+    extents,
     file_contexts,
     fstab,
     gpt,
@@ -105,6 +107,11 @@ def _unclean(content: str, data: bytes) -> object:
     return journal.unclean(reader(magic + data), content)
 
 
+def _layouts(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
+
+
 PARSERS: Mapping[str, Mapping[str, Parser]] = {
     "apkdb": {"installed": apkdb.parse_apk_installed},
     "bootloader": {
@@ -130,6 +137,8 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
         "statoverride": dpkg_lists.parse_statoverride,
     },
     "elf": {"elf": elf.parse_elf},
+    "ext_inodes": {"layouts": _layouts},
+    "extents": {"filefrag": lambda d: list(extents.parse_layouts(d))},
     "file_contexts": {"labels": _labels, "substitutions": file_contexts.parse_substitutions},
     "fstab": {
         "fstab": fstab.parse,
