@@ -5,7 +5,7 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs clean
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo docs clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,9 +50,6 @@ test-corpus: setup ## published images: make test-corpus CORPUS=DIR
 
 demo: setup ## build a broken server, find what is wrong, repair it, show what changed
 	@tools/demo.sh
-
-bench: setup ## time it side by side with the floor and the peers (some twenty minutes)
-	$(PYTHON) -m benchmarks
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
