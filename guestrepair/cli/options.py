@@ -47,6 +47,11 @@ def image_options(command: Command) -> Command:
             type=PATH,
             help="A directory that the image's backing files may lie in, besides its own; repeatable.",
         ),
+        click.option(
+            "--stock-appliance",
+            is_flag=True,
+            help="Use libguestfs's own appliance, not the one that is built from it to start faster.",
+        ),
     )
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -117,6 +122,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         root=values.pop("root"),
         keys=tuple(parse_key(text) for text in values.pop("keys")),
         allow_backing=tuple(values.pop("allow_backing")),
+        stock_appliance=values.pop("stock_appliance"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,21 @@ from typing import Any, cast
 
 from guestrepair.errors import ApplianceError
 from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
+from guestrepair.guest.fast_appliance import fast_appliance
 from guestrepair.guest.handle import Handle, message
+from guestrepair.guest.machines import end_machines
 from guestrepair.guest.toolbox import drive_label
 
 MEMORY_MEGABYTES = 1024
 """Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
+
+KERNEL_ARGUMENTS = "gpt mitigations=off"
+"""``gpt``: without it Linux reads no GPT whose first copy or protective record is damaged, and those
+are guests to repair. ``mitigations=off``: nothing in the appliance is to be kept from anything else in it,
+and under emulation the mitigations cost a tenth of its speed."""
+
+UNPROVEN_SECONDS = 180.0
+"""How long the very first launch of an appliance of our own may take before it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,33 +48,83 @@ def device_name(index: int) -> str:
     return f"/dev/sd{letters}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOptions:
+    """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines."""
+
+    stock: bool = False
+    note: Callable[[str], None] = lambda _message: None
+    progress: Callable[[str], None] = lambda _message: None
+
+
 @contextlib.contextmanager
-def launched(drives: Sequence[Drive], *, note: Callable[[str], None] = lambda _m: None) -> Iterator[Handle]:
+def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Handle]:
     """The appliance, running, with the drives added in order; closed at the end whatever happens.
 
-    ``note`` gets the line that says which acceleration is used, when that was found out just now.
+    ``options.note`` gets the line that says which acceleration is used, when that was found out just now.
 
     Raises:
         ApplianceError: libguestfs is not installed, or the appliance does not start.
     """
     verdict = acceleration()
     if verdict.fresh and verdict.reason:
-        note(f"{verdict.reason}: using software emulation, which is slower")
-    handle = _new_handle(verdict)
+        options.note(f"{verdict.reason}: using software emulation, which is slower")
+    handle = _fast(drives, verdict, options) if not options.stock else None
+    if handle is None:
+        handle = _new_handle(drives, verdict)
+        try:
+            _launch(handle)
+        except BaseException:
+            handle.close()
+            raise
     try:
-        for index, drive in enumerate(drives):
-            label = drive_label(device_name(index))
-            options: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
-            if drive.sector_bytes != 512:
-                options["blocksize"] = drive.sector_bytes
-            handle.add_drive_opts(str(drive.overlay), **options)
-        _launch(handle)
         yield handle
     finally:
         handle.close()
 
 
-def _new_handle(verdict: Verdict) -> Handle:
+def _fast(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle | None:
+    """The fast appliance, running; None when there is none, or it does not start."""
+    handle = _new_handle(drives, verdict)
+    running = False
+    try:
+        version = ".".join(str(part) for part in handle.version().values())
+        appliance = fast_appliance(handle.get_path(), version, options.progress)
+        if appliance is None:
+            return None
+        handle.set_path(str(appliance.directory))
+        options.progress("starting the appliance")
+        try:
+            with _no_longer_than(None if appliance.proven else UNPROVEN_SECONDS):
+                _launch(handle)
+        except ApplianceError as error:
+            options.note(f"the faster appliance does not start, using libguestfs's own ({error.message})")
+            if not appliance.proven:
+                appliance.give_up()
+            return None
+        if not appliance.proven:
+            appliance.prove()
+        running = True
+        return handle
+    finally:
+        if not running:
+            handle.close()
+
+
+@contextlib.contextmanager
+def _no_longer_than(seconds: float | None) -> Iterator[None]:
+    """End the machine that is starting when it takes longer: the launch then fails."""
+    timer = threading.Timer(seconds or 0, end_machines)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _new_handle(drives: Sequence[Drive], verdict: Verdict) -> Handle:
     try:
         import guestfs
     except ImportError as error:
@@ -75,14 +136,22 @@ def _new_handle(verdict: Verdict) -> Handle:
     handle = cast("Handle", guestfs.GuestFS(python_return_dict=True, close_on_exit=True))
     # The direct backend: no libvirt daemon between us and qemu, and no polkit question at night.
     handle.set_backend("direct")
+    processors = min(2, os.cpu_count() or 1)
     if verdict.acceleration is Acceleration.TCG:
         handle.set_backend_setting("force_tcg", "1")
-    handle.set_smp(min(2, os.cpu_count() or 1))
+        # What runs inside runs one after another; a second emulated processor only costs (measured: a fifth).
+        processors = 1
+    handle.set_smp(processors)
     handle.set_memsize(MEMORY_MEGABYTES)
     handle.set_network(False)
     handle.set_autosync(True)
-    # Without it Linux reads no GPT whose first copy or protective record is damaged: the guests to repair.
-    handle.set_append("gpt")
+    handle.set_append(KERNEL_ARGUMENTS)
+    for index, drive in enumerate(drives):
+        label = drive_label(device_name(index))
+        options: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
+        if drive.sector_bytes != 512:
+            options["blocksize"] = drive.sector_bytes
+        handle.add_drive_opts(str(drive.overlay), **options)
     return handle
 
 

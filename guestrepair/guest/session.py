@@ -15,7 +15,7 @@ from pathlib import Path
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LockedError, NoSystemError
 from guestrepair.guest import hashing
-from guestrepair.guest.appliance import Drive, device_name, launched, shut_down
+from guestrepair.guest.appliance import Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.guest.checking import check_filesystem
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
 from guestrepair.guest.discovery import Discovery
@@ -329,22 +329,22 @@ def open_session(
     disks: Sequence[SessionDisk],
     *,
     keys: KeyRing | None = None,
-    note: Callable[[str], None] = lambda _m: None,
-    progress: Callable[[str], None] = lambda _m: None,
+    launch: LaunchOptions | None = None,
 ) -> Iterator[Session]:
     """Launch the appliance once with all disks, and look at what is on them.
 
     Raises:
         ApplianceError: the appliance does not start.
     """
-    progress("starting the appliance")
+    how = launch or LaunchOptions()
+    how.progress("starting the appliance")
     sectors = [sector_bytes_of(disk.overlay) for disk in disks]
     drives = [
         Drive(overlay=disk.overlay, donor=disk.donor, sector_bytes=size)
         for disk, size in zip(disks, sectors, strict=True)
     ]
-    with launched(drives, note=note) as handle:
-        progress("looking at the disks")
+    with launched(drives, how) as handle:
+        how.progress("looking at the disks")
         discovery = Discovery(handle, keys or KeyRing())
         discovery.run(
             [

@@ -11,6 +11,7 @@ from pathlib import Path
 from guestrepair.analyzers.base import AnalysisOptions, Context
 from guestrepair.disk import Image, examine, throwaway
 from guestrepair.errors import FormatError, GuestReadError, NoSystemError
+from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.roots import Root
@@ -64,7 +65,7 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
     with contextlib.ExitStack() as stack:
         disks = [throwaway_disk(stack, image) for image in images]
         with open_session(
-            disks, keys=key_ring(options, voice), note=voice.note, progress=voice.progress
+            disks, keys=key_ring(options, voice), launch=launch_options(options, voice)
         ) as session:
             yield session
 
@@ -78,6 +79,11 @@ def throwaway_disk(stack: contextlib.ExitStack, image: Image, *, donor: bool = F
         size_bytes=image.virtual_size_bytes,
         donor=donor,
     )
+
+
+def launch_options(options: ImageOptions, voice: Voice) -> LaunchOptions:
+    """Which appliance, and who is told about it."""
+    return LaunchOptions(stock=options.stock_appliance, note=voice.note, progress=voice.progress)
 
 
 def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:

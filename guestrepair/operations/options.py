@@ -38,6 +38,7 @@ class ImageOptions:
     root: str = ""
     keys: tuple[Key, ...] = ()
     allow_backing: tuple[Path, ...] = ()
+    stock_appliance: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ def repair(
             disks += [opening.throwaway_disk(stack, image, donor=True) for image in donors]
             keys = opening.key_ring(image_options, voice)
             session = stack.enter_context(
-                open_session(disks, keys=keys, note=voice.note, progress=voice.progress)
+                open_session(disks, keys=keys, launch=opening.launch_options(image_options, voice))
             )
             watch.lap("launch and disks")
             workdir = stack.enter_context(temporary_directory())

@@ -1,0 +1,57 @@
+"""The appliance's start script without the scans that most disks do not need: edits of the host's own.
+
+libguestfs starts RAID, LVM and Windows dynamic disks at every launch, whether
+there are any or not, and lets udev look at every device of the machine. Here RAID
+and dynamic disks are started when udev has seen a member; logical volumes are
+activated on demand by the session, which looks for them anyway.
+"""
+
+from __future__ import annotations
+
+import re
+
+VERSION = 1
+"""Part of the cache's key: to be raised with every change to the edits."""
+
+# A name found in udev's database, or no database to look in: then all is done as in the original.
+_SHOWS = r"""
+shows() {
+    local pattern=$1
+    set -- /run/udev/data/b*
+    [ ! -e "$1" ] || grep -Eqs "$pattern" "$@"
+}
+"""
+_RAID = r"ID_FS_TYPE=.*_raid_member|ID_FS_AMBIVALENT"
+# Partition types of the Logical Disk Manager: MBR 0x42, and GPT's for its metadata and data.
+_DYNAMIC = r"TYPE=0x42|TYPE=5808c8aa|TYPE=af9b60a0"
+# In place of systemd-tmpfiles: what RAID, LVM and LUKS write to, and the two nodes that load their module.
+_PLACES = (
+    r"mkdir -p /run/lvm /run/lock/lvm /run/cryptsetup /run/mdadm; "
+    r"mknod /dev/btrfs-control c 10 234; mknod /dev/loop-control c 10 237"
+)
+_TRIGGERS = " ".join(f"--subsystem-match={name}" for name in ("block", "virtio", "virtio-ports"))
+
+_EDITS: tuple[tuple[str, str], ...] = (
+    # pattern of exactly one whole line; what stands in its place (\g<0>: the line itself)
+    (r"machine_id=\$\(dd .*\)", r"machine_id=$(</proc/sys/kernel/random/uuid); machine_id=${machine_id//-/}"),
+    (r"kmod static-nodes .*", ":"),
+    (r"systemd-tmpfiles .*--create.*", _PLACES),
+    (r"udevadm trigger", rf"\g<0> {_TRIGGERS}"),
+    (r"udevadm settle.*", rf"\g<0>{_SHOWS}"),
+    (r"ip addr add 127.*", ":"),
+    (r"ip link set dev lo up", ":"),
+    (r"mdadm -As .*--no-degraded.*", rf"if shows '{_RAID}'; then \g<0>; fi"),
+    (r"lvmetad", ":"),
+    (r"lvm pvscan .*", ":"),
+    (r"mdadm -As .*--run.*", rf"if shows '{_RAID}'; then \g<0>; udevadm settle; fi"),
+    (r"ldmtool create all", rf"if shows '{_DYNAMIC}'; then \g<0>; fi"),
+)
+
+
+def trimmed(script: str) -> str | None:
+    """The script with all edits made; None when one of them does not fit exactly once (another release)."""
+    for pattern, replacement in _EDITS:
+        script, count = re.subn(rf"^{pattern}$", replacement, script, flags=re.MULTILINE)
+        if count != 1:
+            return None
+    return script
