@@ -4,8 +4,9 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
+BENCH ?=
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo docs clean
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,6 +51,10 @@ test-corpus: setup ## published images: make test-corpus CORPUS=DIR
 
 demo: setup ## build a broken server, find what is wrong, repair it, show what changed
 	@tools/demo.sh
+
+bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md (a quiet machine, about 20 minutes)
+	$(PYTHON) -m fixtures build debian-server demo
+	$(PYTHON) -m benchmarks $(BENCH)
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules

@@ -54,6 +54,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
         if timings:
             for stage, seconds in result.timings:
                 click.echo(f"{seconds:8.2f} s  {stage}", err=True)
+            click.echo(f"{result.round_trips:8d}    calls to the appliance", err=True)
     render = json.render if output_format == "json" else table.render
     if output_format == "json" or any(not i.errors or i.findings for i in report.images):
         console.write(render(report), output)

@@ -166,6 +166,19 @@ def _launch(handle: Handle) -> None:
         ) from error
 
 
+class CallCount:
+    """How many calls into libguestfs were made on a handle since this was made."""
+
+    def __init__(self, handle: Handle) -> None:
+        import guestfs
+
+        self.count = 0
+        handle.set_event_callback(self._called, guestfs.EVENT_ENTER)
+
+    def _called(self, _event: int, _handle: int, _name: str, _numbers: object) -> None:
+        self.count += 1
+
+
 def shut_down(handle: Handle) -> None:
     """End the appliance with all writes on the overlays.
 

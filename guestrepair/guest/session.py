@@ -15,7 +15,7 @@ from pathlib import Path
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LockedError, NoSystemError
 from guestrepair.guest import hashing
-from guestrepair.guest.appliance import Drive, LaunchOptions, device_name, launched, shut_down
+from guestrepair.guest.appliance import CallCount, Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.guest.checking import check_filesystem
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
 from guestrepair.guest.discovery import Discovery
@@ -51,6 +51,7 @@ class Session:
     toolbox: Toolbox
     overlays: dict[str, Path]
     """By the name of the disk in the appliance."""
+    calls: CallCount
     _plans: dict[str, MountPlan] = field(default_factory=dict)
     _roots: dict[bool, list[Root]] = field(default_factory=dict)
     _unread: list[tuple[str, str]] = field(default_factory=list)
@@ -345,6 +346,7 @@ def open_session(
     ]
     with launched(drives, how) as handle:
         how.progress("looking at the disks")
+        calls = CallCount(handle)
         discovery = Discovery(handle, keys or KeyRing())
         discovery.run(
             [
@@ -353,4 +355,4 @@ def open_session(
             ]
         )
         overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
-        yield Session(handle, discovery, Stage(handle), Toolbox(handle), overlays)
+        yield Session(handle, discovery, Stage(handle), Toolbox(handle), overlays, calls)

@@ -59,6 +59,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             watch.lap("package database")
             found = analyze(analyzers, context, options, voice, watch)
             report.findings, report.inconclusive = found
+            report.round_trips = session.calls.count
         watch.lap("close")
 
     return reported(path, work)

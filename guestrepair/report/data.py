@@ -60,6 +60,8 @@ class ImageReport:
     """What a dry run would do."""
     timings: list[tuple[str, float]] = field(default_factory=list)
     """Stages in order, and the seconds each took."""
+    round_trips: int = 0
+    """Calls into libguestfs after the launch."""
 
     def open_at_or_above(self, threshold: Severity | None) -> list[Finding]:
         """Findings not repaired whose severity reaches the threshold (None: none do)."""
