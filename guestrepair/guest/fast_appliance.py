@@ -179,6 +179,8 @@ def _build(stock: Path, directory: Path) -> None:
         )
         if not all((out / name).exists() for name in ("kernel", "initrd", "root")):
             raise _UnfitError
+        initrd = out / "initrd"
+        initrd.write_bytes(start_script.with_fewer_modules(initrd.read_bytes()))
         (out / "README.fixed").write_text("libguestfs's appliance with a trimmed start script\n")
         shutil.rmtree(directory, ignore_errors=True)
         out.rename(directory)

@@ -1,4 +1,4 @@
-"""The appliance's start script without the scans that most disks do not need: edits of the host's own.
+"""The appliance's start without what most disks do not need: edits of the host's own script and module list.
 
 libguestfs starts RAID, LVM and Windows dynamic disks at every launch, whether
 there are any or not, and lets udev look at every device of the machine. Here RAID
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-VERSION = 1
+VERSION = 2
 """Part of the cache's key: to be raised with every change to the edits."""
 
 # A name found in udev's database, or no database to look in: then all is done as in the original.
@@ -38,6 +38,8 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"systemd-tmpfiles .*--create.*", _PLACES),
     (r"udevadm trigger", rf"\g<0> {_TRIGGERS}"),
     (r"udevadm settle.*", rf"\g<0>{_SHOWS}"),
+    # Kernels since 5.0 have no scheduler of that name: they look for a module, twice, and refuse.
+    (r"for f in /sys/block/\S+/queue/scheduler; do .* done", ":"),
     (r"ip addr add 127.*", ":"),
     (r"ip link set dev lo up", ":"),
     (r"mdadm -As .*--no-degraded.*", rf"if shows '{_RAID}'; then \g<0>; fi"),
@@ -46,6 +48,28 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"mdadm -As .*--run.*", rf"if shows '{_RAID}'; then \g<0>; udevadm settle; fi"),
     (r"ldmtool create all", rf"if shows '{_DYNAMIC}'; then \g<0>; fi"),
 )
+# Modules that supermin loads from the initrd for machines of other kinds. The appliance's disks are on
+# virtio-scsi and it has no network; udev finds the modules on the appliance's disk should one be needed.
+_UNUSED = (
+    b"libnvdimm", b"nfit", b"nd_btt", b"nd_pmem", b"nd_virtio", b"virtio_pmem", b"libata", b"ata_piix",
+    b"failover", b"net_failover", b"virtio_net", b"virtio_balloon", b"virtio_input", b"virtio_mem",
+    b"virtio_mmio", b"fuse", b"virtiofs", b"crc-itu-t", b"crc7",
+)  # fmt: skip
+_MODULE_LIST = re.compile(rb"(?<=0modules\0)\0*((?:[\w-]+\.ko\n)+)")
+
+
+def with_fewer_modules(initrd: bytes) -> bytes:
+    """The initrd (cpio, not compressed) with unused names in its module list made unknown, which are skipped.
+
+    Nothing else moves; an initrd without such a list is given back as it is.
+    """
+    found = _MODULE_LIST.search(initrd)
+    if found is None:
+        return initrd
+    names = [
+        b"-" * len(name) if name.removesuffix(b".ko") in _UNUSED else name for name in found[1].split(b"\n")
+    ]
+    return initrd[: found.start(1)] + b"\n".join(names) + initrd[found.end(1) :]
 
 
 def trimmed(script: str) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import threading
 from collections.abc import Sequence
 
 from guestrepair.analyzers.base import Analyzer, Context, all_analyzers, run_analyzer
@@ -27,6 +29,17 @@ def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
             raise UsageError(f"no analyzer or rule is called {given!r}", hint=f"analyzers: {known}")
     wanted = [a for a in analyzers if not options.only or any(_about(name, a) for name in options.only)]
     return [a for a in wanted if a.name not in options.skip]
+
+
+def load_analyzers_meanwhile() -> None:
+    """Import the analyzers in the background, while this process waits for the appliance to start."""
+    threading.Thread(target=_load, daemon=True).start()
+
+
+def _load() -> None:
+    # What is wrong with an extension is raised where the analyzers are asked for.
+    with contextlib.suppress(Exception):
+        all_analyzers()
 
 
 def _about(name: str, analyzer: Analyzer) -> bool:

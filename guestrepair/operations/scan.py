@@ -18,7 +18,12 @@ from guestrepair.errors import (
     RepairError,
 )
 from guestrepair.operations import opening
-from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
+from guestrepair.operations.analysis import (
+    analyze,
+    chosen_analyzers,
+    load_analyzers_meanwhile,
+    of_disks,
+)
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
@@ -31,7 +36,10 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
     Raises:
         UsageError: the options name an analyzer that there is not.
     """
-    analyzers = chosen_analyzers(options)
+    if options.only or options.skip:
+        chosen_analyzers(options)  # a wrong name is said before the launch
+    else:
+        load_analyzers_meanwhile()
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
@@ -57,7 +65,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             voice.progress("reading the package database")
             context = opening.make_context(guest, options.analysis, voice)
             watch.lap("package database")
-            found = analyze(analyzers, context, options, voice, watch)
+            found = analyze(chosen_analyzers(options), context, options, voice, watch)
             report.findings, report.inconclusive = found
             report.round_trips = session.calls.count
         watch.lap("close")

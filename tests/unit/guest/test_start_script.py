@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from guestrepair.guest.fast_appliance import fast_appliance
-from guestrepair.guest.start_script import trimmed
+from guestrepair.guest.start_script import trimmed, with_fewer_modules
 
+INITRD = (
+    b"07070100modules\0\0\0scsi_mod.ko\nata_piix.ko\nvirtio_net.ko\nsd_mod.ko\n\x00070701ata_piix.ko\x00code"
+)
 HOSTS = sorted(Path("/usr/lib").glob("**/guestfs/supermin.d/init.tar.gz"))
 SCRIPT = """\
 #!/bin/bash
@@ -20,6 +23,7 @@ kmod static-nodes --format=tmpfiles
 systemd-tmpfiles --prefix=/dev --create --boot
 udevadm trigger
 udevadm settle --timeout=600
+for f in /sys/block/{h,s,ub,v}d*/queue/scheduler; do echo noop > $f; done
 ip addr add 127.0.0.1/8 dev lo
 ip link set dev lo up
 mdadm -As --auto=yes --no-degraded
@@ -41,7 +45,7 @@ def test_raid_starts_only_where_a_member_was_seen() -> None:
     assert script.endswith("guestfsd\n")
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", range(1, 14))
 def test_a_script_that_is_not_as_known_is_left_alone(number: int) -> None:
     lines = SCRIPT.splitlines(keepends=True)
     assert trimmed("".join(lines[:number] + lines[number + 1 :])) is None
@@ -110,3 +114,13 @@ def test_what_cannot_be_built_is_no_error_and_leaves_nothing(
 def test_a_fixed_appliance_of_the_user_s_own_is_kept(tmp_path: Path) -> None:
     (tmp_path / "README.fixed").touch()
     assert fast_appliance(str(tmp_path), "1.0", lambda _message: None) is None
+
+
+def test_unused_modules_are_made_unknown_and_nothing_moves() -> None:
+    listed = b"scsi_mod.ko\n-----------\n-------------\nsd_mod.ko\n"
+    expected = b"07070100modules\0\0\0" + listed + b"\x00070701ata_piix.ko\x00code"
+    assert with_fewer_modules(INITRD) == expected
+
+
+def test_an_initrd_without_the_list_stays_as_it_is() -> None:
+    assert with_fewer_modules(b"\x1f\x8bcompressed") == b"\x1f\x8bcompressed"
