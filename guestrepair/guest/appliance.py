@@ -50,9 +50,13 @@ def device_name(index: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchOptions:
-    """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines."""
+    """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines.
+
+    ``throwaway`` says that nothing on the overlays is wanted afterwards: nothing is flushed at the end.
+    """
 
     stock: bool = False
+    throwaway: bool = False
     note: Callable[[str], None] = lambda _message: None
     progress: Callable[[str], None] = lambda _message: None
 
@@ -71,7 +75,7 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Handle
         options.note(f"{verdict.reason}: using software emulation, which is slower")
     handle = _fast(drives, verdict, options) if not options.stock else None
     if handle is None:
-        handle = _new_handle(drives, verdict)
+        handle = _new_handle(drives, verdict, options)
         try:
             _launch(handle)
         except BaseException:
@@ -85,7 +89,7 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Handle
 
 def _fast(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle | None:
     """The fast appliance, running; None when there is none, or it does not start."""
-    handle = _new_handle(drives, verdict)
+    handle = _new_handle(drives, verdict, options)
     running = False
     try:
         version = ".".join(str(part) for part in handle.version().values())
@@ -124,7 +128,7 @@ def _no_longer_than(seconds: float | None) -> Iterator[None]:
         timer.cancel()
 
 
-def _new_handle(drives: Sequence[Drive], verdict: Verdict) -> Handle:
+def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
     try:
         import guestfs
     except ImportError as error:
@@ -144,7 +148,7 @@ def _new_handle(drives: Sequence[Drive], verdict: Verdict) -> Handle:
     handle.set_smp(processors)
     handle.set_memsize(MEMORY_MEGABYTES)
     handle.set_network(False)
-    handle.set_autosync(True)
+    handle.set_autosync(not options.throwaway)
     handle.set_append(KERNEL_ARGUMENTS)
     for index, drive in enumerate(drives):
         label = drive_label(device_name(index))

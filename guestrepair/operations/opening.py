@@ -65,7 +65,7 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
     with contextlib.ExitStack() as stack:
         disks = [throwaway_disk(stack, image) for image in images]
         with open_session(
-            disks, keys=key_ring(options, voice), launch=launch_options(options, voice)
+            disks, keys=key_ring(options, voice), launch=launch_options(options, voice, throwaway=True)
         ) as session:
             yield session
 
@@ -81,9 +81,11 @@ def throwaway_disk(stack: contextlib.ExitStack, image: Image, *, donor: bool = F
     )
 
 
-def launch_options(options: ImageOptions, voice: Voice) -> LaunchOptions:
-    """Which appliance, and who is told about it."""
-    return LaunchOptions(stock=options.stock_appliance, note=voice.note, progress=voice.progress)
+def launch_options(options: ImageOptions, voice: Voice, *, throwaway: bool = False) -> LaunchOptions:
+    """Which appliance, who is told about it, and whether what is on the overlays may be lost at its end."""
+    return LaunchOptions(
+        stock=options.stock_appliance, throwaway=throwaway, note=voice.note, progress=voice.progress
+    )
 
 
 def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:

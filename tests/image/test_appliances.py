@@ -1,0 +1,112 @@
+"""The faster appliance shows the same disks as libguestfs's own; and what happens when it does not start."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import fixtures
+from fixtures.variants import PASSPHRASE
+from guestrepair.disk import examine, throwaway
+from guestrepair.guest.acceleration import acceleration
+from guestrepair.guest.appliance import LaunchOptions
+from guestrepair.guest.fast_appliance import fast_appliance
+from guestrepair.guest.keys import KeyRing, parse_key
+from guestrepair.guest.session import Session, SessionDisk, open_session
+
+pytestmark = [pytest.mark.image, pytest.mark.long]
+
+
+@contextlib.contextmanager
+def opened(images: Sequence[Path], launch: LaunchOptions) -> Iterator[Session]:
+    with contextlib.ExitStack() as stack:
+        disks = []
+        for path in images:
+            image = examine(path)
+            overlay = stack.enter_context(throwaway(image)).path
+            disks.append(
+                SessionDisk(overlay=overlay, host_path=str(path), size_bytes=image.virtual_size_bytes)
+            )
+        keys = KeyRing([parse_key(f"key:{PASSPHRASE}")])
+        yield stack.enter_context(open_session(disks, keys=keys, launch=launch))
+
+
+def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
+    acceleration()  # probed before, so that its note is not among those of the appliance
+    notes: list[str] = []
+    with opened(images, LaunchOptions(stock=stock, throwaway=True, note=notes.append)) as session:
+        names = {device.name for device in session.block().devices}
+        root = session.choose_root()
+        found = (session.block(), root, session.guest(root).mounts)
+    assert not notes
+    assert len(names) == len(session.block().devices)
+    return found
+
+
+@pytest.mark.parametrize("name", ["debian-lvm", "debian-luks", "debian-btrfs"])
+def test_both_appliances_show_the_same(name: str) -> None:
+    image = [fixtures.build(name)]
+    assert shown(image, stock=False) == shown(image, stock=True)
+
+
+@pytest.fixture(scope="module")
+def raid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two halves of a RAID 1 with a volume group on it, a system's root in that."""
+    import guestfs
+
+    disks = [tmp_path_factory.mktemp("raid") / f"half{n}.raw" for n in range(2)]
+    handle = guestfs.GuestFS(python_return_dict=True)
+    handle.set_backend("direct")
+    handle.set_backend_setting("force_tcg", "1")
+    for disk in disks:
+        with disk.open("wb") as out:
+            out.truncate(96 << 20)
+        handle.add_drive_opts(str(disk), format="raw")
+    handle.launch()
+    for name in ("/dev/sda", "/dev/sdb"):
+        handle.part_disk(name, "gpt")
+    handle.md_create("half", ["/dev/sda1", "/dev/sdb1"], level="1")
+    (array,) = handle.list_md_devices()
+    handle.pvcreate(array)
+    handle.vgcreate("vg", [array])
+    handle.lvcreate("root", "vg", 60)
+    handle.mkfs("ext4", "/dev/vg/root")
+    handle.mount("/dev/vg/root", "/")
+    for directory in ("/etc", "/usr", "/usr/bin", "/var", "/var/lib", "/var/lib/dpkg"):
+        handle.mkdir(directory)
+    for path, text in (("/etc/os-release", "ID=debian\n"), ("/etc/passwd", ""), ("/etc/fstab", "")):
+        handle.write(path, text.encode())
+    handle.shutdown()
+    handle.close()
+    return disks
+
+
+@pytest.mark.parametrize("halves", [2, 1])
+def test_a_raid_whole_or_degraded_is_the_same_in_both(raid: list[Path], halves: int) -> None:
+    found = shown(raid[:halves], stock=False)
+    assert found == shown(raid[:halves], stock=True)
+    assert "linux_raid_member" in str(found)
+    assert "/dev/vg/root" in str(found)
+
+
+def test_an_appliance_that_does_not_start_is_said_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, debian_image: Path
+) -> None:
+    import guestfs
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    acceleration()
+    handle = guestfs.GuestFS(python_return_dict=True)
+    version = ".".join(str(part) for part in handle.version().values())
+    appliance = fast_appliance(handle.get_path(), version, lambda _message: None)
+    assert appliance is not None
+    (appliance.directory / "initrd").write_bytes(b"no initrd")
+    notes: list[str] = []
+    for _ in range(2):
+        with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
+            assert session.roots()
+    assert len(notes) == 1
+    assert "libguestfs's own" in notes[0]
