@@ -152,10 +152,10 @@ def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOption
     handle.set_append(KERNEL_ARGUMENTS)
     for index, drive in enumerate(drives):
         label = drive_label(device_name(index))
-        options: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
+        how: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
         if drive.sector_bytes != 512:
-            options["blocksize"] = drive.sector_bytes
-        handle.add_drive_opts(str(drive.overlay), **options)
+            how["blocksize"] = drive.sector_bytes
+        handle.add_drive_opts(str(drive.overlay), **how)
     return handle
 
 

@@ -57,7 +57,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             except (NoSystemError, LockedError):
                 # What is wrong with the disks may be why: the findings on them belong to the report.
                 context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
-                found = analyze(of_disks(analyzers), context, options, voice, watch)
+                found = analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
                 report.findings, report.inconclusive = found
                 raise
             opening.describe_guest(report, guest)
