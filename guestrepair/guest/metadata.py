@@ -7,11 +7,12 @@ in the directory's listing before it is believed to be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from guestrepair.errors import GuestReadError
+from guestrepair.guest import raw
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Stat
@@ -47,6 +48,11 @@ class Metadata:
         """Lstat of names in one directory that is known to exist."""
         known = self._stats.setdefault(directory, {})
         wanted = [name for name in names if name not in known]
+        for name in wanted:
+            if not raw.is_utf8(name):
+                found = raw.lstat(self._handle, self.inside(PurePosixPath(directory) / name))
+                known[name] = None if found is None else _stat(found)
+        wanted = [name for name in wanted if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             self._fetch(directory, wanted[start : start + _NAMES_A_CALL], known)
         return known
@@ -108,9 +114,20 @@ class Metadata:
         wanted = [name for name in names if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             part = wanted[start : start + _NAMES_A_CALL]
-            with reading(self._handle, directory):
-                known.update(zip(part, self._handle.readlinklist(self.inside(directory), part), strict=True))
+            known.update(zip(part, self._targets(directory, part), strict=True))
         return known
+
+    def _targets(self, directory: str, names: list[str]) -> Sequence[str]:
+        if all(map(raw.is_utf8, names)):
+            try:
+                with reading(self._handle, directory):
+                    return self._handle.readlinklist(self.inside(directory), names)
+            except GuestReadError as error:
+                if not isinstance(error.__cause__, UnicodeError):
+                    raise
+        # A name or a target that is not UTF-8: one by one.
+        place = PurePosixPath(directory)
+        return [raw.readlink(self._handle, self.inside(place / name)) for name in names]
 
 
 def _stat(answer: Mapping[str, Any]) -> Stat:

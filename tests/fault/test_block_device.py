@@ -58,8 +58,9 @@ class DeviceBench(Bench):
 
 def attached(path: Path, *options: str) -> str:
     """A loop device on a file."""
-    command: list[str | Path] = ["losetup", "--find", "--show", *options, path]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["losetup", "--find", "--show", *options, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+    return done.stdout.strip()
 
 
 @pytest.fixture
