@@ -254,6 +254,12 @@ def records_of(image: Image, state_dir: Path) -> list[Record]:
     ]
 
 
+def other_size_bytes(image: Image, state_dir: Path) -> int:
+    """The size that an image had when it was last repaired; 0 when no record has another than today's."""
+    sizes = [r.manifest.virtual_size_bytes for r in _records_at(image.top.path, state_dir)]
+    return next((size for size in reversed(sizes) if size != image.virtual_size_bytes), 0)
+
+
 def recorded_format(path: Path, state_dir: Path) -> str | None:
     """The format that the last repair of this path took it for; None when none is recorded."""
     real = Path(os.path.realpath(path))

@@ -17,6 +17,7 @@ from guestrepair.disk.record import (
     Identity,
     Phase,
     Record,
+    other_size_bytes,
     recorded_in,
     records_of,
 )
@@ -102,6 +103,12 @@ def undo(
             record.remove()
             say(f"{image.path}: the repair of {record.manifest.time} had not changed the image: cleaned up")
         candidate = _candidate(records)
+        if candidate is None and (size := other_size_bytes(image, state_dir)):
+            raise StateError(
+                f"{image.path}: its size has changed since its repair, from {size} bytes to "
+                f"{image.virtual_size_bytes}",
+                hint="one that grew can be cut back (qemu-img resize --shrink) and then undone",
+            )
         if candidate is None:
             raise NothingToUndoError(
                 f"{image.path}: no repair of it to take back is recorded in {state_dir}",
