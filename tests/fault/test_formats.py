@@ -100,11 +100,12 @@ def test_undo_finds_the_repair_under_another_name(how: str, tmp_path: Path) -> N
     state = state_directory(tmp_path / "state")
     repair(disk, state)
     other = tmp_path / "other.qcow2"
-    {
-        "renamed": disk.rename,
-        "link": lambda to: to.symlink_to(disk),
-        "hard-link": lambda to: os.link(disk, to),
-    }[how](other)
+    if how == "renamed":
+        disk.rename(other)
+    elif how == "link":
+        other.symlink_to(disk)
+    else:
+        os.link(disk, other)
     assert [e.undoable for e in history(examine(other), state)] == [True]
     undo(examine(other), state)
     assert as_raw(other, "qcow2") == before
@@ -116,7 +117,8 @@ def test_undo_after_two_repairs_takes_the_last_first(tmp_path: Path) -> None:
     seen = [disk.read_bytes()]
     for number in (1, 2):
         with Transaction.begin(examine(disk), state) as transaction:
-            command = ["qemu-io", "-f", "qcow2", "-c", f"write -P {number + 64} 1M 64k", transaction.overlay]
+            write = f"write -P {number + 64} 1M 64k"
+            command = ["qemu-io", "-f", "qcow2", "-c", write, str(transaction.overlay)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             transaction.commit()
         seen.append(disk.read_bytes())
