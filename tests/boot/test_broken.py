@@ -46,3 +46,14 @@ def test_a_wrong_root_in_fstab_leaves_it_read_only_and_loose_modes_lock_root_out
 @needs(boot_of("sshd-config", options=("--ssh",)))
 def test_an_unknown_keyword_in_sshd_config_refuses_ssh(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"], booted.report["ssh_banner"]) == (1, "login", "")
+
+
+@needs(boot_of("fstab-bad-option"))
+def test_an_option_that_the_filesystem_refuses_ends_in_emergency_mode(booted: Booted) -> None:
+    assert (booted.status, booted.report["outcome"]) == (1, "emergency-mode")
+    assert any("boot-efi" in unit or "/boot/efi" in unit for unit in booted.report["failed_units"])
+
+
+@needs(boot_of("sshd-privsep-user", options=("--ssh",)))
+def test_without_its_user_sshd_refuses_ssh(booted: Booted) -> None:
+    assert (booted.status, booted.report["outcome"], booted.report["ssh_banner"]) == (1, "login", "")

@@ -1,6 +1,6 @@
 """The cases that the tool exists for, repaired: the server comes up, and a real login finds it sound.
 
-One boot proves the repair of all three kinds at once, and one more that of three further faults.
+One boot proves the repair of all three kinds at once, and one more that of further faults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.boot
 HEALTHY = ["state=running", "writable=yes", "fstab=good", "/boot/efi"]
 WHO = "sudo -n id -un"
 THREE = ("fstab-wrong-uuid", "sshd-host-keys", "bin-missing")
-FURTHER = ("fstab-wrong-root", "sshd-strict-modes", "sshd-config")
+FURTHER = (
+    *("fstab-wrong-root", "fstab-bad-option", "fstab-wrong-swap", "fstab-malformed"),
+    *("sshd-strict-modes", "sshd-config", "sshd-privsep-user"),
+)
 
 
 def assert_sound(booted: Booted) -> None:
@@ -42,7 +45,7 @@ def test_the_three_cases_repaired_at_once_come_up_and_are_sound(booted: Booted) 
 
 
 @needs(visit_of_repaired(*FURTHER, root=HEALTH, admin=WHO))
-def test_three_further_faults_repaired_at_once_come_up_and_are_sound(booted: Booted) -> None:
+def test_further_faults_repaired_at_once_come_up_and_are_sound(booted: Booted) -> None:
     assert booted.status == 0, booted.stderr
     assert_sound(booted)
 

@@ -92,13 +92,23 @@ def _judge(facts: SshdFacts, component: GuestPath, directive: Directive, who: st
     if not changes:
         return None
     observed = f"uid {found.uid}, mode {found.permissions:04o}"
-    return _finding(component, place, who, observed, tuple(changes))
+    homes = {entry.home.rstrip("/") for entry in facts.passwd.entries if entry.uid != 0}
+    return _finding(component, place, who, observed, tuple(changes), is_home=str(component) in homes)
 
 
 def _finding(
-    component: GuestPath, place: str, who: str, observed: str, changes: tuple[Change, ...]
+    component: GuestPath,
+    place: str,
+    who: str,
+    observed: str,
+    changes: tuple[Change, ...],
+    *,
+    is_home: bool = False,
 ) -> Finding:
     summary = f"correct {component}" if changes else f"put a directory of root's at {component}"
+    # A home that becomes root's takes its owner's right to write there: that is for a person to want.
+    takes_home = any(isinstance(c, SetOwner) for c in changes) and is_home
+    fixed = Safety.REVIEW if takes_home else Safety.SAFE
     return Finding(
         rule="sshd/chroot-directory",
         severity=Severity.ERROR,
@@ -109,5 +119,5 @@ def _finding(
             Evidence(str(component), observed, "a directory, uid 0, writable by nobody else"),
             Evidence(place, "ChrootDirectory"),
         ),
-        repair=Repair(summary, Safety.SAFE if changes else Safety.MANUAL, changes),
+        repair=Repair(summary, fixed if changes else Safety.MANUAL, changes),
     )

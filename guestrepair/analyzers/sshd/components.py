@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -95,6 +96,8 @@ def restore_repair(facts: SshdFacts, path: GuestPath) -> Repair:
 def _helpers(facts: SshdFacts) -> Iterator[Helper]:
     settings, release = facts.settings, facts.server.release
     yield Helper(facts.server.binary, "sshd's unit", "nothing listens")
+    for path, unit in dict(_programs_of_units(facts)).items():
+        yield Helper(path, unit, "sshd's unit fails, and nothing listens")
     for name, since, keyword in (
         ("sshd-session", SESSION_SINCE, "sshdsessionpath"),
         ("sshd-auth", AUTH_SINCE, "sshdauthpath"),
@@ -107,6 +110,26 @@ def _helpers(facts: SshdFacts) -> Iterator[Helper]:
         if command.startswith("/"):
             effect = f"the subsystem {line.args[0]} fails (sftp, and scp from OpenSSH 9 on)"
             yield Helper(guest_path(command), f"{line.place.file}:{line.place.line}", effect)
+
+
+def _programs_of_units(facts: SshdFacts) -> Iterator[tuple[GuestPath, str]]:
+    """What the units in force start, other than sshd itself; a leading - lets a program lack."""
+    for service in facts.services:
+        for key in ("ExecStartPre", "ExecStart"):
+            for command in service.unit.values("Service", key):
+                word = command.split()[0] if command.split() else ""
+                name = word.lstrip("@-+!:")
+                may_lack = "-" in word[: len(word) - len(name)]
+                path = guest_path(name)
+                plain = name.startswith("/") and not re.search(r"[%$\\\"']", name)
+                if plain and not may_lack and not _is_server(facts, path):
+                    yield path, str(service.path)
+
+
+def _is_server(facts: SshdFacts, path: GuestPath) -> bool:
+    binary = facts.server.binary
+    resolved = facts.guest.resolve(path)
+    return path == binary or (resolved is not None and resolved == facts.guest.resolve(binary))
 
 
 def _helper_path(facts: SshdFacts, name: str, configured: str) -> tuple[GuestPath, str]:

@@ -142,7 +142,8 @@ def _unsafe(facts: SshdFacts, key: HostKey, *, none_left: bool) -> Finding:
 
 def _corrupt(facts: SshdFacts, key: HostKey, generator: str) -> Finding:
     size = key.stat.size_bytes if key.stat else 0
-    made_anew = generator if size == 0 and facts.server.release >= (8, 0) else ""
+    is_empty_file = key.stat is not None and key.stat.is_file and size == 0
+    made_anew = generator if is_empty_file and facts.server.release >= (8, 0) else ""
     message = f'host key {key.named} cannot be loaded: {key.damage} ("Unable to load host key: {key.named}")'
     if made_anew:
         message += f"; {made_anew} makes a new one at the next boot"

@@ -28,12 +28,13 @@ LOGIN_RULES = (
         name="sshd/chroot-directory",
         summary="a component of a ChrootDirectory is not root's, or others can write to it",
         severities=(Severity.ERROR,),
-        safeties=(Safety.SAFE, Safety.MANUAL),
+        safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
         what="Every directory from / down to the one that ChrootDirectory names has to exist, belong"
         " to root and"
         " be writable by nobody else.",
         why='sshd ends the session with "bad ownership or modes for chroot directory".',
-        repair="Owner root, no write permission for group and others.",
+        repair="Owner root, no write permission for group and others; for review where that takes a home from"
+        " its user.",
         example="ChrootDirectory %h with homes that belong to their users",
         sources=("sshd_config(5), ChrootDirectory", "OpenSSH session.c, safely_chroot()"),
     ),
@@ -42,9 +43,8 @@ LOGIN_RULES = (
         summary="sshd itself, or a program that it starts for each connection, is missing",
         severities=(Severity.ERROR,),
         safeties=(Safety.SAFE, Safety.MANUAL),
-        what="sshd, sshd-session (from OpenSSH 9.8 on), sshd-auth (from 10.0 on) or the program of a"
-        " Subsystem"
-        " is not there, is empty or is not executable.",
+        what="sshd, another program that its unit starts, sshd-session (from OpenSSH 9.8 on), sshd-auth (from"
+        " 10.0 on) or the program of a Subsystem is not there, is empty or is not executable.",
         why="sshd may start, and `sshd -t` of several releases passes, but connections or file"
         " transfers end.",
         repair="Restore the packaged program, or make it executable.",
@@ -72,9 +72,11 @@ LOGIN_RULES = (
         safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
         what="/etc/nologin is there (a note where tmpfiles.d removes it at boot); a login shell is missing or"
         " not executable; or AllowUsers, DenyUsers, the group lists, PermitRootLogin and the authentication"
-        " switches together leave no account that has a key or a password any way in.",
+        " switches together leave no account that has a key or a password any way in; or PAM cannot read a"
+        " line of sshd's service, and takes it for a module that always fails.",
         why="sshd accepts the connection and refuses the login.",
-        repair="Remove nologin (review); restore the shell (safe); access rules are the administrator's.",
+        repair="Remove nologin (review); restore the shell (safe); comment PAM's line out (review); access"
+        " rules are the administrator's.",
         example="AllowUsers admn",
         sources=("nologin(5)", "OpenSSH auth.c, allowed_user()", "sshd_config(5)"),
     ),

@@ -32,6 +32,8 @@ class PamStack:
 
     calls: tuple[PamCall, ...]
     missing_files: tuple[tuple[GuestPath, str], ...]
+    malformed: tuple[tuple[GuestPath, int], ...] = ()
+    """File and number of each line that PAM cannot read, and takes for a module that always fails."""
 
 
 def find_service(guest: Guest, name: str) -> GuestPath | None:
@@ -50,6 +52,7 @@ def read_stack(guest: Guest, service: str) -> PamStack:
     """
     calls: list[PamCall] = []
     missing: list[tuple[GuestPath, str]] = []
+    malformed: list[tuple[GuestPath, int]] = []
     seen: set[GuestPath] = set()
 
     def follow(name: str, named_by: str, depth: int) -> None:
@@ -61,12 +64,13 @@ def read_stack(guest: Guest, service: str) -> PamStack:
             return
         seen.add(path)
         parsed = parse_pam(guest.read(path))
+        malformed.extend((path, number) for number in parsed.malformed)
         calls.extend(PamCall(path, module) for module in parsed.modules)
         for include in parsed.includes:
             follow(include.file, f"{path}:{include.line}", depth + 1)
 
     follow(service, "", 0)
-    return PamStack(tuple(calls), tuple(missing))
+    return PamStack(tuple(calls), tuple(missing), tuple(malformed))
 
 
 def security_directories(guest: Guest) -> tuple[GuestPath, ...]:

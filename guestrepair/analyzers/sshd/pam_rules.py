@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from guestrepair.analyzers.sshd.components import restore_repair
 from guestrepair.analyzers.sshd.config import restore_packaged
 from guestrepair.analyzers.sshd.facts import SshdFacts
-from guestrepair.analyzers.sshd.pam import PamCall
-from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
+from guestrepair.analyzers.sshd.pam import PamCall, PamStack, find_service, read_stack
+from guestrepair.formats.pam import parse_pam
+from guestrepair.model import (
+    Edit,
+    EditFile,
+    Evidence,
+    Finding,
+    GuestPath,
+    Inconclusive,
+    Repair,
+    Safety,
+    Severity,
+)
 
 LIBRARY_PARENTS = ("/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib")
 MODULE_DIRECTORIES = tuple(GuestPath(parent) / "security" for parent in LIBRARY_PARENTS)
@@ -21,6 +32,9 @@ def check_pam(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
         return
     for lacking, named_by in facts.pam_stack.missing_files:
         yield _missing_file(facts, lacking, named_by)
+    yield from _empty_service(facts, facts.pam_stack)
+    for file, number in facts.pam_stack.malformed:
+        yield _malformed(facts, file, number)
     seen: set[str] = set()
     for call, path in facts.pam_modules:
         if path is None and not call.module.may_lack and call.module.module not in seen:
@@ -40,6 +54,49 @@ def _missing_file(facts: SshdFacts, path: GuestPath, named_by: str) -> Finding:
             Evidence(named_by or "sshd_config: UsePAM yes", f"{path} is not there", "a PAM service file"),
         ),
         repair=restore_repair(facts, path),
+    )
+
+
+def _empty_service(facts: SshdFacts, stack: PamStack) -> Iterator[Finding]:
+    """A service file without a line: PAM takes its service other, which lets in or denies, as it says."""
+    path = find_service(facts.guest, facts.settings.text("pamservicename") or "sshd")
+    if path is None or stack.calls or stack.malformed or stack.missing_files:
+        return
+    if parse_pam(facts.guest.read(path)).includes:
+        return
+    other = read_stack(facts.guest, "other").calls
+    accounts = [c.module.module for c in other if c.module.type == "account"]
+    if accounts and not any("pam_deny" in name for name in accounts):
+        return
+    yield Finding(
+        rule="sshd/library-missing",
+        severity=Severity.ERROR,
+        subject=str(path),
+        message=f"sshd's PAM service {path} has no line: PAM falls back to its service other, which denies;"
+        " logins fail",
+        evidence=(Evidence(str(path), "no line that calls a module", "sshd's PAM service"),),
+        repair=restore_repair(facts, path),
+    )
+
+
+def _malformed(facts: SshdFacts, file: GuestPath, number: int) -> Finding:
+    place = f"{file}:{number}"
+    data = facts.guest.read(file)
+    lines = data.split(b"\n")
+    text = lines[number - 1].decode("utf-8", "replace").strip()
+    offset = sum(len(line) + 1 for line in lines[: number - 1])
+    edit = Edit(offset=offset, length=0, text=b"# ")
+    change = EditFile(path=facts.guest.resolve(file) or file, before=data, edits=(edit,))
+    one_line = not lines[number - 1].rstrip(b"\r").endswith(b"\\")
+    return Finding(
+        rule="sshd/login-blocked",
+        severity=Severity.ERROR,
+        subject=place,
+        message=f"PAM cannot read {place} and takes it for a module that always fails; logins fail",
+        evidence=(Evidence(place, text[:300], "type, control, module (pam.d(5))"),),
+        repair=Repair(f"comment out line {number} of {file}", Safety.REVIEW, (change,))
+        if one_line
+        else Repair(f"correct line {number} of {file} by hand", Safety.MANUAL),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.sshd.units import LoadedUnit
 from guestrepair.formats.systemd_unit import Unit
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
@@ -81,7 +82,10 @@ def check_directory(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
         )
         return
     if is_volatile(facts, directory.path):
-        if not created_at_boot(facts, directory.path):
+        loose = _loose_mode(facts, normal_path(facts, directory.path))
+        if loose is not None:
+            yield _made_loose(directory, *loose)
+        elif not created_at_boot(facts, directory.path):
             yield _nothing_creates(directory)
         return
     found = facts.guest.stat(directory.path)
@@ -151,7 +155,7 @@ def is_volatile(facts: SshdFacts, path: GuestPath) -> bool:
 def created_at_boot(facts: SshdFacts, path: GuestPath) -> str:
     """What makes the directory at boot (a unit, a tmpfiles.d line, an init script); else empty."""
     wanted = normal_path(facts, path)
-    for service in (*facts.services, *facts.vendor_services):
+    for service in _units_in_force(facts):
         if _unit_makes(service.unit, wanted):
             return str(service.path)
     for file, line in facts.tmpfiles:
@@ -160,6 +164,47 @@ def created_at_boot(facts: SshdFacts, path: GuestPath) -> str:
     if not facts.services:
         return _init_script_makes(facts, path)
     return ""
+
+
+def _units_in_force(facts: SshdFacts) -> tuple[LoadedUnit, ...]:
+    """sshd's units with their overrides; for one that is masked, what it will be once that is undone."""
+    masked = {service.name for service in facts.services if service.masked}
+    return (
+        *(service for service in facts.services if not service.masked),
+        *(service for service in facts.vendor_services if service.name in masked),
+    )
+
+
+def _loose_mode(facts: SshdFacts, wanted: GuestPath) -> tuple[str, str] | None:
+    """(who, mode) of what makes the directory at boot writable by others; None when nothing does."""
+    for service in _units_in_force(facts):
+        unit = service.unit
+        mode = unit.last("Service", "RuntimeDirectoryMode") or "0755"
+        if _unit_makes(unit, wanted):
+            return (str(service.path), f"RuntimeDirectoryMode={mode}") if _is_loose(mode) else None
+    for file, line in facts.tmpfiles:
+        if line.type in "dDvqQ" and normal_path(facts, GuestPath(line.path)) == wanted:
+            bits = 0o755 if line.mode is None else line.mode
+            foreign = line.user not in {"", "root", "0"}
+            how = f"mode {bits:04o}, owner {line.user or 'root'}"
+            return (f"{file}:{line.number}", how) if bits & UNSAFE_BITS or foreign else None
+    return None
+
+
+def _is_loose(mode: str) -> bool:
+    return re.fullmatch(r"[0-7]{1,5}", mode) is not None and bool(int(mode, 8) & UNSAFE_BITS)
+
+
+def _made_loose(directory: PrivsepDirectory, who: str, how: str) -> Finding:
+    return Finding(
+        rule="sshd/privsep-dir-unsafe",
+        severity=Severity.ERROR,
+        subject=who,
+        message=f'sshd will not start: "{directory.path} must be owned by root and not group or'
+        f' world-writable." ({who} makes it at every boot with {how})',
+        evidence=(Evidence(who, how, f"mode {directory.mode:04o}"),),
+        repair=Repair(f"write mode {directory.mode:04o} in {who.partition(':')[0]} by hand", Safety.MANUAL),
+    )
 
 
 def _unit_makes(unit: Unit, wanted: GuestPath) -> bool:

@@ -25,8 +25,9 @@ SERVER_RULES = (
         name="sshd/privsep-dir-unsafe",
         summary="sshd's privilege separation directory has the wrong owner or is writable by others",
         severities=(Severity.ERROR,),
-        safeties=(Safety.SAFE,),
-        what="The privilege separation directory is not owned by root, or group or others may write to it.",
+        safeties=(Safety.SAFE, Safety.MANUAL),
+        what="The privilege separation directory is not owned by root, or group or others may write to it; or"
+        " what makes it in /run at boot (RuntimeDirectoryMode= of sshd's unit, a tmpfiles.d line) has it so.",
         why='sshd exits with "must be owned by root and not group or world-writable": nobody can log in.',
         repair="root:root and the mode of the package database; where that has none (dpkg), the mode that the"
         " distribution's package is known to give.",

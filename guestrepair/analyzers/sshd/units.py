@@ -75,11 +75,17 @@ def load_unit(
         if found.size_bytes == 0:
             return LoadedUnit(name, path, True, Unit())
         parts = [parse_unit(guest.read(path))]
-        parts.extend(
-            parse_unit(data) for _, data in drop_ins(guest, [d / f"{name}.d" for d in directories], ".conf")
-        )
+        names = dict.fromkeys((_real_name(guest, path), name))  # drop-ins of an alias and of the unit itself
+        folders = [d / f"{n}.d" for d in directories for n in names]
+        parts.extend(parse_unit(data) for _, data in drop_ins(guest, folders, ".conf"))
         return LoadedUnit(name, path, False, merge_units(parts))
     return None
+
+
+def _real_name(guest: Guest, path: GuestPath) -> str:
+    """The name of the file that a link leads to, which is the unit's own (systemd.unit(5), Alias=)."""
+    resolved = guest.resolve(path)
+    return path.name if resolved is None or resolved.suffix != path.suffix else resolved.name
 
 
 def drop_ins(

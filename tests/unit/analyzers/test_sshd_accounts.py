@@ -196,6 +196,8 @@ def test_chroot_of_the_home_and_one_that_lacks() -> None:
     guest.file(CONFIG, "Match Group ann\nChrootDirectory %h\n")
     found = only(guest, "chroot-directory")
     assert found.subject == "/home/ann"
+    assert found.repair is not None
+    assert found.repair.safety is Safety.REVIEW  # it takes ann's home from her
     guest.file(CONFIG, "Match Group nobody\nChrootDirectory %h\n")
     assert findings(guest) == []
     guest.file(CONFIG, "Match User ann\nChrootDirectory /srv/none\n")

@@ -172,3 +172,12 @@ def test_hostile_keys_neither_raise_nor_hang() -> None:
     guest.link(KEYS[2], KEYS[2])
     found, _ = scan(guest)
     assert {f.rule for f in found} == {"sshd/host-key-corrupt"}
+
+
+def test_a_directory_in_a_keys_place_is_made_anew_by_nothing() -> None:
+    guest = rocky9()
+    guest.remove(KEYS[0])
+    guest.directory(KEYS[0])
+    found = only(guest, "host-key-corrupt")
+    assert (found.severity, found.subject) == (Severity.ERROR, KEYS[0])
+    assert "next boot" not in found.message

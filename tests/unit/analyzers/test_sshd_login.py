@@ -313,3 +313,46 @@ def test_unreadable_parts_do_not_silence_the_others() -> None:
     found, inconclusive = scan(guest)
     assert {f.rule for f in found} == {"sshd/host-key-unsafe", "sshd/unit-disabled"}
     assert inconclusive
+
+
+# --- what the unit starts; PAM files that cannot be read ------------------------------
+
+
+def test_helper_missing_of_the_unit() -> None:
+    guest = debian()
+    drop_in = "/etc/systemd/system/ssh.service.d/local.conf"
+    guest.file(drop_in, "[Service]\nExecStartPre=/usr/local/bin/before-sshd %i\n")
+    found = only(guest, "helper-missing")
+    assert (found.severity, found.subject) == (Severity.ERROR, "/usr/local/bin/before-sshd")
+    guest.file(
+        drop_in, "[Service]\nExecStartPre=-/usr/local/bin/before-sshd\nExecStartPre=@/sbin/sshd sshd -t\n"
+    )
+    assert findings(guest) == []
+
+
+@pytest.mark.parametrize("line", ["auht required pam_unix.so", "account", "session requird pam_unix.so"])
+def test_login_blocked_by_a_line_that_pam_cannot_read(line: str) -> None:
+    guest = debian()
+    service = "/etc/pam.d/sshd"
+    healthy = guest.nodes[GuestPath(service)].content
+    guest.file(service, healthy + f"# fine\n{line}\n".encode())
+    found = only(guest, "login-blocked")
+    assert (found.severity, found.subject) == (Severity.ERROR, f"{service}:4")
+    assert found.repair is not None
+    assert found.repair.safety is Safety.REVIEW
+    (change,) = found.repair.changes
+    assert isinstance(change, EditFile)
+    guest.file(
+        service, change.before[: change.edits[0].offset] + b"# " + change.before[change.edits[0].offset :]
+    )
+    assert findings(guest) == []
+
+
+def test_library_missing_when_the_service_has_no_line() -> None:
+    guest = debian()
+    guest.file("/etc/pam.d/sshd", b"# emptied\n")
+    assert only(guest, "library-missing").subject == "/etc/pam.d/sshd"
+    guest.file("/etc/pam.d/other", "account required pam_deny.so\n")
+    assert "falls back to its service other" in only(guest, "library-missing").message
+    guest.file("/etc/pam.d/other", "account required pam_unix.so\n")
+    assert findings(guest) == []

@@ -217,3 +217,35 @@ def test_user_of_altfiles_counts() -> None:
     guest.file("/usr/lib/passwd", PASSWD)
     guest.file("/etc/nsswitch.conf", "passwd: files altfiles\n")
     assert findings(guest) == []
+
+
+def test_privsep_dir_unsafe_where_what_makes_it_at_boot_has_a_loose_mode() -> None:
+    guest = debian()
+    override = "/etc/systemd/system/ssh.service.d/local.conf"
+    guest.file(override, "[Service]\nRuntimeDirectoryMode=0775\n")
+    found = only(guest, "privsep-dir-unsafe")
+    assert (found.severity, found.subject) == (Severity.ERROR, "/usr/lib/systemd/system/ssh.service")
+    assert "RuntimeDirectoryMode=0775" in found.message
+    guest.file(override, "[Service]\nRuntimeDirectoryMode=0711\n")
+    assert findings(guest) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        ("d /run/sshd 0777 root root -", "/etc/tmpfiles.d/x.conf:1"),
+        ("# x\nd /var/run/sshd 0755 sshd root -", "/etc/tmpfiles.d/x.conf:2"),
+        ("d /run/sshd 0755 root root -", ""),
+        ("d /run/sshd", ""),
+    ],
+)
+def test_privsep_dir_unsafe_by_tmpfiles(line: str, subject: str) -> None:
+    """The override takes the unit's own directory away, under the unit's name and not its alias's."""
+    guest = debian()
+    guest.link("/var/run", "/run")
+    guest.file("/etc/systemd/system/ssh.service.d/local.conf", "[Service]\nRuntimeDirectory=\n")
+    assert only(guest, "privsep-dir-missing").subject == "/run/sshd"
+    guest.file("/etc/tmpfiles.d/x.conf", f"{line}\n")
+    assert [(f.rule, f.subject) for f in findings(guest)] == (
+        [("sshd/privsep-dir-unsafe", subject)] if subject else []
+    )
