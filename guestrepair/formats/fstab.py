@@ -150,15 +150,24 @@ class Entry:
     def required(self) -> bool:
         """True when boot waits for it and fails with it (systemd.mount(5), "FSTAB").
 
-        ``auto`` and ``noauto`` cancel each other, the last one counts; an NFS background mount is made
-        optional by systemd-fstab-generator(8).
+        Of ``auto`` and ``noauto``, and of ``fail`` and ``nofail``, the last one counts. An NFS background
+        mount, and one that another unit than the targets of boot asks for, are no part of boot
+        (systemd-fstab-generator(8)).
         """
-        if self.has("nofail", "x-systemd.automount", "_rnetdev"):
+        if self._last_of("nofail", "fail") == "nofail" or self._last_of("noauto", "auto") == "noauto":
             return False
-        switches = [o for o in self.options if o in {"auto", "noauto"}]
-        if switches and switches[-1] == "noauto":
+        if self.has("x-systemd.automount") or self.option("comment") == "systemd.automount":
             return False
+        if self.has("x-systemd.wanted-by", "x-systemd.required-by"):
+            return self.option("x-systemd.required-by") in {
+                "local-fs.target",
+                "remote-fs.target",
+                "swap.target",
+            }
         return not (self.type.startswith("nfs") and self.has("bg"))
+
+    def _last_of(self, *switches: str) -> str:
+        return next((o for o in reversed(self.options) if o in switches), "")
 
 
 @dataclass(frozen=True, slots=True)

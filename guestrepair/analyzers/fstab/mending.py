@@ -154,9 +154,12 @@ def _malformed(
         repair,
     )
     for finding in nested:
-        if finding not in safe:
-            later = edits.manual("repair the form of the line first") if finding.repair is not None else None
-            yield dataclasses.replace(finding, repair=later)
+        if finding in safe:
+            continue
+        if finding.repair is None or (finding.repair.changes and not _table_edits(finding)):
+            yield finding  # a directory to make, say: that goes together with the line's own repair
+        else:
+            yield dataclasses.replace(finding, repair=edits.manual("repair the form of the line first"))
 
 
 def _line_repair(facts: Facts, mended: Mended, nested: Sequence[Finding], line: Line | None) -> Repair:

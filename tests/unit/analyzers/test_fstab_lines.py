@@ -461,3 +461,11 @@ def test_missing_when_a_directory_has_the_name() -> None:
     assert (finding.rule, finding.severity) == ("fstab/missing", Severity.ERROR)
     assert finding.repair is not None
     assert finding.repair.safety is Safety.MANUAL
+
+
+def test_malformed_line_whose_directory_is_not_there_gets_both_repairs() -> None:
+    made = with_data(f'{HEALTHY}UUID="{DATA}" TYPE="ext4" /nowhere ext4 defaults 0 2\n')
+    malformed, missing = findings(made)
+    assert (malformed.rule, missing.rule) == ("fstab/malformed-line", "fstab/target-missing")
+    assert missing.repair is not None
+    assert missing.repair.safety is Safety.SAFE
