@@ -40,7 +40,7 @@ class BlockDevice:
     GUID in lower case, or the MBR type byte as ``0x83``. ``parents`` are the
     devices right under it. ``unclean``: vfat, btrfs and xfs were in use when the disk was
     copied, judged before anything was mounted (for ext, ``ext`` says it). ``subvolumes`` are
-    btrfs paths without leading slash.
+    btrfs paths without leading slash, ``subvolume_ids`` their numbers in the same order.
     """
 
     name: str
@@ -57,6 +57,7 @@ class BlockDevice:
     disk: str = ""
     parents: tuple[str, ...] = ()
     subvolumes: tuple[str, ...] = ()
+    subvolume_ids: tuple[int, ...] = ()
     ext: ExtDetails | None = None
     unclean: bool = False
     donor: bool = False

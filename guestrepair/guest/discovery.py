@@ -202,7 +202,7 @@ class Discovery:
     # --- btrfs --------------------------------------------------------------------
 
     def _subvolumes(self) -> None:
-        seen: dict[str, tuple[str, ...]] = {}
+        seen: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
         for index, device in enumerate(self.devices):
             if device.content != "btrfs":
                 continue
@@ -213,8 +213,12 @@ class Discovery:
                 except GuestReadError as error:
                     self.unread.append((device.name, f"btrfs subvolumes: {error.reason}"))
                     listed = ()
-                seen[device.uuid] = tuple(str(s["btrfssubvolume_path"]) for s in listed)
-            self.devices[index] = dataclasses.replace(device, subvolumes=seen[device.uuid])
+                seen[device.uuid] = (
+                    tuple(str(s["btrfssubvolume_path"]) for s in listed),
+                    tuple(int(s["btrfssubvolume_id"]) for s in listed),
+                )
+            paths, ids = seen[device.uuid]
+            self.devices[index] = dataclasses.replace(device, subvolumes=paths, subvolume_ids=ids)
 
 
 def _partitions(disk: Disk, table: PartitionTable) -> Iterator[tuple[BlockDevice, int]]:

@@ -15,7 +15,8 @@ MISSING = Rule(
     summary="there is no /etc/fstab",
     severities=(_ERROR, _NOTE),
     safeties=(_REVIEW, _MANUAL),
-    what="/etc/fstab is not there, or holds nothing but NUL bytes, as after a write that was cut off.",
+    what="/etc/fstab is not there, is a directory, or holds nothing but NUL bytes, as after a write that was "
+    "cut off.",
     why="systemd mounts nothing and says nothing: the root filesystem stays read-only, /boot, /home and "
     "swap are absent. A system whose boot loader passes rw, or that is built without a table, gets a "
     "note only.",
@@ -31,10 +32,11 @@ MALFORMED_LINE = Rule(
     severities=(_ERROR,),
     safeties=(_SAFE, _MANUAL),
     what="A line has fewer than three fields, a frequency or pass number that is no number, pasted output "
-    "of blkid(8), or a blank inside a field.",
+    "of blkid(8), a blank inside a field, or one field left out so that the next ones stand in its place.",
     why="mount(8) drops such a line, and systemd drops it or mounts something else than was meant; tools "
     "that parse the file strictly fail as a whole.",
-    repair="Extra words are dropped or joined where one reading makes sense, else the line is commented out. "
+    repair="Extra words are dropped or joined, exchanged ones put back and those left out put in where one "
+    "reading makes sense, else the line is commented out. "
     "The line of the root filesystem is rebuilt and never commented out.",
     example='UUID="0a3c…" TYPE="ext4" /data ext4 defaults 0 2 becomes UUID="0a3c…" /data ext4 defaults 0 2',
     sources=("fstab(5)", "libmount, mnt_parse_table_line()", "getmntent(3)"),
@@ -44,8 +46,8 @@ BAD_ENCODING = Rule(
     summary="the file has bytes that its readers take for parts of fields",
     severities=(_ERROR, _WARNING),
     safeties=(_SAFE,),
-    what="The file starts with a byte-order mark, has DOS line ends or NUL bytes, is UTF-16, or lacks the "
-    "newline at its end.",
+    what="The file starts with a byte-order mark, has DOS line ends or NUL bytes or, outside comments, "
+    "no-break blanks, is UTF-16, or lacks the newline at its end.",
     why="The mark becomes part of the first source, a carriage return part of the last option or type, "
     "and a NUL ends the line. Without the last newline the next line that a tool appends is joined to "
     "the last.",
@@ -65,8 +67,9 @@ SOURCE_NOT_FOUND = Rule(
     "otherwise the device may be on a disk that was not given, and it is a warning.",
     repair="The source is rewritten where exactly one filesystem fits: the type agrees, no other line uses "
     "it, and there is positive evidence (a near miss of the UUID, the ext superblock's last mount, "
-    "label, partition type, the boot loader, content, an older fstab). Else nofail and a short device "
-    "timeout, where the system does not need the mount. / and /usr are only ever rewritten.",
+    "label, partition type, the boot loader, content, an older fstab, what the initramfs is built with). "
+    "Else nofail and a short device timeout, where the system does not need the mount. / and /usr are only "
+    "ever rewritten.",
     example="UUID=8f3b… for /boot/efi is on none of the disks; /dev/sda2 (vfat) holds EFI/ and fits.",
     sources=(_FSTAB, "fstab(5)", "ext4(5)", "Discoverable Partitions Specification"),
 )
@@ -167,7 +170,8 @@ BAD_OPTION = Rule(
     severities=(_ERROR,),
     safeties=(_SAFE, _MANUAL),
     what="An option of another filesystem, a misspelled one, a value that is not allowed, a btrfs "
-    "subvolume that is not there, a swap priority that is no number.",
+    "subvolume that is not there, a subvolid of none or of another than subvol, a swap priority that is no "
+    "number, an option that the guest's kernels no longer have.",
     why="The kernel refuses the whole mount for one unknown option.",
     repair="The option is corrected where one correction is near, else left out.",
     example="errors=remount-ro on xfs; defualts; subvol=@hom",

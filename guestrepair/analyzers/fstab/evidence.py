@@ -59,10 +59,11 @@ _INSTALLERS = ("/target/", "/mnt/", "/sysroot/", "/a/", "/media/")
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """One observation for a device."""
+    """One observation for a device; a general one holds for every device of its kind."""
 
     weight: int
     evidence: Evidence
+    general: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Candidate:
     def conclusive(self) -> bool:
         """True when one clue is enough by itself."""
         return any(c.weight >= CONCLUSIVE for c in self.clues)
+
+    @property
+    def specific(self) -> bool:
+        """True when something speaks for this very device, and not only for its kind."""
+        return sum(c.weight for c in self.clues if not c.general) >= DECISIVE
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -161,7 +167,7 @@ def _partition_type(_facts: Facts, spec: Spec, _source: Source, device: BlockDev
 
 def _swap(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.is_swap and device.content == "swap":
-        yield Clue(DECISIVE, Evidence(device.name, "holds a swap area", "a swap area"))
+        yield Clue(DECISIVE, Evidence(device.name, "holds a swap area", "a swap area"), general=True)
 
 
 def _content(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
@@ -247,6 +253,15 @@ def _subvolume(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) 
     wanted = (spec.option("subvol") or "").strip("/")
     if device.content == "btrfs" and wanted and wanted in device.subvolumes:
         yield Clue(DECISIVE, Evidence(device.name, f"subvolume {wanted}", f"subvol={wanted}"))
+    number = spec.option("subvolid") or ""
+    if (
+        device.content == "btrfs"
+        and not wanted
+        and number.isdecimal()
+        and int(number) in device.subvolume_ids
+    ):
+        path = device.subvolumes[device.subvolume_ids.index(int(number))]
+        yield Clue(DECISIVE, Evidence(device.name, f"subvolume {number} ({path})", f"subvolid={number}"))
 
 
 def _volume_name(_facts: Facts, _spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:

@@ -26,6 +26,9 @@ _BACKUP = re.compile(r"(fstab[.~_-].*|\.fstab\..*|fstab-|fstab~|fstab\d+)\Z")
 _GRUB_CFGS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/grub.conf", "/boot/grub/menu.lst")
 _EXTLINUX = ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/boot/syslinux/syslinux.cfg")
 _BLS = ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries")
+_BUILT_IN = re.compile(
+    r"\s*(?:RESUME=(?P<resume>[^\s#]+)|kernel_cmdline\+?=(?P<words>\"[^\"]*\"|'[^']*'|\S+))"
+)
 _MAX_BACKUPS = 16
 _Parsed = TypeVar("_Parsed")
 
@@ -218,7 +221,23 @@ class _Reader:
         cmdline = self.parsed(path, self.content(path), kernel_cmdline.parse)
         if cmdline is not None and cmdline.parameters and not lines:
             lines.append(BootLine(str(path), cmdline))
+        lines.extend(self._resume())
         return lines, searched
+
+    def _resume(self) -> Iterator[BootLine]:
+        """What initramfs images are built with: the swap area to resume from, dracut's command line.
+
+        Sources: initramfs-tools(7) RESUME, dracut.conf(5) kernel_cmdline. The images hold the same words.
+        """
+        for folder, names in (("/etc/initramfs-tools/conf.d", "*"), ("/etc/dracut.conf.d", "*.conf")):
+            for path in self.guest.glob(GuestPath(folder), names):
+                text = (self.content(path) or b"").decode("utf-8", "surrogateescape")
+                for number, line in enumerate(text[: 64 * 1024].split("\n"), 1):
+                    found = _BUILT_IN.match(line)
+                    if found is not None:
+                        words = f"resume={found['resume']}" if found["resume"] else found["words"]
+                        cmdline = kernel_cmdline.parse(words.strip("\"'").encode("utf-8", "surrogateescape"))
+                        yield BootLine(f"{path}:{number}", cmdline, is_rescue=True)
 
     def _environment(self) -> dict[str, str]:
         found: dict[str, str] = {}

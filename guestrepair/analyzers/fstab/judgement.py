@@ -17,6 +17,9 @@ from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, cr
 from guestrepair.analyzers.fstab.specs import Spec
 from guestrepair.guest.devices import BlockDevice
 
+TOP_LEVEL = 5
+"""The number of the subvolume that holds all others (btrfs(5), subvolid); 0 means it too."""
+
 ROLES = frozenset({"/", "/usr", "/var", "/home", "/boot", "/boot/efi", "/efi"})
 """Mount points whose filesystem can be told by what is in it."""
 
@@ -246,8 +249,11 @@ def _usable(facts: Facts, spec: Spec, device: BlockDevice, used: set[str]) -> bo
         return False
     if device.content == "btrfs":
         wanted = (spec.option("subvol") or "").strip("/")
+        number = spec.option("subvolid") or ""
         if wanted:
             return wanted in device.subvolumes
+        if number.isdecimal() and int(number) > TOP_LEVEL and device.subvolume_ids:
+            return int(number) in device.subvolume_ids
     is_root = facts.root is not None and device.name == facts.root.name
     return device.name not in used and not is_root
 
@@ -256,7 +262,8 @@ def choose(candidates: Sequence[Candidate]) -> tuple[Candidate | None, tuple[Can
     """(the one that fits, ()), by conclusive evidence or else by any; or (None, those that could)."""
     positive = [c for c in candidates if c.weight >= DECISIVE]
     conclusive = [c for c in positive if c.conclusive]
-    for group in (conclusive, positive):
+    specific = [c for c in positive if c.specific]
+    for group in (conclusive, specific, positive):
         if len(group) == 1:
             return group[0], ()
     if conclusive and all(same_filesystem(conclusive[0].device, c.device) for c in conclusive):

@@ -9,6 +9,7 @@ btrfs(5), xfs(5), ext4(5), swapon(8).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guestrepair.analyzers.fstab.nearness import edit_distance
@@ -144,6 +145,15 @@ _VALUES = {
 }
 _COMPRESSION = re.compile(r"(zlib|lzo|zstd|none|no|yes|1|0|true|false)(:-?\d+)?\Z")
 _NUMERIC = {("ext", "commit"), ("btrfs", "commit"), ("xfs", "logbufs"), ("btrfs", "subvolid")}
+Release = tuple[int, int]
+_REMOVED: dict[tuple[str, str], Release] = {
+    ("xfs", "barrier"): (4, 19),
+    ("xfs", "nobarrier"): (4, 19),
+    **{("xfs", n): (4, 0) for n in ("delaylog", "nodelaylog", "ihashsize", "irixsgid")},
+    **{("xfs", n): (4, 0) for n in ("osyncisdsync", "osyncisosync")},
+}
+"""From which kernel on an option is refused (Documentation/admin-guide/xfs.rst, Removed Mount Options)."""
+
 _SWAP_DISCARD = frozenset({"", "once", "pages"})
 
 
@@ -156,14 +166,33 @@ class BadOption:
     instead: str | None = None
 
 
-def bad_options(fs_type: str, options: tuple[str, ...]) -> tuple[BadOption, ...]:
-    """Those options that a mount of this type surely refuses; nothing for types that are not known here."""
+def needs_release(options: tuple[str, ...]) -> bool:
+    """True when the kernel's release decides whether one of the options is refused."""
+    names = {name for _, name in _REMOVED}
+    return any(option.partition("=")[0] in names for option in options)
+
+
+def bad_options(
+    fs_type: str, options: tuple[str, ...], kernels: Sequence[Release] = ()
+) -> tuple[BadOption, ...]:
+    """Those options that a mount of this type surely refuses; nothing for types that are not known here.
+
+    ``kernels`` are the releases of all kernels of the guest; none where they are not known.
+    """
     if fs_type == "swap":
         return tuple(b for o in options if (b := _swap(o)) is not None)
     family = _FAMILY.get(fs_type)
     if family is None:
         return ()
-    return tuple(b for o in options if (b := _judge(family, fs_type, o)) is not None)
+    judged = (_removed(family, o, kernels) or _judge(family, fs_type, o) for o in options)
+    return tuple(bad for bad in judged if bad is not None)
+
+
+def _removed(family: str, option: str, kernels: Sequence[Release]) -> BadOption | None:
+    since = _REMOVED.get((family, option.partition("=")[0]))
+    if since is None or not kernels or min(kernels) < since:
+        return None
+    return BadOption(option, f"{option} is refused since Linux {since[0]}.{since[1]}")
 
 
 def _swap(option: str) -> BadOption | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,9 @@ from guestrepair.analyzers.fstab import declarations as rules
 from guestrepair.analyzers.fstab import edits, types
 from guestrepair.analyzers.fstab.evidence import describe
 from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.analyzers.fstab.judgement import Judged, State
+from guestrepair.analyzers.fstab.judgement import TOP_LEVEL, Judged, State
 from guestrepair.analyzers.fstab.nearness import edit_distance
-from guestrepair.analyzers.fstab.options import BadOption, bad_options
+from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options, needs_release
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.fstab import Entry
 from guestrepair.formats.modules import (
@@ -37,9 +38,10 @@ def check_types(facts: Facts, judged: Sequence[Judged]) -> Iterator[Finding]:
         wrong = _wrong_type(facts, j, entry)
         if wrong is not None:
             yield wrong
-        yield from _bad_options(facts, j, entry)
-        if wrong is None and entry.type in types.MODULES and j.spec.target != "/":
+        if needs_release(entry.options) or (entry.type in types.MODULES and j.spec.target != "/"):
             kernels = kernels or read_kernels(facts)
+        yield from _bad_options(facts, j, entry, () if kernels is None else kernels.releases)
+        if wrong is None and kernels is not None and entry.type in types.MODULES and j.spec.target != "/":
             yield from _unsupported(facts, j, kernels)
 
 
@@ -79,7 +81,7 @@ def _type_repair(facts: Facts, j: Judged, entry: Entry, edit: Edit) -> Repair:
 # --- options ------------------------------------------------------------------------
 
 
-def _bad_options(facts: Facts, j: Judged, entry: Entry) -> Iterator[Finding]:
+def _bad_options(facts: Facts, j: Judged, entry: Entry, kernels: Sequence[Release]) -> Iterator[Finding]:
     fs_type = entry.type
     device = j.meant
     if (
@@ -88,13 +90,14 @@ def _bad_options(facts: Facts, j: Judged, entry: Entry) -> Iterator[Finding]:
         and (fs_type == "auto" or not types.fits(fs_type, device.content))
     ):
         fs_type = device.content
-    bad = [*bad_options(fs_type, entry.options), *_bad_subvolume(j, entry)]
+    subvolume = [*_bad_subvolume(j, entry), *_bad_subvolume_number(j, entry)]
+    bad = [*bad_options(fs_type, entry.options, kernels), *subvolume]
     if not bad or entry.options_token is None:
         return
     instead = {b.option: b.instead for b in bad}
     kept = [k for o in entry.options if (k := instead.get(o, o)) is not None]
     # What subvolume is meant, nobody but a person can say, where no name is near.
-    known = all(b.instead is not None for b in _bad_subvolume(j, entry))
+    known = all(b.instead is not None for b in subvolume)
     repair = (
         edits.repair(
             j.spec.file,
@@ -129,6 +132,25 @@ def _bad_subvolume(j: Judged, entry: Entry) -> Iterator[BadOption]:
     yield BadOption(written, reason, instead)
 
 
+def _bad_subvolume_number(j: Judged, entry: Entry) -> Iterator[BadOption]:
+    """``subvolid=`` of no subvolume, or of another one than ``subvol=``: the kernel refuses both."""
+    device, text = j.meant, entry.option("subvolid") or ""
+    if device is None or device.content != "btrfs" or not device.subvolume_ids or not text.isdecimal():
+        return
+    numbers = dict(zip(device.subvolumes, device.subvolume_ids, strict=True))
+    path = (entry.option("subvol") or "").strip("/")
+    right = numbers.get(path)
+    known = {0, TOP_LEVEL, *device.subvolume_ids}
+    if int(text) in known and (right is None or int(text) == right):
+        return
+    reason = (
+        f"{device.name} has no subvolume with the number {text}"
+        if int(text) not in known
+        else f"subvolume {path} has the number {right}, and not {text}"
+    )
+    yield BadOption(f"subvolid={text}", reason, None if right is None else f"subvolid={right}")
+
+
 def _near_subvolumes(wanted: str, there: tuple[str, ...]) -> list[str]:
     plain = wanted.removeprefix("@").lower()
     exact = [s for s in there if s.removeprefix("@").lower() == plain]
@@ -145,6 +167,12 @@ class Kernels:
 
     modules: tuple[tuple[str, frozenset[str], frozenset[str]], ...]
     blocked: tuple[tuple[str, Blocked], ...]
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """The releases of all of them, as (major, minor); empty when one's name tells none."""
+        found = [re.match(r"(\d{1,4})\.(\d{1,4})", name) for name, _, _ in self.modules]
+        return tuple((int(m[1]), int(m[2])) for m in found if m is not None) if all(found) else ()
 
 
 def read_kernels(facts: Facts) -> Kernels:

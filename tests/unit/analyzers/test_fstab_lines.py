@@ -469,3 +469,44 @@ def test_malformed_line_whose_directory_is_not_there_gets_both_repairs() -> None
     assert (malformed.rule, missing.rule) == ("fstab/malformed-line", "fstab/target-missing")
     assert missing.repair is not None
     assert missing.repair.safety is Safety.SAFE
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ("subvol=@data,subvolid=300", "subvol=@data,subvolid=300"),
+        ("subvol=/@data,subvolid=299", "subvol=/@data,subvolid=300"),
+        ("subvolid=300,compress=zstd", "subvolid=300,compress=zstd"),
+        ("subvolid=5", "subvolid=5"),
+        ("subvolid=0", "subvolid=0"),
+        ("subvolid=999", ""),
+    ],
+)
+def test_bad_option_subvolid(options: str, right: str) -> None:
+    """The number of no subvolume, or of another one than the path, is refused by the kernel."""
+    volume = part(5, "btrfs", DATA, subvolumes=("@", "@data"), subvolume_ids=(256, 300))
+    made = guest(f"{HEALTHY}UUID={DATA} /data btrfs {options} 0 0\n", [*usual(), volume])
+    if options == right:
+        assert rules(made) == []
+        return
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("fstab/bad-option", Severity.ERROR)
+    if right:
+        check_repair(made, f"{HEALTHY}UUID={DATA} /data btrfs {right} 0 0\n")
+    else:
+        assert finding.repair is not None
+        assert finding.repair.safety is Safety.MANUAL
+
+
+@pytest.mark.parametrize(
+    ("release", "refused"), [("3.10.0-1160.el7", False), ("4.18.0-553.el8", False), ("5.14.0-427.el9", True)]
+)
+def test_bad_option_that_newer_kernels_removed(release: str, refused: bool) -> None:
+    text = f"{HEALTHY}UUID={DATA} /data xfs defaults,nobarrier,inode64 0 0\n"
+    made = with_data(text, "xfs")
+    assert rules(made) == []  # without a kernel's release nothing is certain
+    made.file(f"/usr/lib/modules/{release}/modules.dep", "kernel/fs/xfs/xfs.ko:\nkernel/fs/fat/vfat.ko:\n")
+    made.file(f"/usr/lib/modules/{release}/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
+    assert rules(made) == ([("bad-option", "5")] if refused else [])
+    if refused:
+        check_repair(made, text.replace("nobarrier,", ""))

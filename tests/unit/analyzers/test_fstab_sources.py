@@ -493,3 +493,27 @@ def test_crypttab_a_volume_on_no_disk_where_all_are_here() -> None:
     text = f"{HEALTHY}/dev/mapper/vg1-data /data ext4 defaults 0 2\n"
     optional = text.replace("defaults", "defaults,nofail,x-systemd.device-timeout=10s")
     check_repair(guest(text), optional, all_disks_attached=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/initramfs-tools/conf.d/resume", f"# a comment\nRESUME=UUID={SWAP}\n"),
+        ("/etc/dracut.conf.d/cmdline.conf", f'kernel_cmdline+=" rd.auto resume=UUID={SWAP} "\n'),
+    ],
+)
+def test_what_initramfs_images_are_built_with_tells_which_swap_area_is_meant(path: str, text: str) -> None:
+    table = HEALTHY.replace(SWAP, GONE)
+    areas = [*usual(), part(5, "swap", DATA)]
+    assert "it may mean" in findings(guest(table, areas))[0].message
+    made = guest(table, areas)
+    made.file(path, text)
+    assert any(f"{path}:" in e.source for e in findings(made)[0].evidence)
+    check_repair(made, HEALTHY)
+
+
+def test_subvolid_tells_which_btrfs_is_meant() -> None:
+    first = part(5, "btrfs", HOME, subvolumes=("@old",), subvolume_ids=(256,))
+    second = part(6, "btrfs", DATA, subvolumes=("@snap", "@data"), subvolume_ids=(256, 300))
+    text = f"{HEALTHY}UUID=%s /data btrfs subvolid=300 0 0\n"
+    check_repair(guest(text % GONE, [*usual(), first, second]), text % DATA)
