@@ -67,9 +67,9 @@ SOURCE_NOT_FOUND = Rule(
     "otherwise the device may be on a disk that was not given, and it is a warning.",
     repair="The source is rewritten where exactly one filesystem fits: the type agrees, no other line uses "
     "it, and there is positive evidence (a near miss of the UUID, the ext superblock's last mount, "
-    "label, partition type, the boot loader, content, an older fstab, what the initramfs is built with). "
-    "Else nofail and a short device timeout, where the system does not need the mount. / and /usr are only "
-    "ever rewritten.",
+    "label, partition type, the boot loader, content, an older fstab, what the "
+    "initramfs is built with). Else nofail and a short device "
+    "timeout, where the system does not need the mount. / and /usr are only ever rewritten.",
     example="UUID=8f3b… for /boot/efi is on none of the disks; /dev/sda2 (vfat) holds EFI/ and fits.",
     sources=(_FSTAB, "fstab(5)", "ext4(5)", "Discoverable Partitions Specification"),
 )
