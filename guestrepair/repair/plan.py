@@ -17,6 +17,7 @@ from guestrepair.model import (
     GuestPath,
     MakeDirectory,
     MakeLink,
+    PackagedKind,
     RemoveFile,
     RestoreAttributes,
     RestoreFile,
@@ -173,7 +174,9 @@ def _combined(one: Change, other: Change) -> Change:
 
 
 def _same_file(one: RestoreFile, other: RestoreFile) -> bool:
-    """One packaged file that two analyzers miss."""
+    """One packaged file that two analyzers miss, or one directory of two packages."""
+    if one.file_kind is other.file_kind is PackagedKind.DIRECTORY:
+        return True
     return (one.package, one.version, one.architecture, one.digest) == (
         other.package,
         other.version,

@@ -17,6 +17,7 @@ from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Stat
 from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath, PackagedKind
+from guestrepair.packages.places import real_place
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.plan import Step
 
@@ -73,7 +74,10 @@ class Restorer:
             GuestReadError: the appliance refuses.
         """
         wanted = {
-            step.path: step.source for step in steps if step.path is not None and step.source is not None
+            # A directory that was missing when the plan was made may lie behind a link, as /lib/x does.
+            real_place(self._guest, step.path): step.source
+            for step in steps
+            if step.path is not None and step.source is not None
         }
         stats = self._guest.lstat_many(wanted)
         for path, source in wanted.items():

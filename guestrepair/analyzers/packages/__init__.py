@@ -39,8 +39,9 @@ NAME = "packages"
 
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     """All findings of this area; a database that cannot be read is one of them."""
+    guest = as_if_linked(context.guest, broken_links(context.guest, context.packages))
     for result in _analyze(context):
-        yield _where_it_lies(result, context.guest) if isinstance(result, Finding) else result
+        yield _where_it_lies(result, guest) if isinstance(result, Finding) else result
 
 
 def _where_it_lies(finding: Finding, guest: Guest) -> Finding:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.packages.places import is_documentation, is_program_place, matters_for_login
-from guestrepair.analyzers.packages.restoring import described
+from guestrepair.analyzers.packages.restoring import described, merged_tops, placed
 from guestrepair.analyzers.packages.strays import strays
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import (
@@ -27,7 +27,7 @@ from guestrepair.model import (
     Severity,
 )
 from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.aliases import ALIASED_DIRECTORIES, is_alias_link, usr_form
+from guestrepair.packages.aliases import is_alias_link
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 from guestrepair.packages.reference import DONOR, UNPACKED, Reference
 
@@ -57,14 +57,14 @@ def attribute_findings(
 ) -> Iterator[Finding]:
     """One finding a path and rule; one for a whole tree where very many differ."""
     accounts = Accounts(guest)
-    merged = _merged_tops(guest)
+    merged = merged_tops(guest)
     groups: dict[tuple[str, str], list[Difference]] = defaultdict(list)
     seen: set[str] = set()
     for file, stat in wrong:
         if is_alias_link(file.path) and file.path[1:] in merged:
             file = replace(file, path=f"/usr{file.path}")  # noqa: PLW2901 - the directory behind the link
         top = _top(file.path, merged)
-        place = usr_form(file.path) if top == "/usr" else file.path
+        place = placed(file.path, merged)
         if place in seen:
             continue  # one directory that two packages list by its two names
         seen.add(place)
@@ -83,12 +83,6 @@ def attribute_findings(
             yield _mass(guest, database, rule, own, reference)
         else:
             yield from (_single(guest, database, d) for d in own)
-
-
-def _merged_tops(guest: Guest) -> frozenset[str]:
-    """The directories of / that are links into /usr: what lies there was hit with the rest of /usr."""
-    stats = guest.lstat_many(GuestPath(f"/{name}") for name in ALIASED_DIRECTORIES)
-    return frozenset(path.name for path, stat in stats.items() if stat is not None and stat.is_symlink)
 
 
 def _top(path: str, merged: frozenset[str]) -> str:

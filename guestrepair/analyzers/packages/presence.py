@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from guestrepair.analyzers.packages.places import is_documentation, severity_of_loss
-from guestrepair.analyzers.packages.restoring import described, expectation, restore
+from guestrepair.analyzers.packages.restoring import described, expectation, merged_tops, placed, restore
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import Evidence, Finding, PackagedKind, Repair, Safety, Severity
-from guestrepair.packages.aliases import forms, usr_form
+from guestrepair.packages.aliases import forms
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 
 _MILDEST_FIRST = (Severity.NOTE, Severity.WARNING, Severity.ERROR)
@@ -21,24 +21,24 @@ def missing_files(guest: Guest, database: PackageDatabase, missing: list[Package
     if not missing:
         return
     deleted = guest.deleted_files()
-    for cause, files in _by_cause(missing).items():
+    for cause, files in _by_cause(missing, merged_tops(guest)).items():
         yield _missing(guest, database, cause, files, deleted)
 
 
-def _by_cause(missing: Iterable[PackagedFile]) -> dict[PackagedFile, list[PackagedFile]]:
-    """The finding's own file, and all files that its finding stands for (itself first)."""
-    files = sorted(
-        {file.path: file for file in missing}.values(),
-        key=lambda f: (usr_form(f.path), f.path, f.package.name),
-    )
-    # One directory has two names on a merged system: /bin/ls is in the /usr/bin that is gone.
-    gone = {file.path for file in files} | {usr_form(file.path) for file in files}
-    directories = {path.rpartition("/")[0] for path in gone} & gone
+def _by_cause(
+    missing: Iterable[PackagedFile], merged: frozenset[str]
+) -> dict[PackagedFile, list[PackagedFile]]:
+    """The finding's own file, and all files that its finding stands for (itself first).
+
+    A place that two packages list, be it by the two names that a merged system gives it, counts once.
+    """
+    places = {placed(file.path, merged): file for file in missing}
+    directories = {place.rpartition("/")[0] for place in places} & places.keys()
     groups: dict[PackagedFile, list[PackagedFile]] = {}
     tops: dict[str, PackagedFile] = {}
     documents: dict[str, PackagedFile] = {}
-    for file in files:
-        top = _highest_gone(file.path, directories) or _highest_gone(usr_form(file.path), directories)
+    for place, file in sorted(places.items()):
+        top = _highest_gone(place, directories)
         if top is not None:
             cause = tops.setdefault(top, file)
         elif is_documentation(file):

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from guestrepair.guest.view import Guest
 from guestrepair.model import Evidence, GuestPath, PackagedKind, RestoreFile
+from guestrepair.packages.aliases import ALIASED_DIRECTORIES, usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
+from guestrepair.packages.places import real_place
+
+
+def merged_tops(guest: Guest) -> frozenset[str]:
+    """The directories of / that are links into /usr: a path there has two names."""
+    stats = guest.lstat_many(GuestPath(f"/{name}") for name in ALIASED_DIRECTORIES)
+    return frozenset(path.name for path, stat in stats.items() if stat is not None and stat.is_symlink)
+
+
+def placed(path: str, merged: frozenset[str]) -> str:
+    """The name in /usr of a path that lies there."""
+    return usr_form(path) if path.split("/", 2)[1] in merged else path
 
 
 def restore(guest: Guest, file: PackagedFile) -> RestoreFile:
     """Restore this file at the place where its directory really is (``/usr/bin`` for ``/bin``)."""
-    path = GuestPath(file.path)
     package = file.package
     return RestoreFile(
-        path=guest.resolve_parent(path) or path,
+        path=real_place(guest, GuestPath(file.path)),
         package=package.name,
         version=package.version,
         architecture=package.architecture,

@@ -219,3 +219,14 @@ def test_a_directory_that_is_gone_stands_for_what_is_listed_by_its_old_name_too(
     found = {f.subject: f for f in scan(guest) if f.rule.startswith("packages/file-")}
     assert set(found) == {"/usr/bin"}
     assert set(found["/usr/bin"].folded) == {"/usr/bin/tool", "/usr/bin/other", "/usr/bin/sudo"}
+
+
+def test_a_directory_listed_by_both_of_its_names_is_one_finding() -> None:
+    guest = deb_guest()
+    listing = guest.nodes[GuestPath("/var/lib/dpkg/info/tool.list")]
+    listing.content += b"/lib\n/lib/sub\n/lib/sub/a\n/usr/lib/sub\n/usr/lib/sub/b\n"
+    (finding,) = scan(guest)
+    assert (finding.rule, finding.subject) == ("packages/file-missing", "/usr/lib/sub")
+    assert finding.repair is not None
+    places = [c.path for c in finding.repair.changes if isinstance(c, RestoreFile)]
+    assert sorted(map(str, places)) == ["/usr/lib/sub", "/usr/lib/sub/a", "/usr/lib/sub/b"]
