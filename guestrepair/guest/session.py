@@ -41,6 +41,10 @@ class SessionDisk:
     donor: bool = False
 
 
+_ALLOCATED, _REALLOCATED = 0x1, 0x2
+"""guestfs_filesystem_walk, tsk_flags: a name in use, and a name whose inode is in use again."""
+
+
 @dataclass(slots=True)
 class Session:
     """The running appliance with everything found on its disks."""
@@ -245,7 +249,10 @@ class Session:
             with reading(self.handle, mount.source):
                 entries = self.handle.filesystem_walk(mount.source)
             for entry in entries:
-                if not entry["tsk_flags"] & 1 and entry["tsk_name"]:
+                # An inode that has been used again tells its new file's time; Linux 5.13 and newer
+                # wipe the names that ext4 forgets, so that those leave nothing to be found.
+                gone = not entry["tsk_flags"] & (_ALLOCATED | _REALLOCATED)
+                if gone and entry["tsk_name"] and entry["tsk_ctime_sec"] > 0:
                     yield mount.target, str(entry["tsk_name"]), int(entry["tsk_ctime_sec"])
 
     # --- writing --------------------------------------------------------------------
