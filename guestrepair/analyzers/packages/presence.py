@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from guestrepair.analyzers.packages.places import is_documentation, severity_of_loss
 from guestrepair.analyzers.packages.restoring import described, expectation, merged_tops, placed, restore
 from guestrepair.guest.view import Guest, Stat
-from guestrepair.model import Evidence, Finding, PackagedKind, Repair, Safety, Severity
+from guestrepair.model import Evidence, Finding, GuestPath, PackagedKind, Repair, Safety, Severity
 from guestrepair.packages.aliases import forms
 from guestrepair.packages.base import PackageDatabase, PackagedFile
+from guestrepair.packages.places import real_place
 
 _MILDEST_FIRST = (Severity.NOTE, Severity.WARNING, Severity.ERROR)
 
@@ -74,6 +75,8 @@ def _missing(
     )
     if when is not None:
         evidence.append(Evidence("deleted entries of the filesystem", f"deleted {_time(when)}"))
+    else:
+        evidence += _last_change(guest, cause)
     configuration = all("config" in f.flags for f in files)
     return Finding(
         "packages/file-missing",
@@ -90,6 +93,15 @@ def _missing(
         ),
         tuple(f.path for f in files if f is not cause),
     )
+
+
+def _last_change(guest: Guest, file: PackagedFile) -> list[Evidence]:
+    """Newer kernels wipe the names that they delete; the directory still knows when it last changed."""
+    directory = real_place(guest, GuestPath(file.path)).parent
+    stat = guest.lstat(directory)
+    if stat is None or not stat.is_directory or stat.mtime <= 0:
+        return []
+    return [Evidence(f"modification time of {directory}", f"an entry came or went {_time(stat.mtime)}")]
 
 
 def _missing_message(cause: PackagedFile, files: list[PackagedFile]) -> str:
@@ -110,7 +122,10 @@ def _deletion_time(file: PackagedFile, deleted: Mapping[str, int]) -> int | None
 
 
 def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s after 1970"  # a filesystem may hold any number
 
 
 def empty_files(guest: Guest, database: PackageDatabase, empty: list[PackagedFile]) -> Iterator[Finding]:

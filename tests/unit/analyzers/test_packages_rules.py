@@ -230,3 +230,15 @@ def test_a_directory_listed_by_both_of_its_names_is_one_finding() -> None:
     assert finding.repair is not None
     places = [c.path for c in finding.repair.changes if isinstance(c, RestoreFile)]
     assert sorted(map(str, places)) == ["/usr/lib/sub", "/usr/lib/sub/a", "/usr/lib/sub/b"]
+
+
+@pytest.mark.parametrize(
+    ("mtime", "words"), [(1_700_000_000, "2023-11-14 22:13:20 UTC"), (2**62, f"{2**62} s after 1970")]
+)
+def test_the_directory_tells_when_an_entry_went_where_no_deleted_name_does(mtime: int, words: str) -> None:
+    guest = deb_guest()
+    guest.remove("/usr/bin/tool")
+    guest.nodes[GuestPath("/usr/bin")].mtime = mtime
+    (finding,) = scan(guest)
+    assert finding.evidence[-1].source == "modification time of /usr/bin"
+    assert words in finding.evidence[-1].observed
