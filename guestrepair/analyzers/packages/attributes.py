@@ -46,7 +46,7 @@ class Difference:
     observed: str
     expected: str
     opened: bool = False
-    """Everybody may write it, and the package does not say so."""
+    """Everybody may write it, or it belongs to a person, and the package does not say so."""
 
 
 def attribute_findings(
@@ -101,9 +101,10 @@ def _differences(accounts: Accounts, file: PackagedFile, stat: Stat) -> Iterator
         yield Difference(
             _OWNER,
             file,
-            _owner_severity(file),
+            Severity.NOTE if _only_the_donors(file) and stat.uid < FIRST_PERSON else _owner_severity(file),
             observed,
             f"{file.owner or 'root'}:{file.group or 'root'}",
+            stat.uid >= FIRST_PERSON,
         )
 
 
@@ -158,11 +159,13 @@ def _mode_severity(file: PackagedFile, stat: Stat) -> Severity:
         return Severity.WARNING if opened or (login and "ghost" not in file.flags) else Severity.NOTE
     if is_documentation(file):
         return Severity.NOTE
+    if _only_the_donors(file) and not opened & 0o002:
+        return Severity.NOTE
     lost = (file.mode if file.mode is not None else 0o555) & ~stat.permissions & 0o6555
     needed = is_program_place(file.path) or stat.is_directory
     if needed and (lost & 0o6111 or (lost & 0o444 and stat.is_file) or opened):
         return Severity.ERROR
-    return Severity.NOTE if DONOR in file.flags and not (opened or needed) else Severity.WARNING
+    return Severity.WARNING
 
 
 def _owner_severity(file: PackagedFile) -> Severity:
@@ -205,14 +208,21 @@ def _single(guest: Guest, database: PackageDatabase, difference: Difference) -> 
 
 
 def _safety(difference: Difference) -> Safety:
-    """Review for configuration, and for what a donor has otherwise where only hardening may be the reason.
+    """Review for configuration, and for what only a donor has otherwise: another package may have set it.
 
-    Nobody wants configuration that everybody may write.
+    Nobody wants configuration that everybody may write, or a packaged path that belongs to a person.
     """
     file = difference.file
-    if file.flags & {"config", "ghost"} and not difference.opened:
+    if difference.opened:
+        return Safety.SAFE
+    if file.flags & {"config", "ghost"}:
         return Safety.REVIEW
-    return Safety.REVIEW if DONOR in file.flags and difference.severity is Severity.NOTE else Safety.SAFE
+    return Safety.REVIEW if _only_the_donors(file) else Safety.SAFE
+
+
+def _only_the_donors(file: PackagedFile) -> bool:
+    """Outside of programs and libraries, scripts of packages that the donor has not may have set it."""
+    return DONOR in file.flags and not is_program_place(file.path)
 
 
 def _authority(database: PackageDatabase, file: PackagedFile) -> str:

@@ -195,3 +195,18 @@ def test_a_directory_listed_only_by_its_old_name_is_named_where_it_lies() -> Non
     repair = found["/usr/lib64"].repair
     assert repair is not None
     assert [getattr(change, "path", None) for change in repair.changes] == [GuestPath("/usr/lib64")]
+
+
+def test_what_another_package_may_have_set_is_a_note_for_review() -> None:
+    """rsyslog gives /var/log to the group syslog; a donor without it has root:root there."""
+    guest, other = _wide_guest(), _wide_guest()
+    for system in (guest, other):
+        system.directory("/var/log", mode=0o755)
+        system.nodes[GuestPath("/var/lib/dpkg/info/tool.list")].content += b"/var/log\n/var/log/x\n"
+        system.file("/var/log/x", b"")
+    guest.nodes[GuestPath("/var/log")].mode = 0o40775
+    guest.nodes[GuestPath("/var/log")].gid = 104
+    findings = scan(guest, Reference([DonorSource(other, "donor x")]))
+    assert {f.rule for f in findings} == {"packages/wrong-mode", "packages/wrong-owner"}
+    assert {f.severity for f in findings} == {Severity.NOTE}
+    assert {f.repair.safety for f in findings if f.repair is not None} == {Safety.REVIEW}
