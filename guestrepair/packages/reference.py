@@ -48,8 +48,15 @@ class AttributeSource(Protocol):
 class Reference:
     """The sources in their order: the first that knows a package speaks for it."""
 
-    def __init__(self, sources: Sequence[AttributeSource]) -> None:
+    def __init__(
+        self, sources: Sequence[AttributeSource], *, unpacked: frozenset[Package] | None = None
+    ) -> None:
         self._sources = tuple(sources)
+        self._unpacked = unpacked
+
+    def for_packages(self, unpacked: frozenset[Package]) -> Reference:
+        """The same, with package files asked for these packages only: each must be unpacked whole."""
+        return Reference(self._sources, unpacked=unpacked)
 
     def complete(
         self, files: Sequence[PackagedFile], stats: Mapping[GuestPath, Stat | None]
@@ -79,6 +86,8 @@ class Reference:
         answer: dict[str, tuple[str, Attributes]] = {}
         for package, paths in by_package.items():
             for source in self._sources:
+                if source.authority == UNPACKED and self._unpacked and package not in self._unpacked:
+                    continue
                 found = source.attributes(package, paths)
                 if found:
                     answer.update((path, (source.authority, known)) for path, known in found.items())

@@ -82,11 +82,13 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     if absent:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
-    survey = take_survey(guest, database, skip=absent, reference=context.reference)
+    critical = critical_packages(database, [*roots, *closure.files])
+    reference = context.reference.for_packages(critical) if context.reference is not None else None
+    survey = take_survey(guest, database, skip=absent, reference=reference)
     yield from _survey_findings(context, guest, database, survey)
     if context.options.digests != "none":
         everything = context.options.digests == "all"
-        only = None if everything else critical_packages(database, [*roots, *closure.files])
+        only = None if everything else critical
         yield from changed_files(
             guest, database, only=only, known_bad=survey.known_bad(), progress=context.progress
         )

@@ -11,7 +11,7 @@ from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.packages import ANALYZER
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Finding, GuestPath, RestoreAttributes, Safety, Severity
-from guestrepair.packages import open_database
+from guestrepair.packages import Package, open_database
 from guestrepair.packages.reference import Reference
 from guestrepair.packages.sources import DirectorySource, DonorSource
 from tests.unit.packages.deb_guest import CONFIG, FILES, deb_guest, md5
@@ -210,3 +210,18 @@ def test_what_another_package_may_have_set_is_a_note_for_review() -> None:
     assert {f.rule for f in findings} == {"packages/wrong-mode", "packages/wrong-owner"}
     assert {f.severity for f in findings} == {Severity.NOTE}
     assert {f.repair.safety for f in findings if f.repair is not None} == {Safety.REVIEW}
+
+
+def test_only_the_named_packages_are_unpacked_for_their_attributes(tmp_path: Path) -> None:
+    (tmp_path / "tool.deb").write_bytes(deb_package())
+    guest = _wide_guest()
+    guest.nodes[GuestPath("/usr/bin/tool")].mode = 0o100644
+    database = open_database(guest)
+    assert database is not None
+    files = [file for file in database.files() if file.path == "/bin/tool"]
+    stats = guest.lstat_many([GuestPath("/bin/tool")])
+    reference = Reference([DirectorySource(tmp_path)])
+    (tool,) = database.packages
+    other = frozenset({Package("other", "1", "amd64")})
+    assert [f.mode for f in reference.for_packages(frozenset({tool})).complete(files, stats)] == [0o755]
+    assert [f.mode for f in reference.for_packages(other).complete(files, stats)] == [None]
