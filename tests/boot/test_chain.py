@@ -34,7 +34,7 @@ def test_each_fault_alone_keeps_the_server_from_coming_up(rule: str, tmp_path: P
 
 def all_repaired(folder: Path) -> Booted:
     """Every fault at once, repaired in one run with the guest's own programs and a donor, then booted."""
-    image = chain_damaged(CHAIN_FAULTS, folder / "disk.raw")
+    image = fixtures.copy_of(chain_damaged(CHAIN_FAULTS, folder / "disk.raw"), folder / "disk.qcow2")
     status, report, stderr = guestrepair(
         "repair", "--yes", "--all", "--allow-guest-programs", "--donor", fixtures.build("debian-server"),
         "--only", "partitions,filesystems,boot", "--state-dir", folder / "state", image,

@@ -58,6 +58,9 @@ def test_table_and_filesystem_damage_at_once(disk: Path, tmp_path: Path) -> None
                        "--state-dir", tmp_path / "state", disk)  # fmt: skip
     assert done.found["filesystems/superblock-damaged@/dev/sda3"] == ("error", "repaired"), done.stderr
     assert done.found["partitions/gpt-backup-damaged@/dev/sda"] == ("warning", "repaired")
+    (said,) = done.report["repair"]["programs"]
+    assert said["program"] == "checker of ext4 on /dev/sda3"
+    assert "FILE SYSTEM WAS MODIFIED" in said["output"]
     assert sgdisk_is_content(disk)
     root = extract(disk, 3, tmp_path / "root.ext4")
     check = subprocess.run(["e2fsck", "-fn", root], check=False, capture_output=True, text=True)
@@ -78,4 +81,39 @@ def test_truncated_disk_is_explained_and_left_alone(disk: Path) -> None:
     # Linux reads no partition of such a GPT, so no system can be mounted: the reason is said.
     assert scan.status == 3
     assert "cut off: its table describes 61865984 bytes more than it has" in scan.stderr
+    assert scan.found == {"partitions/beyond-end@/dev/sda4": ("error", "open")}
     assert disk.stat().st_mtime_ns == before
+
+
+def test_a_root_without_superblock_is_repaired_and_the_system_then_shows(tmp_path: Path) -> None:
+    # XFS does not mount by a copy of its superblock, so nothing but the disk can be judged at first.
+    disk = fixtures.copy_of("debian-xfs", tmp_path / "disk.raw")
+    first, _ = partition(disk, 2)
+    zero(disk, first, 1)
+    scan = guestrepair("scan", "--only", "filesystems,system", disk)
+    assert scan.status == 3
+    assert scan.found == {"filesystems/superblock-damaged@/dev/sda2": ("error", "open")}
+    before = disk.stat().st_mtime_ns
+    only_safe = guestrepair("repair", "--yes", "--only", "filesystems,system",
+                            "--state-dir", tmp_path / "state", disk)  # fmt: skip
+    assert (only_safe.status, disk.stat().st_mtime_ns) == (3, before)
+    done = guestrepair("repair", "--yes", "--all", "--only", "filesystems,system",
+                       "--state-dir", tmp_path / "state", disk)  # fmt: skip
+    assert done.found == {"filesystems/superblock-damaged@/dev/sda2": ("error", "repaired")}, done.stderr
+    assert done.status == 0
+    assert done.report["guest"]["hostname"] == "debian-xfs"
+    check = subprocess.run(["xfs_repair", "-n", extract(disk, 2, tmp_path / "root.xfs")], check=False)
+    assert check.returncode == 0
+
+
+def test_the_table_of_a_data_disk_is_repaired_though_it_holds_no_system(tmp_path: Path) -> None:
+    disk = fixtures.copy_of("blank-data", tmp_path / "disk.raw")
+    subprocess.run(["sgdisk", "--mbrtogpt", "-g", disk], check=False, capture_output=True)
+    if not sgdisk_is_content(disk):
+        pytest.skip("sgdisk cannot make a GPT of this disk")
+    zero(disk, 1, 33)
+    done = guestrepair("repair", "--yes", "--all", "--only", "partitions",
+                       "--state-dir", tmp_path / "state", disk)  # fmt: skip
+    assert done.found == {"partitions/gpt-primary-damaged@/dev/sda": ("error", "repaired")}, done.stderr
+    assert done.status == 3  # there is still no system on it to be examined
+    assert sgdisk_is_content(disk)
