@@ -131,6 +131,9 @@ def _ext(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
     if not details.state & STATE_VALID and not failed:
         findings.append(_dirty(device, "it has no journal, and was not unmounted", needs_check=True))
         return True, findings
+    if details.last_orphan and not failed:
+        how = f"inode {details.last_orphan} was deleted while in use, and the next mount frees it"
+        findings.append(_dirty(device, how))
     return failed, findings
 
 

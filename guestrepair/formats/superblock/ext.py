@@ -85,6 +85,7 @@ def _details(block: Block, blocks: int, block_size: int, backup: int) -> ExtDeta
         write_time=block.le32(0x30),
         block_count=blocks,
         block_size_bytes=block_size,
+        last_orphan=block.le32(0xE8),
         backup_superblock=backup,
     )
 

@@ -47,6 +47,8 @@ class ExtDetails:
     write_time: int
     block_count: int
     block_size_bytes: int
+    last_orphan: int = 0
+    """First inode of those that were deleted while in use, which the next mount frees; 0: none."""
     backup_superblock: int = 0
     """Block number of the copy these values were read from; 0: the primary."""
 

@@ -41,6 +41,10 @@ _SIMPLE = (
     _Simple("vdo", 0, 0, (b"dmvdo001",), 40, -1, 0, Usage.OTHER),
     _Simple("apfs", 0, 32, (b"NXSB",), 72),
     _Simple("ReFS", 0, 0, (b"\0\0\0ReFS\0",)),
+    _Simple("bfs", 0, 0, (b"\xce\xfa\xad\x1b",)),
+    _Simple("ubifs", 0, 0, (b"\x31\x18\x10\x06",), 108),
+    _Simple("zonefs", 0, 0, (b"SFOZ",)),
+    _Simple("ceph_bluestore", 0, 0, (b"bluestore block device",), usage=Usage.OTHER),
 )
 
 

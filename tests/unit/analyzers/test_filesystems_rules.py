@@ -107,6 +107,11 @@ def test_dirty_without_a_journal_is_a_warning(tmp_path: Path) -> None:
     assert findings[0].repair.changes == (RunFsck(device="/dev/sda", filesystem="ext2"),)
 
 
+def test_an_inode_that_was_deleted_while_in_use_is_a_note(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, MKE2FS, edits="set_super_value last_orphan 12\n"))
+    assert brief(guest) == [("dirty", NOTE, "/dev/sda")]
+
+
 def test_errors_recorded_with_time_and_place(tmp_path: Path) -> None:
     edits = "set_super_value error_count 3\nset_super_value first_error_time 20240102030405\n"
     edits += "set_super_value last_error_time 20240203040506\nset_super_value last_error_func ext4_lookup\n"

@@ -39,6 +39,8 @@ def test_fixed_places() -> None:
     assert brief(of((2048, b"OCFSV2"), (2048 + 336, RAW), (2048 + 272, b"c"))) == ("ocfs2", TEXT, "c")
     assert brief(of((0, b"\0\0\0ReFS\0"))) == ("ReFS", "", "")
     assert brief(of((32, b"NXSB"), (72, RAW))) == ("apfs", TEXT, "")
+    assert brief(of((0, b"\x31\x18\x10\x06"), (108, RAW))) == ("ubifs", TEXT, "")
+    assert of((0, b"bluestore block device\n")).content == "ceph_bluestore"
 
 
 def test_disc() -> None:
