@@ -31,7 +31,8 @@ LOADER_MISSING = Rule(
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="Boot code, GRUB's core image or modules, or the EFI programs that firmware starts are not there.",
     why="Firmware finds nothing to start, or GRUB stops at its rescue prompt.",
-    repair="Restore packaged EFI programs, copy GRUB's to the fallback path, or run its grub-install.",
+    repair="Restore packaged EFI programs, copy GRUB's to the fallback path, or run the guest's own "
+    "grub-install (with --allow-guest-programs).",
     example="mkfs.vfat was run on the EFI system partition.",
     sources=("UEFI specification 2.10, section 3.5.1.1", "GRUB manual, Installing GRUB"),
 )

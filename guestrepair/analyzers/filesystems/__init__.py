@@ -5,9 +5,10 @@ cleanly, damaged as their own checkers see it, without room, or with a damaged
 superblock of which a copy works. Why it matters: the boot stops where a
 filesystem cannot be checked or found.
 
-Evidence: superblocks as discovery and this analyzer read them, statvfs, and the
-checkers' own words. Checkers run, without writing, on the guest's own filesystems
-that are dirty or have errors recorded, and with ``--deep`` on everything given.
+Evidence: superblocks and journals as discovery read them before anything was
+mounted, statvfs, and the checkers' own words. Checkers run, without writing, on the
+guest's own filesystems that are dirty or have errors recorded, on whatever does not
+mount, and with ``--deep`` on everything given.
 Repairs: the filesystem's own checker, safety ``review``; room is never made by
 the tool. Limits: ext, XFS, btrfs and FAT have checkers here; filesystems of data
 disks are judged by their superblocks only, unless ``--deep``.
