@@ -1,4 +1,4 @@
-"""Guests made to hurt a reader end in a report: in time, within memory, with nothing for a terminal to obey."""
+"""Guests made to hurt a reader end in a report: in time, in memory, with nothing for a terminal to obey."""
 
 from __future__ import annotations
 
