@@ -24,7 +24,7 @@ types: setup ## mypy, strict
 check: lint types ## lint and types
 
 test-unit: setup ## seconds: no appliance
-	$(PYTEST) tests/unit tests/oracle -q
+	$(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
 
 test-image: setup ## real images in the appliance
 	$(PYTHON) -m fixtures build --tests
@@ -35,7 +35,7 @@ test-boot: setup ## real boots under qemu
 	$(PYTEST) tests/boot -q -n $(JOBS) --dist loadfile
 
 test: check ## everything that must pass: lint, types, unit, image, fault and boot tests
-	$(PYTEST) tests/unit tests/oracle -q
+	$(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
 

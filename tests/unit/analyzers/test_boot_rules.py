@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.analyzers.base import Context, run_analyzer
@@ -358,7 +358,6 @@ def test_unreadable_configuration_is_inconclusive() -> None:
     assert any("Input/output error" in i.reason for i in inconclusive)
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=400), st.binary(max_size=600))
 def test_hostile_files(config: bytes, image: bytes) -> None:
     guest = healthy()
@@ -370,7 +369,6 @@ def test_hostile_files(config: bytes, image: bytes) -> None:
         assert finding.evidence
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(
         [b"", b"070701", b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08", b"\x02\x21\x4c\x18", b"\xfd7zXZ\0"]

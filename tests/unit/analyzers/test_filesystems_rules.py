@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
@@ -247,7 +247,6 @@ def test_unreadable_device_is_inconclusive(tmp_path: Path) -> None:
     assert [i.reason for i in inconclusive] == ["/dev/sda: no such device"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1024, max_size=1024))
 def test_hostile_superblock(raw: bytes) -> None:
     content = bytearray(8 * MIB)
@@ -362,7 +361,6 @@ def test_a_btrfs_log_tree_waits(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=4096))
-@settings(deadline=None, max_examples=50)
 def test_hostile_journals(raw: bytes) -> None:
     for kind in ("xfs", "btrfs", "vfat"):
         unclean(lambda at, n: (raw * 3)[at : at + n], kind)

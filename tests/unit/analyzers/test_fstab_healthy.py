@@ -251,7 +251,7 @@ _WORDS = st.sampled_from([*_SOURCES, *_TYPES, *_OTHERS, *_OPTIONS])
 _TABLE = st.lists(st.lists(_WORDS, max_size=7).map(" ".join), max_size=6).map("\n".join)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_TABLE, st.booleans())
 def test_any_table_is_judged_and_its_repair_holds(text: str, ends: bool) -> None:
     made = guest((text + "\n" * ends).encode(), [*usual(), part(5, "ext4", DATA, label="data")])
@@ -268,7 +268,6 @@ def test_any_table_is_judged_and_its_repair_holds(text: str, ends: bool) -> None
             assert (finding.rule, finding.subject) in before
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=100), st.binary(max_size=200))
 def test_any_bytes(table: bytes, crypttab: bytes, grub: bytes) -> None:
     made = guest(table)

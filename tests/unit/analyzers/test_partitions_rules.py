@@ -8,7 +8,7 @@ from dataclasses import replace
 from zlib import crc32
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.analyzers.base import Context, run_analyzer
@@ -288,7 +288,6 @@ def test_empty_disk() -> None:
     assert findings(guest_of(bytes(TOTAL * 512), [], table="")) == []
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1200), st.binary(min_size=1, max_size=24)), min_size=1, max_size=8))
 def test_hostile_tables(edits: list[tuple[int, bytes]]) -> None:
     disk = gpt_disk(PARTS, code=b"GRUB ")

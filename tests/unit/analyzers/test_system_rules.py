@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.analyzers.base import Context, run_analyzer
@@ -405,7 +405,6 @@ def test_unreadable_file_is_inconclusive() -> None:
     assert all(f.rule != "system/root-shell-missing" for f in found)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers"]))
 def test_hostile_files(content: bytes, path: str) -> None:
     guest = healthy()

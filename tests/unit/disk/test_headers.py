@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.disk.headers import Container, Source, qcow2, vdi, vhd, vhdx, vmdk
@@ -48,7 +48,6 @@ def real_image(format_name: str) -> bytes:
 
 @pytest.mark.parametrize("name", PARSERS)
 @given(data=st.binary(max_size=2048))
-@settings(max_examples=40)
 def test_any_bytes(name: str, data: bytes) -> None:
     parser, magic = PARSERS[name]
     for content in (data, magic + data, (magic + data).ljust(300 * 1024, b"\xff")):
@@ -63,7 +62,6 @@ def test_any_bytes(name: str, data: bytes) -> None:
 @given(
     edits=st.lists(st.tuples(st.integers(0, 700), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4)
 )
-@settings(max_examples=40)
 def test_real_headers_with_bytes_changed(name: str, edits: list[tuple[int, bytes]]) -> None:
     data = bytearray(real_image(name))
     for offset, new in edits:

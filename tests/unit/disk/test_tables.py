@@ -161,7 +161,7 @@ def test_gpt_with_4096_byte_sectors(tmp_path: Path) -> None:
     assert [p.start_bytes for p in found.partitions] == [8 * MIB, 40 * MIB, 48 * MIB]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_hostile_tables_raise_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     image = gpt(tmp_path)
