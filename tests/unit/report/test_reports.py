@@ -122,4 +122,5 @@ def test_many_left_for_one_reason_take_one_line() -> None:
     subjects = [f"/usr/bin/{name}" for name in "abcde"]
     report.left = [(dataclasses.replace(finding, subject=subject), "no source") for subject in subjects]
     text = table.render(Report([report]))
-    assert "- packages/file-missing /usr/bin/a, /usr/bin/b, /usr/bin/c and 2 more: no source" in text
+    expected = "- packages/file-missing /usr/bin/a, /usr/bin/b, /usr/bin/c and 2 more: no source"
+    assert expected in " ".join(text.split())
