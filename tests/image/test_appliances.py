@@ -11,6 +11,7 @@ import pytest
 import fixtures
 from fixtures.variants import PASSPHRASE
 from guestrepair.disk import examine, throwaway
+from guestrepair.errors import NoSystemError
 from guestrepair.guest.acceleration import acceleration
 from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.fast_appliance import fast_appliance
@@ -39,8 +40,11 @@ def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
     notes: list[str] = []
     with opened(images, LaunchOptions(stock=stock, throwaway=True, note=notes.append)) as session:
         names = {device.name for device in session.block().devices}
-        root = session.choose_root()
-        found = (session.block(), root, session.guest(root).mounts)
+        try:
+            root = session.choose_root()
+            found: tuple[object, ...] = (session.block(), root, session.guest(root).mounts)
+        except NoSystemError as error:
+            found = (session.block(), error.message)
     assert not notes
     assert len(names) == len(session.block().devices)
     return found
@@ -89,7 +93,7 @@ def test_a_raid_whole_or_degraded_is_the_same_in_both(raid: list[Path], halves: 
     found = shown(raid[:halves], stock=False)
     assert found == shown(raid[:halves], stock=True)
     assert "linux_raid_member" in str(found)
-    assert "/dev/vg/root" in str(found)
+    assert ("/dev/vg/root" in str(found)) == (halves == 2)
 
 
 def test_an_appliance_that_does_not_start_is_said_and_not_tried_again(
