@@ -64,24 +64,6 @@ class LiveGuest(Guest):
 
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
         """See :meth:`Guest.lstat_many`."""
-        wanted = tuple(paths)
-        for level in self._levels_above(wanted):
-            self._lstat_by_directory(level)
-        return self._lstat_by_directory(wanted)
-
-    def _levels_above(self, paths: Iterable[GuestPath]) -> list[set[GuestPath]]:
-        """The directories above paths that are not known yet, the highest first.
-
-        Looked at together, those of one directory cost one call; resolving path by path, one each.
-        """
-        levels: list[set[GuestPath]] = []
-        above = {path.parent for path in paths} - self._directories.keys()
-        while len(above) > 1:
-            levels.append(above)
-            above = {path.parent for path in above} - self._directories.keys()
-        return levels[::-1]
-
-    def _lstat_by_directory(self, paths: Iterable[GuestPath]) -> dict[GuestPath, Stat | None]:
         by_parent: dict[GuestPath, list[GuestPath]] = defaultdict(list)
         answer: dict[GuestPath, Stat | None] = {}
         for path in paths:
