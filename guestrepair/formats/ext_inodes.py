@@ -23,6 +23,9 @@ _INCOMPAT_CSUM_SEED = 0x2000
 # filetype, extents, 64bit, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold
 _KNOWN_INCOMPAT = 0x2 | 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
 _RO_METADATA_CSUM = 0x400
+REGULAR, DIRECTORY, SYMLINK = 0x8000, 0x4000, 0xA000
+"""Format bits of an inode's mode."""
+
 _FLAG_EXTENTS = 0x80000
 # compressed, encrypted, EA inode, inline data
 _FLAGS_REFUSED = 0x4 | 0x800 | 0x200000 | 0x10000000
@@ -35,6 +38,8 @@ _MAX_NODES = 50_000
 _WRITTEN_MOST = 32768
 """Blocks in one written extent; a greater number marks one that is not written yet."""
 _TABLE_PIECE_BYTES = 64 * 1024
+_KEPT_PIECES = 256
+"""Pieces of inode tables kept at a time: files of one directory lie near each other, directories do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +72,34 @@ class Inodes:
         if self._geometry is None:
             return
         for number in sorted(set(wanted)):
-            layout = self._layout(self._geometry, number)
+            layout = self.layout(number)
             if layout is not None:
                 yield number, layout
 
-    def _layout(self, geometry: _Geometry, number: int) -> Layout | None:
-        if not 0 < number <= geometry.inodes:
+    def inode(self, number: int) -> Block | None:
+        """The bytes of an inode; None where there is none, or the filesystem is not certain."""
+        geometry = self._geometry
+        if geometry is None or not 0 < number <= geometry.inodes:
             return None
-        inode = self._inode(geometry, number)
+        return self._inode(geometry, number)
+
+    @property
+    def count(self) -> int:
+        """How many inodes the filesystem has; 0 when it is not certain."""
+        return self._geometry.inodes if self._geometry is not None else 0
+
+    @property
+    def block_bytes(self) -> int:
+        """The filesystem's block size; 0 when it is not certain."""
+        return self._geometry.block_bytes if self._geometry is not None else 0
+
+    def layout(self, number: int, *, kind: int = REGULAR) -> Layout | None:
+        """Where the content of an inode of that kind (its format bits) lies; None when it is not certain."""
+        geometry, inode = self._geometry, self.inode(number)
+        if geometry is None or inode is None:
+            return None
         flags = inode.le32(32)
-        if inode.le16(0) & 0xF000 != 0x8000 or not flags & _FLAG_EXTENTS or flags & _FLAGS_REFUSED:
+        if inode.le16(0) & 0xF000 != kind or not flags & _FLAG_EXTENTS or flags & _FLAGS_REFUSED:
             return None
         size = inode.le32(4) | inode.le32(108) << 32
         seed = None
@@ -93,8 +116,9 @@ class Inodes:
         at = self._table(geometry, group) + index * geometry.inode_bytes
         start = at - at % _TABLE_PIECE_BYTES
         if start not in self._pieces:
-            # Wanted inodes come in order: the last piece is the only one that is asked for again.
-            self._pieces = {start: Block(self.read(start, _TABLE_PIECE_BYTES + geometry.inode_bytes))}
+            if len(self._pieces) >= _KEPT_PIECES:
+                self._pieces.pop(next(iter(self._pieces)))
+            self._pieces[start] = Block(self.read(start, _TABLE_PIECE_BYTES + geometry.inode_bytes))
         return Block(self._pieces[start].bytes_at(at - start, geometry.inode_bytes))
 
     def _table(self, geometry: _Geometry, group: int) -> int:

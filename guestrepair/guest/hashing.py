@@ -133,7 +133,7 @@ class Hasher:
                 self.handle.sync()
             # Whatever cannot be read here is hashed in the appliance, which may fare better.
             with contextlib.suppress(ImageError), open_shared(place.overlay) as device:
-                read = partial(_read_within, device, place)
+                read = partial(read_within, device, place)
                 for path, layout in sorted(self._layouts(place, read, there), key=_first_byte):
                     answer[path] = _digest(algorithm, read, layout)
         return answer
@@ -228,7 +228,7 @@ def _first_byte(found: tuple[GuestPath, Layout]) -> int:
     return found[1].extents[0].physical if found[1].extents else 0
 
 
-def _read_within(device: Device, place: Place, offset: int, size: int) -> bytes:
+def read_within(device: Device, place: Place, offset: int, size: int) -> bytes:
     """Bytes of a filesystem, short at its end.
 
     Raises:

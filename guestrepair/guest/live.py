@@ -13,6 +13,7 @@ from guestrepair.guest.bulk import tar_files
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.discovery import read_device
 from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.metadata import Metadata
 from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
@@ -46,15 +47,21 @@ class LiveGuest(Guest):
         self.hash_files: Callable[[str, Mapping[GuestPath, Stat], bool], Mapping[GuestPath, str]] = (
             self._hash_one_by_one
         )
+        self._host: HostTree | None = None
         self._metadata = Metadata(handle, prefix)
         self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
         self._root: Stat | None = None
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted anew."""
-        self._metadata = Metadata(self.handle, self.prefix)
+        self._metadata = Metadata(self.handle, self.prefix, self._host)
         self._directories = {GuestPath("/"): GuestPath("/")}
         self._root = None
+
+    def look_on_host(self, host: HostTree) -> None:
+        """From now on, let the host answer for what it is certain of."""
+        self._host = host
+        self.forget()
 
     def inside(self, path: GuestPath) -> str:
         """The appliance's path of a guest path whose parents are resolved."""

@@ -14,6 +14,7 @@ from typing import Any
 from guestrepair.errors import GuestReadError
 from guestrepair.guest import raw
 from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Stat
 
@@ -30,12 +31,15 @@ class Metadata:
     Paths given must have their parents' links resolved already.
     """
 
-    def __init__(self, handle: Handle, prefix: str) -> None:
+    def __init__(self, handle: Handle, prefix: str, host: HostTree | None = None) -> None:
         self._handle = handle
+        self._host = host
         self._prefix = prefix
         self._stats: dict[str, dict[str, Stat | None]] = {}
         self._listings: dict[str, tuple[str, ...]] = {}
+        self._asked: dict[str, tuple[str, ...]] = {}
         self._links: dict[str, dict[str, str]] = {}
+        self._root: Stat | None = None
 
     def inside(self, path: PurePosixPath | str) -> str:
         """The appliance's path for a guest path."""
@@ -48,6 +52,10 @@ class Metadata:
         """Lstat of names in one directory that is known to exist."""
         known = self._stats.setdefault(directory, {})
         wanted = [name for name in names if name not in known]
+        top = self._own(directory) if wanted else None
+        if top is not None and self._host is not None:
+            known.update(self._host.stats(top, directory, wanted))
+            wanted = [name for name in wanted if name not in known]
         for name in wanted:
             if not raw.is_utf8(name):
                 found = raw.lstat(self._handle, self.inside(PurePosixPath(directory) / name))
@@ -68,7 +76,9 @@ class Metadata:
                 known[name] = _stat(answer)
         if not missing:
             return
-        listed = set(self.listing(directory))
+        listed = set(
+            self._ask(directory)
+        )  # not the host: only the filesystem's own word makes a name missing
         for name in missing:
             if name in listed:
                 raise GuestReadError(
@@ -77,10 +87,21 @@ class Metadata:
                 )
             known[name] = None
 
+    def _own(self, directory: str) -> Stat | None:
+        """The lstat of a directory itself, where the host may know what it holds."""
+        if self._host is None:
+            return None
+        place = PurePosixPath(directory)
+        return (
+            self.root() if place == place.parent else self.stats(str(place.parent), [place.name])[place.name]
+        )
+
     def root(self) -> Stat:
         """Stat of the root directory itself."""
-        with reading(self._handle, "/"):
-            return _stat(self._handle.lstatns(self.inside("/")))
+        if self._root is None:
+            with reading(self._handle, "/"):
+                self._root = _stat(self._handle.lstatns(self.inside("/")))
+        return self._root
 
     # --- listings -----------------------------------------------------------------
 
@@ -91,6 +112,16 @@ class Metadata:
         return self._listings[directory]
 
     def _list(self, directory: str) -> Iterable[str]:
+        top = self._own(directory)
+        found = self._host.listing(top) if top is not None and self._host is not None else None
+        return self._ask(directory) if found is None else found
+
+    def _ask(self, directory: str) -> Iterable[str]:
+        if directory not in self._asked:
+            self._asked[directory] = tuple(self._asked_now(directory))
+        return self._asked[directory]
+
+    def _asked_now(self, directory: str) -> Iterable[str]:
         try:
             with reading(self._handle, directory):
                 return self._handle.ls(self.inside(directory))
@@ -112,6 +143,10 @@ class Metadata:
         """Targets of symbolic links in one directory; "" for what is none."""
         known = self._links.setdefault(directory, {})
         wanted = [name for name in names if name not in known]
+        top = self._own(directory) if wanted else None
+        if top is not None and self._host is not None:
+            known.update(self._host.targets(top, wanted))
+            wanted = [name for name in wanted if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             part = wanted[start : start + _NAMES_A_CALL]
             known.update(zip(part, self._targets(directory, part), strict=True))

@@ -21,6 +21,7 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
 from guestrepair.guest.discovery import Discovery
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.hashing import Hasher, Place, place_of
+from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.mounting import MountPlan, plan_mounts
@@ -59,6 +60,7 @@ class Session:
     _plans: dict[str, MountPlan] = field(default_factory=dict)
     _roots: dict[bool, list[Root]] = field(default_factory=dict)
     _unread: list[tuple[str, str]] = field(default_factory=list)
+    _hosts: list[HostTree] = field(default_factory=list)
     _hashing: Toolbox = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,7 +163,7 @@ class Session:
         guest.peeker = lambda name: self._peek(block, name)
         guest.checker = lambda name: self._check(block, name)
         guest.walker = lambda: self._walk(guest)
-        self._let_hash(guest)
+        self._use_host(guest)
         return guest
 
     def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> None:
@@ -185,7 +187,7 @@ class Session:
         guest.forget()
         guest.mounts = tuple(mounts)
         guest.unmounted = tuple(unmounted.items())
-        self._let_hash(guest)
+        self._use_host(guest)
 
     def without_system(self) -> LiveGuest:
         """The disks alone, where no system on them can be mounted: every file reads as missing.
@@ -199,11 +201,23 @@ class Session:
         guest.checker = lambda name: self._check(block, name)
         return guest
 
-    def _let_hash(self, guest: LiveGuest) -> None:
-        hasher = Hasher(self.handle, guest.prefix, self._hashing, self._places(guest))
+    def _use_host(self, guest: LiveGuest) -> None:
+        """Let the host do what it does faster than the appliance: hash files, and look at directories."""
+        places = self._places(guest)
+        hasher = Hasher(self.handle, guest.prefix, self._hashing, places)
         guest.hash_files = lambda algorithm, files, through: hasher.digests(
             algorithm, files, through_filesystem=through
         )
+        mounted = {m.target for m in guest.mounts}
+        mounted |= {str(guest.resolve(GuestPath(target))) for target in mounted}
+        host = HostTree(places, frozenset(mounted), self.handle.sync)
+        self._hosts.append(host)
+        guest.look_on_host(host)
+
+    def leave_disks(self) -> None:
+        """Stop looking at the disks past the appliance: it is about to write to them, or to end."""
+        while self._hosts:
+            self._hosts.pop().close()
 
     def _places(self, guest: LiveGuest) -> dict[int, Place]:
         """Where on the host the bytes of the mounted filesystems are, by device number."""
@@ -262,6 +276,7 @@ class Session:
 
         ``tables``: partition tables were among it, and the appliance's kernel is to read them anew.
         """
+        self.leave_disks()
         self.stage.clear()
         disks = [*self.block().disks, *self.block(donor=True).disks]
         for disk in disks if tables else ():
@@ -288,6 +303,7 @@ class Session:
         Raises:
             GuestReadError: a filesystem does not mount, or its last writes failed.
         """
+        self.leave_disks()
         reader = LiveGuest(self.handle, self.stage.mount(root.device, root.subvolume), block=self.block())
         plan = self._plan(root, reader)
         self.stage.clear()
@@ -318,6 +334,7 @@ class Session:
         Raises:
             ApplianceError: the last writes failed.
         """
+        self.leave_disks()
         self.stage.clear()
         shut_down(self.handle)
 
@@ -362,4 +379,8 @@ def open_session(
             ]
         )
         overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
-        yield Session(handle, discovery, Stage(handle), Toolbox(handle), overlays, calls)
+        session = Session(handle, discovery, Stage(handle), Toolbox(handle), overlays, calls)
+        try:
+            yield session
+        finally:
+            session.leave_disks()

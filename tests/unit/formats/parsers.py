@@ -21,6 +21,7 @@ from guestrepair.formats import (
     dpkg_lists,
     elf,
     ext_inodes,
+    ext_tree,
     extents,
     file_contexts,
     fstab,
@@ -107,6 +108,12 @@ def _unclean(content: str, data: bytes) -> object:
     return journal.unclean(reader(magic + data), content)
 
 
+def _tree(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    found = ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))
+    return [(found.names(n), found.attributes(n), found.link_target(n)) for n in range(1, 30)]
+
+
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
@@ -138,6 +145,7 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
     },
     "elf": {"elf": elf.parse_elf},
     "ext_inodes": {"layouts": _layouts},
+    "ext_tree": {"tree": _tree, "block": lambda d: ext_tree.parse_block(d, 1 << 31, {})},
     "extents": {"filefrag": lambda d: list(extents.parse_layouts(d))},
     "file_contexts": {"labels": _labels, "substitutions": file_contexts.parse_substitutions},
     "fstab": {
