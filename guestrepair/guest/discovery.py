@@ -8,7 +8,7 @@ each device is looked at by itself, by reading a few blocks of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.journal import unclean
+from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.keys import KeyRing
@@ -55,10 +56,14 @@ class Discovery:
     locked: list[BlockDevice] = field(default_factory=list)
     """LUKS containers that no given key opens."""
 
-    def run(self, disks: Sequence[Disk]) -> None:
-        """Look at every disk, then at what shows only after opening something: md, LUKS, LVM."""
+    def run(self, disks: Sequence[Disk], readers: Mapping[str, Read] | None = None) -> None:
+        """Look at every disk, then at what shows only after opening something: md, LUKS, LVM.
+
+        ``readers`` read disks by their names; a disk without one is read by the appliance.
+        """
         for disk in disks:
-            self._disk(disk)
+            by_appliance = partial(read_device, self.handle, disk.name)
+            self._disk(disk, (readers or {}).get(disk.name, by_appliance))
         self._md()
         self._volumes()
         while self._unlock():
@@ -75,9 +80,8 @@ class Discovery:
 
     # --- disks and partitions -------------------------------------------------
 
-    def _disk(self, disk: Disk) -> None:
+    def _disk(self, disk: Disk, read: Read) -> None:
         whole = BlockDevice(disk.name, DeviceKind.DISK, disk.size_bytes, disk=disk.name, donor=disk.donor)
-        read = partial(read_device, self.handle, disk.name)
         try:
             table = read_table(read, disk.size_bytes, disk.sector_size_bytes)
         except (GuestReadError, TableError) as error:

@@ -21,6 +21,7 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, Mount
 from guestrepair.guest.discovery import Discovery
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.hashing import Hasher, Place, place_of
+from guestrepair.guest.host_disks import host_readers
 from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
@@ -372,13 +373,13 @@ def open_session(
         how.progress("looking at the disks")
         calls = CallCount(handle)
         discovery = Discovery(handle, keys or KeyRing())
-        discovery.run(
-            [
-                Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], donor=disk.donor)
-                for index, disk in enumerate(disks)
-            ]
-        )
         overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
+        known = [
+            Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], donor=disk.donor)
+            for index, disk in enumerate(disks)
+        ]
+        with host_readers(overlays) as readers:
+            discovery.run(known, readers)
         session = Session(handle, discovery, Stage(handle), Toolbox(handle), overlays, calls)
         try:
             yield session
