@@ -35,7 +35,7 @@ test-boot: setup ## real boots under qemu
 	$(PYTEST) tests/boot -q -n $(JOBS) --dist loadfile
 
 test: check ## everything that must pass: lint, types, unit, image, fault and boot tests
-	$(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
 

@@ -17,7 +17,7 @@ from guestrepair.disk.tables import TableError, read_table
 from guestrepair.formats.superblock import identify
 from tests.image.damage import guestrepair
 
-CORPUS = Path(os.environ.get("CORPUS", "/nonexistent"))
+CORPUS = Path(os.environ.get("CORPUS") or "/nonexistent")
 pytestmark = [
     pytest.mark.corpus,
     pytest.mark.skipif(not CORPUS.is_dir(), reason="CORPUS names no folder"),

@@ -18,7 +18,7 @@ from guestrepair.disk import examine
 from guestrepair.errors import GuestRepairError
 from tests.image.damage import guestrepair
 
-CORPUS = Path(os.environ.get("CORPUS", "/nonexistent"))
+CORPUS = Path(os.environ.get("CORPUS") or "/nonexistent")
 pytestmark = [
     pytest.mark.corpus,
     pytest.mark.skipif(not CORPUS.is_dir(), reason="CORPUS names no folder"),
