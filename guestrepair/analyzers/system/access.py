@@ -61,12 +61,16 @@ _SETUID = ("/usr/bin/sudo", "/usr/bin/su", "/usr/bin/passwd")
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """Bits that must be set and bits that must not; what lacking or having them means."""
+    """Bits that must be set and bits that must not; what lacking or having them means.
+
+    ``also_cleared`` goes with a repair but is no fault by itself: who ran ``chmod 777`` set these, too.
+    """
 
     path: str
     needed: int
     forbidden: int
     severity: Severity
+    also_cleared: int = 0
 
 
 _EXPECTED = (
@@ -74,8 +78,8 @@ _EXPECTED = (
     _Expected("/tmp", 0o1777, 0, Severity.WARNING),  # noqa: S108 - a path of the guest
     _Expected("/var/tmp", 0o1777, 0, Severity.WARNING),  # noqa: S108 - a path of the guest
     _Expected("/root", 0o500, 0o022, Severity.WARNING),
-    _Expected("/etc/passwd", 0o444, 0o022, Severity.ERROR),
-    _Expected("/etc/group", 0o444, 0o022, Severity.ERROR),
+    _Expected("/etc/passwd", 0o444, 0o022, Severity.ERROR, also_cleared=0o111),
+    _Expected("/etc/group", 0o444, 0o022, Severity.ERROR, also_cleared=0o111),
     _Expected("/etc/shadow", 0, 0o027, Severity.WARNING),
 )
 
@@ -87,7 +91,10 @@ def modes(context: Context) -> Iterator[Finding]:
         path = GuestPath(expected.path)
         found = guest.lstat(path)
         if found is not None and (found.is_directory or found.is_file):
-            yield from _judged(path, found, _wanted(guest, expected, found), expected.severity)
+            wanted = _wanted(guest, expected, found)
+            if wanted != found.permissions:
+                wanted &= ~expected.also_cleared
+            yield from _judged(path, found, wanted, expected.severity)
     for name in _SETUID:
         path = GuestPath(name)
         found = guest.lstat(path)

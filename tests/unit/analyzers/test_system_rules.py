@@ -291,6 +291,7 @@ def test_selinux_unused_or_unknown_mode() -> None:
         ("/etc", 0o700, 0o755, ERROR),
         ("/tmp", 0o777, 0o1777, WARNING),  # noqa: S108 - a path of the guest
         ("/etc/passwd", 0o600, 0o644, ERROR),
+        ("/etc/group", 0o777, 0o644, ERROR),
         ("/etc/shadow", 0o644, 0o640, WARNING),
         ("/etc/shadow", 0o666, 0o640, ERROR),
         ("/usr/bin/sudo", 0o755, 0o4755, ERROR),
