@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: measure, print the table, and write RESULTS.md and results.json."""
+"""``python -m benchmarks``: measure, print the table, and write RESULTS.md and results.json.
+
+NOTES.md, a person's words on the last full run, goes below the tables of RESULTS.md.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def main(*, quick: bool, rounds: int, parts: tuple[str, ...], output: Path) -> N
     click.echo(page)
     output.mkdir(parents=True, exist_ok=True)
     if not quick and not parts:
-        (output / "RESULTS.md").write_text(page)
+        (output / "RESULTS.md").write_text(f"{page}\n{(HERE / 'NOTES.md').read_text()}")
     (output / "results.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n")
 
 
