@@ -8,7 +8,25 @@ from __future__ import annotations
 import os
 
 import hypothesis
+import pytest
 
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("GUESTREPAIR_TEST_DEPTH", "quick"))
+
+_COUNTING = ("tests/fault/", "tests/oracle/", "tests/image/test_corpora")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the fault, oracle and corpus tests counted: a pass alone does not say over how many cases."""
+    lines = [
+        line
+        for report in terminalreporter.stats.get("passed", [])
+        if report.when == "call" and report.nodeid.startswith(_COUNTING)
+        for line in report.capstdout.splitlines()
+        if ": " in line and not line.startswith("Creating")
+    ]
+    if lines:
+        terminalreporter.section("what was counted")
+    for line in lines:
+        terminalreporter.write_line(line)
