@@ -37,13 +37,9 @@ class HostTree:
 
     def stats(self, top: Stat, directory: str, names: Iterable[str]) -> dict[str, Stat]:
         """Lstat of those names in a directory (whose own lstat is ``top``) that are certainly there."""
-        tree, inside = self._look(top)
         found: dict[str, Stat] = {}
-        if tree is None or inside is None:
-            return found
-        for name in names:
-            number = inside.get(name.encode(errors="surrogateescape"))
-            if number is None or f"{directory.rstrip('/')}/{name}" in self.mounted:
+        for tree, name, number in self._numbers(top, names):
+            if f"{directory.rstrip('/')}/{name}" in self.mounted:
                 continue
             with self._trusted(top.device):
                 attributes = tree.attributes(number)
@@ -58,23 +54,28 @@ class HostTree:
 
     def targets(self, top: Stat, names: Iterable[str]) -> dict[str, str]:
         """Where those names lead that are certainly short symbolic links; "" for what is certainly none."""
-        tree, inside = self._look(top)
         found: dict[str, str] = {}
-        if tree is None or inside is None:
-            return found
-        for name in names:
-            number = inside.get(name.encode(errors="surrogateescape"))
-            if number is not None:
-                with self._trusted(top.device):
-                    target = tree.link_target(number)
-                    if target is not None:
-                        found[name] = target.decode(errors="surrogateescape")
+        for tree, name, number in self._numbers(top, names):
+            with self._trusted(top.device):
+                target = tree.link_target(number)
+                if target is not None:
+                    found[name] = target.decode(errors="surrogateescape")
         return found
 
     def close(self) -> None:
         """Let the disks go: what is read from now on is asked of the appliance."""
         self._trees = dict.fromkeys(self.places)
         self._stack.close()
+
+    def _numbers(self, top: Stat, names: Iterable[str]) -> Iterator[tuple[Tree, str, int]]:
+        """The tree, and each of the names that stands in the directory, with its inode number."""
+        tree, inside = self._look(top)
+        if tree is None or inside is None:
+            return
+        for name in names:
+            number = inside.get(name.encode(errors="surrogateescape"))
+            if number is not None:
+                yield tree, name, number
 
     def _look(self, top: Stat) -> tuple[Tree | None, Mapping[bytes, int] | None]:
         tree = self._tree(top.device)

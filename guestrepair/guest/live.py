@@ -50,13 +50,11 @@ class LiveGuest(Guest):
         self._host: HostTree | None = None
         self._metadata = Metadata(handle, prefix)
         self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
-        self._root: Stat | None = None
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted anew."""
         self._metadata = Metadata(self.handle, self.prefix, self._host)
         self._directories = {GuestPath("/"): GuestPath("/")}
-        self._root = None
 
     def look_on_host(self, host: HostTree) -> None:
         """From now on, let the host answer for what it is certain of."""
@@ -75,7 +73,7 @@ class LiveGuest(Guest):
         answer: dict[GuestPath, Stat | None] = {}
         for path in paths:
             if path == path.parent:
-                answer[path] = self._root_stat()
+                answer[path] = self._metadata.root()
             else:
                 by_parent[path.parent].append(path)
         for parent, children in by_parent.items():
@@ -86,11 +84,6 @@ class LiveGuest(Guest):
             stats = self._metadata.stats(str(directory), [child.name for child in children])
             answer.update((child, stats[child.name]) for child in children)
         return answer
-
-    def _root_stat(self) -> Stat:
-        if self._root is None:
-            self._root = self._metadata.root()
-        return self._root
 
     def _directory(self, path: GuestPath) -> GuestPath | None:
         """The real directory behind a path; None when it is none or not there. Cached."""
