@@ -148,18 +148,8 @@ class Session:
         block = self.block(donor=root.device.donor)
         prefix = self.stage.mount(root.device, root.subvolume)
         guest = LiveGuest(self.handle, prefix, block=block)
-        plan = self._plan(root, guest)
-        mounts = [_mount(root.device, "/", root.subvolume)]
-        unmounted = list(plan.unmounted)
-        for planned in plan.mounts:
-            try:
-                self._mount_below(guest, planned.device, planned.target, planned.subvolume, writable=False)
-                mounts.append(_mount(planned.device, str(planned.target), planned.subvolume))
-            except GuestReadError as error:
-                unmounted.append((str(planned.target), error.reason))
-        guest.forget()
-        guest.mounts = tuple(mounts)
-        guest.unmounted = tuple(unmounted)
+        guest.mounts = (_mount(root.device, "/", root.subvolume),)
+        self._mount_planned(guest, self._plan(root, guest))
         guest.os = root.os
         guest.peeker = lambda name: self._peek(block, name)
         guest.checker = lambda name: self._check(block, name)
@@ -174,8 +164,13 @@ class Session:
         """
         plan = plan_mounts(guest, root.device, self.stage, fstab=fstab)
         self._plans[root.name] = plan
+        self._mount_planned(guest, plan)
+        self._use_host(guest)
+
+    def _mount_planned(self, guest: LiveGuest, plan: MountPlan) -> None:
+        """Mount, read-only, what of a plan is not mounted yet, and say so in the guest."""
         there = {mount.target for mount in guest.mounts}
-        mounts, unmounted = list(guest.mounts), dict(plan.unmounted)
+        mounts, unmounted = list(guest.mounts), list(plan.unmounted)
         for planned in plan.mounts:
             target = str(planned.target)
             if target in there:
@@ -184,11 +179,10 @@ class Session:
                 self._mount_below(guest, planned.device, planned.target, planned.subvolume, writable=False)
                 mounts.append(_mount(planned.device, target, planned.subvolume))
             except GuestReadError as error:
-                unmounted[target] = error.reason
+                unmounted.append((target, error.reason))
         guest.forget()
         guest.mounts = tuple(mounts)
-        guest.unmounted = tuple(unmounted.items())
-        self._use_host(guest)
+        guest.unmounted = tuple(unmounted)
 
     def without_system(self) -> LiveGuest:
         """The disks alone, where no system on them can be mounted: every file reads as missing.
