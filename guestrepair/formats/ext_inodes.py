@@ -1,9 +1,10 @@
 """Where files lie on an ext4 filesystem: inode number to extents, read from the device's bytes.
 
-Only what is certain is answered: checksums of extent blocks are verified, and a
-file that is encrypted, compressed, inline, mapped by ext2's block lists, or has
-extents that are not written yet, has no layout here. Nor has a filesystem with a
-journal to replay or a feature that is not known.
+Only what is certain is answered: the checksums of inodes and extent blocks are
+verified as the kernel does, and a file that is encrypted, compressed, inline, mapped
+by ext2's block lists, or has extents that are not written yet, has no layout here.
+Nor has a filesystem with a journal to replay, orphans to free (which a mount does,
+read-only or not) or a feature that is not known.
 
 Source: Documentation/filesystems/ext4 (globals.rst, inodes.rst, ifork.rst, checksums.rst).
 """
@@ -23,6 +24,7 @@ _INCOMPAT_CSUM_SEED = 0x2000
 # filetype, extents, 64bit, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold
 _KNOWN_INCOMPAT = 0x2 | 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
 _RO_METADATA_CSUM = 0x400
+_RO_ORPHAN_PRESENT = 0x10000
 REGULAR, DIRECTORY, SYMLINK = 0x8000, 0x4000, 0xA000
 """Format bits of an inode's mode."""
 
@@ -37,6 +39,7 @@ _MAX_NODES = 50_000
 
 _WRITTEN_MOST = 32768
 """Blocks in one written extent; a greater number marks one that is not written yet."""
+_INODE_BASE_BYTES = 128
 _TABLE_PIECE_BYTES = 64 * 1024
 _KEPT_PIECES = 256
 """Pieces of inode tables kept at a time: files of one directory lie near each other, directories do not."""
@@ -77,11 +80,25 @@ class Inodes:
                 yield number, layout
 
     def inode(self, number: int) -> Block | None:
-        """The bytes of an inode; None where there is none, or the filesystem is not certain."""
+        """The bytes of an inode; None where there is none, or its checksum or the filesystem is wrong."""
         geometry = self._geometry
         if geometry is None or not 0 < number <= geometry.inodes:
             return None
-        return self._inode(geometry, number)
+        inode = self._inode(geometry, number)
+        seed = self.seed(number, inode)
+        return inode if seed is None or _is_inode_intact(inode.data, seed) else None
+
+    def seed(self, number: int, inode: Block) -> int | None:
+        """What the checksums of an inode and of its blocks start with; None where there are none."""
+        geometry = self._geometry
+        if geometry is None or geometry.seed is None:
+            return None
+        return crc32c(inode.bytes_at(100, 4), crc32c(number.to_bytes(4, "little"), geometry.seed))
+
+    @property
+    def is_certain(self) -> bool:
+        """True for a filesystem that can be read here."""
+        return self._geometry is not None
 
     @property
     def count(self) -> int:
@@ -102,9 +119,7 @@ class Inodes:
         if inode.le16(0) & 0xF000 != kind or not flags & _FLAG_EXTENTS or flags & _FLAGS_REFUSED:
             return None
         size = inode.le32(4) | inode.le32(108) << 32
-        seed = None
-        if geometry.seed is not None:
-            seed = crc32c(inode.bytes_at(100, 4), crc32c(number.to_bytes(4, "little"), geometry.seed))
+        seed = self.seed(number, inode)
         extents: list[Extent] = []
         if not self._collect(geometry, Block(inode.bytes_at(40, 60)), seed, None, extents):
             return None
@@ -159,6 +174,16 @@ def _extent(node: Block, at: int, unit: int) -> Extent:
     return Extent(node.le32(at) * unit, start * unit, node.le16(at + 4) * unit)
 
 
+def _is_inode_intact(raw: bytes, seed: int) -> bool:
+    """The checksum's low half is at byte 124; its high half at 130, where the inode has room for it."""
+    block = Block(raw)
+    has_high = len(raw) > _INODE_BASE_BYTES and block.le16(128) >= 4
+    state = crc32c(raw[126:130] if has_high else raw[126:], crc32c(b"\0\0", crc32c(raw[:124], seed)))
+    if not has_high:
+        return state & 0xFFFF == block.le16(124)
+    return crc32c(raw[132:], crc32c(b"\0\0", state)) == block.le16(124) | block.le16(130) << 16
+
+
 def _is_intact(node: Block, most: int, seed: int | None) -> bool:
     tail = 12 + 12 * most
     if seed is None:
@@ -169,6 +194,8 @@ def _is_intact(node: Block, most: int, seed: int | None) -> bool:
 def _geometry(raw: bytes) -> _Geometry | None:
     found, block = parse(raw), Block(raw)
     if found is None or block.le32(0x60) & ~_KNOWN_INCOMPAT or not found.block_size_bytes:
+        return None
+    if block.le32(0xE8) or block.le32(0x64) & _RO_ORPHAN_PRESENT:
         return None
     seed = None
     if block.le32(0x64) & _RO_METADATA_CSUM:

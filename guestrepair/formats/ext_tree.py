@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guestrepair.formats.ext_inodes import DIRECTORY, SYMLINK, Inodes
+from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block
 
 _FLAG_CASEFOLD = 0x40000000
@@ -20,6 +21,10 @@ _MAX_DIRECTORY_BYTES = 8 << 20
 
 _KEPT_NAMES = 200_000
 _ENTRY_HEAD_BYTES = 8
+_LEAF_TAIL_BYTES = 12
+_LEAF_TAIL = b"\0\0\0\0\x0c\0\0\xde"
+"""An entry without a name that ends a leaf and holds its checksum (struct ext4_dir_entry_tail)."""
+
 _FAST_LINK_BYTES = 60
 _INODE_BASE_BYTES = 128
 
@@ -95,12 +100,31 @@ class Tree:
         if layout.size_bytes > _MAX_DIRECTORY_BYTES or layout.hole_bytes or layout.size_bytes % block_bytes:
             return None
         names: dict[bytes, int] = {}
+        seed = self.inodes.seed(directory, inode)
         for extent in layout.extents:
             data = self.inodes.read(extent.physical, min(extent.length, layout.size_bytes - extent.logical))
             for at in range(0, len(data), block_bytes):
-                if not parse_block(data[at : at + block_bytes], self.inodes.count, names):
+                block = data[at : at + block_bytes]
+                if seed is not None and not is_block_intact(block, seed):
+                    return None
+                if not parse_block(block, self.inodes.count, names):
                     return None
         return names
+
+
+def is_block_intact(data: bytes, seed: int) -> bool:
+    """Whether the checksum of a directory block is right: of a leaf, or of a node of the hash tree."""
+    block, end = Block(data), len(data) - _LEAF_TAIL_BYTES
+    if data[end : end + 8] == _LEAF_TAIL:
+        return crc32c(data[:end], seed) == block.le32(end + 8)
+    # A node looks like one deleted entry; the root like "." and "..", with its own facts behind them.
+    at = 8 if block.le16(4) == len(data) and not block.le32(0) else 32
+    most, count = block.le16(at), block.le16(at + 2)
+    tail = at + most * 8
+    if count > most or tail + 8 > len(data):
+        return False
+    state = crc32c(data[: at + count * 8], seed)
+    return crc32c(data[tail : tail + 4] + bytes(4), state) == block.le32(tail + 4)
 
 
 def parse_block(data: bytes, inodes: int, into: dict[bytes, int]) -> bool:

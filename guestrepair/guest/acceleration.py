@@ -1,25 +1,34 @@
 """Which acceleration really works on this host: hardware (KVM) or software emulation (TCG).
 
 ``/dev/kvm`` being there proves nothing: nested and filtered virtualization can
-make qemu abort, or hang for good, at the first instruction. So a boot sector of
-a few instructions is run once under ``-accel kvm`` with a time limit; the
-verdict is remembered for this boot of the host and this qemu.
+make qemu abort, or hang for good, at the first instruction or only once a kernel
+runs. So the host's own kernel, the one that the appliance runs, is started once under
+KVM with a time limit, as far as a kernel without any disk comes: to the panic that
+it has no root. Where no kernel can be read, a boot sector of a few instructions
+stands in for it. The verdict is remembered for this boot of the host and this qemu.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-PROBE_SECONDS = 5.0
-"""A working KVM runs the probe in well under a second; the rest is room for a busy host."""
+PROBE_SECONDS = 10.0
+"""A kernel under a working KVM panics within two seconds; the rest is room for a busy host."""
 
+_VERSION = 2
+"""Part of what a verdict is remembered by: an earlier probe was fooled by KVMs that run no kernel."""
+
+_KERNEL_ARGUMENTS = "console=ttyS0 console=ttyAMA0 panic=-1 tsc=reliable"
+_KERNEL_RAN = b"VFS: Unable to mount root fs"
 # mov dx, 0xf4 / mov al, 0x10 / out dx, al / hlt: isa-debug-exit ends qemu with (0x10 << 1) | 1.
 _BOOT_SECTOR = bytes.fromhex("baf400b010eef4").ljust(510, b"\0") + b"\x55\xaa"
 _PROBE_STATUS = 0x21
@@ -65,24 +74,24 @@ def _qemu() -> Path | None:
     return Path(found) if found else None
 
 
+def distrust_kvm() -> Verdict:
+    """Remember that KVM does not work here after all: the appliance did not start under it."""
+    verdict = Verdict(Acceleration.TCG, "the appliance does not start under KVM", fresh=True)
+    program = _qemu()
+    if program is not None:
+        _remember(_key(program), verdict)
+    return verdict
+
+
 def _probe(program: Path) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="guestrepair-probe-") as directory:
-        sector = Path(directory) / "probe.raw"
-        sector.write_bytes(_BOOT_SECTOR)
-        command = [
-            str(program), "-accel", "kvm", "-cpu", "max", "-m", "64", "-nodefaults", "-no-user-config",
-            "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-            "-drive", f"file={sector},format=raw,if=ide,readonly=off,snapshot=off",
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return Verdict(Acceleration.TCG, "KVM is there but a guest hangs under it", fresh=True)
-        except OSError as error:
-            return Verdict(Acceleration.TCG, f"{program.name}: {error.strerror}", fresh=True)
-    if done.returncode == _PROBE_STATUS:
+    kernel = _kernel()
+    try:
+        done = _run_kernel(program, kernel) if kernel is not None else _run_boot_sector(program)
+    except subprocess.TimeoutExpired:
+        return Verdict(Acceleration.TCG, "KVM is there but a guest hangs under it", fresh=True)
+    except OSError as error:
+        return Verdict(Acceleration.TCG, f"{program.name}: {error.strerror}", fresh=True)
+    if _KERNEL_RAN in done.stdout if kernel is not None else done.returncode == _PROBE_STATUS:
         return Verdict(Acceleration.KVM, fresh=True)
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return Verdict(
@@ -90,11 +99,57 @@ def _probe(program: Path) -> Verdict:
     )
 
 
+def _kernel() -> Path | None:
+    """The newest kernel that can be read, where libguestfs looks for the appliance's."""
+    for path in sorted(Path("/boot").glob("vmlinu*"), reverse=True):
+        with contextlib.suppress(OSError):
+            if path.is_file() and os.access(path, os.R_OK):
+                return path
+    return None
+
+
+def _run_kernel(program: Path, kernel: Path) -> subprocess.CompletedProcess[bytes]:
+    machine = [] if platform.machine() == "x86_64" else ["-machine", "virt"]
+    return _run(
+        program,
+        *machine,
+        *("-smp", "2", "-m", "256", "-serial", "stdio"),
+        *("-kernel", str(kernel), "-append", _KERNEL_ARGUMENTS),
+    )
+
+
+def _run_boot_sector(program: Path) -> subprocess.CompletedProcess[bytes]:
+    with tempfile.TemporaryDirectory(prefix="guestrepair-probe-") as directory:
+        sector = Path(directory) / "probe.raw"
+        sector.write_bytes(_BOOT_SECTOR)
+        return _run(
+            program,
+            *("-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
+            *("-drive", f"file={sector},format=raw,if=ide,readonly=off,snapshot=off"),
+        )
+
+
+def _run(program: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """qemu under KVM, with nothing but what is given.
+
+    Raises:
+        OSError, subprocess.TimeoutExpired: it does not run, or not to an end.
+    """
+    bare = ("-accel", "kvm", "-cpu", "max", "-nodefaults", "-no-user-config", "-display", "none")
+    return subprocess.run(
+        [program, *bare, "-no-reboot", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=PROBE_SECONDS,
+        check=False,
+    )
+
+
 def _key(program: Path) -> str:
     boot_id = Path("/proc/sys/kernel/random/boot_id")
     boot = boot_id.read_text().strip() if boot_id.exists() else ""
     status = program.stat()
-    return f"{boot}:{program}:{status.st_mtime_ns}:{status.st_size}"
+    return f"{_VERSION}:{boot}:{program}:{status.st_mtime_ns}:{status.st_size}"
 
 
 def _memory() -> Path:
