@@ -11,7 +11,7 @@ Source: Documentation/filesystems/ext4 (globals.rst, inodes.rst, ifork.rst, chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from guestrepair.formats.extents import Extent, Layout
@@ -41,7 +41,7 @@ _WRITTEN_MOST = 32768
 """Blocks in one written extent; a greater number marks one that is not written yet."""
 _INODE_BASE_BYTES = 128
 _TABLE_PIECE_BYTES = 64 * 1024
-_KEPT_PIECES = 256
+_KEPT_PIECES = 128
 """Pieces of inode tables kept at a time: files of one directory lie near each other, directories do not."""
 
 
@@ -85,15 +85,37 @@ class Inodes:
         if geometry is None or not 0 < number <= geometry.inodes:
             return None
         inode = self._inode(geometry, number)
+        if len(inode) < geometry.inode_bytes:
+            return None
         seed = self.seed(number, inode)
         return inode if seed is None or _is_inode_intact(inode.data, seed) else None
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Where an inode lies on the device: its first byte, and how many there are (0: there is none)."""
+        geometry = self._geometry
+        if geometry is None or not 0 < number <= geometry.inodes:
+            return 0, 0
+        group, index = divmod(number - 1, geometry.inodes_a_group)
+        return self._table(geometry, group) + index * geometry.inode_bytes, geometry.inode_bytes
+
+    def adopt(self, former: Inodes, is_unchanged: Callable[[int, int], bool]) -> bool:
+        """Keep what another reader of the same filesystem has read, where its bytes did not change since.
+
+        False, and nothing is kept, when it is not the same filesystem any more.
+        """
+        if self._geometry is None or self._geometry != former._geometry:
+            return False
+        self._pieces.update(
+            (start, piece) for start, piece in former._pieces.items() if is_unchanged(start, len(piece))
+        )
+        return True
 
     def seed(self, number: int, inode: Block) -> int | None:
         """What the checksums of an inode and of its blocks start with; None where there are none."""
         geometry = self._geometry
         if geometry is None or geometry.seed is None:
             return None
-        return crc32c(inode.bytes_at(100, 4), crc32c(number.to_bytes(4, "little"), geometry.seed))
+        return crc32c(number.to_bytes(4, "little") + inode.data[100:104], geometry.seed)
 
     @property
     def is_certain(self) -> bool:
@@ -127,8 +149,7 @@ class Inodes:
         return layout if layout.is_sound else None
 
     def _inode(self, geometry: _Geometry, number: int) -> Block:
-        group, index = divmod(number - 1, geometry.inodes_a_group)
-        at = self._table(geometry, group) + index * geometry.inode_bytes
+        at, _ = self.place(number)
         start = at - at % _TABLE_PIECE_BYTES
         if start not in self._pieces:
             if len(self._pieces) >= _KEPT_PIECES:
@@ -176,12 +197,11 @@ def _extent(node: Block, at: int, unit: int) -> Extent:
 
 def _is_inode_intact(raw: bytes, seed: int) -> bool:
     """The checksum's low half is at byte 124; its high half at 130, where the inode has room for it."""
-    block = Block(raw)
-    has_high = len(raw) > _INODE_BASE_BYTES and block.le16(128) >= 4
-    state = crc32c(raw[126:130] if has_high else raw[126:], crc32c(b"\0\0", crc32c(raw[:124], seed)))
-    if not has_high:
-        return state & 0xFFFF == block.le16(124)
-    return crc32c(raw[132:], crc32c(b"\0\0", state)) == block.le16(124) | block.le16(130) << 16
+    low = raw[124] | raw[125] << 8
+    if len(raw) > _INODE_BASE_BYTES and raw[128] | raw[129] << 8 >= 4:
+        whole = b"".join((raw[:124], b"\0\0", raw[126:130], b"\0\0", raw[132:]))
+        return crc32c(whole, seed) == low | raw[130] << 16 | raw[131] << 24
+    return crc32c(b"".join((raw[:124], b"\0\0", raw[126:])), seed) & 0xFFFF == low
 
 
 def _is_intact(node: Block, most: int, seed: int | None) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.formats.superblock.containers import is_bitlocker
-from guestrepair.formats.superblock.model import Block, Device, Superblock
+from guestrepair.formats.superblock.model import Block, Device, Read, Superblock
 from guestrepair.formats.superblock.text import serial, utf16_label
 
 _FAT12_CLUSTERS, _FAT16_CLUSTERS, _FAT32_CLUSTERS = 0xFF4, 0xFFF4, 0x0FFFFFF6
@@ -140,6 +141,15 @@ def _directory_label(entries: bytes) -> str | None:
 
 
 def _fat32_label(device: Device, fat: _Fat) -> str:
+    for directory in _fat32_root(device, fat):
+        found = _directory_label(directory)
+        if found is not None:
+            return found
+    return ""
+
+
+def _fat32_root(device: Device, fat: _Fat) -> Iterator[bytes]:
+    """The clusters of the root directory, up to the one that holds its end."""
     data = (fat.reserved + fat.fat_sectors) * fat.sector
     entries = fat.boot.le32(0x24) * fat.sector // 4
     cluster = fat.boot.le32(0x2C)
@@ -147,13 +157,41 @@ def _fat32_label(device: Device, fat: _Fat) -> str:
         if not 2 <= cluster < entries:
             break
         directory = device.get(data + (cluster - 2) * fat.cluster_bytes, fat.cluster_bytes)
-        found = _directory_label(directory)
-        if found is not None:
-            return found
+        yield directory
         if any(directory[at] == 0 for at in range(0, len(directory), 32)):
             break  # the end of the directory
         cluster = device.block(fat.reserved * fat.sector + cluster * 4, 4).le32(0) & 0x0FFFFFFF
-    return ""
+
+
+def root_names(read: Read, size_bytes: int) -> tuple[str, ...] | None:
+    """The names in the root directory; None when they are not certain (long ones, or a damaged directory)."""
+    device = Device(read, size_bytes)
+    boot = device.block(0, 512)
+    if len(boot) < 512 or not _fat_is_possible(boot):
+        return None
+    fat = _Fat(boot)
+    start = (fat.reserved + fat.fat_sectors) * fat.sector
+    pieces = _fat32_root(device, fat) if fat.is_fat32 else [device.get(start, fat.root_entries * 32)]
+    names: list[str] = []
+    for piece in pieces:
+        for at in range(0, len(piece) - 31, 32):
+            entry = Block(piece[at : at + 32])
+            if entry.u8(0) == 0:
+                return tuple(names)
+            if entry.u8(0) == 0xE5 or entry.u8(11) & 0x3F == _ATTRIBUTE_VOLUME:
+                continue
+            if entry.u8(11) & 0x3F == _ATTRIBUTE_LONG_NAME or not entry.bytes_at(0, 11).isascii():
+                return None
+            names.append(_short_name(entry))
+    return None
+
+
+def _short_name(entry: Block) -> str:
+    """A name of 8 and 3 characters; two bits say that a part is in lower case (Linux: shortname=mixed)."""
+    base, extension = entry.bytes_at(0, 8).decode().rstrip(), entry.bytes_at(8, 3).decode().rstrip()
+    base = base.lower() if entry.u8(12) & 0x08 else base
+    extension = extension.lower() if entry.u8(12) & 0x10 else extension
+    return f"{base}.{extension}" if extension else base
 
 
 def probe_exfat(device: Device) -> Superblock | None:

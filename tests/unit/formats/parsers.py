@@ -52,7 +52,7 @@ from guestrepair.formats import (
 )
 from guestrepair.formats.bootloader import entries
 from guestrepair.formats.sshd_config import numbers, settings, tokens
-from guestrepair.formats.superblock import ext, journal
+from guestrepair.formats.superblock import ext, fat, journal
 
 Parser: TypeAlias = Callable[[bytes], object]
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
@@ -111,7 +111,15 @@ def _unclean(content: str, data: bytes) -> object:
 def _tree(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     found = ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))
-    return [(found.names(n), found.attributes(n), found.link_target(n)) for n in range(1, 30)]
+    return [
+        (found.names(n), found.attributes(n), found.link_target(n), found.deletion_times(n))
+        for n in range(1, 30)
+    ] + list(ext_tree.deleted_entries(data, 30))
+
+
+def _fat(data: bytes) -> object:
+    boot = data[:510].ljust(510, b"\0") + b"\x55\xaa" + data
+    return fat.root_names(reader(boot), len(boot))
 
 
 def _layouts(data: bytes) -> object:
@@ -198,6 +206,7 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
     },
     "sudoers": {"sudoers": lambda d: list(sudoers.includes(sudoers.parse(d)))},
     "superblock": {
+        "root directory of FAT": _fat,
         "identify": lambda d: superblock.identify(reader(d), len(d)),
         "ext backup": lambda d: ext.find_backup(reader(d), len(d)),
         **{f"journal of {c}": partial(_unclean, c) for c in ("xfs", "btrfs", "vfat")},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,8 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (top / "setuid").chmod(0o4755)
     if os.geteuid() == 0:
         os.chown(top / "setuid", 100_000, 70_000)
-    for name, time in (("setuid", 86_400), ("empty", 4_000_000_000)):
-        os.utime(top / name, (time, time))
+    for name, when in (("setuid", 86_400), ("empty", 4_000_000_000)):
+        os.utime(top / name, (when, when))
     out = folder / "image"
     options = [request.param[:2], request.param[2:]]
     subprocess.run(["mke2fs", "-q", "-t", "ext4", *options, "-d", top, out, "16M"], check=True)
@@ -42,6 +44,13 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             ["debugfs", "-w", "-R", "sif /empty mtime_extra 1", out], check=True, capture_output=True
         )
     return out
+
+
+def debugfs(image: Path, *commands: str) -> None:
+    text = "\n".join(commands)
+    subprocess.run(
+        ["debugfs", "-w", "-f", "-", image], input=text, text=True, check=True, capture_output=True
+    )
 
 
 def tree(image: Path) -> Tree:
@@ -115,3 +124,124 @@ def test_a_filesystem_with_a_journal_to_replay_is_not_read(image: Path) -> None:
     data = bytearray(image.read_bytes())
     data[1024 + 0x60] |= 0x4
     assert Tree(Inodes(lambda offset, size: bytes(data[offset : offset + size]))).names(ROOT) is None
+
+
+def has_checksums(image: Path) -> bool:
+    return bool(image.read_bytes()[1024 + 0x65] & 0x4)  # RO_COMPAT_METADATA_CSUM
+
+
+def changed(image: Path, at: int) -> Tree:
+    """The image as it is with one byte of it changed."""
+    data = bytearray(image.read_bytes())
+    data[at] ^= 0x40
+    return Tree(Inodes(lambda offset, size: bytes(data[offset : offset + size])))
+
+
+def test_an_inode_whose_checksum_is_wrong_is_not_believed(image: Path) -> None:
+    number = (tree(image).names(ROOT) or {})[b"setuid"]
+    inode = tree(image).inodes.inode(number)
+    assert inode is not None
+    at = image.read_bytes().find(inode.data)
+    spoilt = changed(image, at + 8)  # the time of its last access
+    assert (spoilt.attributes(number) is None) is has_checksums(image)
+    assert spoilt.attributes(ROOT) is not None
+
+
+@pytest.mark.parametrize("directory", ["large", "empty"])
+def test_a_directory_whose_checksum_is_wrong_is_not_believed(image: Path, directory: str) -> None:
+    found = tree(image)
+    number = (found.names(ROOT) or {})[directory.encode()]
+    blocks = found._blocks(number)
+    assert blocks
+    for block in {0: blocks[0], 1: blocks[-1]}.values():
+        at = image.read_bytes().find(block)
+        spoilt = changed(image, at + 7)  # the file type of "."; of a node, nothing that counts
+        assert (spoilt.names(number) is None) is has_checksums(image)
+
+
+def test_orphans_that_a_mount_would_free_are_left_to_it(image: Path) -> None:
+    data = bytearray(image.read_bytes())
+    if has_checksums(image):
+        subprocess.run(["debugfs", "-w", "-R", "ssv last_orphan 12", image], check=True, capture_output=True)
+        data = bytearray(image.read_bytes())
+        subprocess.run(["debugfs", "-w", "-R", "ssv last_orphan 0", image], check=True, capture_output=True)
+    else:
+        data[1024 + 0xE8] = 12
+    assert Tree(Inodes(lambda offset, size: bytes(data[offset : offset + size]))).names(ROOT) is None
+    assert tree(image).names(ROOT) is not None
+
+
+def test_deleted_names_are_found_in_the_gaps(image: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "image"
+    shutil.copy(image, copy)
+    gone = ("short", "large/a-name-of-some-length-0700", "large/a-name-of-some-length-1400")
+    commands = [f"rm {name}" for name in gone]
+    names = tree(image).names(ROOT) or {}
+    debugfs(copy, *commands)
+    found = tree(copy)
+    large = found.deletion_times(names[b"large"])
+    assert large is not None
+    assert set(large) == {name.encode().removeprefix(b"large/") for name in gone[1:]}
+    assert all(abs(when - time.time()) < 3600 for when in large.values())
+    assert found.deletion_times(names[b"empty"]) == {}
+    assert set(large).isdisjoint(found.names(names[b"large"]) or {})
+    assert found.deletion_times(names[b"setuid"]) is None
+
+
+def test_whether_there_are_extended_attributes(image: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "image"
+    shutil.copy(image, copy)
+    number = (tree(image).names(ROOT) or {})[b"setuid"]
+    assert tree(image).has_xattrs(number) is False
+    command = ["debugfs", "-w", "-R", "ea_set /setuid user.short x", str(copy)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert tree(copy).has_xattrs(number) is True
+    assert tree(copy).has_xattrs(ROOT) is False
+    assert tree(copy).has_xattrs(0) is None
+
+
+class Reads:
+    """An image whose reads are counted."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.count = 0
+
+    def __call__(self, offset: int, size: int) -> bytes:
+        self.count += 1
+        return self.data[offset : offset + size]
+
+
+def test_what_did_not_change_is_not_read_again_and_what_did_is(image: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "image"
+    shutil.copy(image, copy)
+    former = tree(image)
+    large = (former.names(ROOT) or {})[b"large"]
+    for number in (ROOT, large, (former.names(ROOT) or {})[b"empty"]):
+        assert former.names(number) is not None
+    commands = ["rm /large/a-name-of-some-length-0003", "sif /setuid mode 0100600"]
+    debugfs(copy, *commands)
+    before, after = image.read_bytes(), copy.read_bytes()
+
+    def is_unchanged(offset: int, size: int) -> bool:
+        return before[offset : offset + size] == after[offset : offset + size]
+
+    fresh, adopting, again = Reads(after), Reads(after), Reads(before)
+    expected, found, same = Tree(Inodes(fresh)), Tree(Inodes(adopting)), Tree(Inodes(again))
+    found.adopt(former, is_unchanged)
+    same.adopt(former, lambda _offset, _size: True)
+    for number in (ROOT, large, (former.names(ROOT) or {})[b"empty"]):
+        assert found.names(number) == expected.names(number)
+        assert same.names(number) == former.names(number)
+    assert b"a-name-of-some-length-0003" not in (found.names(large) or {})
+    setuid = (former.names(ROOT) or {})[b"setuid"]
+    assert found.attributes(setuid) == expected.attributes(setuid)
+    assert again.count < adopting.count < fresh.count
+
+
+def test_another_filesystem_adopts_nothing(image: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "2048", other, "8M"], check=True)
+    found = tree(other)
+    found.adopt(tree(image), lambda _offset, _size: True)
+    assert set(found.names(ROOT) or {}) == {b"lost+found"}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from guestrepair.formats.superblock import Superblock, identify
 from guestrepair.formats.superblock.ext import find_backup
+from guestrepair.formats.superblock.fat import root_names
 
 UUID = "c0ffee00-1234-4abc-8def-0123456789ab"
 RECIPES = {
@@ -218,3 +219,29 @@ def test_hostile_bytes_raise_nothing(start: bytes, data: st.DataObject) -> None:
     claimed = data.draw(st.sampled_from([len(content), 10**15]))
     assert isinstance(identify(read, claimed), Superblock)
     assert reads <= 70
+
+
+@pytest.mark.parametrize("bits", ["12", "16", "32"])
+def test_names_in_the_top_directory_of_fat(bits: str, tmp_path: Path) -> None:
+    image = tmp_path / "fat"
+    with image.open("wb") as out:
+        out.truncate({"12": 4, "16": 16, "32": 64}[bits] << 20)
+    subprocess.run(["mkfs.vfat", "-F", bits, "-n", "EFI", image], check=True, capture_output=True)
+    (tmp_path / "file").touch()
+
+    def names() -> tuple[str, ...] | None:
+        data = image.read_bytes()
+        return root_names(lambda offset, size: data[offset : offset + size], len(data))
+
+    assert names() == ()
+    for folder in ("EFI", "boot", *(f"D{number}" for number in range(200 if bits == "32" else 20))):
+        subprocess.run(["mmd", "-i", image, f"::{folder}"], check=True)
+    subprocess.run(["mcopy", "-i", image, tmp_path / "file", "::NVRAM.BIN"], check=True)
+    found = names()
+    assert found is not None
+    assert {"EFI", "boot", "D19", "NVRAM.BIN"} <= set(found)
+    assert len(found) == (203 if bits == "32" else 23)
+    subprocess.run(["mdel", "-i", image, "::NVRAM.BIN"], check=True)
+    assert "NVRAM.BIN" not in (names() or ())
+    subprocess.run(["mcopy", "-i", image, tmp_path / "file", "::a long name"], check=True)
+    assert names() is None
