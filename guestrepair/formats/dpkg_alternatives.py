@@ -12,20 +12,30 @@ from guestrepair.errors import FormatError
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One choice: its path and priority."""
+    """One choice: its path and priority, and what each slave leads to with it ("": nothing)."""
 
     path: str
     priority: int
+    slaves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slave:
+    """A link that follows the master's choice, as the manual page follows its program."""
+
+    name: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A name with its master link, whether it is chosen automatically, and candidates, the best first."""
+    """A name, its master link and slaves, whether it is chosen automatically, and candidates, best first."""
 
     name: str
     link: str
     is_automatic: bool
     candidates: tuple[Candidate, ...]
+    slaves: tuple[Slave, ...] = ()
 
 
 def parse_alternative(name: str, data: bytes) -> Alternative:
@@ -39,16 +49,13 @@ def parse_alternative(name: str, data: bytes) -> Alternative:
         status, link = next(lines), next(lines)
         if status not in {"auto", "manual"} or not link.startswith("/"):
             raise FormatError(f"alternatives {name}: neither auto nor manual with a link")
-        slaves = 0
-        while next(lines):
-            next(lines)
-            slaves += 1
+        slaves = []
+        while slave := next(lines):
+            slaves.append(Slave(slave, next(lines)))
         found = []
         while path := next(lines, ""):
-            found.append(Candidate(path, int(next(lines))))
-            for _ in range(slaves):
-                next(lines)
-    except (StopIteration, ValueError) as error:
+            found.append(Candidate(path, int(next(lines)), tuple(next(lines) for _ in slaves)))
+    except (StopIteration, RuntimeError, ValueError) as error:
         raise FormatError(f"alternatives {name}: cut off or damaged") from error
     found.sort(key=lambda c: -c.priority)
-    return Alternative(name, link, status == "auto", tuple(found))
+    return Alternative(name, link, status == "auto", tuple(found), tuple(slaves))

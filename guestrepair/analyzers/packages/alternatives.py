@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from guestrepair.analyzers.packages.places import is_documentation, is_program_place, is_volatile
 from guestrepair.analyzers.packages.restoring import described
 from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats.dpkg_alternatives import Alternative, parse_alternative
+from guestrepair.formats.dpkg_alternatives import Alternative, Candidate, parse_alternative
 from guestrepair.guest.view import Guest
 from guestrepair.model import Change, Evidence, Finding, GuestPath, MakeLink, Repair, Safety, Severity
 from guestrepair.packages.base import PackageDatabase, PackagedFile
@@ -30,34 +30,65 @@ def broken_alternatives(guest: Guest, database: PackageDatabase) -> Iterator[Fin
 
 
 def _judge(guest: Guest, alternative: Alternative) -> Iterator[Finding]:
-    master = GuestPath(alternative.link)
-    middle = _LINKS / alternative.name
-    if guest.exists(master):
-        return
-    chosen = next((c for c in alternative.candidates if guest.exists(GuestPath(c.path))), None)
+    chosen = _choice(guest, alternative)
     if chosen is None:
         return  # what it should lead to is gone: that has its own finding
+    links = [(alternative.name, alternative.link, chosen.path)]
+    links += [
+        (slave.name, slave.link, path)
+        for slave, path in zip(alternative.slaves, chosen.slaves, strict=True)
+        if path and slave.link.startswith("/") and guest.exists(GuestPath(path))
+    ]
+    broken = {
+        link: (target, changes)
+        for name, link, target in links
+        if (changes := _made_again(guest, name, link, target))
+    }
+    if not broken:
+        return
+    first = next(iter(broken))
+    target = broken[first][0]
+    others = f", and {len(broken) - 1} more that follow it" if len(broken) > 1 else ""
+    severity = Severity.WARNING if any(map(is_program_place, broken)) else Severity.NOTE
+    yield Finding(
+        _RULE,
+        severity,
+        first,
+        f"{first}, kept by update-alternatives, leads nowhere although {target} is there{others}",
+        (Evidence(str(_DIRECTORY / alternative.name), "leads nowhere", target),),
+        Repair(
+            f"make the links {first} → {_LINKS / alternative.name} → {target} again{others}",
+            Safety.SAFE,
+            tuple(change for _, changes in broken.values() for change in changes),
+        ),
+        tuple(broken)[1:],
+    )
+
+
+def _choice(guest: Guest, alternative: Alternative) -> Candidate | None:
+    """The candidate that the link leads to, else the best of those that are there."""
+    there = [c for c in alternative.candidates if guest.exists(GuestPath(c.path))]
+    now = guest.readlinks([_LINKS / alternative.name])[_LINKS / alternative.name]
+    return next((c for c in there if c.path == now), there[0] if there else None)
+
+
+def _made_again(guest: Guest, name: str, link: str, target: str) -> list[Change]:
+    """The links to be made for one name; none when it leads somewhere, or something else is in its place."""
+    master, middle = GuestPath(link), _LINKS / name
+    where = guest.resolve_parent(master)
+    if guest.exists(master) or where is None or not guest.is_directory(where.parent):
+        return []
     changes: list[Change] = []
     stat = guest.lstat(middle)
     if stat is None or (stat.is_symlink and not guest.exists(middle)):
         before = guest.readlink(middle) if stat is not None else None
-        changes.append(MakeLink(path=middle, target=chosen.path, before=before))
+        changes.append(MakeLink(path=middle, target=target, before=before))
     found = guest.lstat(master)
     if found is None:
-        where = guest.resolve_parent(master) or master
         changes.append(MakeLink(path=where, target=str(middle)))
     elif not found.is_symlink or guest.readlink(master) != str(middle):
-        return
-    yield Finding(
-        _RULE,
-        Severity.WARNING if is_program_place(alternative.link) else Severity.NOTE,
-        alternative.link,
-        f"{alternative.link}, kept by update-alternatives, leads nowhere although {chosen.path} is there",
-        (Evidence(str(_DIRECTORY / alternative.name), "leads nowhere", chosen.path),),
-        Repair(
-            f"make the links {alternative.link} → {middle} → {chosen.path} again", Safety.SAFE, tuple(changes)
-        ),
-    )
+        return []
+    return changes
 
 
 def dangling_links(

@@ -125,8 +125,8 @@ RULES = (
         what="The target of a packaged link, or of a link that update-alternatives keeps, is not in the "
         "guest. Where the target is a packaged file, its own finding stands for it.",
         why="The command or library of that name is gone, although its package is installed.",
-        repair="The target is restored, or the link of the alternatives is made again from their own "
-        "database.",
+        repair="The target is restored, or the link of the alternatives, and what follows it (nawk follows "
+        "awk), is made again from their own database.",
         example="rm /etc/alternatives/awk",
         sources=("update-alternatives(1)", "ldconfig(8)"),
     ),

@@ -176,6 +176,34 @@ def test_alternatives_are_made_again() -> None:
     ]
 
 
+SLAVES = (
+    "auto\n/usr/bin/thing\nthing.1\n/usr/share/man/thing.1\nnthing\n/usr/bin/nthing\nnone\n/usr/bin/none\n\n"
+    "/usr/bin/other\n10\n/usr/share/man/other.1\n/usr/bin/other\n\n\n"
+)
+
+
+def test_what_follows_an_alternative_is_made_again_as_well() -> None:
+    """awk leads nowhere with all that follows it; a page that is not installed is not missed."""
+    guest = deb_guest()
+    guest.file("/var/lib/dpkg/alternatives/thing", SLAVES)
+    (finding,) = scan(guest)
+    assert (finding.subject, finding.folded) == ("/usr/bin/thing", ("/usr/bin/nthing",))
+    assert finding.repair is not None
+    made = {str(c.path): c.target for c in finding.repair.changes if isinstance(c, MakeLink)}
+    assert made == {
+        "/etc/alternatives/thing": "/usr/bin/other",
+        "/usr/bin/thing": "/etc/alternatives/thing",
+        "/etc/alternatives/nthing": "/usr/bin/other",
+        "/usr/bin/nthing": "/etc/alternatives/nthing",
+    }
+    for path, target in made.items():
+        guest.link(path, target)
+    assert scan(guest) == []
+    guest.remove("/usr/bin/nthing")
+    (finding,) = scan(guest)
+    assert (finding.subject, finding.folded, finding.severity) == ("/usr/bin/nthing", (), Severity.WARNING)
+
+
 def test_preload_of_a_missing_library() -> None:
     guest = deb_guest()
     guest.file("/etc/ld.so.preload", "/usr/lib/none.so\n")

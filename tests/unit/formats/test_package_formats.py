@@ -141,6 +141,8 @@ def test_alternatives_are_ordered_by_priority() -> None:
         b"auto\n/usr/bin/awk\nawk.1.gz\n/m/awk.1.gz\n\n/usr/bin/mawk\n5\n/m/mawk.1.gz\n/usr/bin/gawk\n10\n/m/g\n\n",
     )
     assert [c.path for c in found.candidates] == ["/usr/bin/gawk", "/usr/bin/mawk"]
+    assert [(slave.name, slave.link) for slave in found.slaves] == [("awk.1.gz", "/m/awk.1.gz")]
+    assert [c.slaves for c in found.candidates] == [("/m/g",), ("/m/mawk.1.gz",)]
 
 
 def test_elf_headers_agree_with_a_program_of_this_host() -> None:
