@@ -1,6 +1,6 @@
 """``python -m guestrepair``."""
 
-from guestrepair.cli.main import run
+from guestrepair.cli.entry import run
 
 if __name__ == "__main__":
     run()

@@ -68,11 +68,6 @@ def main(ctx: click.Context, *, verbose: bool) -> None:
     ctx.obj = Console(verbose=verbose)
 
 
-def run(arguments: list[str] | None = None) -> None:
-    """The entry point: runs a command and exits with its status."""
-    sys.exit(invoke(arguments))
-
-
 def invoke(arguments: list[str] | None = None) -> int:
     """Run a command; its exit status. An error is one line on stderr: what is wrong, and what to do."""
     try:

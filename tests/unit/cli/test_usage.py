@@ -10,6 +10,7 @@ from types import ModuleType
 import click
 import pytest
 
+from guestrepair.cli import entry
 from guestrepair.cli.main import invoke
 
 
@@ -116,3 +117,21 @@ def test_explain_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "explain", "fstab/source-not-found")
     assert status == 0
     assert "Why it matters" in out
+
+
+def test_ctrl_c_is_one_line_from_the_first_import_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(ModuleType):
+        """A module during whose import Ctrl-C is pressed."""
+
+        def __getattr__(self, name: str) -> object:
+            if name == "invoke":
+                raise KeyboardInterrupt
+            raise AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "guestrepair.cli.main", Interrupted("main"))
+    with pytest.raises(SystemExit) as ended:
+        entry.run(["scan", "x"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "guestrepair: interrupted; the image is as it was\n"
