@@ -77,7 +77,9 @@ class Analyzer:
 
     ``analyze`` yields findings, and :class:`Inconclusive` for whatever it could not look at.
     ``needs_system`` is false for one that judges disks also where no system on them can be
-    mounted: its guest then has no mounts, and every file of it reads as missing.
+    mounted: its guest then has no mounts, and every file of it reads as missing. ``late`` is true for
+    one that always asks what only the appliance can tell (space, an EFI system partition): it runs
+    after those that the host may have done with before the appliance has started.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Analyzer:
     rules: tuple[Rule, ...]
     analyze: Callable[[Context], Iterator[Finding | Inconclusive]]
     needs_system: bool = True
+    late: bool = False
 
 
 @cache

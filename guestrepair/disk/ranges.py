@@ -52,14 +52,17 @@ class Range:
     undo_offset: int
 
 
-def held_extents(overlay: Path) -> list[Extent]:
+def held_extents(overlay: Path, *, shared: bool = False) -> list[Extent]:
     """What an overlay holds itself, in order, as ``qemu-img map`` tells it.
+
+    ``shared``: while a machine holds it, as of that machine's last flush.
 
     Raises:
         ImageError: qemu-img fails, or is too old to tell.
     """
     layer = Layer(overlay, Format.QCOW2)
-    entries = json.loads(qemu.run("qemu-img", "map", "--output=json", qemu.layer_name(layer), path=overlay))
+    options = ["--output=json", *(["--force-share"] if shared else [])]
+    entries = json.loads(qemu.run("qemu-img", "map", *options, qemu.layer_name(layer), path=overlay))
     if entries and "present" not in entries[0]:
         raise ImageError(
             f"{overlay}: this qemu-img cannot tell what an overlay holds", hint="qemu 6.1 or newer"

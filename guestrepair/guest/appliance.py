@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from guestrepair.errors import ApplianceError
-from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
+from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration, distrust_kvm
 from guestrepair.guest.fast_appliance import fast_appliance
 from guestrepair.guest.handle import Handle, message
 from guestrepair.guest.machines import end_machines
+from guestrepair.guest.starting import Starting
 from guestrepair.guest.toolbox import drive_label
 
 MEMORY_MEGABYTES = 1024
@@ -24,6 +25,9 @@ KERNEL_ARGUMENTS = "gpt mitigations=off"
 """``gpt``: without it Linux reads no GPT whose first copy or protective record is damaged, and those
 are guests to repair. ``mitigations=off``: nothing in the appliance is to be kept from anything else in it,
 and under emulation the mitigations cost a tenth of its speed."""
+
+KVM_SECONDS = 60.0
+"""How long a launch under KVM may take before KVM is taken for broken: it is over in seconds, or hangs."""
 
 UNPROVEN_SECONDS = 180.0
 """How long the very first launch of an appliance of our own may take before it is given up."""
@@ -48,47 +52,100 @@ def device_name(index: int) -> str:
     return f"/dev/sd{letters}"
 
 
+class CallCount:
+    """How many calls into libguestfs were made on a handle after its launch."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def called(self, _event: int, _handle: int, name: str, _numbers: object) -> None:
+        """An event callback (guestfs(3), "GUESTFS_EVENT_ENTER")."""
+        if not name.startswith("internal_"):  # the part of a call that is counted already
+            self.count += 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchOptions:
     """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines.
 
     ``throwaway`` says that nothing on the overlays is wanted afterwards: nothing is flushed at the end.
+    ``count`` is told of the calls.
     """
 
     stock: bool = False
     throwaway: bool = False
+    count: CallCount | None = None
     note: Callable[[str], None] = lambda _message: None
     progress: Callable[[str], None] = lambda _message: None
 
 
 @contextlib.contextmanager
-def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Handle]:
-    """The appliance, running, with the drives added in order; closed at the end whatever happens.
+def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starting]:
+    """The appliance, starting with the drives added in order; closed at the end whatever happens.
 
     ``options.note`` gets the line that says which acceleration is used, when that was found out just now.
 
     Raises:
-        ApplianceError: libguestfs is not installed, or the appliance does not start.
+        ApplianceError: libguestfs is not installed. That the appliance does not start is raised
+            where its handle is asked for.
     """
     verdict = acceleration()
     if verdict.fresh and verdict.reason:
         options.note(f"{verdict.reason}: using software emulation, which is slower")
-    handle = _fast(drives, verdict, options) if not options.stock else None
-    if handle is None:
-        handle = _new_handle(drives, verdict, options)
-        try:
-            _launch(handle)
-        except BaseException:
-            handle.close()
-            raise
+    _bindings()
+    options.progress("starting the appliance")
+    starting = Starting(
+        lambda this: _started(this, drives, verdict, options),
+        lambda: options.progress("waiting for the appliance to start"),
+    )
     try:
-        yield handle
+        yield starting
     finally:
+        starting.end()
+
+
+def _started(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+    """A launched handle: of the fast appliance or the stock one, under KVM or, where that fails, without it.
+
+    Raises:
+        ApplianceError: it does not start, or is not wanted any more.
+    """
+    try:
+        handle = _fast(this, drives, verdict, options) if not options.stock else None
+        handle = handle or _stock(drives, verdict, options)
+        if options.count is not None:
+            handle.set_event_callback(options.count.called, _bindings().EVENT_ENTER)
+        return handle
+    except ApplianceError:
+        if verdict.acceleration is not Acceleration.KVM or this.given_up:
+            raise
+    verdict = distrust_kvm()
+    options.note(f"{verdict.reason}: using software emulation, which is slower")
+    return _started(this, drives, verdict, options)
+
+
+def _stock(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+    handle = _new_handle(drives, verdict, options)
+    try:
+        with _Limit(_patience(verdict)):
+            _launch(handle)
+    except BaseException:
         handle.close()
+        raise
+    return handle
 
 
-def _fast(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle | None:
-    """The fast appliance, running; None when there is none, or it does not start."""
+def _patience(verdict: Verdict) -> float | None:
+    """Seconds that a launch may take: under KVM a guest may hang for ever, emulated it may just be slow."""
+    return KVM_SECONDS if verdict.acceleration is Acceleration.KVM else None
+
+
+def _fast(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle | None:
+    """The fast appliance, running; None when there is none, or it does not start.
+
+    Raises:
+        ApplianceError: the appliance is not wanted any more, or it hangs under KVM.
+    """
     handle = _new_handle(drives, verdict, options)
     running = False
     try:
@@ -97,11 +154,13 @@ def _fast(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> 
         if appliance is None:
             return None
         handle.set_path(str(appliance.directory))
-        options.progress("starting the appliance")
+        limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
         try:
-            with _no_longer_than(None if appliance.proven else UNPROVEN_SECONDS):
+            with limit:
                 _launch(handle)
         except ApplianceError as error:
+            if this.given_up or (limit.reached and verdict.acceleration is Acceleration.KVM):
+                raise
             options.note(f"the faster appliance does not start, using libguestfs's own ({error.message})")
             if not appliance.proven:
                 appliance.give_up()
@@ -115,20 +174,33 @@ def _fast(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> 
             handle.close()
 
 
-@contextlib.contextmanager
-def _no_longer_than(seconds: float | None) -> Iterator[None]:
-    """End the machine that is starting when it takes longer: the launch then fails."""
-    timer = threading.Timer(seconds or 0, end_machines)
-    timer.daemon = True
-    if seconds is not None:
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Limit:
+    """While the block runs: ends the machine that is starting when it takes longer; the launch then fails."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.reached = False
+        self._timer = None if seconds is None else threading.Timer(seconds, self._end)
+
+    def _end(self) -> None:
+        self.reached = True
+        end_machines()
+
+    def __enter__(self) -> None:
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_error: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
-def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+def _bindings() -> Any:
+    """libguestfs's Python module.
+
+    Raises:
+        ApplianceError: it is not installed.
+    """
     try:
         import guestfs
     except ImportError as error:
@@ -137,7 +209,11 @@ def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOption
             hint="install python3-guestfs (Debian) or python3-libguestfs (Fedora), and use a virtual "
             "environment with --system-site-packages",
         ) from error
-    handle = cast("Handle", guestfs.GuestFS(python_return_dict=True, close_on_exit=True))
+    return guestfs
+
+
+def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+    handle = cast("Handle", _bindings().GuestFS(python_return_dict=True, close_on_exit=True))
     # The direct backend: no libvirt daemon between us and qemu, and no polkit question at night.
     handle.set_backend("direct")
     processors = min(2, os.cpu_count() or 1)
@@ -168,20 +244,6 @@ def _launch(handle: Handle) -> None:
             hint="run libguestfs-test-tool to see why; a readable kernel in /boot is needed "
             "(Debian: linux-image-cloud-amd64)",
         ) from error
-
-
-class CallCount:
-    """How many calls into libguestfs were made on a handle since this was made."""
-
-    def __init__(self, handle: Handle) -> None:
-        import guestfs
-
-        self.count = 0
-        handle.set_event_callback(self._called, guestfs.EVENT_ENTER)
-
-    def _called(self, _event: int, _handle: int, name: str, _numbers: object) -> None:
-        if not name.startswith("internal_"):  # the part of a call that is counted already
-            self.count += 1
 
 
 def shut_down(handle: Handle) -> None:

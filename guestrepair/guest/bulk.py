@@ -1,4 +1,4 @@
-"""Bulk transfers out of the appliance: whole trees as one tar stream."""
+"""Whole trees at once: as one tar stream out of the appliance, or file by file where the host reads them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.handle import Handle, reading
+from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
 MAX_TREE_FILES = 200_000
@@ -41,11 +42,11 @@ class _Collector(threading.Thread):
         left = self._limit_bytes
         with tarfile.open(fileobj=self._source, mode="r|", errors="surrogateescape") as archive:
             for member in archive:
-                if not member.isreg() or self._excluded(member.name):
+                if not member.isreg() or excluded(PurePosixPath(member.name).name, self._exclude):
                     continue
                 left -= member.size
                 if left < 0 or len(self.files) >= MAX_TREE_FILES:
-                    self.problem = f"more than the {self._limit_bytes} bytes or {MAX_TREE_FILES} files read"
+                    self.problem = _too_much(self._limit_bytes)
                     return
                 content = archive.extractfile(member)
                 name = member.name.removeprefix("./")
@@ -53,9 +54,42 @@ class _Collector(threading.Thread):
         while self._source.read(65536):
             pass  # the padding after the archive's end, or libguestfs would block
 
-    def _excluded(self, name: str) -> bool:
-        base = PurePosixPath(name).name
-        return any(fnmatch.fnmatchcase(base, pattern) for pattern in self._exclude)
+
+def tree_files(
+    guest: Guest, directory: GuestPath, exclude: Sequence[str], limit_bytes: int
+) -> Mapping[str, bytes]:
+    """What :func:`tar_files` gives, by asking the guest for each file.
+
+    Raises:
+        GuestReadError: unreadable, or larger than the limit.
+    """
+    files: dict[str, bytes] = {}
+    pending, left = [directory], limit_bytes
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        parent = pending.pop()
+        paths = [parent / name for name in guest.listdir(parent) if not excluded(name, exclude)]
+        for path, stat in guest.lstat_many(paths).items():
+            if stat is None:
+                continue
+            if stat.is_directory and (stat.device, stat.inode) not in seen:
+                seen.add((stat.device, stat.inode))  # a damaged filesystem may lead in circles
+                pending.append(path)
+            elif stat.is_file:
+                left -= stat.size_bytes
+                if left < 0 or len(files) >= MAX_TREE_FILES:
+                    raise GuestReadError(directory, _too_much(limit_bytes))
+                files[str(path.relative_to(directory))] = guest.read_range(path, 0, stat.size_bytes)
+    return files
+
+
+def excluded(name: str, patterns: Sequence[str]) -> bool:
+    """True for a base name that one of the shell patterns matches."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _too_much(limit_bytes: int) -> str:
+    return f"more than the {limit_bytes} bytes or {MAX_TREE_FILES} files read"
 
 
 def tar_files(

@@ -22,6 +22,9 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Dis
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.keys import KeyRing
 
+TOLD_BY_APPLIANCE = frozenset({"btrfs", "crypto_LUKS", "linux_raid_member", "LVM2_member"})
+"""Contents of devices in which there is more to discover, which only the appliance can."""
+
 _PIECE_BYTES = 1024 * 1024
 """Taken by one read of a device: libguestfs's messages hold 4 MB at most."""
 

@@ -1,29 +1,153 @@
-"""The bytes of the disks, read on the host while the appliance runs and before anything is written.
+"""The bytes of the disks, read on the host: while the appliance starts, and beside it when it runs.
 
 A read of a device in the emulated appliance takes a tenth of a second; the host takes microseconds.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from guestrepair.disk.device import Device, open_shared
+from guestrepair.disk.ranges import held_extents
 from guestrepair.errors import GuestReadError, ImageError
+from guestrepair.formats.ext_tree import Tree
+from guestrepair.formats.superblock.fat import root_names
 from guestrepair.formats.superblock.model import Read
+from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.host_filesystem import ROOT_INODE, HostFilesystem
+
+_EXT = frozenset({"ext2", "ext3", "ext4"})
 
 
-@contextlib.contextmanager
-def host_readers(overlays: Mapping[str, Path]) -> Iterator[Mapping[str, Read]]:
-    """By the appliance's name of each disk, a function that reads it; none for a disk that does not open."""
-    with contextlib.ExitStack() as stack:
-        readers: dict[str, Read] = {}
-        for name, overlay in overlays.items():
+@dataclass(slots=True)
+class HostDisks:
+    """The disks by their names in the appliance, and the overlay that shows each; opened when first read.
+
+    What the appliance writes is seen only after :meth:`forget`: the disks are then opened anew,
+    and ``flush`` makes it write out what it holds before that.
+    """
+
+    overlays: Mapping[str, Path]
+    flush: Callable[[], None]
+    donors: frozenset[str] = frozenset()
+    """The disks of donors."""
+    trusted: bool = True
+    """False: filesystems are left to the appliance."""
+    _written: bool = field(init=False, default=False)
+    _open: dict[str, contextlib.ExitStack] = field(init=False, default_factory=dict)
+    _devices: dict[str, Device | None] = field(init=False, default_factory=dict)
+    _filesystems: dict[str, HostFilesystem | None] = field(init=False, default_factory=dict)
+    _former: dict[str, Tree] = field(init=False, default_factory=dict)
+    """What was read of filesystems before their disks were written to, by device."""
+    _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
+    """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
+    _disks: dict[str, str] = field(init=False, default_factory=dict)
+    """The disk of each device in ``_filesystems``."""
+
+    def disk(self, name: str) -> Read | None:
+        """A function that reads a disk; None where it cannot be opened here.
+
+        The function raises GuestReadError where the disk cannot be read.
+        """
+        device = self._device(name)
+        return None if device is None else partial(_read, device, name)
+
+    def readers(self) -> dict[str, Read]:
+        """What reads the disks, by name; those that cannot be opened here are left out."""
+        return {name: read for name in self.overlays if (read := self.disk(name)) is not None}
+
+    def part(self, device: BlockDevice) -> Read | None:
+        """The same for a disk or partition; None for whatever does not lie in one piece on one disk."""
+        whole = self.disk(device.disk) if device.kind in (DeviceKind.DISK, DeviceKind.PARTITION) else None
+        return None if whole is None else partial(_within, whole, device)
+
+    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
+        """The filesystem on a device; None when the host is not certain of it."""
+        if device.name not in self._filesystems:
+            self._disks[device.name] = device.disk
+            read = self.part(device) if device.content in _EXT and self.trusted else None
+            found = None if read is None else HostFilesystem(read, device.size_bytes)
+            former = self._former.pop(device.name, None)
+            if found is not None and former is not None:
+                found.adopt(former, partial(self._is_unchanged, device))
+            self._filesystems[device.name] = found if found is not None and found.is_certain else None
+        return self._filesystems[device.name]
+
+    def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
+        """The names in the top directory of a filesystem, sorted; None when the host is not certain."""
+        filesystem = self.filesystem(device)
+        if filesystem is not None:
+            inside = filesystem.names(ROOT_INODE) or ()
+            return tuple(sorted(name.decode(errors="surrogateescape") for name in inside))
+        read = self.part(device) if device.content == "vfat" and self.trusted else None
+        if read is None:
+            return None
+        with contextlib.suppress(GuestReadError):
+            names = root_names(read, device.size_bytes)
+            return None if names is None else tuple(sorted(names))
+        return None
+
+    def forget(self, *, donors: bool = False) -> None:
+        """The appliance writes to the disks, or has: what was read is not to be used again.
+
+        ``donors``: to theirs, too, which only a mount can do.
+        """
+        self._written = True
+        for name in [n for n in self._open if donors or n not in self.donors]:
+            self._close(name)
+
+    def writer_ended(self) -> None:
+        """The appliance has ended in order: nothing is left to be flushed."""
+        self._written = False
+
+    def close(self) -> None:
+        """Let the disks go."""
+        for name in list(self._open):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        for device, filesystem in list(self._filesystems.items()):
+            if self._disks[device] == name:
+                tree = filesystem.leave() if filesystem is not None else None
+                if tree is not None:
+                    self._former[device] = tree
+                del self._filesystems[device]
+        self._open.pop(name).close()
+        self._held.pop(name, None)
+
+    def _is_unchanged(self, device: BlockDevice, offset: int, size: int) -> bool:
+        """Whether a part of a partition is as it is in the image: the overlay holds nothing of it."""
+        if device.disk not in self._held:
+            self._held[device.disk] = _held(self.overlays[device.disk])
+        start, held = device.start_bytes + offset, self._held[device.disk]
+        # The last piece that begins before the end of the part: it is the only one that may reach into it.
+        index = bisect.bisect_left(held, start + size, key=lambda piece: piece[0]) - 1
+        return size > 0 and (index < 0 or held[index][1] <= start)
+
+    def _device(self, name: str) -> Device | None:
+        if name not in self._open:
+            if self._written:
+                # After a flush the overlay's file holds its tables too, which qemu may keep back.
+                self.flush()
+                self._written = False
+            self._open[name] = stack = contextlib.ExitStack()
+            self._devices[name] = None
             with contextlib.suppress(ImageError):
-                readers[name] = partial(_read, stack.enter_context(open_shared(overlay)), name)
-        yield readers
+                if name in self.overlays:
+                    self._devices[name] = stack.enter_context(open_shared(self.overlays[name]))
+        return self._devices[name]
+
+
+def _held(overlay: Path) -> list[tuple[int, int]]:
+    try:
+        return [(e.offset, e.offset + e.length) for e in held_extents(overlay, shared=True)]
+    except ImageError:
+        return [(0, 1 << 63)]  # it cannot be told: anything may have changed
 
 
 def _read(device: Device, name: str, offset: int, size: int) -> bytes:
@@ -39,3 +163,8 @@ def _read(device: Device, name: str, offset: int, size: int) -> bytes:
         return device.read(offset, end - offset)
     except ImageError as error:
         raise GuestReadError(name, error.message) from error
+
+
+def _within(read: Read, device: BlockDevice, offset: int, size: int) -> bytes:
+    end = min(offset + size, device.size_bytes)
+    return read(device.start_bytes + offset, end - offset) if 0 <= offset < end else b""

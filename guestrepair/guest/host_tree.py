@@ -1,109 +1,166 @@
-"""Metadata read on the host: what a directory of the guest holds, from the disk's own bytes.
+"""A mounted guest as the host sees it: which of its filesystems the host reads, and where each is mounted.
 
-Under emulation a scan's many thousand questions to the appliance take seconds. For ext4 on a
-partition or a whole disk the host finds the answers itself (:mod:`guestrepair.formats.ext_tree`).
-It answers only what it is certain of; every other question, and every name that it does not find,
-goes to the appliance as before, so nothing is called missing on the host's word.
+Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
+a command. For ext4 on a partition or a whole disk the host finds the answers itself. It answers only
+what it is certain of; every other question goes to the appliance. What it calls missing it keeps in
+mind: the appliance's filesystem is asked about all of that together before it is believed.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
-from guestrepair.disk.device import open_shared
-from guestrepair.errors import GuestReadError, ImageError
-from guestrepair.formats.ext_inodes import Inodes
-from guestrepair.formats.ext_tree import Attributes, Tree
-from guestrepair.guest.hashing import Place, read_within
+from guestrepair.formats.ext_tree import Attributes
+from guestrepair.formats.extents import Layout
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.host_disks import HostDisks
+from guestrepair.guest.host_filesystem import ROOT_INODE, HostFilesystem
 from guestrepair.guest.view import Stat
 
 
 @dataclass(slots=True)
 class HostTree:
-    """The ext4 filesystems of a mounted guest, by device number (st_dev).
+    """A guest's filesystems by the real paths that they are mounted on; None: not the host's to read.
 
-    ``flush`` makes the appliance write out what it holds; it is called once before the first read.
-    ``mounted`` are the real paths that something is mounted on: the appliance answers for them.
+    Its numbers of filesystems (``Stat.device``) are negative, and no device number of the appliance.
     """
 
-    places: Mapping[int, Place]
-    mounted: frozenset[str]
-    flush: Callable[[], None]
-    _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
-    _trees: dict[int, Tree | None] = field(init=False, default_factory=dict)
+    disks: HostDisks
+    mounted: dict[str, BlockDevice | None]
+    missing: dict[str, set[str]] = field(init=False, default_factory=lambda: defaultdict(set))
+    """By directory, the names that were said to be missing and that nobody else was asked about yet."""
+    _numbers: dict[str, int] = field(init=False, default_factory=dict)
+    _holders: dict[str, str] = field(init=False, default_factory=dict)
+    _closed: bool = field(init=False, default=False)
 
-    def stats(self, top: Stat, directory: str, names: Iterable[str]) -> dict[str, Stat]:
-        """Lstat of those names in a directory (whose own lstat is ``top``) that are certainly there."""
-        found: dict[str, Stat] = {}
-        for tree, name, number in self._numbers(top, names):
-            if f"{directory.rstrip('/')}/{name}" in self.mounted:
-                continue
-            with self._trusted(top.device):
-                attributes = tree.attributes(number)
-                if attributes is not None:
-                    found[name] = _stat(attributes, top.device)
-        return found
+    def __post_init__(self) -> None:
+        self._count_mounts()
 
-    def listing(self, top: Stat) -> tuple[str, ...] | None:
-        """All names in a directory, unsorted; None when that is not certain."""
-        _, inside = self._look(top)
-        return None if inside is None else tuple(name.decode(errors="surrogateescape") for name in inside)
+    def mount(self, path: str, device: BlockDevice | None) -> None:
+        """A filesystem is mounted on a real path; None: not one that the host may read."""
+        self.mounted[path] = device
+        self._count_mounts()
+        self.cover(path)
 
-    def targets(self, top: Stat, names: Iterable[str]) -> dict[str, str]:
-        """Where those names lead that are certainly short symbolic links; "" for what is certainly none."""
-        found: dict[str, str] = {}
-        for tree, name, number in self._numbers(top, names):
-            with self._trusted(top.device):
-                target = tree.link_target(number)
-                if target is not None:
-                    found[name] = target.decode(errors="surrogateescape")
-        return found
+    def cover(self, path: str) -> None:
+        """Something is mounted on a path: what was missing there and below is so no longer, perhaps."""
+        below = f"{path.rstrip('/')}/"
+        for directory in [d for d in self.missing if f"{d}/".startswith(below)]:
+            del self.missing[directory]
 
     def close(self) -> None:
-        """Let the disks go: what is read from now on is asked of the appliance."""
-        self._trees = dict.fromkeys(self.places)
-        self._stack.close()
+        """Answer nothing any more: what is read from now on is asked of the appliance."""
+        self._closed = True
 
-    def _numbers(self, top: Stat, names: Iterable[str]) -> Iterator[tuple[Tree, str, int]]:
-        """The tree, and each of the names that stands in the directory, with its inode number."""
-        tree, inside = self._look(top)
-        if tree is None or inside is None:
-            return
+    def _count_mounts(self) -> None:
+        self._numbers = {target: -1 - index for index, target in enumerate(self.mounted)}
+        self._holders = {target: target for target in self.mounted}
+
+    def mount_point(self, path: str) -> str:
+        """The mount point that a real path lies below."""
+        if path not in self._holders:
+            self._holders[path] = self.mount_point(path.rpartition("/")[0] or "/")
+        return self._holders[path]
+
+    def filesystem(self, path: str) -> HostFilesystem | None:
+        """The filesystem that a real path lies on, where the host reads it."""
+        device = None if self._closed else self.mounted[self.mount_point(path)]
+        return None if device is None else self.disks.filesystem(device)
+
+    def number(self, path: str) -> int | None:
+        """The number of the filesystem that a path lies on; None where the host does not read it."""
+        return None if self.filesystem(path) is None else self._numbers[self.mount_point(path)]
+
+    def stats(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, Stat | None]:
+        """Lstat of names in a directory, whose own is ``top``; a name that is not certain is left out."""
+        filesystem, inside = self._look(directory, top)
+        found: dict[str, Stat | None] = {}
+        if filesystem is None or inside is None:
+            return found
+        prefix, number = directory.rstrip("/"), self._numbers[self.mount_point(directory)]
         for name in names:
-            number = inside.get(name.encode(errors="surrogateescape"))
-            if number is not None:
-                yield tree, name, number
+            path = f"{prefix}/{name}"
+            inode = inside.get(name.encode(errors="surrogateescape"))
+            if inode is None:
+                found[name] = None
+                self.missing[directory].add(name)
+                continue
+            attributes = filesystem.attributes(inode) if path not in self.mounted else None
+            stat = self.top(path) if attributes is None else _stat(attributes, number)
+            if stat is not None:
+                found[name] = stat
+        return found
 
-    def _look(self, top: Stat) -> tuple[Tree | None, Mapping[bytes, int] | None]:
-        tree = self._tree(top.device)
-        if tree is None or not top.is_directory:
+    def top(self, path: str = "/") -> Stat | None:
+        """Lstat of a directory that something is mounted on; None when there is none, or not certain."""
+        filesystem = self.filesystem(path) if path in self.mounted else None
+        attributes = None if filesystem is None else filesystem.attributes(ROOT_INODE)
+        return None if attributes is None else _stat(attributes, self._numbers[path])
+
+    def listing(self, directory: str, top: Stat | None) -> tuple[str, ...] | None:
+        """All names in a directory, unsorted; None when that is not certain."""
+        _, inside = self._look(directory, top)
+        return None if inside is None else tuple(name.decode(errors="surrogateescape") for name in inside)
+
+    def targets(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, str]:
+        """Where those names lead that are certainly short symbolic links; "" for what is certainly none."""
+        filesystem, inside = self._look(directory, top)
+        found: dict[str, str] = {}
+        if filesystem is None or inside is None:
+            return found
+        for name in names:
+            inode = inside.get(name.encode(errors="surrogateescape"))
+            target = None if inode is None else filesystem.link_target(inode)
+            if target is not None and f"{directory.rstrip('/')}/{name}" not in self.mounted:
+                found[name] = target.decode(errors="surrogateescape")
+        return found
+
+    def deletion_times(self, directory: str, top: Stat | None) -> dict[str, int] | None:
+        """When names went that the directory still holds traces of; None when that is not certain."""
+        filesystem, inside = self._look(directory, top)
+        if filesystem is None or inside is None:
+            return None
+        number = ROOT_INODE if top is None or directory in self.mounted else top.inode
+        times = filesystem.deletion_times(number)
+        return None if times is None else {os.fsdecode(name): when for name, when in times.items()}
+
+    def has_xattrs(self, path: str, stat: Stat) -> bool | None:
+        """Whether a file has extended attributes; None when that is not certain."""
+        filesystem = self._of(path, stat)
+        return None if filesystem is None else filesystem.has_xattrs(stat.inode)
+
+    def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
+        """Bytes of a regular file; None when they are not certain."""
+        filesystem = self.filesystem(path)
+        if filesystem is None or self.layout(path, stat) is None:
+            return None
+        return filesystem.content(stat.inode, offset, size)
+
+    def layout(self, path: str, stat: Stat) -> Layout | None:
+        """Where the content of a regular file lies on its filesystem; None when that is not certain."""
+        filesystem = self._of(path, stat)
+        layout = None if filesystem is None else filesystem.layout(stat.inode)
+        return layout if layout is not None and layout.size_bytes == stat.size_bytes else None
+
+    def _of(self, path: str, stat: Stat) -> HostFilesystem | None:
+        """The filesystem of a file, whose lstat is from there."""
+        return self.filesystem(path) if stat.device == self._numbers[self.mount_point(path)] else None
+
+    def _look(
+        self, directory: str, top: Stat | None
+    ) -> tuple[HostFilesystem | None, Mapping[bytes, int] | None]:
+        """The filesystem of a directory and what it holds."""
+        target, filesystem = self.mount_point(directory), self.filesystem(directory)
+        if filesystem is None:
             return None, None
-        inside = None
-        with self._trusted(top.device):
-            inside = tree.names(top.inode)
-        return tree, inside
-
-    def _tree(self, device: int) -> Tree | None:
-        if device not in self._trees:
-            self._trees[device] = None
-            place = self.places.get(device)
-            if place is not None and place.content == "ext4":
-                with contextlib.suppress(ImageError, GuestReadError):
-                    self.flush()
-                    disk = self._stack.enter_context(open_shared(place.overlay))
-                    self._trees[device] = Tree(Inodes(partial(read_within, disk, place)))
-        return self._trees[device]
-
-    @contextlib.contextmanager
-    def _trusted(self, device: int) -> Iterator[None]:
-        """A filesystem that cannot be read here is not asked again."""
-        try:
-            yield
-        except ImageError:
-            self._trees[device] = None
+        if directory == target:
+            return filesystem, filesystem.names(ROOT_INODE)
+        if top is None or not top.is_directory or top.device != self._numbers[target]:
+            return None, None
+        return filesystem, filesystem.names(top.inode)
 
 
 def _stat(found: Attributes, device: int) -> Stat:

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import NoReturn
 
 from guestrepair.errors import GuestReadError
-from guestrepair.guest.bulk import tar_files
+from guestrepair.formats.superblock.model import Read
+from guestrepair.guest.bulk import tar_files, tree_files
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.discovery import read_device
 from guestrepair.guest.handle import Handle, reading
@@ -20,6 +21,9 @@ from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
 from guestrepair.model import GuestPath
 
 _PREAD_BYTES = 1024 * 1024
+_DEEP = 64
+"""Parts of a path beyond which its directories are gone through in a loop, not by recursion."""
+
 _DOWNLOAD_FROM_BYTES = 3 * 1024 * 1024
 """Below, repeated pread is faster; above, the fixed cost of a download pays off."""
 
@@ -47,9 +51,11 @@ class LiveGuest(Guest):
         self.hash_files: Callable[[str, Mapping[GuestPath, Stat], bool], Mapping[GuestPath, str]] = (
             self._hash_one_by_one
         )
+        self.device_reader: Callable[[str], Read | None] = lambda _device: None
         self._host: HostTree | None = None
         self._metadata = Metadata(handle, prefix)
         self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
+        self._deleted: dict[GuestPath, Mapping[str, int] | None] = {}
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted anew."""
@@ -65,33 +71,62 @@ class LiveGuest(Guest):
         """The appliance's path of a guest path whose parents are resolved."""
         return self._metadata.inside(path)
 
+    def refuted(self) -> str:
+        """What the host took for missing and the appliance finds, the first of it; "" when there is none.
+
+        Raises:
+            GuestReadError: the appliance cannot look.
+        """
+        if self._host is None:
+            return ""
+        asked, self._host.missing = self._host.missing, defaultdict(set)
+        for directory, names in sorted(asked.items()):
+            name = self._metadata.refuted(directory, sorted(names))
+            if name:
+                return f"{directory.rstrip('/')}/{name}"
+        return ""
+
     # --- metadata -------------------------------------------------------------------
 
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
         """See :meth:`Guest.lstat_many`."""
-        by_parent: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        by_parent: dict[str, list[tuple[GuestPath, str]]] = defaultdict(list)
         answer: dict[GuestPath, Stat | None] = {}
         for path in paths:
-            if path == path.parent:
-                answer[path] = self._metadata.root()
+            # As text: tens of thousands of paths are asked for, and a path's parent is dear to make.
+            parent, _, name = str(path).rpartition("/")
+            if name:
+                by_parent[parent or "/"].append((path, name))
             else:
-                by_parent[path.parent].append(path)
+                answer[path] = self._metadata.root()
         for parent, children in by_parent.items():
-            directory = self._directory(parent)
+            directory = self._directory(GuestPath(parent))
             if directory is None:
-                answer.update(dict.fromkeys(children))
+                answer.update((path, None) for path, _ in children)
                 continue
-            stats = self._metadata.stats(str(directory), [child.name for child in children])
-            answer.update((child, stats[child.name]) for child in children)
+            stats = self._metadata.stats(str(directory), [name for _, name in children])
+            answer.update((path, stats[name]) for path, name in children)
         return answer
 
     def _directory(self, path: GuestPath) -> GuestPath | None:
         """The real directory behind a path; None when it is none or not there. Cached."""
         if path not in self._directories:
-            resolved = self.resolve(path)
-            found = None if resolved is None else self.lstat(resolved)
+            self._directories[path] = None  # for a link that leads through itself
+            try:
+                resolved = self.resolve(path)
+                found = None if resolved is None else self.lstat(resolved)
+            except BaseException:
+                del self._directories[path]  # not known: not missing either
+                raise
             self._directories[path] = resolved if found is not None and found.is_directory else None
         return self._directories[path]
+
+    def resolve_parent(self, path: GuestPath) -> GuestPath | None:
+        """See :meth:`Guest.resolve_parent`; what a directory was found to be is kept."""
+        if path.name in {"", ".."} or len(path.parts) > _DEEP:
+            return super().resolve_parent(path)
+        directory = self._directory(path.parent)
+        return None if directory is None else directory / path.name
 
     def _real(self, path: GuestPath) -> GuestPath:
         """The path with its parents' links resolved.
@@ -138,8 +173,12 @@ class LiveGuest(Guest):
 
     def xattr(self, path: GuestPath, name: str) -> bytes:
         """See :meth:`Guest.xattr`."""
+        real = self._real(path)
+        stat = self.lstat(real) if self._host is not None else None
+        if stat is not None and self._host is not None and self._host.has_xattrs(str(real), stat) is False:
+            return b""
         with reading(self.handle, path):
-            found = self.handle.lgetxattrs(self.inside(self._real(path)))
+            found = self.handle.lgetxattrs(self.inside(real))
         return next((_bytes(x["attrval"]) for x in found if x["attrname"] == name), b"")
 
     # --- content --------------------------------------------------------------------
@@ -152,6 +191,10 @@ class LiveGuest(Guest):
         if found is None or not found.is_file:
             raise GuestReadError(path, "not a regular file")
         size_bytes = min(size_bytes, max(0, found.size_bytes - offset_bytes))
+        if self._host is not None:
+            content = self._host.content(str(real), found, offset_bytes, size_bytes)
+            if content is not None:
+                return content
         if offset_bytes == 0 and size_bytes >= _DOWNLOAD_FROM_BYTES:
             return self._download(real, size_bytes)
         pieces = []
@@ -179,6 +222,8 @@ class LiveGuest(Guest):
         directory = self._directory(path)
         if directory is None:
             raise GuestReadError(path, "no such directory")
+        if self._host is not None and self._host.filesystem(str(directory)) is not None:
+            return tree_files(self, directory, exclude, limit_bytes)
         return tar_files(self.handle, self.inside(directory), path, exclude, limit_bytes)
 
     def digests(
@@ -212,6 +257,9 @@ class LiveGuest(Guest):
         known = {d.name for d in self.block.devices} | {d.name for d in self.block.disks}
         if device not in known:
             raise GuestReadError(device, "not a device of this guest")
+        read = self.device_reader(device)
+        if read is not None:
+            return read(offset_bytes, size_bytes)
         return read_device(self.handle, device, offset_bytes, size_bytes)
 
     def peek(self, device: str) -> tuple[str, ...]:
@@ -222,8 +270,31 @@ class LiveGuest(Guest):
         """See :meth:`Guest.check_filesystem`."""
         return self.checker(device)
 
-    def deleted_files(self) -> Mapping[str, int]:
-        """See :meth:`Guest.deleted_files`."""
+    def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
+        """See :meth:`Guest.deletion_times`."""
+        times: dict[GuestPath, int] = {}
+        unknown: list[GuestPath] = []
+        for path in paths:
+            directory = self._directory(path.parent)
+            if directory is None:
+                continue  # gone as well: what it held went with it
+            if directory not in self._deleted:
+                self._deleted[directory] = self._deleted_in(directory)
+            known = self._deleted[directory]
+            if known is None:
+                unknown.append(path)
+            elif path.name in known:
+                times[path] = known[path.name]
+        walked = self._walked() if unknown else {}
+        return times | {path: walked[str(path)] for path in unknown if str(path) in walked}
+
+    def _deleted_in(self, directory: GuestPath) -> Mapping[str, int] | None:
+        if self._host is None:
+            return None
+        return self._host.deletion_times(str(directory), self.lstat(directory))
+
+    def _walked(self) -> Mapping[str, int]:
+        """What The Sleuth Kit tells of the mounted filesystems, by guest path."""
         deleted: dict[str, int] = {}
         try:
             for target, name, when in self.walker():

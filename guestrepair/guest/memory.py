@@ -200,6 +200,6 @@ class MemoryGuest(Guest):
             raise GuestReadError(device, "no checker for it")
         return self.checks[device]
 
-    def deleted_files(self) -> Mapping[str, int]:
-        """See :meth:`Guest.deleted_files`."""
-        return self.deleted
+    def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
+        """See :meth:`Guest.deletion_times`."""
+        return {path: self.deleted[str(path)] for path in paths if str(path) in self.deleted}

@@ -1,5 +1,6 @@
 """Bulk metadata of a mounted guest: whole directories at a time, asked for once.
 
+The host answers first, where it can (:mod:`guestrepair.guest.host_tree`). The appliance's
 libguestfs answers "no such file" for every failed lstat in a bulk call, also
 for one that failed with an I/O error. So a name that seems missing is looked up
 in the directory's listing before it is believed to be missing.
@@ -52,14 +53,13 @@ class Metadata:
         """Lstat of names in one directory that is known to exist."""
         known = self._stats.setdefault(directory, {})
         wanted = [name for name in names if name not in known]
-        top = self._own(directory) if wanted else None
-        if top is not None and self._host is not None:
-            known.update(self._host.stats(top, directory, wanted))
+        if wanted and self._host is not None:
+            known.update(self._host.stats(directory, self._own(directory), wanted))
             wanted = [name for name in wanted if name not in known]
         for name in wanted:
             if not raw.is_utf8(name):
                 found = raw.lstat(self._handle, self.inside(PurePosixPath(directory) / name))
-                known[name] = None if found is None else _stat(found)
+                known[name] = None if found is None else self._stat(directory, name, found)
         wanted = [name for name in wanted if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             self._fetch(directory, wanted[start : start + _NAMES_A_CALL], known)
@@ -73,12 +73,10 @@ class Metadata:
             if answer["st_ino"] == -1:
                 missing.append(name)
             else:
-                known[name] = _stat(answer)
+                known[name] = self._stat(directory, name, answer)
         if not missing:
             return
-        listed = set(
-            self._ask(directory)
-        )  # not the host: only the filesystem's own word makes a name missing
+        listed = set(self._ask(directory))  # not the host: it was not certain, or it is being checked
         for name in missing:
             if name in listed:
                 raise GuestReadError(
@@ -87,21 +85,47 @@ class Metadata:
                 )
             known[name] = None
 
+    def refuted(self, directory: str, names: Iterable[str]) -> str:
+        """The first of those names that the appliance finds in the directory; "" when it finds none.
+
+        Raises:
+            GuestReadError: the directory cannot be looked at.
+        """
+        listed: list[str] = []
+        for name in names:
+            if raw.is_utf8(name):
+                listed.append(name)
+            elif raw.lstat(self._handle, self.inside(PurePosixPath(directory) / name)) is not None:
+                return name
+        for start in range(0, len(listed), _NAMES_A_CALL):
+            part = listed[start : start + _NAMES_A_CALL]
+            with reading(self._handle, directory):
+                answers = self._handle.lstatnslist(self.inside(directory), part)
+            for name, answer in zip(part, answers, strict=True):
+                if answer["st_ino"] != -1:
+                    return name
+        return ""
+
     def _own(self, directory: str) -> Stat | None:
-        """The lstat of a directory itself, where the host may know what it holds."""
-        if self._host is None:
-            return None
+        """The lstat of a directory itself, by which the host finds what it holds."""
         place = PurePosixPath(directory)
-        return (
-            self.root() if place == place.parent else self.stats(str(place.parent), [place.name])[place.name]
-        )
+        if place == place.parent:
+            return None  # known by its mount
+        return self.stats(str(place.parent), [place.name])[place.name]
 
     def root(self) -> Stat:
         """Stat of the root directory itself."""
+        if self._root is None and self._host is not None:
+            self._root = self._host.top()
         if self._root is None:
             with reading(self._handle, "/"):
                 self._root = _stat(self._handle.lstatns(self.inside("/")))
         return self._root
+
+    def _stat(self, directory: str, name: str, answer: Mapping[str, Any]) -> Stat:
+        """The appliance's answer, with the host's number of the filesystem where it has one."""
+        path = f"{directory.rstrip('/')}/{name}"
+        return _stat(answer, None if self._host is None else self._host.number(path))
 
     # --- listings -----------------------------------------------------------------
 
@@ -112,8 +136,7 @@ class Metadata:
         return self._listings[directory]
 
     def _list(self, directory: str) -> Iterable[str]:
-        top = self._own(directory)
-        found = self._host.listing(top) if top is not None and self._host is not None else None
+        found = None if self._host is None else self._host.listing(directory, self._own(directory))
         return self._ask(directory) if found is None else found
 
     def _ask(self, directory: str) -> Iterable[str]:
@@ -143,9 +166,8 @@ class Metadata:
         """Targets of symbolic links in one directory; "" for what is none."""
         known = self._links.setdefault(directory, {})
         wanted = [name for name in names if name not in known]
-        top = self._own(directory) if wanted else None
-        if top is not None and self._host is not None:
-            known.update(self._host.targets(top, wanted))
+        if wanted and self._host is not None:
+            known.update(self._host.targets(directory, self._own(directory), wanted))
             wanted = [name for name in wanted if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             part = wanted[start : start + _NAMES_A_CALL]
@@ -165,7 +187,7 @@ class Metadata:
         return [raw.readlink(self._handle, self.inside(place / name)) for name in names]
 
 
-def _stat(answer: Mapping[str, Any]) -> Stat:
+def _stat(answer: Mapping[str, Any], device: int | None = None) -> Stat:
     return Stat(
         mode=answer["st_mode"],
         uid=answer["st_uid"],
@@ -174,6 +196,6 @@ def _stat(answer: Mapping[str, Any]) -> Stat:
         mtime=answer["st_mtime_sec"],
         inode=answer["st_ino"],
         links=answer["st_nlink"],
-        device=answer["st_dev"],
+        device=answer["st_dev"] if device is None else device,
         ctime=answer["st_ctime_sec"],
     )

@@ -20,6 +20,7 @@ from guestrepair.model import GuestPath
 
 _NEVER = ("/proc", "/sys", "/dev", "/run")
 _MAX_MOUNTS = 64
+_MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 # What the top directory of a separate filesystem holds, all of it, and where it then belongs.
 _CONTENT = (
     ("/usr", frozenset({"bin", "lib", "share"})),
@@ -118,3 +119,17 @@ def _is_empty(guest: LiveGuest, target: GuestPath, planned: dict[GuestPath, Plan
     if target in planned or not guest.is_directory(target):
         return False
     return not [name for name in guest.listdir(target) if name != "lost+found"]
+
+
+def holders(guest: LiveGuest, plan: MountPlan, path: GuestPath) -> Iterator[GuestPath]:
+    """The mount points under which a path may lie: by its name, by links, and by links of a merged /usr.
+
+    The latter may be missing as yet: a repair makes them again before it writes below them.
+    """
+    places = [path, guest.resolve_parent(path)]
+    if path.parts[1:] and path.parts[1] in _MERGED:
+        places.append(GuestPath("/usr").joinpath(*path.parts[1:]))
+    for place in places:
+        if place is not None:
+            found = [m.target for m in plan.mounts if place == m.target or m.target in place.parents]
+            yield max(found, key=lambda target: len(target.parts), default=GuestPath("/"))

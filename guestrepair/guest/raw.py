@@ -12,6 +12,7 @@ import errno
 import functools
 import os
 from collections.abc import Mapping
+from typing import Any, cast
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.handle import Handle
@@ -88,7 +89,8 @@ def _pointer(handle: Handle) -> ctypes.c_void_p:
     unwrap = ctypes.pythonapi.PyCapsule_GetPointer
     unwrap.argtypes = (ctypes.py_object, ctypes.c_char_p)
     unwrap.restype = ctypes.c_void_p
-    return ctypes.c_void_p(unwrap(vars(handle)["_o"], b"guestfs_h"))
+    held = cast("Any", handle)._o  # noqa: SLF001 — the bindings have no other way to it
+    return ctypes.c_void_p(unwrap(held, b"guestfs_h"))
 
 
 def _reason(library: ctypes.CDLL, pointer: ctypes.c_void_p) -> str:

@@ -7,14 +7,13 @@ signs, of which any may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, BlockDevices, OperatingSystem
 from guestrepair.guest.identity import identify_system
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.stage import Stage
 from guestrepair.model import GuestPath
 
 _ROOT_TYPES = frozenset(
@@ -48,13 +47,18 @@ class Root:
         return f"{self.device.name}:{self.subvolume}" if self.subvolume else self.device.name
 
 
-def find_roots(stage: Stage, block: BlockDevices) -> tuple[list[Root], list[tuple[str, str]]]:
-    """All roots on the disks, in disk order, and the filesystems that could not be looked at, with why."""
+def find_roots(
+    view: Callable[[BlockDevice, str], LiveGuest], block: BlockDevices
+) -> tuple[list[Root], list[tuple[str, str]]]:
+    """All roots on the disks, in disk order, and the filesystems that could not be looked at, with why.
+
+    ``view`` mounts a device and subvolume, and raises GuestReadError where that cannot be done.
+    """
     roots: list[Root] = []
     unread: list[tuple[str, str]] = []
     for device, subvolume in _candidates(block):
         try:
-            guest = LiveGuest(stage.handle, stage.mount(device, subvolume), block=block)
+            guest = view(device, subvolume)
             if _looks_like_root(guest):
                 roots.append(Root(device, subvolume, identify_system(guest)))
         except GuestReadError as error:

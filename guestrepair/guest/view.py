@@ -167,10 +167,10 @@ class Guest(abc.ABC):
             GuestReadError: no checker for that type in the appliance, or it did not run.
         """
 
-    def deleted_files(self) -> Mapping[str, int]:
-        """Guest paths of deleted entries that the filesystem still knows, with the time of deletion.
+    def deletion_times(self, _paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
+        """When these paths, which are missing, were deleted, as far as the filesystem still knows.
 
-        Seconds since the epoch. Empty where the filesystem keeps no such trace.
+        Seconds since the epoch. A path without such a trace is left out.
         """
         return {}
 

@@ -72,7 +72,7 @@ def analyze(
     """Everything that the analyzers find, the worst first, and what they could not look at."""
     findings: list[Finding] = []
     inconclusive: list[Inconclusive] = []
-    for analyzer in analyzers:
+    for analyzer in sorted(analyzers, key=lambda a: a.late):
         voice.progress(f"analyzing: {analyzer.name}")
         found, unclear = run_analyzer(analyzer, context)
         findings += [finding for finding in found if wanted(finding, options)]
@@ -80,4 +80,5 @@ def analyze(
         if watch is not None:
             watch.lap(f"analyzer {analyzer.name}")
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    inconclusive.sort(key=lambda each: each.analyzer)
     return findings, inconclusive

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from guestrepair.analyzers.base import AnalysisOptions, Context
 from guestrepair.disk import Image, examine, throwaway
-from guestrepair.errors import FormatError, GuestReadError, NoSystemError
+from guestrepair.errors import FormatError, GuestReadError, LockedError, NoSystemError
 from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
@@ -20,19 +21,27 @@ from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
 from guestrepair.report.data import ImageReport
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds that each stage took, into a report."""
+    """Seconds that each stage took, into a report; waiting for the appliance is a stage of its own."""
 
     report: ImageReport
+    waited: Callable[[], float] = lambda: 0.0
+    """How long was waited for the appliance so far."""
     _last: float = field(default_factory=time.monotonic)
+    _waited: float = 0.0
 
     def lap(self, stage: str) -> None:
         """The time since the last lap goes to this stage."""
-        now = time.monotonic()
-        self.report.timings.append((stage, now - self._last))
-        self._last = now
+        now, waited = time.monotonic(), self.waited()
+        waiting = waited - self._waited
+        if waiting:
+            self.report.timings.append(("waiting for the appliance", waiting))
+        self.report.timings.append((stage, now - self._last - waiting))
+        self._last, self._waited = now, waited
 
 
 def examine_all(path: Path, options: ImageOptions) -> tuple[Image, ...]:
@@ -68,6 +77,29 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
             disks, keys=key_ring(options, voice), launch=launch_options(options, voice, throwaway=True)
         ) as session:
             yield session
+
+
+def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -> T:
+    """What ``look`` finds, once the appliance has confirmed what was read on the host meanwhile.
+
+    ``look`` is called a second time when it has not, and then reads everything through the appliance.
+    """
+    for _ in range(2):
+        try:
+            found = look()
+        except (NoSystemError, LockedError):
+            if _confirmed(session, watch):
+                raise
+        else:
+            if _confirmed(session, watch):
+                return found
+    raise AssertionError("what the appliance has read itself is not confirmed")
+
+
+def _confirmed(session: Session, watch: Stopwatch) -> bool:
+    confirmed = session.confirmed()
+    watch.lap("confirmed by the appliance")
+    return confirmed
 
 
 def throwaway_disk(stack: contextlib.ExitStack, image: Image, *, donor: bool = False) -> SessionDisk:

@@ -83,7 +83,8 @@ def repair(
             session = stack.enter_context(
                 open_session(disks, keys=keys, launch=opening.launch_options(image_options, voice))
             )
-            watch.lap("launch and disks")
+            watch.waited = lambda: session.starting.waited_seconds
+            watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
             found = Sources(session, how.sources)
             run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
@@ -150,11 +151,11 @@ class _Run:
         """
         block_before = self.session.block()
         try:
-            root, guest = self._open()
+            root, guest, found = self._look()
         except (NoSystemError, LockedError) as error:
             self._repair_disks(error)
             try:
-                root, guest = self._open()
+                root, guest, found = self._look()
             except (NoSystemError, LockedError) as still:
                 # The disks are repaired, and hold no system: a data disk, or more is damaged than that.
                 self.report.errors.append(StageError("system", still.message, still.hint, still.exit_status))
@@ -162,7 +163,6 @@ class _Run:
                 return True
             block_before = self.session.block()
         opening.describe_guest(self.report, guest)
-        found = self._analyze(guest)
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
         plan = self._plan(guest, found[0])
@@ -183,14 +183,12 @@ class _Run:
         try:
             after = last()
             problems = gone_wrong(self.planned, self.before, after)
-            self.session.reread()
-            problems += unclean(block_before, self.session.block())
+            problems += unclean(block_before, self.session.finish())
             if problems:
                 raise RepairError(
                     f"the staged repair was dropped: {'; '.join(problems[:5])}",
                     hint="the image is as it was; leave the repair that fails out with --select or --skip",
                 )
-            self.session.finish()
         except GuestRepairError as error:
             self.mark_failed()
             raise _as_repair_error(error) from error
@@ -234,6 +232,19 @@ class _Run:
         self.watch.lap("apply")
 
     # --- reading ----------------------------------------------------------------------
+
+    def _look(self) -> tuple[Root, LiveGuest, Results]:
+        """The system, and what the analyzers find in it; confirmed by the appliance.
+
+        Raises:
+            NoSystemError, LockedError: there is none that can be opened.
+        """
+
+        def look() -> tuple[Root, LiveGuest, Results]:
+            root, guest = self._open()
+            return root, guest, self._analyze(guest)
+
+        return opening.until_confirmed(self.session, self.watch, look)
 
     def _open(self) -> tuple[Root, LiveGuest]:
         if self.root_name:
@@ -284,9 +295,8 @@ class _Run:
             self.plans.append(plan)
             self.planned += plan.findings
             self._apply(root, plan, suffix)
-            root, guest = self._open()
             self.voice.progress("analyzing the repaired overlay")
-            after = self._analyze(guest)
+            root, guest, after = self._look()
             uncovered = [f for f in new_findings(self.before[0], after[0]) if self.how.choice.takes(f)]
             if not uncovered:
                 break

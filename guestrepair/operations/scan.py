@@ -17,6 +17,7 @@ from guestrepair.errors import (
     NoSystemError,
     RepairError,
 )
+from guestrepair.guest.session import Session
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import (
     analyze,
@@ -41,6 +42,25 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
     else:
         load_analyzers_meanwhile()
 
+    def look(session: Session, report: ImageReport, watch: Stopwatch) -> None:
+        try:
+            root = opening.choose_root(session, image_options, voice)
+            guest = opening.open_guest(session, root)
+            mount_as_mended(session, root, guest)
+        except (NoSystemError, LockedError):
+            # What is wrong with the disks may be why: the findings on them belong to the report.
+            context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
+            found = analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
+            report.findings, report.inconclusive = found
+            raise
+        opening.describe_guest(report, guest)
+        watch.lap("find and mount")
+        voice.progress("reading the package database")
+        context = opening.make_context(guest, options.analysis, voice)
+        watch.lap("package database")
+        found = analyze(chosen_analyzers(options), context, options, voice, watch)
+        report.findings, report.inconclusive = found
+
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
@@ -48,25 +68,10 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             report.warnings += filter(None, [interrupted(images[0], state_directory())])
         watch.lap("examine")
         with opening.read_only_session(images, image_options, voice) as session:
-            watch.lap("launch and disks")
+            watch.waited = lambda: session.starting.waited_seconds
+            watch.lap("disks")
             report.block = session.block()
-            try:
-                root = opening.choose_root(session, image_options, voice)
-                guest = opening.open_guest(session, root)
-                mount_as_mended(session, root, guest)
-            except (NoSystemError, LockedError):
-                # What is wrong with the disks may be why: the findings on them belong to the report.
-                context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
-                found = analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
-                report.findings, report.inconclusive = found
-                raise
-            opening.describe_guest(report, guest)
-            watch.lap("find and mount")
-            voice.progress("reading the package database")
-            context = opening.make_context(guest, options.analysis, voice)
-            watch.lap("package database")
-            found = analyze(chosen_analyzers(options), context, options, voice, watch)
-            report.findings, report.inconclusive = found
+            opening.until_confirmed(session, watch, lambda: look(session, report, watch))
             report.round_trips = session.calls.count
         watch.lap("close")
 
@@ -76,18 +81,22 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
 def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:
     """Partition tables, filesystems, the system and its mounts; a disk without a system is described too."""
 
+    def look(session: Session, report: ImageReport) -> None:
+        report.errors.clear()
+        try:
+            root = opening.choose_root(session, image_options, voice)
+            opening.describe_guest(report, opening.open_guest(session, root))
+        except (NoSystemError, LockedError) as error:
+            report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
+
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
         with opening.read_only_session(images, image_options, voice) as session:
-            watch.lap("launch and disks")
+            watch.waited = lambda: session.starting.waited_seconds
+            watch.lap("disks")
             report.block = session.block()
-            try:
-                root = opening.choose_root(session, image_options, voice)
-                opening.describe_guest(report, opening.open_guest(session, root))
-            except (NoSystemError, LockedError) as error:
-                report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
-            watch.lap("find and mount")
+            opening.until_confirmed(session, watch, lambda: look(session, report))
 
     return reported(path, work)
 

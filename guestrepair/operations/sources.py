@@ -44,7 +44,7 @@ class Sources:
             UsageError: a donor that cannot serve.
         """
         self._directories = self._directories or [DirectorySource(path) for path in self.options.packages]
-        self._donors = list(_donors(self.session, guest.os, self.options))
+        self._donors = list(self._mounted(guest.os))
 
     def of(self, guest: LiveGuest) -> list[FileSource]:
         """Guest's cache, package directories, donors, repositories: those that there are."""
@@ -58,18 +58,17 @@ class Sources:
         known: list[AttributeSource] = [*self._donors, *self._directories]
         return Reference(known) if known and guest.os.package_format == "deb" else None
 
-
-def _donors(session: Session, system: OperatingSystem, options: SourceOptions) -> Iterator[DonorSource]:
-    for path in options.donors:
-        if path.is_dir():
-            yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
-    images = donor_images(options)
-    if not images:
-        return
-    roots = session.roots(donor=True)
-    for path in images:
-        root = _root_on(session, roots, path, system)
-        yield DonorSource(session.guest(root), f"donor {path}")
+    def _mounted(self, system: OperatingSystem) -> Iterator[DonorSource]:
+        for path in self.options.donors:
+            if path.is_dir():
+                yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
+        images = donor_images(self.options)
+        roots = self.session.roots(donor=True) if images else []
+        for path in images:
+            root = _root_on(self.session, roots, path, system)
+            guest = self.session.guest(root)
+            known = next((source for source in self._donors if source.guest is guest), None)
+            yield known or DonorSource(guest, f"donor {path}")
 
 
 def _root_on(session: Session, roots: Sequence[Root], path: Path, system: OperatingSystem) -> Root:

@@ -32,6 +32,10 @@ class Installed:
     priority: str = ""
 
 
+KEPT_FILES = 40_000
+"""Packaged files that are kept in memory; some 12 MB."""
+
+
 class DpkgDatabase(PackageDatabase):
     """What dpkg believes to be installed."""
 
@@ -56,6 +60,16 @@ class DpkgDatabase(PackageDatabase):
 
     def files(self) -> Iterator[PackagedFile]:
         """Every path of every package; those that path-exclude leaves out carry the flag ``excluded``."""
+        if sum(entry.listing.count(b"\n") for entry in self.installed) > KEPT_FILES:
+            return self._made()
+        return iter(self._kept)
+
+    @cached_property
+    def _kept(self) -> tuple[PackagedFile, ...]:
+        """They are gone through several times: where they are few, they are made once."""
+        return tuple(self._made())
+
+    def _made(self) -> Iterator[PackagedFile]:
         for entry in self.installed:
             digests = parse_md5sums(entry.md5sums)
             digests.update(entry.conffiles)

@@ -8,12 +8,12 @@ tells what was lost since.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from guestrepair.guest.view import Stat
-from guestrepair.model import GuestPath, PackagedKind
+from guestrepair.model import PackagedKind
 from guestrepair.packages.base import Package, PackagedFile
 
 DONOR, UNPACKED = "donor", "unpacked"
@@ -58,15 +58,14 @@ class Reference:
         """The same, with package files asked for these packages only: each must be unpacked whole."""
         return Reference(self._sources, unpacked=unpacked)
 
-    def complete(
-        self, files: Sequence[PackagedFile], stats: Mapping[GuestPath, Stat | None]
-    ) -> list[PackagedFile]:
+    def complete(self, files: Sequence[PackagedFile], stats: Iterable[Stat | None]) -> list[PackagedFile]:
         """The files in their order, with mode and owner where the database has none and a source has.
 
-        Only for what is there and of the same type as in the source.
+        ``stats`` are theirs. Only for what is there and of the same type as in the source.
         """
-        known = self._known([f for f in files if f.mode is None and stats[GuestPath(f.path)] is not None])
-        return [_completed(file, stats[GuestPath(file.path)], known.get(file.path)) for file in files]
+        pairs = list(zip(files, stats, strict=True))
+        known = self._known([file for file, stat in pairs if file.mode is None and stat is not None])
+        return [_completed(file, stat, known.get(file.path)) for file, stat in pairs]
 
     def unpackaged(self, stats: Mapping[str, Stat]) -> frozenset[str]:
         """Those of these paths, which no package owns, that a donor has in the same type."""

@@ -200,6 +200,6 @@ class LinkedGuest(Guest):
         """See :meth:`Guest.check_filesystem`."""
         return self._guest.check_filesystem(device)
 
-    def deleted_files(self) -> Mapping[str, int]:
-        """See :meth:`Guest.deleted_files`."""
-        return self._guest.deleted_files()
+    def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
+        """See :meth:`Guest.deletion_times`."""
+        return self._guest.deletion_times(paths)

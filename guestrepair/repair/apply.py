@@ -44,7 +44,7 @@ from guestrepair.model import (
 )
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.plan import Step, edited
-from guestrepair.repair.restoring import Restorer, batches
+from guestrepair.repair.restoring import Restorer, batches, check_content
 
 _BULK: dict[type, int] = {RestoreAttributes: 5_000}
 MAX_TEXT_BYTES = 16 * 1024 * 1024
@@ -75,6 +75,8 @@ class Applier:
         self._backed_up: set[GuestPath] = set()
         self.backups: list[GuestPath] = []
         self.said: list[tuple[str, str]] = []
+        self.restored: dict[GuestPath, str] = {}
+        """Digests of the files that were brought back, still to be checked."""
 
     def apply(self, step: Step) -> None:
         """Apply one step and read it back.
@@ -223,13 +225,13 @@ class Applier:
         self.restore([Step(change, source)])
 
     def restore(self, steps: Sequence[Step]) -> None:
-        """Bring many packaged files back at once, and read them back.
+        """Bring many packaged files back at once, and read back all but their content.
 
         Raises:
             RepairError: as :meth:`apply`.
         """
         try:
-            Restorer(self._guest, self._writer).restore(steps)
+            self.restored |= Restorer(self._guest, self._writer).restore(steps)
         except GuestReadError as error:
             raise RepairError(f"restore-file {error.message}") from error
 
@@ -365,4 +367,19 @@ def apply_steps(
             _apply_files(applier, files, progress)
     except GuestReadError as error:
         raise RepairError(f"the overlay cannot be written: {error.message}") from error
+    if applier.restored:
+        progress(f"reading {len(applier.restored)} restored files back")
+        check_content(_reread(session, root), applier.restored)
     return Applied(applier.backups, [*done.said, *applier.said])
+
+
+def _reread(session: Session, root: Root) -> LiveGuest:
+    """The system, mounted anew.
+
+    Raises:
+        RepairError: it does not mount any more.
+    """
+    try:
+        return session.guest(root)
+    except GuestReadError as error:
+        raise RepairError(f"the repaired overlay cannot be mounted: {error.message}") from error

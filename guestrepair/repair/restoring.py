@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from guestrepair.errors import RepairError
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.temporary import temporary_file
-from guestrepair.guest.view import Stat
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.places import real_place
@@ -66,8 +66,10 @@ class Restorer:
         self._guest = guest
         self._writer = writer
 
-    def restore(self, steps: Iterable[Step]) -> None:
-        """Bring these paths back, and read them back.
+    def restore(self, steps: Iterable[Step]) -> dict[GuestPath, str]:
+        """Bring these paths back, and read back all but their content.
+
+        The answer is what their content must be: the digests of the files, for :func:`check_content`.
 
         Raises:
             RepairError: something else is in a path's place, or what was read back differs.
@@ -89,6 +91,7 @@ class Restorer:
                 self._writer.set_attributes(path, found, mode=source.mode, uid=source.uid, gid=source.gid)
         self._transfer({path: source for path, source in wanted.items() if path not in there})
         self._verify(wanted)
+        return {path: source.digest for path, source in wanted.items() if _has_digest(source)}
 
     def _transfer(self, files: Files) -> None:
         if not files:
@@ -107,7 +110,6 @@ class Restorer:
         stats = self._guest.lstat_many(files)
         links = [path for path, source in files.items() if source.kind is PackagedKind.SYMLINK]
         targets = self._guest.readlinks(links)
-        digests = self._digests(files)
         for path, source in files.items():
             found = stats[path]
             if found is None or (found.uid, found.gid) != (source.uid, source.gid):
@@ -116,19 +118,22 @@ class Restorer:
                 raise RepairError(f"{path}: its mode did not take")
             if source.kind is PackagedKind.SYMLINK and targets[path] != source.link_target:
                 raise RepairError(f"{path}: the link did not take")
-            if _has_digest(source) and digests.get(path) != source.digest:
-                raise RepairError(f"{path}: its digest differs after the restore")
 
-    def _digests(self, files: Files) -> dict[GuestPath, str]:
-        by_algorithm: dict[str, list[GuestPath]] = defaultdict(list)
-        for path, source in files.items():
-            if _has_digest(source):
-                by_algorithm[source.digest.partition(":")[0]].append(path)
-        return {
-            path: f"{algorithm}:{digest}"
-            for algorithm, paths in by_algorithm.items()
-            for path, digest in self._guest.digests(algorithm, paths).items()
-        }
+
+def check_content(guest: Guest, wanted: Mapping[GuestPath, str]) -> None:
+    """Read restored files back from their filesystem, which was unmounted since: all of them at once.
+
+    Raises:
+        RepairError: one of them is not what it must be, or cannot be read.
+    """
+    by_algorithm: dict[str, list[GuestPath]] = defaultdict(list)
+    for path, digest in wanted.items():
+        by_algorithm[digest.partition(":")[0]].append(path)
+    for algorithm, paths in by_algorithm.items():
+        found = guest.digests(algorithm, paths)
+        for path in paths:
+            if f"{algorithm}:{found.get(path)}" != wanted[path]:
+                raise RepairError(f"{path}: its digest differs after the restore")
 
 
 _KINDS = {PackagedKind.DIRECTORY: 0o040000, PackagedKind.SYMLINK: 0o120000, PackagedKind.FILE: 0o100000}

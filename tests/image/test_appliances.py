@@ -12,7 +12,8 @@ import fixtures
 from fixtures.variants import PASSPHRASE
 from guestrepair.disk import examine, throwaway
 from guestrepair.errors import NoSystemError
-from guestrepair.guest.acceleration import acceleration
+from guestrepair.guest import appliance
+from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
 from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.fast_appliance import fast_appliance
 from guestrepair.guest.keys import KeyRing, parse_key
@@ -45,6 +46,7 @@ def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
             found: tuple[object, ...] = (session.block(), root, session.guest(root).mounts)
         except NoSystemError as error:
             found = (session.block(), error.message)
+        assert session.confirmed()
     assert not notes
     assert len(names) == len(session.block().devices)
     return found
@@ -112,5 +114,24 @@ def test_an_appliance_that_does_not_start_is_said_and_not_tried_again(
     for _ in range(2):
         with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
             assert session.roots()
+            assert session.confirmed()
     assert len(notes) == 1
     assert "libguestfs's own" in notes[0]
+
+
+def test_a_kvm_under_which_nothing_starts_is_left_for_emulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, debian_image: Path
+) -> None:
+    """Whatever this host's KVM does: the launch comes to its end, and the next command knows."""
+    if acceleration().acceleration is Acceleration.KVM:
+        pytest.skip("KVM works here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(appliance, "acceleration", lambda: Verdict(Acceleration.KVM))
+    monkeypatch.setattr(appliance, "KVM_SECONDS", 10.0)
+    notes: list[str] = []
+    with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
+        assert session.roots()
+        assert session.confirmed()
+    assert "using software emulation" in notes[-1]
+    assert acceleration().acceleration is Acceleration.TCG
+    assert not acceleration().fresh

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 import fixtures
+from guestrepair.formats.ext_tree import Tree
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.view import Guest
+from guestrepair.guest.session import Session
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.scan import scan
 from tests.image.test_digests import opened
 
 pytestmark = pytest.mark.image
@@ -26,24 +32,69 @@ def walked(guest: Guest) -> Iterator[tuple[GuestPath, dict[str, object]]]:
         directory = waiting.pop()
         paths = [directory / name for name in guest.listdir(directory)]
         stats, links = guest.lstat_many(paths), guest.readlinks(paths)
-        yield directory, {path.name: (stats[path], links[path]) for path in paths}
+        yield directory, {path.name: (without_device(stats[path]), links[path]) for path in paths}
         waiting += [p for p, stat in stats.items() if stat is not None and stat.is_directory]
+
+
+def without_device(stat: Stat | None) -> Stat | None:
+    """The host counts filesystems in its own way."""
+    return None if stat is None else dataclasses.replace(stat, device=0)
+
+
+def session_of(image: Path) -> contextlib.AbstractContextManager[Session]:
+    return opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, Voice())
 
 
 @pytest.mark.parametrize("name", ["debian-server", "centos7-like"])
 def test_the_whole_tree_is_the_same_both_ways(name: str) -> None:
-    with opening.read_only_session(
-        opening.examine_all(fixtures.build(name), OPTIONS), OPTIONS, Voice()
-    ) as session:
+    with session_of(fixtures.build(name)) as session:
         guest = session.guest(session.choose_root())
+        assert session.confirmed()
         by_appliance = LiveGuest(session.handle, guest.prefix, block=guest.block)
         before = session.calls.count
         seen = dict(walked(guest))
         asked = session.calls.count - before
         assert seen == dict(walked(by_appliance))
         assert sum(map(len, seen.values())) > 500
-        # Long links and mount points are asked for; the other thousands of questions are not.
+        # Long links and other filesystems are asked for; the other thousands of questions are not.
         assert asked < len(seen) // 4
+        info = GuestPath("/usr/share/doc") if name == "debian-server" else GuestPath("/etc")
+        assert guest.read_tree(info) == by_appliance.read_tree(info)
+
+
+def test_a_system_is_read_before_the_appliance_has_started(debian_image: Path) -> None:
+    with session_of(debian_image) as session:
+        guest = session.guest(session.choose_root())
+        assert guest.os.hostname
+        assert guest.read(GuestPath("/etc/fstab"))
+        assert guest.glob(GuestPath("/var/lib/dpkg/info"), "*.list")
+        assert not guest.exists(GuestPath("/usr/bin/no-such-program"))
+        assert not session.starting.started
+        assert session.calls.count == 0
+        assert session.confirmed()
+        assert session.starting.started
+
+
+def test_what_the_host_wrongly_calls_missing_is_found_by_the_appliance(
+    debian_image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's reader is made blind for one name: the scan then reads everything by the appliance."""
+    see = Tree.names
+
+    def blind(tree: Tree, directory: int) -> Mapping[bytes, int] | None:
+        names = see(tree, directory)
+        return names if names is None else {n: inode for n, inode in names.items() if n != b"sshd"}
+
+    monkeypatch.setattr(Tree, "names", blind)
+    with session_of(debian_image) as session:
+        guest = session.guest(session.choose_root())
+        assert not guest.exists(GuestPath("/usr/sbin/sshd"))
+        assert not session.confirmed()
+        again = session.guest(session.choose_root())
+        assert again.exists(GuestPath("/usr/sbin/sshd"))
+        assert session.confirmed()
+    report = scan(debian_image, OPTIONS, ScanOptions(only=("sshd",)), Voice())
+    assert (report.findings, report.inconclusive, report.errors) == ([], [], [])
 
 
 def test_what_is_written_in_the_same_launch_is_seen() -> None:
@@ -62,3 +113,11 @@ def test_what_is_written_in_the_same_launch_is_seen() -> None:
         etc = stats[GuestPath("/etc")]
         assert etc is not None
         assert etc.permissions == 0o711
+
+
+def test_a_session_may_end_while_a_filesystem_is_mounted(debian_image: Path) -> None:
+    with session_of(debian_image) as session:
+        root = session.choose_root()
+        assert session.confirmed()
+        session.stage.clear()
+        session.guest(root)  # its mounts are made meanwhile

@@ -38,4 +38,5 @@ ANALYZER = Analyzer(
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
     rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
     analyze=analyze,
+    late=True,
 )

@@ -35,5 +35,6 @@ ANALYZER = Analyzer(
     summary="filesystems: damaged, dirty, full, or with a damaged superblock",
     rules=(*state.RULES, *space.RULES, *superblocks.RULES),
     analyze=analyze,
+    late=True,
     needs_system=False,
 )

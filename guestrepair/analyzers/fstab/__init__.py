@@ -53,4 +53,5 @@ ANALYZER = Analyzer(
     summary="mounts, swap and encrypted devices that boot waits for",
     rules=declarations.ALL,
     analyze=analyze,
+    late=True,
 )

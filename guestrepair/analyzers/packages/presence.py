@@ -21,7 +21,7 @@ def missing_files(guest: Guest, database: PackageDatabase, missing: list[Package
     """One finding a file; a directory that is gone stands for all in it, and documentation is folded."""
     if not missing:
         return
-    deleted = guest.deleted_files()
+    deleted = guest.deletion_times(GuestPath(path) for file in missing for path in forms(file.path))
     for cause, files in _by_cause(missing, merged_tops(guest)).items():
         yield _missing(guest, database, cause, files, deleted)
 
@@ -66,7 +66,7 @@ def _missing(
     database: PackageDatabase,
     cause: PackagedFile,
     files: list[PackagedFile],
-    deleted: Mapping[str, int],
+    deleted: Mapping[GuestPath, int],
 ) -> Finding:
     severity = max((severity_of_loss(f) for f in files), key=_MILDEST_FIRST.index)
     evidence = [expectation(database, cause, "not there")]
@@ -117,8 +117,8 @@ def _missing_message(cause: PackagedFile, files: list[PackagedFile]) -> str:
     return f"{cause.path} is missing, with the {paths} in it (of {owners})"
 
 
-def _deletion_time(file: PackagedFile, deleted: Mapping[str, int]) -> int | None:
-    return next((deleted[path] for path in forms(file.path) if path in deleted), None)
+def _deletion_time(file: PackagedFile, deleted: Mapping[GuestPath, int]) -> int | None:
+    return next((deleted[path] for path in map(GuestPath, forms(file.path)) if path in deleted), None)
 
 
 def _time(seconds: int) -> str:

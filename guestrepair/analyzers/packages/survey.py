@@ -100,13 +100,13 @@ class _Judge:
     def take(self, chunk: list[PackagedFile]) -> None:
         """Judge these files."""
         paths = [GuestPath(file.path) for file in chunk]
-        stats = self._guest.lstat_many(paths)
+        known = self._guest.lstat_many(paths)
+        stats = [known[path] for path in paths]
         self._survey.seen += len(chunk)
         if self._reference is not None:
             chunk = self._reference.complete(chunk, stats)
         links = []
-        for path, file in zip(paths, chunk, strict=True):
-            stat = stats[path]
+        for path, file, stat in zip(paths, chunk, stats, strict=True):
             if stat is None:
                 self._gone(file)
                 continue

@@ -30,11 +30,13 @@ class DonorSource:
     """Files of a donor system; only of packages that it has in exactly the guest's version.
 
     ``guest`` is the view of the donor, mounted read-only; ``name`` is what the plan calls it.
+    What was read of it is kept: nobody writes to a donor.
     """
 
     def __init__(self, guest: Guest, name: str) -> None:
         self.guest = guest
         self._name = name
+        self._known: dict[Package, dict[str, Attributes]] = {}
 
     @property
     def name(self) -> str:
@@ -69,16 +71,18 @@ class DonorSource:
         if isinstance(database, str) or package not in (*database.packages, NO_PACKAGE):
             return {}
         overridden = database.overrides if isinstance(database, DpkgDatabase) else {}
-        accounts = self._accounts
+        known, accounts = self._known.setdefault(package, {}), self._accounts
+        wanted = {GuestPath(p): p for p in paths if p not in known and p not in overridden}
         try:
-            stats = self.guest.lstat_many(GuestPath(path) for path in paths if path not in overridden)
+            stats = self.guest.lstat_many(wanted)
         except GuestReadError:
             return {}
-        return {
-            str(path): Attributes(stat.mode, accounts.user(stat.uid), accounts.group(stat.gid))
+        known |= {
+            wanted[path]: Attributes(stat.mode, accounts.user(stat.uid), accounts.group(stat.gid))
             for path, stat in stats.items()
             if stat is not None
         }
+        return {path: known[path] for path in paths if path in known}
 
     def _one(
         self, change: SourcedChange, found: tuple[GuestPath, Stat] | None, workdir: Path

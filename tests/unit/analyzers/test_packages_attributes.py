@@ -219,7 +219,7 @@ def test_only_the_named_packages_are_unpacked_for_their_attributes(tmp_path: Pat
     database = open_database(guest)
     assert database is not None
     files = [file for file in database.files() if file.path == "/bin/tool"]
-    stats = guest.lstat_many([GuestPath("/bin/tool")])
+    stats = list(guest.lstat_many([GuestPath("/bin/tool")]).values())
     reference = Reference([DirectorySource(tmp_path)])
     (tool,) = database.packages
     other = frozenset({Package("other", "1", "amd64")})

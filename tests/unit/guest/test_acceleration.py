@@ -19,7 +19,7 @@ PANICS = "echo 'Kernel panic - not syncing: VFS: Unable to mount root fs on unkn
 @pytest.fixture(autouse=True)
 def kvm_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A host with /dev/kvm, whatever this one has, and a memory of its own."""
-    monkeypatch.setattr(module.os, "access", lambda *_arguments: True)
+    monkeypatch.setattr("os.access", lambda *_arguments: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

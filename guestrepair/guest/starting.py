@@ -1,0 +1,93 @@
+"""The appliance, starting in the background: whoever needs it waits for it, everybody else goes on.
+
+A launch is most of what a command takes. Meanwhile the host reads what it can read by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from guestrepair.guest.handle import Handle
+from guestrepair.guest.machines import end_machines
+
+_POLL_SECONDS = 0.05
+
+
+class Starting:
+    """A launch in a thread of its own; the thread stays until the end, for what it started may end with it.
+
+    ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it.
+    """
+
+    def __init__(self, start: Callable[[Starting], Handle], waiting: Callable[[], None]) -> None:
+        self.given_up = False
+        """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
+        self.waited_seconds = 0.0
+        """How long others have waited for the appliance."""
+        self._start = start
+        self._waiting = waiting
+        self._started, self._ended = threading.Event(), threading.Event()
+        self._handle: Handle | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="launch", daemon=True)
+        self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """True when nobody has to wait any more."""
+        return self._started.is_set()
+
+    def handle(self) -> Handle:
+        """The handle of the running appliance, waited for.
+
+        Raises:
+            ApplianceError: it does not start.
+        """
+        if not self._started.is_set():
+            since = time.monotonic()
+            self._waiting()
+            self._started.wait()
+            self.waited_seconds += time.monotonic() - since
+        if self._handle is None:
+            raise self._error or AssertionError("neither a handle nor an error")
+        return self._handle
+
+    def end(self) -> None:
+        """Close the handle; a launch that is under way is ended, not waited for."""
+        self.given_up = True
+        while not self._started.wait(_POLL_SECONDS):
+            end_machines()
+        if self._handle is not None:
+            self._handle.close()
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._handle = self._start(self)
+        except BaseException as error:  # raised where the handle is asked for
+            self._error = error
+        finally:
+            self._started.set()
+        self._ended.wait()
+
+
+class _WhenStarted:
+    """Stands for the handle; the first use waits for the appliance, and has ``before`` done first."""
+
+    def __init__(self, starting: Starting, before: Callable[[], None]) -> None:
+        self._starting = starting
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        handle = self._starting.handle()
+        self._before()
+        return getattr(handle, name)
+
+
+def when_started(starting: Starting, before: Callable[[], None] = lambda: None) -> Handle:
+    """A handle that can be given away before the appliance runs; ``before`` is called ahead of every use."""
+    return cast("Handle", _WhenStarted(starting, before))
