@@ -22,6 +22,9 @@ from guestrepair.packages.sources.base import FileSource, Refusal, Resolution, S
 from guestrepair.packages.sources.donor import private_file
 
 DATABASE = "the guest's package database"
+KNOWN = "what its package sets after unpacking, or a stat-override"
+"""dpkg's database records no modes and owners: there they come from a table of setuid programs."""
+
 NO_SOURCE = "no source was given: --packages DIR, --donor IMAGE|DIR or --fetch"
 
 
@@ -33,13 +36,14 @@ def resolve_sources(
     ``workdir`` is a private directory of this host, kept until the changes are carried out.
     """
     accounts = Accounts(guest)
+    described_by = KNOWN if guest.os.package_format == "deb" else DATABASE
     pending = dict.fromkeys(changes)
     resolved: dict[SourcedChange, SourcedFile] = {}
     refused: dict[SourcedChange, list[str]] = defaultdict(list)
     for change in pending:
-        found = _from_database(change, workdir)
+        found = _from_database(change, workdir, described_by)
         if found is not None:
-            _settle(change, found, accounts, resolved, refused, DATABASE)
+            _settle(change, found, accounts, resolved, refused, described_by)
     for source in sources:
         for group in _by_package(c for c in pending if c not in resolved):
             for change, answer in source.find(group, workdir).items():
@@ -122,12 +126,12 @@ def _with_attributes(change: SourcedChange, answer: SourcedFile, accounts: Accou
     return replace(answer, mtime=mtime, mode=mode, uid=uid, gid=gid, owner=owner, group=group, xattrs=xattrs)
 
 
-def _from_database(change: SourcedChange, workdir: Path) -> SourcedFile | None:
+def _from_database(change: SourcedChange, workdir: Path, described_by: str) -> SourcedFile | None:
     """What the guest's own database describes whole, or None."""
     if change.mode is None or change.owner is None or change.group is None:
         return None
     base = SourcedFile(
-        source=DATABASE, kind=PackagedKind.OTHER, mode=change.mode, uid=0, gid=0,
+        source=described_by, kind=PackagedKind.OTHER, mode=change.mode, uid=0, gid=0,
         owner=change.owner, group=change.group,
     )  # fmt: skip
     if isinstance(change, RestoreAttributes):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,18 @@ def test_a_changed_file_of_the_donor_is_refused(tmp_path: Path) -> None:
 def test_without_a_source_the_options_are_named(tmp_path: Path) -> None:
     (reason,) = resolve_sources(_damaged(), [WANTED], [], tmp_path).refused[WANTED]
     assert "--donor" in reason
+
+
+@pytest.mark.parametrize(("format_", "words"), [("deb", "stat-override"), ("rpm", "package database")])
+def test_what_says_a_mode_is_named_as_what_it_is(format_: str, words: str, tmp_path: Path) -> None:
+    """dpkg records no modes: that sudo is setuid does not come from the guest's database."""
+    guest = deb_guest()
+    guest.os = replace(guest.os, package_format=format_)
+    change = RestoreAttributes(
+        path=GuestPath("/usr/bin/tool"), package="tool", version="1.0-1", architecture="amd64",
+        mode=0o4755, owner="root", group="root",
+    )  # fmt: skip
+    assert words in resolve_sources(guest, [change], [], tmp_path).resolved[change].source
 
 
 def test_package_files_are_found_by_content_not_by_name(tmp_path: Path) -> None:
