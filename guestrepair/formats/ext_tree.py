@@ -22,7 +22,7 @@ _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
 
 _XATTR_MAGIC = 0xEA020000
-_KEPT_NAMES = 200_000
+_KEPT_NAMES = 100_000
 EXTENTS_IN_INODE = 4
 _ENTRY_HEAD_BYTES = 8
 _LEAF_TAIL_BYTES = 12

@@ -9,6 +9,7 @@ else is hashed in the appliance, in one run of the host's own sha256sum or its l
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import os
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.extents import Layout, parse_layouts
+from guestrepair.formats.extents import Extent, Layout, parse_layouts
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.host_filesystem import MAX_HOLE_BYTES, pieces
@@ -50,6 +51,9 @@ _LIST_BYTES = 1 << 20
 
 _MAX_ANSWER_BYTES = 128 << 20
 _PIECE_BYTES = 1 << 20
+_SMALL_BYTES, _GAP_BYTES = 128 << 10, 32 << 10
+"""Extents up to that size are read together with those that lie no farther away."""
+
 TELLING = frozenset({"ext2", "ext3", "ext4", "xfs"})
 """Filesystems whose extents lie where FIEMAP says; btrfs answers in addresses of its own."""
 
@@ -103,10 +107,14 @@ class Hasher:
                 found.append((path, layout, filesystem.read))
         found += self._told_by_the_appliance({p: s for p, s in files.items() if not self._knows(p)})
         answer: dict[GuestPath, str] = {}
-        for path, layout, read in sorted(found, key=lambda each: _first_byte(each[1])):
-            # What cannot be read here is hashed in the appliance, which may fare better.
-            with contextlib.suppress(GuestReadError):
-                answer[path] = _digest(algorithm, read, layout)
+        for whole in {id(read): read for _, _, read in found}.values():
+            there = [(path, layout) for path, layout, read in found if read is whole]
+            there.sort(key=lambda each: _first_byte(each[1]))
+            ahead = Ahead(whole, [layout for _, layout in there])
+            for path, layout in there:
+                # What cannot be read here is hashed in the appliance, which may fare better.
+                with contextlib.suppress(GuestReadError):
+                    answer[path] = _digest(algorithm, ahead.read, layout)
         return answer
 
     def _knows(self, path: GuestPath) -> bool:
@@ -199,6 +207,44 @@ def _is_usable(layout: Layout, stat: Stat, size_bytes: int) -> bool:
 def _first_byte(layout: Layout) -> int:
     """Files in the order of the disk: fewer seeks, and the host reads ahead."""
     return layout.extents[0].physical if layout.extents else 0
+
+
+class Ahead:
+    """Reads the small ones of these files together where they lie beside each other.
+
+    Each read of the disk costs a tenth of a millisecond, and there may be some hundred thousand files.
+    """
+
+    def __init__(self, read: Read, layouts: Iterable[Layout]) -> None:
+        self._read = read
+        self._spans = list(_spans(e for layout in layouts for e in layout.extents))
+        self._held: tuple[int, bytes] = (0, b"")
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As the device reads."""
+        start, data = self._held
+        if not start <= offset <= offset + size <= start + len(data):
+            index = bisect.bisect_right(self._spans, offset, key=lambda span: span[0]) - 1
+            first, end = self._spans[index] if index >= 0 else (offset, offset)
+            if not first <= offset <= offset + size <= end:
+                return self._read(offset, size)
+            start, data = self._held = first, self._read(first, end - first)
+        return data[offset - start : offset - start + size]
+
+
+def _spans(extents: Iterable[Extent]) -> Iterator[tuple[int, int]]:
+    """First byte and end of what is read at once: small extents with no wide gap between them."""
+    small = sorted((e.physical, e.physical + e.length) for e in extents if e.length <= _SMALL_BYTES)
+    start = end = -1
+    for at, last in small:
+        if start >= 0 and at - end <= _GAP_BYTES and last - start <= _PIECE_BYTES:
+            end = max(end, last)
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = at, last
+    if start >= 0:
+        yield start, end
 
 
 def _digest(algorithm: str, read: Read, layout: Layout) -> str:

@@ -60,10 +60,13 @@ class HostTree:
         self._holders = {target: target for target in self.mounted}
 
     def mount_point(self, path: str) -> str:
-        """The mount point that a real path lies below."""
-        if path not in self._holders:
-            self._holders[path] = self.mount_point(path.rpartition("/")[0] or "/")
-        return self._holders[path]
+        """The mount point that a real path lies below. Kept by directory: there are far more files."""
+        if path in self.mounted:
+            return path
+        directory = path.rpartition("/")[0] or "/"
+        if directory not in self._holders:
+            self._holders[directory] = self.mount_point(directory)
+        return self._holders[directory]
 
     def filesystem(self, path: str) -> HostFilesystem | None:
         """The filesystem that a real path lies on, where the host reads it."""

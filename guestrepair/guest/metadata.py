@@ -22,6 +22,9 @@ from guestrepair.guest.view import Stat
 _NAMES_A_CALL = 2000
 """Names in one bulk call: each stat is about 250 bytes of a message of at most 4 MB."""
 
+_KEPT_STATS = 150_000
+"""Some 50 MB; what was asked for longest ago is asked for again where more are needed."""
+
 MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
 """A directory's listing larger than this (about two million names) is refused."""
 
@@ -37,6 +40,7 @@ class Metadata:
         self._host = host
         self._prefix = prefix
         self._stats: dict[str, dict[str, Stat | None]] = {}
+        self._count = 0
         self._listings: dict[str, tuple[str, ...]] = {}
         self._asked: dict[str, tuple[str, ...]] = {}
         self._links: dict[str, dict[str, str]] = {}
@@ -52,6 +56,15 @@ class Metadata:
     def stats(self, directory: str, names: Iterable[str]) -> Mapping[str, Stat | None]:
         """Lstat of names in one directory that is known to exist."""
         known = self._stats.setdefault(directory, {})
+        before = len(known)
+        self._fill(directory, names, known)
+        if self._stats.get(directory) is known:
+            self._count += len(known) - before
+        while self._count > _KEPT_STATS and len(self._stats) > 1:
+            self._count -= len(self._stats.pop(next(iter(self._stats))))
+        return known
+
+    def _fill(self, directory: str, names: Iterable[str], known: dict[str, Stat | None]) -> None:
         wanted = [name for name in names if name not in known]
         if wanted and self._host is not None:
             known.update(self._host.stats(directory, self._own(directory), wanted))
@@ -63,7 +76,6 @@ class Metadata:
         wanted = [name for name in wanted if name not in known]
         for start in range(0, len(wanted), _NAMES_A_CALL):
             self._fetch(directory, wanted[start : start + _NAMES_A_CALL], known)
-        return known
 
     def _fetch(self, directory: str, names: list[str], known: dict[str, Stat | None]) -> None:
         with reading(self._handle, directory):

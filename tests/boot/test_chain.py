@@ -17,7 +17,7 @@ FAILS = {
     "partitions/hybrid-or-protective-mbr-wrong": {"boot-loader-shell", "nothing-bootable", "time-limit"},
     "filesystems/superblock-damaged": {"boot-loader-shell"},
     "boot/loader-missing": {"nothing-bootable", "time-limit"},
-    "boot/root-device-wrong": {"boot-loader-shell"},
+    "boot/root-device-wrong": {"boot-loader-shell", "initramfs-shell"},
     "boot/kernel-missing": {"boot-loader-shell"},
     "boot/initramfs-missing": {"kernel-panic"},
     "boot/modules-missing": {"emergency-mode"},
