@@ -171,6 +171,7 @@ class _Run:
         if not agreed and not self.planned:
             self.report.outcome = RepairOutcome(committed=False)
             return False
+        guest.forget()  # what was read before the repair only takes memory now
         self._verified(lambda: self._rounds(root, plan) if agreed else found, block_before)
         return True
 
