@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from guestrepair.errors import ApplianceError
+from guestrepair.guest import raw
 from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration, distrust_kvm
 from guestrepair.guest.fast_appliance import fast_appliance
 from guestrepair.guest.handle import Handle, message
@@ -97,6 +98,7 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
     starting = Starting(
         lambda this: _started(this, drives, verdict, options),
         lambda: options.progress("waiting for the appliance to start"),
+        raw.keep_errors_quiet,
     )
     try:
         yield starting

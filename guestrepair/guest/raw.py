@@ -1,4 +1,4 @@
-"""Calls with names that are not UTF-8, past libguestfs's Python bindings.
+"""What libguestfs's Python bindings do not offer: names that are not UTF-8, and quiet threads.
 
 The bindings raise for such a name, and end the whole process with a segmentation
 fault where it is in a list (python/handle.c takes a conversion for granted). So
@@ -69,6 +69,14 @@ def readlink(handle: Handle, path: str) -> str:
         library.free(found)
 
 
+def keep_errors_quiet(handle: Handle) -> None:
+    """In this thread, errors are raised only, and not printed on stderr as well.
+
+    The bindings see to that for the thread that makes the handle; libguestfs keeps it by thread.
+    """
+    _library().guestfs_set_error_handler(_pointer(handle), None, None)
+
+
 @functools.cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL("libguestfs.so.0")
@@ -80,6 +88,8 @@ def _library() -> ctypes.CDLL:
     library.guestfs_last_errno.argtypes = (ctypes.c_void_p,)
     library.guestfs_last_error.argtypes = (ctypes.c_void_p,)
     library.guestfs_last_error.restype = ctypes.c_char_p
+    library.guestfs_set_error_handler.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.guestfs_set_error_handler.restype = None
     library.free.argtypes = (ctypes.c_void_p,)
     return library
 

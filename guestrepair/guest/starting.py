@@ -19,16 +19,24 @@ _POLL_SECONDS = 0.05
 class Starting:
     """A launch in a thread of its own; the thread stays until the end, for what it started may end with it.
 
-    ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it.
+    ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it,
+    ``prepare`` with the handle in each thread that uses it, ahead of everything else.
     """
 
-    def __init__(self, start: Callable[[Starting], Handle], waiting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        start: Callable[[Starting], Handle],
+        waiting: Callable[[], None],
+        prepare: Callable[[Handle], None] = lambda _handle: None,
+    ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
         self.waited_seconds = 0.0
         """How long others have waited for the appliance."""
         self._start = start
         self._waiting = waiting
+        self._prepare = prepare
+        self._threads = threading.local()
         self._started, self._ended = threading.Event(), threading.Event()
         self._handle: Handle | None = None
         self._error: BaseException | None = None
@@ -53,6 +61,9 @@ class Starting:
             self.waited_seconds += time.monotonic() - since
         if self._handle is None:
             raise self._error or AssertionError("neither a handle nor an error")
+        if not getattr(self._threads, "prepared", False):
+            self._prepare(self._handle)
+            self._threads.prepared = True
         return self._handle
 
     def end(self) -> None:

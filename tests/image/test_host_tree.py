@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -121,3 +124,22 @@ def test_a_session_may_end_while_a_filesystem_is_mounted(debian_image: Path) -> 
         assert session.confirmed()
         session.stage.clear()
         session.guest(root)  # its mounts are made meanwhile
+
+
+def test_what_the_kernel_does_not_mount_is_not_believed_either(tmp_path: Path) -> None:
+    """The host reads a filesystem without its journal's inode; the kernel refuses it, and is right."""
+    disk = fixtures.copy_of("debian-server", tmp_path / "disk.raw")
+    table = json.loads(subprocess.run(["sfdisk", "--json", disk], capture_output=True, check=True).stdout)
+    start = table["partitiontable"]["partitions"][2]["start"] * 512
+    subprocess.run(
+        ["debugfs", "-w", "-R", "clri <8>", f"{disk}?offset={start}"], check=True, capture_output=True
+    )
+    program = Path(sys.executable).with_name("guestrepair")
+    done = subprocess.run(
+        [program, "scan", "--format", "json", disk], capture_output=True, text=True, check=False
+    )
+    (image,) = json.loads(done.stdout)["images"]
+    assert done.returncode == 3
+    assert [(f["rule"], f["subject"]) for f in image["findings"]] == [("filesystems/corrupt", "/dev/sda3")]
+    assert "no Linux system could be read" in image["errors"][0]["message"]
+    assert len(done.stderr.splitlines()) == 1  # libguestfs's own words are not printed beside ours

@@ -36,13 +36,22 @@ def test_who_needs_the_appliance_waits_for_it() -> None:
         waited.append(starting.started)
         go.set()
 
-    starting = Starting(start, waiting)
+    prepared: list[str] = []
+    starting = Starting(start, waiting, lambda _handle: prepared.append(threading.current_thread().name))
     before: list[str] = []
     handle = cast("Any", when_started(starting, lambda: before.append("done")))
     assert not starting.started
     assert handle.version() == "1"
     assert handle.version() == "1"
-    assert (waited, before) == ([False], ["done", "done"])
+
+    def use() -> None:
+        handle.version()
+
+    other = threading.Thread(target=use, name="other")
+    other.start()
+    other.join()
+    assert (waited, before) == ([False], ["done"] * 3)
+    assert prepared == [threading.main_thread().name, "other"]
     starting.end()
     assert launched.closed
 
