@@ -71,7 +71,11 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             report.block = session.block()
-            opening.until_confirmed(session, watch, lambda: look(session, report, watch))
+            try:
+                opening.until_confirmed(session, watch, lambda: look(session, report, watch))
+            except ApplianceError:
+                report.findings, report.inconclusive = [], []  # nobody has confirmed them
+                raise
             report.round_trips = session.calls.count
         watch.lap("close")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -143,3 +144,16 @@ def test_what_the_kernel_does_not_mount_is_not_believed_either(tmp_path: Path) -
     assert [(f["rule"], f["subject"]) for f in image["findings"]] == [("filesystems/corrupt", "/dev/sda3")]
     assert "no Linux system could be read" in image["errors"][0]["message"]
     assert len(done.stderr.splitlines()) == 1  # libguestfs's own words are not printed beside ours
+
+
+def test_without_an_appliance_nothing_is_found(tmp_path: Path) -> None:
+    """What the host alone has found is not reported: one line says that the appliance does not start."""
+    disk = fixtures.copy_of("demo", tmp_path / "disk.qcow2")
+    program = Path(sys.executable).with_name("guestrepair")
+    command = [str(program), "scan", "--format", "json", str(disk)]
+    env = {**os.environ, "LIBGUESTFS_PATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    (image,) = json.loads(done.stdout)["images"]
+    assert (done.returncode, image["findings"], image["inconclusive"]) == (3, [], [])
+    assert [error["stage"] for error in image["errors"]] == ["launch"]
+    assert len(done.stderr.splitlines()) == 1
