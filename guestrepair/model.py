@@ -14,6 +14,9 @@ from pathlib import PurePosixPath
 from typing import ClassVar, TypeAlias
 
 GuestPath: TypeAlias = PurePosixPath
+ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")
+"""Names that may be a link in / to the directory of the same name in /usr."""
+
 """A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
 
 

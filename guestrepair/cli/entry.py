@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130
+INTERRUPTED_MESSAGE = "guestrepair: interrupted; the image is as it was"
+
 
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
@@ -12,6 +15,6 @@ def run(arguments: list[str] | None = None) -> None:
 
         status = invoke(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("guestrepair: interrupted; the image is as it was\n")
-        status = 130
+        sys.stderr.write(f"{INTERRUPTED_MESSAGE}\n")
+        status = INTERRUPTED
     sys.exit(status)

@@ -12,6 +12,7 @@ import click
 
 from guestrepair import __version__
 from guestrepair.cli.console import Console, show_error
+from guestrepair.cli.entry import INTERRUPTED, INTERRUPTED_MESSAGE
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError
 
@@ -24,7 +25,6 @@ _COMMANDS = {
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }
-INTERRUPTED = 130
 
 
 class _LazyGroup(click.Group):
@@ -78,7 +78,7 @@ def invoke(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("guestrepair: interrupted; the image is as it was", err=True)
+        click.echo(INTERRUPTED_MESSAGE, err=True)
         return INTERRUPTED
     except GuestRepairError as error:
         show_error(error.message, error.hint)

@@ -98,9 +98,8 @@ class Tree:
         inode = self.inodes.inode(number)
         if inode is None or len(inode) < _INODE_BASE_BYTES:
             return None
-        mode, uid, size, ctime, mtime, gid, links, size_high, uid_high, gid_high = _BASE.unpack_from(
-            inode.data
-        )
+        fields = _BASE.unpack_from(inode.data)
+        mode, uid, size, ctime, mtime, gid, links, size_high, uid_high, gid_high = fields
         if not mode or not links:
             return None
         return Attributes(
@@ -140,7 +139,8 @@ class Tree:
 
         Only those whose inodes were not used again. Linux 5.13 and newer wipe such names. None: not certain.
         """
-        blocks = self._blocks(directory)
+        layout = self._layout(directory)
+        blocks = None if layout is None else self._blocks(directory, layout)
         if blocks is None:
             return None
         found: dict[bytes, int] = {}
@@ -154,10 +154,11 @@ class Tree:
         return found
 
     def _read(self, directory: int) -> _Directory | None:
-        layout, blocks = self._layout(directory), self._blocks(directory)
-        names: dict[bytes, int] = {}
+        layout = self._layout(directory)
+        blocks = None if layout is None else self._blocks(directory, layout)
         if layout is None or not blocks:
             return None
+        names: dict[bytes, int] = {}
         if not all(parse_block(block, self.inodes.count, names) for block in blocks):
             return None
         return _Directory(names, layout)
@@ -170,14 +171,10 @@ class Tree:
             return None
         return None if layout.hole_bytes else layout
 
-    def _blocks(self, directory: int) -> list[bytes] | None:
+    def _blocks(self, directory: int, layout: Layout) -> list[bytes] | None:
         """The blocks of a directory, all of them intact; None when that is not certain."""
-        layout, inode, block_bytes = (
-            self._layout(directory),
-            self.inodes.inode(directory),
-            self.inodes.block_bytes,
-        )
-        if layout is None or inode is None:
+        inode, block_bytes = self.inodes.inode(directory), self.inodes.block_bytes
+        if inode is None:
             return None
         seed = self.inodes.seed(directory, inode)
         blocks: list[bytes] = []

@@ -91,8 +91,7 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
             where its handle is asked for.
     """
     verdict = acceleration()
-    if verdict.fresh and verdict.reason:
-        options.note(f"{verdict.reason}: using software emulation, which is slower")
+    _say(verdict, options)
     _bindings()
     options.progress("starting the appliance")
     starting = Starting(
@@ -104,6 +103,11 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
         yield starting
     finally:
         starting.end()
+
+
+def _say(verdict: Verdict, options: LaunchOptions) -> None:
+    if verdict.fresh and verdict.reason:
+        options.note(f"{verdict.reason}: using software emulation, which is slower")
 
 
 def _started(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
@@ -122,7 +126,7 @@ def _started(this: Starting, drives: Sequence[Drive], verdict: Verdict, options:
         if verdict.acceleration is not Acceleration.KVM or this.given_up:
             raise
     verdict = distrust_kvm()
-    options.note(f"{verdict.reason}: using software emulation, which is slower")
+    _say(verdict, options)
     return _started(this, drives, verdict, options)
 
 

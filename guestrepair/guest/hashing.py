@@ -101,11 +101,14 @@ class Hasher:
 
     def _on_the_host(self, algorithm: str, files: Mapping[GuestPath, Stat]) -> dict[GuestPath, str]:
         found: list[tuple[GuestPath, Layout, Read]] = []
+        elsewhere: dict[GuestPath, Stat] = {}
         for path, stat in files.items():
-            layout, filesystem = self.host.layout(str(path), stat), self.host.filesystem(str(path))
-            if layout is not None and filesystem is not None:
+            filesystem = self.host.filesystem(str(path))
+            if filesystem is None:
+                elsewhere[path] = stat
+            elif (layout := self.host.layout(str(path), stat)) is not None:
                 found.append((path, layout, filesystem.read))
-        found += self._told_by_the_appliance({p: s for p, s in files.items() if not self._knows(p)})
+        found += self._told_by_the_appliance(elsewhere)
         answer: dict[GuestPath, str] = {}
         for whole in {id(read): read for _, _, read in found}.values():
             there = [(path, layout) for path, layout, read in found if read is whole]
@@ -116,9 +119,6 @@ class Hasher:
                 with contextlib.suppress(GuestReadError):
                     answer[path] = _digest(algorithm, ahead.read, layout)
         return answer
-
-    def _knows(self, path: GuestPath) -> bool:
-        return self.host.filesystem(str(path)) is not None
 
     def _told_by_the_appliance(
         self, files: Mapping[GuestPath, Stat]

@@ -39,15 +39,13 @@ class HostDisks:
     trusted: bool = True
     """False: filesystems are left to the appliance."""
     _written: bool = field(init=False, default=False)
-    _open: dict[str, contextlib.ExitStack] = field(init=False, default_factory=dict)
-    _devices: dict[str, Device | None] = field(init=False, default_factory=dict)
-    _filesystems: dict[str, HostFilesystem | None] = field(init=False, default_factory=dict)
-    _former: dict[str, Tree] = field(init=False, default_factory=dict)
-    """What was read of filesystems before their disks were written to, by device."""
+    _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
+    _filesystems: dict[tuple[str, str], HostFilesystem | None] = field(init=False, default_factory=dict)
+    """By disk and device."""
+    _former: dict[tuple[str, str], Tree] = field(init=False, default_factory=dict)
+    """What was read of filesystems before their disks were written to, by disk and device."""
     _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
     """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
-    _disks: dict[str, str] = field(init=False, default_factory=dict)
-    """The disk of each device in ``_filesystems``."""
 
     def disk(self, name: str) -> Read | None:
         """A function that reads a disk; None where it cannot be opened here.
@@ -68,15 +66,15 @@ class HostDisks:
 
     def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
         """The filesystem on a device; None when the host is not certain of it."""
-        if device.name not in self._filesystems:
-            self._disks[device.name] = device.disk
+        key = (device.disk, device.name)
+        if key not in self._filesystems:
             read = self.part(device) if device.content in _EXT and self.trusted else None
             found = None if read is None else HostFilesystem(read, device.size_bytes)
-            former = self._former.pop(device.name, None)
+            former = self._former.pop(key, None)
             if found is not None and former is not None:
                 found.adopt(former, partial(self._is_unchanged, device))
-            self._filesystems[device.name] = found if found is not None and found.is_certain else None
-        return self._filesystems[device.name]
+            self._filesystems[key] = found if found is not None and found.is_certain else None
+        return self._filesystems[key]
 
     def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
         """The names in the top directory of a filesystem, sorted; None when the host is not certain."""
@@ -111,13 +109,12 @@ class HostDisks:
             self._close(name)
 
     def _close(self, name: str) -> None:
-        for device, filesystem in list(self._filesystems.items()):
-            if self._disks[device] == name:
-                tree = filesystem.leave() if filesystem is not None else None
-                if tree is not None:
-                    self._former[device] = tree
-                del self._filesystems[device]
-        self._open.pop(name).close()
+        for key in [key for key in self._filesystems if key[0] == name]:
+            filesystem = self._filesystems.pop(key)
+            tree = filesystem.leave() if filesystem is not None else None
+            if tree is not None:
+                self._former[key] = tree
+        self._open.pop(name)[0].close()
         self._held.pop(name, None)
 
     def _is_unchanged(self, device: BlockDevice, offset: int, size: int) -> bool:
@@ -135,12 +132,12 @@ class HostDisks:
                 # After a flush the overlay's file holds its tables too, which qemu may keep back.
                 self.flush()
                 self._written = False
-            self._open[name] = stack = contextlib.ExitStack()
-            self._devices[name] = None
+            stack, device = contextlib.ExitStack(), None
             with contextlib.suppress(ImageError):
                 if name in self.overlays:
-                    self._devices[name] = stack.enter_context(open_shared(self.overlays[name]))
-        return self._devices[name]
+                    device = stack.enter_context(open_shared(self.overlays[name]))
+            self._open[name] = (stack, device)
+        return self._open[name][1]
 
 
 def _held(overlay: Path) -> list[tuple[int, int]]:

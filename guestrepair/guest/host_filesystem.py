@@ -7,8 +7,9 @@ is asked of the appliance.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.ext_inodes import Inodes
@@ -16,6 +17,7 @@ from guestrepair.formats.ext_tree import Attributes, Tree
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.model import Read
 
+T = TypeVar("T")
 ROOT_INODE = 2
 MAX_HOLE_BYTES = 64 << 20
 """A file with more holes than that is read by the appliance."""
@@ -48,34 +50,27 @@ class HostFilesystem:
 
     def adopt(self, former: Tree, is_unchanged: Callable[[int, int], bool]) -> None:
         """Keep of what was read before what has not changed since."""
-        with self._trusted() as tree:
-            if tree is not None:
-                tree.adopt(former, is_unchanged)
+        self._ask(lambda tree: tree.adopt(former, is_unchanged))
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
         """The names in a directory and their inode numbers."""
-        with self._trusted() as tree:
-            return None if tree is None else tree.names(directory)
+        return self._ask(lambda tree: tree.names(directory))
 
     def attributes(self, inode: int) -> Attributes | None:
         """What an inode in use says."""
-        with self._trusted() as tree:
-            return None if tree is None else tree.attributes(inode)
+        return self._ask(lambda tree: tree.attributes(inode))
 
     def has_xattrs(self, inode: int) -> bool | None:
         """Whether an inode has extended attributes."""
-        with self._trusted() as tree:
-            return None if tree is None else tree.has_xattrs(inode)
+        return self._ask(lambda tree: tree.has_xattrs(inode))
 
     def link_target(self, inode: int) -> bytes | None:
         """Where a short symbolic link leads; empty for what is none."""
-        with self._trusted() as tree:
-            return None if tree is None else tree.link_target(inode)
+        return self._ask(lambda tree: tree.link_target(inode))
 
     def deletion_times(self, directory: int) -> Mapping[bytes, int] | None:
         """When names went that a directory still holds traces of; seconds since the epoch."""
-        with self._trusted() as tree:
-            return None if tree is None else tree.deletion_times(directory)
+        return self._ask(lambda tree: tree.deletion_times(directory))
 
     def content(self, inode: int, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file, short at its end."""
@@ -83,17 +78,14 @@ class HostFilesystem:
         if layout is None:
             return None
         end = min(offset + size, layout.size_bytes)
-        with self._trusted() as tree:
-            return b"" if tree is None or offset >= end else _content(self.read, layout, offset, end)
+        return b"" if offset >= end else self._ask(lambda _tree: _content(self.read, layout, offset, end))
 
     def layout(self, inode: int) -> Layout | None:
         """Where the content of a regular file lies."""
         if inode not in self._layouts:
             if len(self._layouts) >= _KEPT_LAYOUTS:
                 self._layouts.pop(next(iter(self._layouts)))
-            self._layouts[inode] = None
-            with self._trusted() as tree:
-                self._layouts[inode] = None if tree is None else self._usable(tree.inodes.layout(inode))
+            self._layouts[inode] = self._ask(lambda tree: self._usable(tree.inodes.layout(inode)))
         return self._layouts[inode] if self._tree is not None else None
 
     def _usable(self, layout: Layout | None) -> Layout | None:
@@ -101,13 +93,15 @@ class HostFilesystem:
             return None
         return layout
 
-    @contextlib.contextmanager
-    def _trusted(self) -> Iterator[Tree | None]:
-        """A filesystem that cannot be read here is not asked again."""
+    def _ask(self, question: Callable[[Tree], T]) -> T | None:
+        """The answer; a filesystem that cannot be read here is not asked again."""
+        if self._tree is None:
+            return None
         try:
-            yield self._tree
+            return question(self._tree)
         except GuestReadError:
             self._tree = None
+            return None
 
 
 def pieces(layout: Layout, start: int, end: int) -> Iterable[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -49,7 +48,7 @@ class LiveGuest(Guest):
         self.checker: Callable[[str], CheckResult] = _nothing_to_ask
         self.walker: Callable[[], Iterable[tuple[str, str, int]]] = tuple
         self.hash_files: Callable[[str, Mapping[GuestPath, Stat], bool], Mapping[GuestPath, str]] = (
-            self._hash_one_by_one
+            _nothing_hashed
         )
         self.device_reader: Callable[[str], Read | None] = lambda _device: None
         self._host: HostTree | None = None
@@ -240,16 +239,6 @@ class LiveGuest(Guest):
         hashed = self.hash_files(algorithm, files, through_filesystem)
         return {path: digest for real, digest in hashed.items() for path in regular[real]}
 
-    def _hash_one_by_one(
-        self, algorithm: str, files: Mapping[GuestPath, Stat], _through_filesystem: bool
-    ) -> dict[GuestPath, str]:
-        """For a guest that is open for writing: nothing is brought into the appliance beside it."""
-        answer = {}
-        for path in sorted(files):
-            with contextlib.suppress(GuestReadError), reading(self.handle, path):
-                answer[path] = self.handle.checksum(algorithm, f"{self.prefix}{path}")
-        return answer
-
     # --- devices --------------------------------------------------------------------
 
     def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
@@ -321,6 +310,10 @@ class LiveGuest(Guest):
 def _bytes(value: bytes | str) -> bytes:
     """Attribute values are binary; the bindings of some releases hand them out as text."""
     return value.encode(errors="surrogateescape") if isinstance(value, str) else value
+
+
+def _nothing_hashed(_algorithm: str, _files: object, _through_filesystem: bool) -> dict[GuestPath, str]:
+    return {}
 
 
 def _nothing_to_ask(device: str) -> NoReturn:

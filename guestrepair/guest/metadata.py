@@ -88,7 +88,7 @@ class Metadata:
                 known[name] = self._stat(directory, name, answer)
         if not missing:
             return
-        listed = set(self._ask(directory))  # not the host: it was not certain, or it is being checked
+        listed = set(self._ask(directory))  # not the host: it was not certain
         for name in missing:
             if name in listed:
                 raise GuestReadError(

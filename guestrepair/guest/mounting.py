@@ -16,11 +16,10 @@ from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.naming import resolve_source
 from guestrepair.guest.stage import Stage
-from guestrepair.model import GuestPath
+from guestrepair.model import ALIASED_DIRECTORIES, GuestPath
 
 _NEVER = ("/proc", "/sys", "/dev", "/run")
 _MAX_MOUNTS = 64
-_MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 # What the top directory of a separate filesystem holds, all of it, and where it then belongs.
 _CONTENT = (
     ("/usr", frozenset({"bin", "lib", "share"})),
@@ -127,7 +126,7 @@ def holders(guest: LiveGuest, plan: MountPlan, path: GuestPath) -> Iterator[Gues
     The latter may be missing as yet: a repair makes them again before it writes below them.
     """
     places = [path, guest.resolve_parent(path)]
-    if path.parts[1:] and path.parts[1] in _MERGED:
+    if path.parts[1:] and path.parts[1] in ALIASED_DIRECTORIES:
         places.append(GuestPath("/usr").joinpath(*path.parts[1:]))
     for place in places:
         if place is not None:

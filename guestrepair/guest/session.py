@@ -112,9 +112,13 @@ class Session:
         """
         block = self.block(donor=device.donor)
         guest = self.views.open(device, subvolume, block)
+        self._answer_about_devices(guest, block)
+        return guest
+
+    def _answer_about_devices(self, guest: LiveGuest, block: BlockDevices) -> None:
         guest.peeker = lambda name: self._peek(block, name)
         guest.checker = lambda name: self._check(block, name)
-        return guest
+        guest.device_reader = lambda name: self.views.device_reader(block, name)
 
     def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> None:
         """Mount also what another text of /etc/fstab names, read-only, and remember that plan.
@@ -180,9 +184,7 @@ class Session:
         block = self.block()
         guest = LiveGuest(self.handle, self.stage.empty(), block=block)
         guest.unmounted = tuple((device, reason) for (device, _), reason in self.stage.failures.items())
-        guest.peeker = lambda name: self._peek(block, name)
-        guest.checker = lambda name: self._check(block, name)
-        guest.device_reader = lambda name: self.views.device_reader(block, name)
+        self._answer_about_devices(guest, block)
         return guest
 
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
@@ -227,18 +229,17 @@ class Session:
         """
         self.views.close()
         self.stage.clear()
-        disks = [*self.block().disks, *self.block(donor=True).disks]
-        for disk in disks if tables else ():
+        for disk in self.discovery.disks if tables else ():
             # Refused while a volume on the disk is open; what was known of its partitions then holds.
             with contextlib.suppress(GuestReadError), reading(self.handle, disk.name):
                 self.handle.blockdev_rereadpt(disk.name)
-        self._discover(disks)
+        self._discover()
         self._roots.clear()
         self._plans.clear()
 
-    def _discover(self, disks: Sequence[Disk]) -> None:
+    def _discover(self) -> None:
         fresh = Discovery(self.handle, self.discovery.keys)
-        fresh.run(disks, self.stage.disks.readers())
+        fresh.run(self.discovery.disks, self.stage.disks.readers())
         self.discovery = fresh
 
     @contextlib.contextmanager
@@ -294,7 +295,7 @@ class Session:
         shut_down(self.handle)
         if by_host:
             self.stage.disks.writer_ended()
-            self._discover([*self.block().disks, *self.block(donor=True).disks])
+            self._discover()
         return self.block()
 
 

@@ -64,7 +64,6 @@ class Stage:
     handle: Handle = field(init=False)
     _points: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
     """What is mounted below the prefixes, by the directory that it is mounted on."""
-    _mounted: bool = field(init=False, default=False)
     _waiting: list[Callable[[], None]] = field(init=False, default_factory=list)
     _donors: list[Callable[[], None]] = field(init=False, default_factory=list)
     _worker: threading.Thread | None = field(init=False, default=None)
@@ -193,7 +192,6 @@ class Stage:
         self._now(device, partial(self._mount, device, subvolume, options, "/"))
 
     def _mount(self, device: BlockDevice, subvolume: str, options: str, point: str) -> None:
-        self._mounted = True
         with reading(self.handle, device.name):
             self.handle.mount_options(options, mountable(device, subvolume), point)
 
@@ -203,7 +201,6 @@ class Stage:
         self.settle()
         self._make_point(prefix)
         with reading(self.handle, "an empty directory"):
-            self._mounted = True
             # tmpfs takes no device, only a name for one.
             self.handle.mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
         return prefix
@@ -231,10 +228,8 @@ class Stage:
         self._drop_waiting()
         self.settle()
         with reading(self.handle, "unmount"):
-            # The toolboxes mount something of their own.
-            if self._mounted or (self.starting.started and self.handle.mountpoints()):
+            if self.starting.started and self.handle.mountpoints():
                 self.handle.umount_all()
-        self._mounted = False
         self.prefixes.clear()
         self.failures.clear()
         self._points.clear()

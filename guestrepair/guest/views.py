@@ -50,7 +50,6 @@ class Views:
         handle = when_started(stage.starting, stage.settle_donors) if device.donor else self.handle
         guest = LiveGuest(handle, stage.mount(device, subvolume), block=block)
         guest.mounts = (mount_of(device, "/", subvolume),)
-        guest.device_reader = lambda name: self.device_reader(block, name)
         host = HostTree(stage.disks, {"/": None if subvolume else device})
         self._given.append(_View(guest, host, device, subvolume))
         guest.look_on_host(host)
@@ -68,7 +67,6 @@ class Views:
                 view.host.mount(str(real), None if subvolume else device)
             elif view.guest.prefix == guest.prefix:
                 view.host.cover(str(real))
-        guest.forget()
 
     def mount_again(self, guest: LiveGuest) -> None:
         """Mount a guest as it was before everything was unmounted; nobody has written to it since."""

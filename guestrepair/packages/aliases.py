@@ -5,8 +5,7 @@ Source: the UsrMerge layout (file-hierarchy(7), "Compatibility symlinks"); Debia
 
 from __future__ import annotations
 
-ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")
-"""Names that may be a link in / to the directory of the same name in /usr."""
+from guestrepair.model import ALIASED_DIRECTORIES
 
 
 def is_alias_link(path: str) -> bool:

@@ -60,9 +60,11 @@ class DpkgDatabase(PackageDatabase):
 
     def files(self) -> Iterator[PackagedFile]:
         """Every path of every package; those that path-exclude leaves out carry the flag ``excluded``."""
-        if sum(entry.listing.count(b"\n") for entry in self.installed) > KEPT_FILES:
-            return self._made()
-        return iter(self._kept)
+        return iter(self._kept) if self._are_few else self._made()
+
+    @cached_property
+    def _are_few(self) -> bool:
+        return sum(entry.listing.count(b"\n") for entry in self.installed) <= KEPT_FILES
 
     @cached_property
     def _kept(self) -> tuple[PackagedFile, ...]:

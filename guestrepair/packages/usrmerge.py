@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
-from guestrepair.model import GuestPath, PackagedKind
-from guestrepair.packages.aliases import ALIASED_DIRECTORIES
+from guestrepair.model import ALIASED_DIRECTORIES, GuestPath, PackagedKind
 from guestrepair.packages.base import PackageDatabase
 
 _ALWAYS = frozenset({"bin", "sbin", "lib"})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from guestrepair.guest.view import Guest
-from guestrepair.model import Evidence, GuestPath, PackagedKind, RestoreFile
-from guestrepair.packages.aliases import ALIASED_DIRECTORIES, usr_form
+from guestrepair.model import ALIASED_DIRECTORIES, Evidence, GuestPath, PackagedKind, RestoreFile
+from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import PackageDatabase, PackagedFile
 from guestrepair.packages.places import real_place
 

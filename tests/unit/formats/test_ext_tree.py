@@ -151,7 +151,9 @@ def test_an_inode_whose_checksum_is_wrong_is_not_believed(image: Path) -> None:
 def test_a_directory_whose_checksum_is_wrong_is_not_believed(image: Path, directory: str) -> None:
     found = tree(image)
     number = (found.names(ROOT) or {})[directory.encode()]
-    blocks = found._blocks(number)
+    layout = found._layout(number)
+    assert layout is not None
+    blocks = found._blocks(number, layout)
     assert blocks
     for block in {0: blocks[0], 1: blocks[-1]}.values():
         at = image.read_bytes().find(block)
