@@ -221,6 +221,8 @@ def test_what_did_not_change_is_not_read_again_and_what_did_is(image: Path, tmp_
     large = (former.names(ROOT) or {})[b"large"]
     for number in (ROOT, large, (former.names(ROOT) or {})[b"empty"]):
         assert former.names(number) is not None
+    setuid = (former.names(ROOT) or {})[b"setuid"]
+    assert former.attributes(setuid) != former.attributes(large)
     commands = ["rm /large/a-name-of-some-length-0003", "sif /setuid mode 0100600"]
     debugfs(copy, *commands)
     before, after = image.read_bytes(), copy.read_bytes()
@@ -236,7 +238,6 @@ def test_what_did_not_change_is_not_read_again_and_what_did_is(image: Path, tmp_
         assert found.names(number) == expected.names(number)
         assert same.names(number) == former.names(number)
     assert b"a-name-of-some-length-0003" not in (found.names(large) or {})
-    setuid = (former.names(ROOT) or {})[b"setuid"]
     assert found.attributes(setuid) == expected.attributes(setuid)
     assert again.count < adopting.count < fresh.count
 
@@ -244,6 +245,7 @@ def test_what_did_not_change_is_not_read_again_and_what_did_is(image: Path, tmp_
 def test_another_filesystem_adopts_nothing(image: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "2048", other, "8M"], check=True)
-    found = tree(other)
-    found.adopt(tree(image), lambda _offset, _size: True)
+    found, former = tree(other), tree(image)
+    assert len(former.names(ROOT) or {}) > 1
+    found.adopt(former, lambda _offset, _size: True)
     assert set(found.names(ROOT) or {}) == {b"lost+found"}
