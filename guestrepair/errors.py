@@ -7,7 +7,8 @@
     ├── ImageError              the file cannot be used as a disk image
     │   ├── ImageInUseError     a running machine, a mount or another repair holds it
     │   ├── UnsafeImageError    its headers lead to other files, or are absurd
-    │   └── ImageAccessError    not there, not readable, not writable, no space
+    │   ├── ImageAccessError    not there, not readable, not writable, no space
+    │   └── ConfinementError    what is to read it cannot be kept from the host's other files
     ├── GuestError              the image opens, but what is in it cannot be examined
     │   ├── NoSystemError       no operating system (or several, and none chosen)
     │   ├── LockedError         encrypted and no key fits
@@ -56,6 +57,10 @@ class UnsafeImageError(ImageError):
 
 class ImageAccessError(ImageError):
     """The image is not there, cannot be read or written, or the host lacks space."""
+
+
+class ConfinementError(ImageError):
+    """A program that is to read the image cannot be kept from the host's other files, as this kernel can."""
 
 
 class GuestError(GuestRepairError):

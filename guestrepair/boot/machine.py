@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guestrepair.boot.qmp import Monitor
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import start_caged
+from guestrepair.disk.overlay import files_under
 from guestrepair.errors import BootError
 from guestrepair.guest.acceleration import Acceleration
 
@@ -130,14 +133,30 @@ def running(options: MachineOptions, directory: Path) -> Iterator[Machine]:
         place = Path(home)
         argv = command_line(options, place, _uefi_variables(directory) if options.uefi else None)
         with (place / "stderr").open("wb") as errors:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            process = start_caged(
+                argv,
+                cage=_cage(options, directory, place),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                new_session=True,
             )
         machine = Machine(process, place)
         try:
             yield machine
         finally:
             machine.stop()
+
+
+def _cage(options: MachineOptions, directory: Path, home: Path) -> Cage:
+    """The disks and what they lie on, the machine's own files, and the network where there is one for ssh."""
+    under = {file for disk in options.disks for file in files_under(disk)}
+    firmware = [Path(code) for code, _ in _OVMF]
+    return Cage(
+        read=(*sorted(under), *firmware),
+        write=(*options.disks, directory, home),
+        machine=True,
+        network=options.ssh,
+    )
 
 
 def command_line(options: MachineOptions, directory: Path, uefi: tuple[Path, Path] | None) -> list[str]:

@@ -15,7 +15,9 @@ from guestrepair.boot.console import Console
 from guestrepair.boot.firmware import needs_uefi
 from guestrepair.boot.machine import Machine, MachineOptions, running
 from guestrepair.boot.outcome import BootReport, Milestone, Outcome, Stage
+from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
+from guestrepair.disk.overlay import files_under, link_reached
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError
@@ -72,7 +74,7 @@ def prove(
     chosen = options or BootOptions()
     with private_directory() as directory:
         disks = [
-            _on_top(disk, image_format, directory / f"disk{n}.qcow2")
+            _on_top(disk, image_format, directory / f"disk{n}.qcow2", link_reached(directory / str(n), disk))
             for n, disk in enumerate((overlay, *further))
         ]
         report, silent = _boot(disks, directory, chosen)
@@ -81,15 +83,16 @@ def prove(
 
             chosen.progress("no serial console: adding console=ttyS0 to the overlay's boot loader")
             disks[0].unlink()
-            _on_top(overlay, image_format, disks[0])
+            _on_top(overlay, image_format, disks[0], files_under(disks[0]))
             if add_serial_console(disks[0], overlay):
                 report, _ = _boot(disks, directory, chosen, serial_console_added=True)
         return report
 
 
-def _on_top(below: Path, image_format: str, path: Path) -> Path:
+def _on_top(below: Path, image_format: str, path: Path, reached: tuple[Path, ...]) -> Path:
     arguments = ("create", "-q", "-f", "qcow2", "-F", image_format, "-b", str(below.absolute()), str(path))
-    qemu.run("qemu-img", *arguments, path=below, writes=True)
+    cage = Cage(read=reached, write=(path.parent,))
+    qemu.run("qemu-img", *arguments, path=below, cage=cage, writes=True)
     return path
 
 
@@ -130,7 +133,8 @@ def _uefi(disk: Path, directory: Path, sector_bytes: int) -> bool:
     """Whether the disk needs UEFI, from a copy of its first megabyte."""
     head = directory / "head.raw"
     arguments = ("dd", "-f", "qcow2", "-O", "raw", "bs=1M", "count=1", f"if={disk}", f"of={head}")
-    qemu.run("qemu-img", *arguments, path=disk, writes=True)
+    cage = Cage(read=(disk, *files_under(disk)), write=(directory,))
+    qemu.run("qemu-img", *arguments, path=disk, cage=cage, writes=True)
     data = head.read_bytes()
     head.unlink()
     return needs_uefi(lambda offset, length: data[offset : offset + length], len(data), sector_bytes)

@@ -11,7 +11,9 @@ import json
 import re
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
+from guestrepair.disk.overlay import files_under
 from guestrepair.errors import GuestRepairError
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.session import SessionDisk, open_session
@@ -46,7 +48,9 @@ def add_serial_console(overlay: Path, image: Path) -> bool:
     then the overlay must not be used further.
     """
     try:
-        about = json.loads(qemu.run("qemu-img", "info", "--output=json", str(overlay), path=image))
+        cage = Cage(read=(overlay, *files_under(overlay)))
+        told = qemu.run("qemu-img", "info", "--output=json", str(overlay), path=image, cage=cage)
+        about = json.loads(told)
         disk = SessionDisk(overlay=overlay, host_path=str(image), size_bytes=about["virtual-size"])
         with open_session([disk]) as session:
             root = session.choose_root()

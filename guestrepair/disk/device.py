@@ -18,9 +18,11 @@ from pathlib import Path
 
 import nbd
 
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import start_caged
 from guestrepair.disk import qemu
 from guestrepair.disk.image import Format, Image, JsonObject, Layer, json_name
-from guestrepair.disk.overlay import chain_node, link_layers
+from guestrepair.disk.overlay import chain_node, files_of, files_under, link_layers
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import ImageError, ImageInUseError
 
@@ -125,7 +127,8 @@ def open_shared(overlay: Path) -> Iterator[Device]:
     node: JsonObject = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
     # The chain under it is spelled out in its header, which we wrote; the machine has qemu's lock on it.
     name = json_name({**node, "force-share": True})
-    with private_directory() as private, _connected(name, private, overlay, writable=False) as handle:
+    cage = Cage(read=(overlay, *files_under(overlay)))
+    with private_directory() as private, _connected(name, private, overlay, cage) as handle:
         yield Device(handle, overlay)
 
 
@@ -133,15 +136,16 @@ def open_shared(overlay: Path) -> Iterator[Device]:
 def _opened(layers: tuple[Layer, ...], path: Path, *, writable: bool) -> Iterator[Device]:
     with private_directory() as private:
         name = json_name(chain_node(layers, link_layers(private, layers)))
-        with _connected(name, private, path, writable=writable) as handle:
+        cage = Cage(read=files_of(layers), write=layers[0].files if writable else ())
+        with _connected(name, private, path, cage) as handle:
             yield Device(handle, path)
 
 
 @contextmanager
-def _connected(name: str, private: Path, path: Path, *, writable: bool) -> Iterator[nbd.NBD]:
+def _connected(name: str, private: Path, path: Path, cage: Cage) -> Iterator[nbd.NBD]:
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
-        server = _start(name, private, writable=writable)
+        server = _start(name, private, cage)
         try:
             handle = _connect(server, private, path)
             break
@@ -152,11 +156,11 @@ def _connected(name: str, private: Path, path: Path, *, writable: bool) -> Itera
     try:
         yield handle
     finally:
-        _end(server, writable=writable)
+        _end(server, writable=bool(cage.write))
         del handle
 
 
-def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[bytes]:
+def _start(name: str, private: Path, cage: Cage) -> subprocess.Popen[bytes]:
     """Start a server on a socket that is there already, so that connecting needs no waiting.
 
     It ends with its one connection; and, should we be killed before that is made, by SIGKILL from
@@ -164,7 +168,7 @@ def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[byte
     The check of the parent closes the gap before that call. The session of its own is for Ctrl-C,
     which is ours to answer.
     """
-    options = ["--cache=writeback", "--discard=unmap"] if writable else ["--read-only"]
+    options = ["--cache=writeback", "--discard=unmap"] if cage.write else ["--read-only"]
     script = (
         'test "$PPID" = "$1" || exit 1; shift; export LISTEN_PID=$$ LISTEN_FDS=1; '
         'exec qemu-nbd "$@" 3<&0 </dev/null'
@@ -175,8 +179,13 @@ def _start(name: str, private: Path, *, writable: bool) -> subprocess.Popen[byte
     with socket.socket(socket.AF_UNIX) as listening, (private / "stderr").open("wb") as log:
         listening.bind(os.fspath(address))
         listening.listen(1)
-        return subprocess.Popen(
-            command, stdin=listening.fileno(), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+        return start_caged(
+            command,
+            cage=cage,
+            stdin=listening.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            new_session=True,
         )
 
 

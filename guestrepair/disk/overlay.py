@@ -9,11 +9,12 @@ of the host that a guest's first sector names).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.image import Image, JsonObject, Layer, block_node, json_name
 from guestrepair.disk.tempdirs import private_directory
@@ -72,10 +73,31 @@ def create_overlay(directory: Path, image: Image) -> Path:
         str(path),
         str(image.virtual_size_bytes),
         path=image.path,
+        cage=Cage(read=files_of(image.layers), write=(directory,)),
         writes=True,
     )
     path.chmod(0o600)
     return path
+
+
+def files_of(layers: Iterable[Layer]) -> tuple[Path, ...]:
+    """Every file of a chain: what may be opened for it."""
+    return tuple(file for layer in layers for file in layer.files)
+
+
+def files_under(overlay: Path) -> tuple[Path, ...]:
+    """What a program that opens an overlay of ours must be able to open besides it: what links there name."""
+    homes = [home for home in overlay.parent.iterdir() if home.name.isdecimal() and home.is_dir()]
+    return tuple(Path(os.path.realpath(link)) for home in homes for link in home.iterdir())
+
+
+def link_reached(home: Path, below: Path) -> tuple[Path, ...]:
+    """Links to an overlay and to all under it in a new directory beside another one that is to lie on top."""
+    reached = (below, *files_under(below))
+    home.mkdir(mode=0o700)
+    for number, file in enumerate(reached):
+        (home / str(number)).symlink_to(file.absolute())
+    return reached
 
 
 def link_layers(directory: Path, layers: tuple[Layer, ...]) -> tuple[Path, ...]:

@@ -1,8 +1,8 @@
 """Running qemu-img with limits, and turning what it says into errors of ours.
 
 A hostile header may make qemu allocate or compute without end, so it runs with
-a limit on memory, processor time and wall time (prlimit(1)), and, where it only
-reads, without the right to write to any file.
+a limit on memory, processor time and wall time (prlimit(1)), in a cage in which only the files of that image
+can be opened, and, where it only reads, without the right to write to any file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import run_caged
 from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
 from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
 
@@ -32,12 +34,13 @@ def run(
     program: str,
     *arguments: str,
     path: Path,
+    cage: Cage,
     timeout_seconds: float = INFO_TIMEOUT_SECONDS,
     cpu_seconds: int = CPU_SECONDS,
     writes: bool = False,
     accepted: tuple[int, ...] = (0,),
 ) -> str:
-    """Standard output of a qemu tool about the image ``path``.
+    """Standard output of a qemu tool about the image ``path``, which can open what is in the cage alone.
 
     Raises:
         ImageInUseError: another process holds qemu's lock on the image.
@@ -50,7 +53,7 @@ def run(
         raise ImageAccessError(f"{program} is not installed", hint="install qemu-utils (Fedora: qemu-img)")
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
-        done = _run_once(command, path, program, timeout_seconds)
+        done = _run_once(command, path, program, cage, timeout_seconds)
         if done.returncode in accepted:
             return done.stdout.decode(errors="replace")
         error = failure(program, path, done.returncode, done.stderr.decode(errors="replace"))
@@ -61,16 +64,11 @@ def run(
 
 
 def _run_once(
-    command: list[str], path: Path, program: str, timeout_seconds: float
+    command: list[str], path: Path, program: str, cage: Cage, timeout_seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            check=False,
-            timeout=timeout_seconds,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "LC_ALL": "C"},
+        return run_caged(
+            command, cage=cage, timeout_seconds=timeout_seconds, env={**os.environ, "LC_ALL": "C"}
         )
     except subprocess.TimeoutExpired as error:
         raise ImageError(
@@ -119,9 +117,8 @@ def information(layer: Layer) -> JsonObject:
     Raises:
         ImageError: and its kinds, as :func:`run`.
     """
-    answer: JsonObject = json.loads(
-        run("qemu-img", "info", "--output=json", layer_name(layer), path=layer.path)
-    )
+    arguments = ("info", "--output=json", layer_name(layer))
+    answer: JsonObject = json.loads(run("qemu-img", *arguments, path=layer.path, cage=Cage(read=layer.files)))
     return answer
 
 
@@ -139,6 +136,7 @@ def check(layer: Layer) -> JsonObject | None:
         "--output=json",
         layer_name(layer),
         path=layer.path,
+        cage=Cage(read=layer.files),
         timeout_seconds=CHECK_TIMEOUT_SECONDS,
         cpu_seconds=int(CHECK_TIMEOUT_SECONDS),
         accepted=(0, 2, 3, 63),

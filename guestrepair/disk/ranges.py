@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.device import REQUEST_BYTES, Device
 from guestrepair.disk.image import Format, Layer
@@ -62,7 +63,8 @@ def held_extents(overlay: Path, *, shared: bool = False) -> list[Extent]:
     """
     layer = Layer(overlay, Format.QCOW2)
     options = ["--output=json", *(["--force-share"] if shared else [])]
-    entries = json.loads(qemu.run("qemu-img", "map", *options, qemu.layer_name(layer), path=overlay))
+    arguments = ("map", *options, qemu.layer_name(layer))
+    entries = json.loads(qemu.run("qemu-img", *arguments, path=overlay, cage=Cage(read=layer.files)))
     if entries and "present" not in entries[0]:
         raise ImageError(
             f"{overlay}: this qemu-img cannot tell what an overlay holds", hint="qemu 6.1 or newer"

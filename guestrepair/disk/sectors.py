@@ -11,7 +11,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
+from guestrepair.disk.overlay import files_under
 from guestrepair.formats.gpt import parse_header
 
 USUAL = 512
@@ -40,6 +42,7 @@ def sector_bytes_of(overlay: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="guestrepair-head-") as folder:
         head = Path(folder) / "head"
         arguments = ("dd", "-f", "qcow2", "-O", "raw", f"bs={2 * LARGE}", "count=1")
-        qemu.run("qemu-img", *arguments, f"if={overlay}", f"of={head}", path=overlay, writes=True)
+        cage = Cage(read=(overlay, *files_under(overlay)), write=(head.parent,))
+        qemu.run("qemu-img", *arguments, f"if={overlay}", f"of={head}", path=overlay, cage=cage, writes=True)
         data = head.read_bytes()
     return sector_bytes(lambda offset, length: data[offset : offset + length])

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import run_caged
 from guestrepair.errors import FormatError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE, read_copy
 from guestrepair.formats.mbr import Mbr, MbrEntry, parse_logical, parse_mbr
@@ -217,11 +219,10 @@ def _write_sparse(path: Path, size_bytes: int, pieces: Iterable[tuple[int, bytes
 def _run_reader(copy: Path) -> dict[str, Any] | None:
     program = Path(__file__).with_name("parted_reader.py")
     try:
-        run = subprocess.run(
+        run = run_caged(
             [sys.executable, "-I", str(program), str(copy)],
-            check=False,
-            capture_output=True,
-            timeout=_TIMEOUT_SECONDS,
+            cage=Cage(write=(copy,)),
+            timeout_seconds=_TIMEOUT_SECONDS,
         )
         answer: dict[str, Any] = json.loads(run.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):

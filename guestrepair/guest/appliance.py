@@ -6,10 +6,14 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import wrapped
+from guestrepair.disk.overlay import files_under
+from guestrepair.disk.tempdirs import default_parent, private_directory
 from guestrepair.errors import ApplianceError
 from guestrepair.guest import raw
 from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration, distrust_kvm
@@ -94,15 +98,32 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
     _say(verdict, options)
     _bindings()
     options.progress("starting the appliance")
-    starting = Starting(
-        lambda this: _started(this, drives, verdict, options),
-        lambda: options.progress("waiting for the appliance to start"),
-        raw.keep_errors_quiet,
-    )
-    try:
-        yield starting
-    finally:
-        starting.end()
+    with private_directory(_where_programs_run()) as home:
+        starting = Starting(
+            lambda this: _started(this, _Machine(drives, verdict, options, home)),
+            lambda: options.progress("waiting for the appliance to start"),
+            raw.keep_errors_quiet,
+        )
+        try:
+            yield starting
+        finally:
+            starting.end()
+
+
+def _where_programs_run() -> Path:
+    """A parent for private directories that is not mounted noexec, as hardened hosts mount /var/tmp."""
+    usual, home = default_parent(), Path("~/.cache").expanduser()
+    return next((p for p in (usual, home) if p.is_dir() and not os.statvfs(p).f_flag & os.ST_NOEXEC), usual)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What an appliance is started with; its temporary files go into the private directory ``home``."""
+
+    drives: Sequence[Drive]
+    verdict: Verdict
+    options: LaunchOptions
+    home: Path
 
 
 def _say(verdict: Verdict, options: LaunchOptions) -> None:
@@ -110,30 +131,33 @@ def _say(verdict: Verdict, options: LaunchOptions) -> None:
         options.note(f"{verdict.reason}: using software emulation, which is slower")
 
 
-def _started(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+def _started(this: Starting, machine: _Machine) -> Handle:
     """A launched handle: of the fast appliance or the stock one, under KVM or, where that fails, without it.
 
     Raises:
         ApplianceError: it does not start, or is not wanted any more.
     """
     try:
-        handle = _fast(this, drives, verdict, options) if not options.stock else None
-        handle = handle or _stock(drives, verdict, options)
-        if options.count is not None:
-            handle.set_event_callback(options.count.called, _bindings().EVENT_ENTER)
+        handle = _fast(this, machine) if not machine.options.stock else None
+        handle = handle or _stock(machine)
+        if machine.options.count is not None:
+            handle.set_event_callback(machine.options.count.called, _bindings().EVENT_ENTER)
         return handle
     except ApplianceError:
-        if verdict.acceleration is not Acceleration.KVM or this.given_up:
+        if machine.verdict.acceleration is not Acceleration.KVM or this.given_up:
             raise
     verdict = distrust_kvm()
-    _say(verdict, options)
-    return _started(this, drives, verdict, options)
+    _say(verdict, machine.options)
+    return _started(this, replace(machine, verdict=verdict))
 
 
-def _stock(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
-    handle = _new_handle(drives, verdict, options)
+def _stock(machine: _Machine) -> Handle:
+    handle = _new_handle(machine)
     try:
-        with _Limit(_patience(verdict)):
+        cache = Path(handle.get_cachedir()) / f".guestfs-{os.geteuid()}"
+        fixed = [Path(part) for part in handle.get_path().split(":") if part]
+        _confine(handle, machine, [cache, *fixed])
+        with _Limit(_patience(machine.verdict)):
             _launch(handle)
     except BaseException:
         handle.close()
@@ -146,13 +170,14 @@ def _patience(verdict: Verdict) -> float | None:
     return KVM_SECONDS if verdict.acceleration is Acceleration.KVM else None
 
 
-def _fast(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle | None:
+def _fast(this: Starting, machine: _Machine) -> Handle | None:
     """The fast appliance, running; None when there is none, or it does not start.
 
     Raises:
         ApplianceError: the appliance is not wanted any more, or it hangs under KVM.
     """
-    handle = _new_handle(drives, verdict, options)
+    verdict, options = machine.verdict, machine.options
+    handle = _new_handle(machine)
     running = False
     try:
         version = ".".join(str(part) for part in handle.version().values())
@@ -160,6 +185,7 @@ def _fast(this: Starting, drives: Sequence[Drive], verdict: Verdict, options: La
         if appliance is None:
             return None
         handle.set_path(str(appliance.directory))
+        _confine(handle, machine, [appliance.directory])
         limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
         try:
             with limit:
@@ -218,21 +244,31 @@ def _bindings() -> Any:
     return guestfs
 
 
-def _new_handle(drives: Sequence[Drive], verdict: Verdict, options: LaunchOptions) -> Handle:
+def _confine(handle: Handle, machine: _Machine, appliance: Sequence[Path]) -> None:
+    """The appliance's qemu can open the overlays, what lies under them, and the appliance: nothing else."""
+    overlays = [drive.overlay for drive in machine.drives]
+    under = {file for overlay in overlays for file in files_under(overlay)}
+    cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), machine=True)
+    qemu = Path(os.path.realpath(handle.get_hv()))
+    handle.set_hv(str(wrapped(qemu, cage=cage, directory=machine.home)))
+
+
+def _new_handle(machine: _Machine) -> Handle:
     handle = cast("Handle", _bindings().GuestFS(python_return_dict=True, close_on_exit=True))
     # The direct backend: no libvirt daemon between us and qemu, and no polkit question at night.
     handle.set_backend("direct")
     processors = min(2, os.cpu_count() or 1)
-    if verdict.acceleration is Acceleration.TCG:
+    if machine.verdict.acceleration is Acceleration.TCG:
         handle.set_backend_setting("force_tcg", "1")
         # What runs inside runs one after another; a second emulated processor only costs (measured: a fifth).
         processors = 1
     handle.set_smp(processors)
     handle.set_memsize(MEMORY_MEGABYTES)
     handle.set_network(False)
-    handle.set_autosync(not options.throwaway)
+    handle.set_autosync(not machine.options.throwaway)
+    handle.set_tmpdir(str(machine.home))
     handle.set_append(KERNEL_ARGUMENTS)
-    for index, drive in enumerate(drives):
+    for index, drive in enumerate(machine.drives):
         label = drive_label(device_name(index))
         how: dict[str, Any] = {"format": "qcow2", "cachemode": "unsafe", "label": label}
         if drive.sector_bytes != 512:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from guestrepair.analyzers.base import AnalysisOptions, Context
+from guestrepair.confine.process import confinement
 from guestrepair.disk import Image, examine, throwaway
 from guestrepair.errors import FormatError, GuestReadError, LockedError, NoSystemError
 from guestrepair.guest.appliance import LaunchOptions
@@ -22,6 +23,11 @@ from guestrepair.packages import open_database
 from guestrepair.report.data import ImageReport
 
 T = TypeVar("T")
+
+_UNCONFINED = (
+    "this kernel has no means (Landlock) to keep the programs that read the image from this host's other "
+    "files: only the checks of its headers do"
+)
 
 
 @dataclass(slots=True)
@@ -60,6 +66,9 @@ def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
     """Put what the host knows about the image into the report."""
     report.format = images[0].format.value
     report.size_bytes = images[0].virtual_size_bytes
+    report.confined = bool(confinement())
+    if not report.confined:
+        report.warnings.append(_UNCONFINED)
     for image in images:
         report.warnings.extend(image.warnings)
 

@@ -53,6 +53,8 @@ class ImageReport:
     inconclusive: list[Inconclusive] = field(default_factory=list)
     errors: list[StageError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    confined: bool = True
+    """Whether the programs that read the image could open nothing else of this host."""
     left: list[tuple[Finding, str]] = field(default_factory=list)
     """Findings that a repair was asked for and that it left, with the reason."""
     outcome: RepairOutcome | None = None

@@ -47,6 +47,7 @@ def _image(image: ImageReport) -> Json:
         "inconclusive": [{"analyzer": i.analyzer, "reason": i.reason} for i in image.inconclusive],
         "errors": [{"stage": e.stage, "message": e.message, "hint": e.hint} for e in image.errors],
         "warnings": list(image.warnings),
+        "confined": image.confined,
     }
     if image.block is not None:
         rendered["disks"] = _disks(image.block)

@@ -1,0 +1,30 @@
+"""Started by others in a program's stead: puts itself into a cage, and becomes that program.
+
+``python -I -S launcher.py CAGE.json PROGRAM ARGUMENT…``; libguestfs starts the
+appliance's qemu itself, so its program is this. As little as possible is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+
+
+def main(cage: str, program: str, *arguments: str) -> None:
+    """Never returns but by an error."""
+    sys.path.insert(0, __file__.rsplit("/", 3)[0])
+    from guestrepair.confine import means
+
+    with open(cage, "rb") as file:  # noqa: PTH123 - pathlib costs a third of the start
+        told = json.load(file)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # a budget of who started us is not the machine's
+    means.hold(told["means"], [(path, rights) for path, rights in told["rules"]], network=told["network"])
+    os.environ["TMPDIR"] = told["tmpdir"]
+    os.execv(program, [program, *arguments])  # noqa: S606 - it is what becomes of this process
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
