@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
-    "errors", "model", "formats", "confine", "disk", "guest", "packages", "analyzers",
+    "errors", "model", "formats", "confine", "disk", "guest", "packages", "system", "analyzers",
     "repair", "boot", "report", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
