@@ -149,8 +149,9 @@ def _layer(
             data_file = _follow(real, reference, walk)
         else:
             extents.append((reference.name, _extent(real, reference, walk)))
-    read_only = container.read_only
-    return Layer(real, found, is_block_device, data_file, tuple(extents), read_only), backing
+    size = container.virtual_size_bytes
+    layer = Layer(real, found, is_block_device, data_file, tuple(extents), container.read_only, size)
+    return layer, backing
 
 
 def _extent(real: Path, reference: Reference, walk: _Walk) -> Path:

@@ -19,9 +19,13 @@ well be text: they are looked at in five places, and are text where each that ho
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from guestrepair.disk.headers import Source
 from guestrepair.disk.headers.common import SECTOR
 from guestrepair.disk.recognise import container_format, is_text
+from guestrepair.disk.source import opened
+from guestrepair.errors import ImageError
 from guestrepair.formats.superblock import identify
 
 LOOKED_AT_BYTES = 64 * 1024
@@ -41,6 +45,15 @@ def why_no_disk(source: Source, *, continues: bool = False) -> str:
     return ""
 
 
+def is_disk(path: Path) -> bool:
+    """True for an existing file that begins as a container or as a disk with something on it."""
+    try:
+        with opened(path) as (source, _status):
+            return _has_structure(source) or container_format(source.read(0, 4096)) is not None
+    except ImageError:
+        return False
+
+
 def _is_text_file(source: Source, *, continues: bool) -> bool:
     last = max(0, source.size_bytes - LOOKED_AT_BYTES)
     places = [last * number // 4 for number in range(5)] if continues else [0]
@@ -54,7 +67,8 @@ def _is_mostly_text(data: bytes) -> bool | None:
     text = data.replace(b"\0", b"").decode("utf-8", "replace")
     if not text:
         return None
-    printable = sum((c.isprintable() and c != "\ufffd") or c in "\t\n\r\f\x1b" for c in text)
+    printable = sum(map(str.isprintable, text)) - text.count("\ufffd")
+    printable += sum(text.count(space) for space in "\t\n\r\f\x1b")
     return printable >= TEXT_SHARE * len(text)
 
 
