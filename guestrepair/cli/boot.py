@@ -47,14 +47,15 @@ def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **va
     guestrepair boot --ssh --timeout 600 -o screen.png /dev/vdb
     """
     output: Path | None = values.pop("output")
-    check_output(output, (image,))
     output_format = values.pop("output_format")
     values.pop("all_disks_attached")
     screenshot = output if output is not None and output.suffix.lower() == ".png" else None
     if screenshot is not None and not screenshot.parent.is_dir():
         raise UsageError(f"-o {screenshot}: no such directory: {screenshot.parent}")
+    image_opts = to_image_options(values)
+    check_output(output, (image,), image_opts)
     options = BootOptions(ssh=ssh, timeout_seconds=timeout, screenshot=screenshot)
-    result = boot(image, to_image_options(values), options, console.voice())
+    result = boot(image, image_opts, options, console.voice())
     text = _json(image, result) if output_format == "json" else boot_report.render(image, result)
     console.write(text, None if screenshot is not None else output)
     return 0 if result.came_up else _NOT_UP

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from pathlib import Path
 
 import click
 
+from guestrepair.disk import Format
+from guestrepair.disk.chain import known_files
+from guestrepair.disk.rawfile import is_disk
 from guestrepair.errors import UsageError
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.roots import Root
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.report.data import ImageReport
 from guestrepair.report.escape import printable
 
@@ -108,10 +110,16 @@ def show_error(message: str, hint: str = "") -> None:
     click.echo(f"guestrepair: {printable(message + advice)}", err=True)
 
 
-def check_output(output: Path | None, images: tuple[Path, ...]) -> None:
+def check_output(
+    output: Path | None,
+    images: tuple[Path, ...],
+    options: ImageOptions | None = None,
+    donors: tuple[Path, ...] = (),
+) -> None:
     """Refuse ``-o`` before the work begins rather than after it, when the report would be lost.
 
-    A name of an image or of any block device is refused too: a slip there would lose the disk.
+    A name of anything that was given is refused too: an image, a further disk, a donor, a file that
+    one of these leads to, a key; and any file that is a disk. A slip there would lose it.
 
     Raises:
         UsageError: no report can be written there.
@@ -122,7 +130,31 @@ def check_output(output: Path | None, images: tuple[Path, ...]) -> None:
         if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
             raise UsageError(f"-o {output}: no report can be written there", hint="name a writable directory")
         return
-    if stat.S_ISBLK(output.stat().st_mode) or any(i.exists() and output.samefile(i) for i in images):
-        raise UsageError(f"-o {output}: that is a disk, not a place for a report")
     if output.is_dir() or not os.access(output, os.W_OK):
         raise UsageError(f"-o {output}: no report can be written there", hint="name a file of your own")
+    given = options or ImageOptions()
+    if any(key.file is not None and _is_same(output, key.file) for key in given.keys):
+        raise UsageError(f"-o {output}: that is a key, not a place for a report")
+    if output.is_block_device() or is_disk(output) or _is_part_of(output, images, given, donors):
+        raise UsageError(f"-o {output}: that is a disk, not a place for a report")
+
+
+def _is_part_of(
+    output: Path, images: tuple[Path, ...], options: ImageOptions, donors: tuple[Path, ...]
+) -> bool:
+    """True for a file of an image that was given, of whatever use and however deep in its chain."""
+    declared = Format(options.input_format) if options.input_format else None
+    given = [(image, declared) for image in images]
+    given += [(image, None) for image in (*options.further_disks, *donors)]
+    return any(
+        _is_same(output, file)
+        for image, image_format in given
+        for file in known_files(image, image_format, allow_backing=options.allow_backing)
+    )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -29,9 +29,9 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     guestrepair inspect --format json /dev/vdb
     """
     output: Path | None = values.pop("output")
-    check_output(output, (image,))
     output_format = values.pop("output_format")
     options = to_image_options(values)
+    check_output(output, (image,), options)
     result = inspect(image, options, console.voice())
     console.show_errors(result)
     if output_format == "json":

@@ -94,11 +94,11 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     guestrepair repair --select fstab/source-not-found@/etc/fstab:3 disk.raw
     """
     output: Path | None = values.pop("output")
-    check_output(output, (image,))
     limit = threshold(values.pop("fail_on"))
     render = json.render if values.pop("output_format") == "json" else table.render
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
+    check_output(output, (image,), image_opts, values["donors"])
     how = _how(console, values)
     result = repair(image, image_opts, scan_opts, how, console.voice())
     console.show_errors(result)

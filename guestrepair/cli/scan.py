@@ -41,11 +41,11 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
     guestrepair scan /dev/vdb --only fstab,sshd
     """
     output: Path | None = values.pop("output")
-    check_output(output, images)
     limit = threshold(values.pop("fail_on"))
     output_format = values.pop("output_format")
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
+    check_output(output, images, image_opts)
     report = Report()
     for path in images:
         result = scan(path, image_opts, scan_opts, console.voice())

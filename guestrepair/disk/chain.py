@@ -1,28 +1,32 @@
 """From an image to all the files that it leads to, each one looked at before qemu sees it.
 
 A header may name a backing file, an external data file or extents. Such a
-reference is followed only to a regular file in the image's own directory (after
-every link is resolved) or in a directory that the user allowed; never over a
-protocol, to a device, or in a circle.
+reference is followed only to a regular file directly in the image's own directory
+(after every link is resolved), or anywhere under a directory that the user allowed;
+never over a protocol, to a device, in a circle, or to a file that is no disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.disk.headers import Container, Reference, Source, qcow2, vdi, vhd, vhdx, vmdk
 from guestrepair.disk.headers.common import shown
 from guestrepair.disk.image import Format, Layer
-from guestrepair.disk.recognise import FORMAT_NAMES, is_text, recognise
+from guestrepair.disk.rawfile import why_no_disk
+from guestrepair.disk.recognise import FORMAT_NAMES, container_format, recognise
 from guestrepair.disk.source import opened
-from guestrepair.errors import FormatError, ImageAccessError, ImageError, UnsafeImageError
+from guestrepair.errors import FormatError, GuestRepairError, ImageAccessError, ImageError, UnsafeImageError
 
 MAX_LAYERS = 32
+LINK_NAMES = ("i", "d")
+"""What the image and its data file are called where qemu opens them, extents beside (link_layers)."""
 _ALLOW = "if it is meant, name the directory that it lies in: --allow-backing DIR"
 _DETACH = "make a whole image of it where it can be trusted: qemu-img convert -O qcow2"
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -46,23 +50,39 @@ def read_chain(
         ImageAccessError: a file of the chain is missing or unreadable.
         ImageError: a layer is of a kind that is not opened here.
     """
+    return tuple(_layers(path, declared, explicit=explicit, allow_backing=allow_backing))
+
+
+def known_files(
+    path: Path, declared: Format | None = None, *, allow_backing: Sequence[Path] = ()
+) -> tuple[Path, ...]:
+    """The image and every file of it that can be found, however far its chain can be followed."""
+    found = [path]
+    # What stops the walk is said by those who open the image.
+    with contextlib.suppress(GuestRepairError):
+        for layer in _layers(path, declared, explicit=declared is not None, allow_backing=allow_backing):
+            found += layer.files
+    return tuple(found)
+
+
+def _layers(
+    path: Path, declared: Format | None, *, explicit: bool, allow_backing: Sequence[Path]
+) -> Iterator[Layer]:
     walk = _Walk(tuple(Path(os.path.realpath(d)) for d in allow_backing))
-    layers: list[Layer] = []
-    current: Path | None = path
-    while current is not None:
-        if len(layers) == MAX_LAYERS:
-            raise UnsafeImageError(
-                f"{path}: a backing chain of more than {MAX_LAYERS} files",
-                hint="shorten it: qemu-img commit, or qemu-img convert of a copy",
-            )
-        trusted_name = explicit or bool(allow_backing) if not layers else declared is not None
-        layer, reference = _read_layer(current, declared, walk, trusted=trusted_name)
-        layers.append(layer)
-        current, declared = None, None
-        if reference is not None:
-            current = _follow(layer.path, reference, walk)
-            declared = _declared(layer.path, reference)
-    return tuple(layers)
+    trusted = explicit or bool(allow_backing)
+    current = path
+    for _ in range(MAX_LAYERS):
+        layer, reference = _read_layer(current, declared, walk, trusted=trusted)
+        yield layer
+        if reference is None:
+            return
+        current = _follow(layer.path, reference, walk)
+        declared = _declared(layer.path, reference)
+        trusted = declared is not None
+    raise UnsafeImageError(
+        f"{path}: a backing chain of more than {MAX_LAYERS} files",
+        hint="shorten it: qemu-img commit, or qemu-img convert of a copy",
+    )
 
 
 def _read_layer(
@@ -129,14 +149,17 @@ def _layer(
             data_file = _follow(real, reference, walk)
         else:
             extents.append((reference.name, _extent(real, reference, walk)))
-    read_only = container.read_only
-    return Layer(real, found, is_block_device, data_file, tuple(extents), read_only), backing
+    size = container.virtual_size_bytes
+    layer = Layer(real, found, is_block_device, data_file, tuple(extents), container.read_only, size)
+    return layer, backing
 
 
 def _extent(real: Path, reference: Reference, walk: _Walk) -> Path:
     """An extent, which must lie directly beside its descriptor."""
     if "/" in reference.name or reference.name in ("", ".", ".."):
         raise _refused(real, reference, "an extent must lie beside its descriptor")
+    if reference.name in LINK_NAMES:
+        raise _refused(real, reference, "a name that is needed here", hint="give the extent a longer name")
     return _follow(real, reference, walk)
 
 
@@ -160,8 +183,9 @@ def _follow(owner: Path, reference: Reference, walk: _Walk) -> Path:
         raise _refused(owner, reference, "a protocol or pseudo file name is never followed")
     try:
         real = Path(os.path.realpath(owner.parent / name))
-        own = () if _is_device(owner) else (owner.parent,)
-        if not any(real.is_relative_to(d) for d in (*own, *walk.allowed)):
+        allowed = any(real.is_relative_to(d) for d in walk.allowed)
+        own = not _is_device(owner) and real.parent == owner.parent
+        if not (own or allowed):
             raise _refused(owner, reference, "leads out of the image's own directory", hint=_ALLOW)
         status = real.stat()
     except FileNotFoundError:
@@ -171,13 +195,14 @@ def _follow(owner: Path, reference: Reference, walk: _Walk) -> Path:
         ) from None
     except OSError as error:
         raise _refused(owner, reference, error.strerror or "cannot be read") from error
-    allowed_device = stat.S_ISBLK(status.st_mode) and any(real.is_relative_to(d) for d in walk.allowed)
-    if not stat.S_ISREG(status.st_mode) and not allowed_device:
+    if not (stat.S_ISREG(status.st_mode) or (allowed and stat.S_ISBLK(status.st_mode))):
         raise _refused(owner, reference, "is not a regular file", hint=_ALLOW)
+    if not allowed and status.st_nlink > 1 and status.st_uid != owner.stat().st_uid:
+        raise _refused(owner, reference, "is a hard link to a file of another owner", hint=_ALLOW)
     if reference.kind != "backing file":
         _claim(owner, reference, (status.st_dev, status.st_ino), walk)
-    elif reference.format in (None, "raw") and stat.S_ISREG(status.st_mode):
-        _refuse_text(owner, reference, real)
+    if stat.S_ISREG(status.st_mode):
+        _look_at(owner, reference, real)
     return real
 
 
@@ -187,11 +212,20 @@ def _claim(owner: Path, reference: Reference, identity: tuple[int, int], walk: _
     walk.seen.add(identity)
 
 
-def _refuse_text(owner: Path, reference: Reference, real: Path) -> None:
-    """A text file under a disk is a way to read that file, not a disk."""
+def _look_at(owner: Path, reference: Reference, real: Path) -> None:
+    """True afterwards: the file is what its reference takes it for; a raw one is a disk."""
     with opened(real) as (source, _status):
-        if is_text(source.read(0, 4096)):
-            raise _refused(owner, reference, "is a text file, not a disk")
+        undeclared = reference.format is None and container_format(source.read(0, 4096)) is None
+        why = ""
+        if reference.format == "raw" or undeclared:
+            why = why_no_disk(source, continues=reference.continues)
+        try:
+            if not why and reference.check is not None:
+                reference.check(source)
+        except FormatError as error:
+            why = error.message
+    if why:
+        raise _refused(owner, reference, why)
 
 
 def _is_device(path: Path) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guestrepair.disk.chain import read_chain
-from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE
-from guestrepair.disk.image import Format, Image, Layer
+from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE, SECTOR
+from guestrepair.disk.image import Format, Image, JsonObject, Layer
 from guestrepair.disk.inuse import block_device_users, loop_users
 from guestrepair.disk.qemu import information
 from guestrepair.errors import ImageError, UnsafeImageError, UsageError
@@ -32,7 +32,7 @@ def examine(path: Path, *, input_format: str | None = None, allow_backing: Seque
     """
     declared = _declared(input_format)
     layers = read_chain(path, declared, explicit=declared is not None, allow_backing=allow_backing)
-    sizes = [_virtual_size(information(layer), layer.path) for layer in layers]
+    sizes = [_virtual_size(information(layer), layer) for layer in layers]
     top = layers[0]
     return Image(
         path=path,
@@ -55,18 +55,29 @@ def _declared(input_format: str | None) -> Format | None:
         raise UsageError(f"unknown image format '{input_format}'", hint=f"one of: {names}") from None
 
 
-def _virtual_size(answer: dict[str, object], path: Path) -> int:
-    size = answer.get("virtual-size")
+def _virtual_size(answer: JsonObject, layer: Layer) -> int:
+    """The size that qemu sees, which is the one that was read here."""
+    path, size = layer.path, answer.get("virtual-size")
     if not isinstance(size, int):
         raise ImageError(f"{path}: qemu-img does not say its size", hint="is this qemu-img usable?")
     if size > MAX_VIRTUAL_SIZE:
         raise UnsafeImageError(f"{path}: absurd virtual size of {size} bytes")
+    read = layer.virtual_size_bytes
+    # Sizes that are no whole sectors are rounded up by some drivers and down by others.
+    if read is not None and layer.format is not Format.RAW and abs(size - read) >= SECTOR:
+        raise UnsafeImageError(
+            f"{path}: its header says {read} bytes, qemu reads {size} from it",
+            hint="the image is damaged, or made to be read in two ways",
+        )
     return size
 
 
 def _warnings(top: Layer) -> list[str]:
-    users = block_device_users(top.path) if top.is_block_device else loop_users(top.path)
-    warnings = [f"{top.path}: {what} on this host: what is read may be half of a change" for what in users]
+    warnings = [
+        f"{file}: {what} on this host: what is read may be half of a change"
+        for file in top.files
+        for what in (block_device_users(file) if file.is_block_device() else loop_users(file))
+    ]
     if top.format is Format.RAW and not top.is_block_device and (odd := top.path.stat().st_size % 512):
         warnings.append(f"{top.path}: {odd} bytes more than whole sectors: a truncated copy?")
     return warnings

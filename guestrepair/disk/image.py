@@ -39,7 +39,8 @@ class Layer:
 
     ``data_file`` is a qcow2's external data file, ``extents`` the files of a
     split VMDK as (name in the descriptor, real path). ``read_only`` says why qemu
-    cannot write to it; empty when it can.
+    cannot write to it; empty when it can. ``virtual_size_bytes`` is what its header
+    says, None where only qemu can tell.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Layer:
     data_file: Path | None = None
     extents: tuple[tuple[str, Path], ...] = ()
     read_only: str = ""
+    virtual_size_bytes: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -2,20 +2,26 @@
 
 Sources: proc(5) (/proc/self/mountinfo, /proc/swaps), sysfs
 (/sys/dev/block/MAJOR:MINOR: partitions, holders/), open(2) on O_EXCL and block
-devices. What running qemus hold is asked of qemu-img (qemu's own locks).
+devices, loop(4). What running qemus hold is asked of qemu-img (qemu's own locks).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from guestrepair.errors import ImageInUseError
 
+_LOOP_GET_STATUS64 = 0x4C05
+_LOOP_INFO_BYTES = 232
+"""struct loop_info64 (linux/loop.h); it begins with the file's device and inode numbers."""
 _SYS_BLOCK = Path("/sys/dev/block")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
@@ -35,16 +41,43 @@ def block_device_users(path: Path) -> list[str]:
 
 
 def loop_users(path: Path) -> list[str]:
-    """Loop devices that a regular file is attached to, one phrase each."""
-    wanted = os.fsencode(path)
-    found = []
-    for entry in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
-        try:
-            if entry.read_bytes().rstrip(b"\n") == wanted:
-                found.append(f"attached to /dev/{entry.parent.parent.name}")
-        except OSError:
-            continue  # detached between the listing and the reading
+    """Loop devices that a regular file is attached to, one phrase each, whatever name it was attached by."""
+    status = path.stat()
+    wanted = (status.st_dev, status.st_ino)
+    return [
+        f"attached to /dev/{entry.parent.parent.name}"
+        for entry in sorted(Path("/sys/block").glob("loop*/loop/backing_file"))
+        if wanted in _backing_inodes(entry)
+    ]
+
+
+def _backing_inodes(entry: Path) -> set[tuple[int, int]]:
+    """Device and inode number of the file behind a loop device: as the device tells, and by the file's name.
+
+    The device may not be there (a container) or not be ours to open; the name may be gone.
+    """
+    found = set()
+    with contextlib.suppress(OSError):
+        found.add(_told_by(Path("/dev") / entry.parent.parent.name))
+    with contextlib.suppress(OSError):
+        status = Path(os.fsdecode(entry.read_bytes().rstrip(b"\n"))).stat()
+        found.add((status.st_dev, status.st_ino))
     return found
+
+
+def _told_by(device: Path) -> tuple[int, int]:
+    """Device and inode number of the file behind a loop device.
+
+    Raises:
+        OSError: it cannot be opened, or has no file.
+    """
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        answer = fcntl.ioctl(fd, _LOOP_GET_STATUS64, bytes(_LOOP_INFO_BYTES))
+    finally:
+        os.close(fd)
+    device_number, inode = struct.unpack_from("=QQ", answer)
+    return device_number, inode
 
 
 def refuse_in_use(path: Path, *, is_block_device: bool) -> None:

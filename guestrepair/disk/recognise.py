@@ -57,7 +57,7 @@ def recognise(path: Path, source: Source) -> Format:
         UnsafeImageError: named like a raw disk, but it begins like a container.
     """
     head = source.read(0, _HEAD_BYTES)
-    found = _container_format(head)
+    found = container_format(head)
     if found is not None:
         if path.suffix.lower() in RAW_NAMES:
             raise UnsafeImageError(
@@ -74,7 +74,8 @@ def recognise(path: Path, source: Source) -> Format:
     return Format.RAW
 
 
-def _container_format(head: bytes) -> Format | None:
+def container_format(head: bytes) -> Format | None:
+    """The container whose header these first bytes of a file are; None for any other file."""
     if head.startswith(qcow2.MAGIC) and head[4:8] != b"\0\0\0\1":
         return Format.QCOW2
     if head.startswith((vmdk.MAGIC_SPARSE, vmdk.MAGIC_ESX)) or _is_vmdk_descriptor(head):

@@ -27,25 +27,41 @@ def opened(path: Path) -> Iterator[tuple[Source, os.stat_result]]:
         ImageAccessError: not there, or no permission.
         ImageError: neither a regular file nor a block device, or empty.
     """
-    # Asked before opening: opening a named pipe would wait, opening some devices has effects.
-    status = _status(path)
-    for is_kind, what in _KINDS:
-        if is_kind(status.st_mode):
-            raise ImageError(f"{path}: {what}, not a disk image", hint="give a disk image or a block device")
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError as error:
-        raise access_error(path, error) from error
-    try:
-        status = os.fstat(fd)
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-            raise ImageError(f"{path}: changed its kind while it was opened")
+    with _descriptor(path) as fd:
         size = os.lseek(fd, 0, os.SEEK_END)
         if size == 0:
             raise ImageError(f"{path}: empty", hint="is the copy complete?")
-        yield Source(lambda offset, length: _pread(path, fd, offset, length), size), status
+        yield Source(lambda offset, length: _pread(path, fd, offset, length), size), os.fstat(fd)
+
+
+@contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    """A descriptor for reading of what the path names now.
+
+    Asked what it is before it is opened: opening a named pipe would wait, opening some devices
+    has effects. What was asked is what is opened, through the first descriptor and not by name again.
+    """
+    named = _open(path, path, os.O_PATH)
+    try:
+        mode = os.fstat(named).st_mode
+        for is_kind, what in _KINDS:
+            if is_kind(mode):
+                hint = "give a disk image or a block device"
+                raise ImageError(f"{path}: {what}, not a disk image", hint=hint)
+        fd = _open(path, Path(f"/proc/self/fd/{named}"), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        os.close(named)
+    try:
+        yield fd
     finally:
         os.close(fd)
+
+
+def _open(path: Path, name: Path, flags: int) -> int:
+    try:
+        return os.open(name, flags | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise access_error(path, error) from error
 
 
 def _pread(path: Path, fd: int, offset: int, length: int) -> bytes:
@@ -57,13 +73,6 @@ def _pread(path: Path, fd: int, offset: int, length: int) -> bytes:
         raise ImageError(
             f"{path}: cannot be read at byte {offset}: {error}", hint="is the medium failing?"
         ) from error
-
-
-def _status(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except (OSError, ValueError) as error:
-        raise access_error(path, error) from error
 
 
 def access_error(path: Path, error: OSError | ValueError) -> ImageAccessError:

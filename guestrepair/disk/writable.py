@@ -27,8 +27,8 @@ def check_writable(image: Image) -> None:
             f"{image.path}: {top.read_only}",
             hint="convert it to qcow2 (qemu-img convert -O qcow2) and repair that",
         )
-    refuse_in_use(top.path, is_block_device=top.is_block_device)
     for file in top.files:
+        refuse_in_use(file, is_block_device=file.is_block_device())
         _check_permission(image, str(file))
     if not top.is_block_device and top.format == "raw" and image.top.path.stat().st_size % 512:
         raise ImageError(

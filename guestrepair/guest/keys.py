@@ -15,10 +15,11 @@ MAX_KEY_FILE_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A passphrase for one container (``selector``: device or UUID), or for any (empty)."""
+    """A passphrase for one container (``selector``: device or UUID), or for any (empty); from which file."""
 
     selector: str
     secret: str = field(repr=False)
+    file: Path | None = None
 
 
 def parse_key(text: str) -> Key:
@@ -33,14 +34,17 @@ def parse_key(text: str) -> Key:
     for kind in ("key", "file"):
         head, separator, tail = text.partition(f":{kind}:")
         if separator:
-            return Key("" if head in ("", "all") else head, tail if kind == "key" else _from_file(tail))
+            return _key("" if head in ("", "all") else head, kind, tail)
         if text.startswith(f"{kind}:"):
-            value = text.removeprefix(f"{kind}:")
-            return Key("", value if kind == "key" else _from_file(value))
+            return _key("", kind, text.removeprefix(f"{kind}:"))
     raise UsageError(
         "--key: not understood",
         hint="write DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH or key:SECRET (DEVICE: name, UUID or all)",
     )
+
+
+def _key(selector: str, kind: str, value: str) -> Key:
+    return Key(selector, value) if kind == "key" else Key(selector, _from_file(value), Path(value))
 
 
 def _from_file(name: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.hostile import HOSTILE, SECRET, Hostile
+from fixtures.hostile_headers import LEADING_OUT as BY_THE_HEADER
+from fixtures.hostile_headers import REFERENCES
 from guestrepair.cli.main import invoke
 
 LEADING_OUT = (
@@ -14,9 +16,9 @@ LEADING_OUT = (
     "img-with-header-naming-its-neighbour", "chain-over-undeclared-with-header", "backing-outside",
     "backing-by-link", "backing-json", "backing-json-nested", "backing-nbd", "backing-http", "backing-fat",
     "backing-text-file", "data-file-outside", "vmdk-extent-outside", "vmdk-extent-vertical-tab",
-    "vmdk-parent", "loop-two",
+    "vmdk-parent", "loop-two", *(case.name for case in BY_THE_HEADER),
 )  # fmt: skip
-CASES = [case for case in HOSTILE if case.name in LEADING_OUT]
+CASES = [case for case in (*HOSTILE, *REFERENCES) if case.name in LEADING_OUT]
 MARK = SECRET.strip().decode()
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import HOSTILE, SECRET, Hostile
+from fixtures.hostile import HOSTILE, SECRET, Hostile, secret_outside
+from fixtures.hostile_headers import LEADING_OUT, NEEDS_ROOT, REFERENCES, LeadsOut
 from guestrepair.disk import examine, throwaway
+from guestrepair.disk.device import open_image
 from guestrepair.errors import ImageError
 
 SECONDS_EACH = 5.0
 
 
-@pytest.mark.parametrize("case", HOSTILE, ids=lambda c: c.name)
+ALL = (*HOSTILE, *REFERENCES, *([] if os.geteuid() else [NEEDS_ROOT]))
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda c: c.name)
 def test_refused_by_name_or_harmless(case: Hostile, tmp_path: Path) -> None:
     home = tmp_path / "images"
     home.mkdir()
@@ -43,6 +49,34 @@ def _visible(overlay: Path) -> bytes:
     return out.read_bytes()
 
 
+@pytest.mark.parametrize("case", [c for c in ALL if not c.error], ids=lambda c: c.name)
+def test_what_opens_reads_and_writes_nothing_of_the_host(case: Hostile, tmp_path: Path) -> None:
+    home = tmp_path / "images"
+    home.mkdir()
+    image = examine(case.build(home), input_format=case.input_format)
+    secret = secret_outside(home)
+    before = secret.read_bytes()
+    with open_image(image, writable=True) as device:
+        seen = device.read(0, device.size_bytes)
+        device.write(0, b"\xa5" * device.size_bytes)
+        device.flush()
+    # The header itself may be a guest's data, and holds the secret's name.
+    assert SECRET not in seen
+    assert secret.read_bytes() == before
+
+
+@pytest.mark.parametrize("case", LEADING_OUT, ids=lambda c: c.name)
+def test_qemu_alone_would_show_the_secret(case: LeadsOut, tmp_path: Path) -> None:
+    """Else the image would be no proof of anything."""
+    home = tmp_path / "images"
+    home.mkdir()
+    out = tmp_path / "shown"
+    image = case.build(home, secret_outside(home))
+    qemu = ["qemu-img", "convert", "-f", case.format, "-O", "raw"]
+    subprocess.run([*qemu, image, out], check=True, cwd=home)
+    assert SECRET in out.read_bytes()
+
+
 def test_the_corpus_has_every_kind() -> None:
-    assert len({c.name for c in HOSTILE}) == len(HOSTILE)
-    assert sum(not c.error for c in HOSTILE) >= 3
+    assert len({c.name for c in ALL}) == len(ALL)
+    assert sum(not c.error for c in ALL) >= 3

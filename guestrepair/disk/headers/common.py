@@ -45,11 +45,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Another file that a header names: what for, its name as it stands, its declared format."""
+    """Another file that a header names: what for, its name as it stands, its declared format.
+
+    ``check`` raises FormatError for a file that is not what the header takes it for.
+    ``continues``: it holds a later part of the disk, and begins in the middle of a guest's data.
+    """
 
     kind: str
     name: str
     format: str | None = None
+    check: Callable[[Source], None] | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,12 @@ INCOMPATIBLE_KNOWN = 0b11111
 _REFCOUNT_OFFSET_MASK = 0xFFFFFFFFFFFFFE00
 _OFFSET_MASK = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED = 1 << 62
-MAX_L2_TABLES = 4096
-"""L2 tables looked at where the file seems short: 256 MB of them at the default cluster size."""
+MAX_LOOKED_AT_BYTES = 64 << 20
+"""Refcount blocks that are empty, and L2 tables, that are looked at where the file seems short.
+
+An image's last cluster is in use as a rule, and that is found in its last block. 64 MiB of L2 tables
+map 512 GiB at the default cluster size.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +121,20 @@ def _check_geometry(cluster_bits: int, refcount_order: int, header_length: int, 
 
 
 def _extensions(source: Source, offset: int, backing_offset: int, cluster_size: int) -> dict[int, bytes]:
-    """Header extensions up to the end mark, the backing file's name or the end of the first cluster."""
+    """Header extensions up to the end mark, the backing file's name or the end of the first cluster.
+
+    As qemu's qcow2_read_extensions: the last of a kind counts, and one that is cut off is an error.
+    """
     found: dict[int, bytes] = {}
     end = min(cluster_size, source.size_bytes, backing_offset or cluster_size)
     for _ in range(MAX_EXTENSIONS):
-        if offset + _EXTENSION.size > end:
+        if offset >= end:
             return found
         kind, length = _EXTENSION.unpack(source.exactly(offset, _EXTENSION.size, "header extension"))
         if kind == EXTENSION_END:
             return found
         offset += _EXTENSION.size
-        if length > end - offset:
+        if offset > end or length > end - offset:
             raise FormatError(f"header extension {kind:#010x} of {length} bytes reaches out of the header")
         found[kind] = source.exactly(offset, length, "header extension")
         offset += (length + 7) & ~7
@@ -242,10 +249,17 @@ def _active_beyond(header: Header, source: Source) -> bool:
     table = source.read(header.l1_offset, header.l1_entries * 8)
     if len(table) < header.l1_entries * 8:
         return True
-    offsets = {entry & _OFFSET_MASK for (entry,) in struct.iter_unpack(">Q", table)} - {0}
-    if len(offsets) > MAX_L2_TABLES:
-        return True  # too large to look: what is not known to be whole is not called whole
-    return any(_table_beyond(header, source, offset) for offset in offsets)
+    seen: set[int] = set()
+    for (entry,) in struct.iter_unpack(">Q", table):
+        offset = entry & _OFFSET_MASK
+        if offset == 0 or offset in seen:
+            continue
+        seen.add(offset)
+        if len(seen) * header.cluster_size > MAX_LOOKED_AT_BYTES:
+            return True  # too large to look: what is not known to be whole is not called whole
+        if _table_beyond(header, source, offset):
+            return True
+    return False
 
 
 def _table_beyond(header: Header, source: Source, offset: int) -> bool:
@@ -253,7 +267,9 @@ def _table_beyond(header: Header, source: Source, offset: int) -> bool:
     if len(table) < header.cluster_size:
         return True
     compressed_mask = (1 << (62 - (header.cluster_bits - 8))) - 1
-    for (entry,) in struct.iter_unpack(">Q", table):
+    # An extended entry has the bitmap of its subclusters behind it, which is no offset.
+    entry_format = ">Q8x" if header.incompatible & INCOMPATIBLE_EXTENDED_L2 else ">Q"
+    for (entry,) in struct.iter_unpack(entry_format, table):
         mask = compressed_mask if entry & _COMPRESSED else _OFFSET_MASK
         if entry & mask >= source.size_bytes:
             return True
@@ -261,12 +277,22 @@ def _table_beyond(header: Header, source: Source, offset: int) -> bool:
 
 
 def _last_used_cluster(header: Header, source: Source) -> int | None:
+    """The last cluster that the refcounts know of, or one near it.
+
+    Raises:
+        FormatError: the table leads to one block twice, or to so many empty ones that it was made to.
+    """
     bits = 1 << header.refcount_order
     block_entries = header.cluster_size * 8 // bits
+    empty: set[int] = set()
     for index, block_offset in _refcount_blocks_from_the_end(header, source):
         first = index * block_entries
         if block_offset + header.cluster_size > source.size_bytes:
             return max(first, block_offset // header.cluster_size)
+        if block_offset in empty:
+            raise FormatError(f"its refcount table leads to the block at byte {block_offset} twice")
+        if len(empty) * header.cluster_size >= MAX_LOOKED_AT_BYTES:
+            raise FormatError(f"absurd refcounts: {len(empty)} blocks of them, and all are empty")
         block = source.exactly(block_offset, header.cluster_size, "refcount block")
         used = block.rstrip(b"\0")
         if used:
@@ -274,6 +300,7 @@ def _last_used_cluster(header: Header, source: Source) -> int | None:
             # first cluster of that byte is then what is known to be needed at least.
             byte = len(used) - 1
             return first + byte * 8 // bits
+        empty.add(block_offset)
     return None
 
 

@@ -15,7 +15,8 @@ SIGNATURE_AT = 0x40
 TYPE_DYNAMIC, TYPE_STATIC, TYPE_UNDO, TYPE_DIFFERENCING = 1, 2, 3, 4
 MAX_BLOCKS = 0x3FFFFFFF
 
-_PARENT_UUID_AT = 0x1B8
+_MAP_AT_FIELD = 0x154
+_LINK_AND_PARENT_UUID_AT = 0x1A8
 _HEADER_BYTES = 0x200
 
 
@@ -34,7 +35,10 @@ def container(source: Source) -> Container:
     check_virtual_size(size)
     if blocks > MAX_BLOCKS or block_size == 0:
         raise FormatError(f"absurd VDI block map: {blocks} blocks of {block_size} bytes")
-    parent = header[_PARENT_UUID_AT : _PARENT_UUID_AT + 16]
+    (map_at,) = struct.unpack_from("<I", header, _MAP_AT_FIELD)
+    if map_at + blocks * 4 > source.size_bytes:
+        raise FormatError(f"truncated: its VDI block map at byte {map_at} has {blocks} entries")
+    parent = header[_LINK_AND_PARENT_UUID_AT : _LINK_AND_PARENT_UUID_AT + 32]
     if kind in (TYPE_UNDO, TYPE_DIFFERENCING) or any(parent):
         return Container(size, unsupported="a differencing VDI, which is no disk by itself")
     return Container(size)

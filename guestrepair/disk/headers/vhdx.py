@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from guestrepair.disk.headers.common import Container, Source, check_virtual_size
 from guestrepair.errors import FormatError
@@ -23,6 +24,8 @@ MAX_ENTRIES = 2047
 MAX_LOCATOR_BYTES = 64 * 1024
 HAS_PARENT = 1 << 1
 
+T = TypeVar("T")
+
 
 def container(source: Source) -> Container:
     """What the metadata says.
@@ -30,10 +33,10 @@ def container(source: Source) -> Container:
     Raises:
         FormatError: truncated, or a table holds an absurd value.
     """
-    region = dict(_regions(source)).get(METADATA_REGION)
+    region = _each_once(_regions(source)).get(METADATA_REGION)
     if region is None:
         raise FormatError("its VHDX region table has no metadata region")
-    items = dict(_items(source, region))
+    items = _each_once(_items(source, region))
     if FILE_PARAMETERS not in items or VIRTUAL_SIZE not in items:
         raise FormatError("its VHDX metadata lacks the file parameters or the size")
     offset, _length = items[VIRTUAL_SIZE]
@@ -46,6 +49,16 @@ def container(source: Source) -> Container:
             size, unsupported=f"a differencing VHDX (its parent: {parent}), which cannot be opened here"
         )
     return Container(size)
+
+
+def _each_once(entries: Iterable[tuple[uuid.UUID, T]]) -> dict[uuid.UUID, T]:
+    """Entries by their name, of which qemu takes none twice."""
+    found: dict[uuid.UUID, T] = {}
+    for name, value in entries:
+        if name in found:
+            raise FormatError(f"its VHDX tables name {name} twice")
+        found[name] = value
+    return found
 
 
 def _regions(source: Source) -> Iterator[tuple[uuid.UUID, int]]:
