@@ -3,25 +3,32 @@
 The disk is always an overlay in a private directory. The machine has no network
 card unless ssh is asked for, and then one that reaches nothing: the guest can be
 connected to from 127.0.0.1, and cannot connect out (``restrict=on``). qemu runs in its
-own sandbox, is killed when this process dies, and never outlives the block that started it.
+own sandbox, is killed when this process dies, and never outlives the block that started it. Started
+by root, it opens the disks and then becomes a user without rights, in a process namespace
+of its own, before the guest runs its first instruction.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from guestrepair.boot.qmp import Monitor
 from guestrepair.confine.cage import Cage
-from guestrepair.confine.process import start_caged
+from guestrepair.confine.process import wrapped
+from guestrepair.disk import children
 from guestrepair.disk.overlay import files_under
+from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError
 from guestrepair.guest.acceleration import Acceleration
 
@@ -29,6 +36,7 @@ MEMORY_MIB = 1024
 PROCESSORS = 2
 STOP_SECONDS = 5.0
 _READ_BYTES = 65536
+_MAX_PICTURE_BYTES = 64 << 20
 
 _OVMF = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -37,6 +45,9 @@ _OVMF = (
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
 )
 """UEFI firmware and its empty variable store: Debian, older Debian, Fedora, Arch."""
+
+_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child=KILL", "sh", "-c", '"$@"; exit $?', "sh"]
+"""The shell is the first process of the namespace: it keeps its user, and so dies with us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +63,21 @@ class MachineOptions:
     memory_mib: int = MEMORY_MIB
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What the process may open, and whom it becomes once that is open (None: it stays who it is)."""
+
+    cage: Cage
+    user: int | None
+
+
 class Machine:
     """A running machine: its console, its monitor, its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, errors: IO[bytes]) -> None:
         self._process = process
         self._monitor_path = directory / "qmp"
-        self._errors = directory / "stderr"
+        self._errors = errors
         self._directory = directory
         self._console_open = True
 
@@ -92,14 +111,16 @@ class Machine:
         Raises:
             BootError: the machine has ended, or its qemu cannot make one (7.1 and newer can).
         """
-        path = self._directory / "screen.png"
-        with self.monitor() as monitor:
-            monitor.execute("screendump", filename=str(path), format="png")
-        return path.read_bytes()
+        # Without a name: qemu has no right to make a file here, and could have put a link in a name's place.
+        with tempfile.TemporaryFile(dir=self._directory) as picture:
+            with Path(f"/proc/self/fd/{picture.fileno()}").open("wb") as out, self.monitor() as monitor:
+                monitor.execute("screendump", filename=monitor.hand_over(out.fileno()), format="png")
+            return picture.read(_MAX_PICTURE_BYTES)
 
     def complaint(self) -> str:
         """The first line that qemu wrote to its standard error, empty when it was content."""
-        lines = self._errors.read_text(errors="replace").strip().splitlines() if self._errors.exists() else []
+        said = os.pread(self._errors.fileno(), _READ_BYTES, 0).decode(errors="replace")
+        lines = said.strip().splitlines()
         return lines[0][:300] if lines else ""
 
     @property
@@ -112,12 +133,12 @@ class Machine:
         if self._process.poll() is None:
             with suppress(BootError), self.monitor() as monitor:
                 monitor.execute("quit")
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+        children.end(self._process)
         if self._process.stdout is not None:
+            # The process that we started may end a moment before the machine does; then this does.
+            deque(children.said(self._process.stdout, limit_bytes=_READ_BYTES << 10, seconds=STOP_SECONDS), 0)
             self._process.stdout.close()
 
 
@@ -129,38 +150,54 @@ def running(options: MachineOptions, directory: Path) -> Iterator[Machine]:
         BootError: qemu or its firmware is not installed, or qemu does not start.
     """
     # A socket's name may have 107 bytes (unix(7)); the directory given may be deep.
-    with tempfile.TemporaryDirectory(prefix="guestrepair-qmp-") as home:
-        place = Path(home)
-        argv = command_line(options, place, _uefi_variables(directory) if options.uefi else None)
-        with (place / "stderr").open("wb") as errors:
-            process = start_caged(
-                argv,
-                cage=_cage(options, directory, place),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                new_session=True,
-            )
-        machine = Machine(process, place)
+    with private_directory() as place, tempfile.TemporaryFile(dir=place) as errors:
+        uefi = _uefi_variables(directory) if options.uefi else None
+        how = Confinement(cage=_cage(options, uefi, place), user=_user_of_its_own())
+        argv = command_line(options, place, uefi, how)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
+        machine = Machine(process, place, errors)
         try:
             yield machine
         finally:
             machine.stop()
 
 
-def _cage(options: MachineOptions, directory: Path, home: Path) -> Cage:
+def _cage(options: MachineOptions, uefi: tuple[Path, Path] | None, home: Path) -> Cage:
     """The disks and what they lie on, the machine's own files, and the network where there is one for ssh."""
     under = {file for disk in options.disks for file in files_under(disk)}
-    firmware = [Path(code) for code, _ in _OVMF]
+    code, variables = ((), ()) if uefi is None else (uefi[:1], uefi[1:])
     return Cage(
-        read=(*sorted(under), *firmware),
-        write=(*options.disks, directory, home),
+        read=(*sorted(under), *code),
+        write=(*options.disks, *variables, home),
         machine=True,
         network=options.ssh,
     )
 
 
-def command_line(options: MachineOptions, directory: Path, uefi: tuple[Path, Path] | None) -> list[str]:
+def _user_of_its_own() -> int | None:
+    """Whom the machine runs as; None: as we do.
+
+    The change of the user takes from qemu that it dies with us (prctl(2), PR_SET_PDEATHSIG), so it is only
+    made where a process namespace can be had, whose processes the kernel kills with the first one.
+    """
+    user = children.lesser_user()
+    if user is None or shutil.which("unshare") is None:
+        return None
+    tried = subprocess.run([*_NAMESPACE, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return user if tried.returncode == 0 else None
+
+
+def command_line(
+    options: MachineOptions,
+    directory: Path,
+    uefi: tuple[Path, Path] | None,
+    how: Confinement | None = None,
+) -> list[str]:
     """The command that runs the machine; ``uefi`` is the firmware and its writable variable store.
+
+    Without ``how`` it is not confined.
 
     Raises:
         BootError: qemu-system-x86_64 or setpriv is not installed.
@@ -171,8 +208,14 @@ def command_line(options: MachineOptions, directory: Path, uefi: tuple[Path, Pat
         missing = "qemu-system-x86_64" if qemu is None else "setpriv"
         raise BootError(f"{missing} is not installed", hint="run tools/setup.sh, or install qemu-system-x86")
     kvm = options.acceleration is Acceleration.KVM
-    argv = [setpriv, "--pdeathsig", "KILL", qemu, "-nodefaults", "-no-user-config", "-no-reboot"]
-    argv += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
+    user = None if how is None else how.user
+    argv = [setpriv, "--pdeathsig", "KILL", "--no-new-privs"]
+    argv += [] if user is None else _NAMESPACE
+    argv += [str(_confined(qemu, how, directory)), "-nodefaults", "-no-user-config", "-no-reboot"]
+    # "deny" kills a qemu that changes its user; to become more than that user it has no way any more.
+    elevate = "deny" if user is None else "allow"
+    argv += ["-sandbox", f"on,obsolete=deny,elevateprivileges={elevate},spawn=deny,resourcecontrol=deny"]
+    argv += [] if user is None else _becoming(user, qemu)
     # graphics=off does not take the screen away: it has SeaBIOS repeat on the serial line what it prints.
     argv += [
         "-machine",
@@ -197,6 +240,21 @@ def command_line(options: MachineOptions, directory: Path, uefi: tuple[Path, Pat
         argv += ["-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"]
         argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
     return argv
+
+
+def _confined(qemu: str, how: Confinement | None, directory: Path) -> Path:
+    if how is None:
+        return Path(qemu)
+    changes = how.user is not None
+    return wrapped(Path(qemu), cage=how.cage, directory=directory, becomes_another_user=changes)
+
+
+def _becoming(user: int, qemu: str) -> list[str]:
+    """The option in this qemu's words: -runas is deprecated since 9.1 (QEMU, "Deprecated features")."""
+    asked = subprocess.run([qemu, "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    version = re.search(rb"version (\d+)\.(\d+)", asked.stdout)
+    new = version is not None and (int(version[1]), int(version[2])) >= (9, 1)
+    return ["-run-with", f"user={user}:{user}"] if new else ["-runas", f"{user}:{user}"]
 
 
 def _escaped(path: Path) -> str:

@@ -133,7 +133,8 @@ def _uefi(disk: Path, directory: Path, sector_bytes: int) -> bool:
     """Whether the disk needs UEFI, from a copy of its first megabyte."""
     head = directory / "head.raw"
     arguments = ("dd", "-f", "qcow2", "-O", "raw", "bs=1M", "count=1", f"if={disk}", f"of={head}")
-    cage = Cage(read=(disk, *files_under(disk)), write=(directory,))
+    head.touch(mode=0o600)  # so that nothing else can be put in its place
+    cage = Cage(read=(disk, *files_under(disk)), write=(head,))
     qemu.run("qemu-img", *arguments, path=disk, cage=cage, writes=True)
     data = head.read_bytes()
     head.unlink()

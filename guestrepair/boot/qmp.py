@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,9 +44,21 @@ class Monitor:
         Raises:
             BootError: the machine refuses it, or does not answer.
         """
+        return self._ask(command, arguments)
+
+    def hand_over(self, file: int) -> str:
+        """Give the machine an open file; the answer is the name by which it then opens that.
+
+        Raises:
+            BootError: the machine refuses it, or does not answer.
+        """
+        added = self._ask("add-fd", {}, [file])
+        return f"/dev/fdset/{added['fdset-id']}"
+
+    def _ask(self, command: str, arguments: Mapping[str, object], files: Sequence[int] = ()) -> Any:
         request = {"execute": command, "arguments": arguments}
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            socket.send_fds(self._socket, [json.dumps(request).encode() + b"\n"], files)
             while True:
                 answer = self._message()
                 if "return" in answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 INTERRUPTED = 130
@@ -11,6 +12,7 @@ INTERRUPTED_MESSAGE = "guestrepair: interrupted; the image is as it was"
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
     try:
+        _forget_foreign_modules()
         from guestrepair.cli.main import invoke
 
         status = invoke(arguments)
@@ -18,3 +20,38 @@ def run(arguments: list[str] | None = None) -> None:
         sys.stderr.write(f"{INTERRUPTED_MESSAGE}\n")
         status = INTERRUPTED
     sys.exit(status)
+
+
+def _forget_foreign_modules() -> None:
+    """For root: nothing is imported any more from where another user could have put it.
+
+    That is $PYTHONPATH, the user's own site directory (``sudo -E`` and ``su`` keep the home of another user)
+    and, with ``python -m``, the directory that root stands in. Python itself has by then
+    looked into them for ``sitecustomize`` and its like; ``python -I`` keeps it from that.
+    """
+    if os.geteuid() != 0:
+        return
+    program = __file__.removesuffix("/guestrepair/cli/entry.py")
+    doubtful = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), _user_site(), ""}
+    doubtful = {_absolute(entry) for entry in doubtful} - {program}
+    sys.path[:] = [entry for entry in sys.path if _absolute(entry) not in doubtful or _is_own(entry)]
+
+
+def _user_site() -> str:
+    return str(getattr(sys.modules.get("site"), "USER_SITE", None) or "")
+
+
+def _absolute(entry: str) -> str:
+    try:
+        return os.path.abspath(entry)  # noqa: PTH100 - pathlib would be imported before it is known from where
+    except OSError:
+        return ""  # the directory that we stand in is gone
+
+
+def _is_own(entry: str) -> bool:
+    from guestrepair.ownership import own_path
+
+    try:
+        return bool(own_path(entry))
+    except OSError:
+        return False

@@ -21,7 +21,12 @@ def main(cage: str, program: str, *arguments: str) -> None:
         told = json.load(file)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # a budget of who started us is not the machine's
-    means.hold(told["means"], [(path, rights) for path, rights in told["rules"]], network=told["network"])
+    means.hold(
+        told["means"],
+        [(path, rights) for path, rights in told["rules"]],
+        network=told["network"],
+        becomes_another_user=told["becomes_another_user"],
+    )
     os.environ["TMPDIR"] = told["tmpdir"]
     os.execv(program, [program, *arguments])  # noqa: S606 - it is what becomes of this process
 

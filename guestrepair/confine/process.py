@@ -130,8 +130,10 @@ class _Starting:
             ) from error
 
 
-def wrapped(program: Path, *, cage: Cage, directory: Path) -> Path:
+def wrapped(program: Path, *, cage: Cage, directory: Path, becomes_another_user: bool = False) -> Path:
     """A program that becomes ``program`` in a cage, for who starts it by itself; made in a private directory.
+
+    One that ``becomes_another_user`` by itself keeps the right to do that.
 
     The program itself where this host confines nothing. libguestfs remembers what it asked a qemu by that
     file's size and time: so the size is always the same, and the time that of ``program``.
@@ -146,6 +148,7 @@ def wrapped(program: Path, *, cage: Cage, directory: Path) -> Path:
         "means": confinement(),
         "rules": cage.rules(),
         "network": cage.network,
+        "becomes_another_user": becomes_another_user,
         "tmpdir": str(directory),
     }
     told.write_text(json.dumps(policy))

@@ -7,13 +7,13 @@ header lies in sector 1 and its second in the last (UEFI specification 2.10, sec
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.overlay import files_under
+from guestrepair.disk.tempdirs import private_directory
 from guestrepair.formats.gpt import parse_header
 
 USUAL = 512
@@ -39,10 +39,11 @@ def sector_bytes_of(overlay: Path) -> int:
     Raises:
         ImageError: qemu-img cannot read it.
     """
-    with tempfile.TemporaryDirectory(prefix="guestrepair-head-") as folder:
-        head = Path(folder) / "head"
+    with private_directory() as folder:
+        head = folder / "head"
         arguments = ("dd", "-f", "qcow2", "-O", "raw", f"bs={2 * LARGE}", "count=1")
-        cage = Cage(read=(overlay, *files_under(overlay)), write=(head.parent,))
+        head.touch(mode=0o600)  # so that nothing else can be put in its place
+        cage = Cage(read=(overlay, *files_under(overlay)), write=(head,))
         qemu.run("qemu-img", *arguments, f"if={overlay}", f"of={head}", path=overlay, cage=cage, writes=True)
         data = head.read_bytes()
     return sector_bytes(lambda offset, length: data[offset : offset + length])

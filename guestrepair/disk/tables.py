@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged
+from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import FormatError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE, read_copy
 from guestrepair.formats.mbr import Mbr, MbrEntry, parse_logical, parse_mbr
@@ -197,8 +197,8 @@ def _libparted(device: Device, seen: dict[int, bytes]) -> dict[str, Any] | None:
     end = max(0, device.size_bytes - _COPIED_BYTES)
     pieces[end] = device.get(end, _COPIED_BYTES)
     pieces |= seen
-    with tempfile.TemporaryDirectory(prefix="guestrepair-table-") as folder:
-        copy = Path(folder) / "disk"
+    with private_directory() as folder:
+        copy = folder / "disk"
         try:
             _write_sparse(copy, device.size_bytes, pieces.items())
         except OSError:

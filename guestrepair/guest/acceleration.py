@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from guestrepair.guest.cache import cache_directory
+from guestrepair.guest.temporary import temporary_directory
+from guestrepair.ownership import is_ours_alone
 
 PROBE_SECONDS = 10.0
 """A kernel under a working KVM panics within two seconds; the rest is room for a busy host."""
@@ -27,6 +33,7 @@ PROBE_SECONDS = 10.0
 _VERSION = 2
 """Part of what a verdict is remembered by: an earlier probe was fooled by KVMs that run no kernel."""
 
+_MAX_MEMORY_BYTES = 64 * 1024
 _KERNEL_ARGUMENTS = "console=ttyS0 console=ttyAMA0 panic=-1 tsc=reliable"
 _KERNEL_RAN = b"VFS: Unable to mount root fs"
 # mov dx, 0xf4 / mov al, 0x10 / out dx, al / hlt: isa-debug-exit ends qemu with (0x10 << 1) | 1.
@@ -119,8 +126,8 @@ def _run_kernel(program: Path, kernel: Path) -> subprocess.CompletedProcess[byte
 
 
 def _run_boot_sector(program: Path) -> subprocess.CompletedProcess[bytes]:
-    with tempfile.TemporaryDirectory(prefix="guestrepair-probe-") as directory:
-        sector = Path(directory) / "probe.raw"
+    with temporary_directory() as directory:
+        sector = directory / "probe.raw"
         sector.write_bytes(_BOOT_SECTOR)
         return _run(
             program,
@@ -153,13 +160,34 @@ def _key(program: Path) -> str:
 
 
 def _memory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    return Path(base) / "guestrepair" / "acceleration.json"
+    """Where the verdict is remembered.
+
+    Raises:
+        OSError: there is no place that is ours alone.
+    """
+    return cache_directory() / "acceleration.json"
+
+
+def _remembered() -> bytes:
+    """What was remembered, where nobody else can have written it.
+
+    Raises:
+        OSError: there is nothing, or nothing to rely on.
+    """
+    memory = os.open(_memory(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(memory)
+        regular = stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_MEMORY_BYTES
+        if not regular or not is_ours_alone(status):
+            raise PermissionError(errno.EPERM, "not a file of ours")
+        return os.read(memory, _MAX_MEMORY_BYTES)
+    finally:
+        os.close(memory)
 
 
 def _recall(key: str) -> Verdict | None:
     try:
-        stored = json.loads(_memory().read_text())
+        stored = json.loads(_remembered())
         if stored["key"] == key:
             return Verdict(Acceleration(stored["acceleration"]), str(stored["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -168,11 +196,15 @@ def _recall(key: str) -> Verdict | None:
 
 
 def _remember(key: str, verdict: Verdict) -> None:
-    memory = _memory()
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"key": key, "acceleration": verdict.acceleration, "reason": verdict.reason})
+    # A cache that cannot be written costs the next command a probe, nothing else.
+    with contextlib.suppress(OSError):
+        memory = _memory()
         with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as out:
-            json.dump({"key": key, "acceleration": verdict.acceleration, "reason": verdict.reason}, out)
-        Path(out.name).replace(memory)
-    except OSError:
-        return  # a cache that cannot be written costs the next command a probe, nothing else
+            new = Path(out.name)
+        try:
+            new.write_text(text)
+            new.replace(memory)
+        except OSError:
+            new.unlink()
+            raise

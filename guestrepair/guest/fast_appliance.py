@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guestrepair.guest import start_script
+from guestrepair.guest.cache import cache_directory, is_sound
 
 BUILD_SECONDS = 300.0
 _OLD_SECONDS = 24 * 3600
@@ -46,8 +47,10 @@ class FastAppliance:
 
     @property
     def built(self) -> bool:
-        """True when it is there, whole."""
-        return (self.directory / "README.fixed").exists()
+        """True when it is there, whole, and each file of it is ours and nobody else's to write to."""
+        if not (self.directory / "README.fixed").exists():
+            return False
+        return all(is_sound(path) for path in (self.directory, *self.directory.iterdir()))
 
     @property
     def given_up(self) -> bool:
@@ -72,18 +75,19 @@ class FastAppliance:
 
     def _mark(self, name: str) -> None:
         with contextlib.suppress(OSError):
-            self.directory.mkdir(exist_ok=True)
-            (self.directory / name).touch()
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            (self.directory / name).touch(mode=0o600)
 
 
 def fast_appliance(search_path: str, version: str, progress: Callable[[str], None]) -> FastAppliance | None:
     """The fast appliance for this host, built now when the cache has none; None when it cannot be had.
 
     ``search_path`` and ``version`` are libguestfs's. Never raises for what the host lacks.
+    A cache that is not ours alone is not used; ``progress`` is told why.
     """
     try:
         stock = _stock(search_path)
-        cache = _cache()
+        cache = cache_directory()
         directory = cache / f"{_PREFIX}{_key(stock, version)}"
         appliance = FastAppliance(directory)
         if appliance.given_up:
@@ -96,6 +100,9 @@ def fast_appliance(search_path: str, version: str, progress: Callable[[str], Non
                     _tidy(cache, directory)
         with contextlib.suppress(OSError):
             os.utime(directory)
+    except PermissionError as error:
+        progress(f"no prepared appliance, libguestfs's own is used: {error.strerror}")
+        return None
     except (OSError, _UnfitError, subprocess.SubprocessError, tarfile.TarError):
         return None
     return appliance
@@ -116,15 +123,6 @@ def _stock(search_path: str) -> Path:
     raise _UnfitError
 
 
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    cache = Path(base) / "guestrepair"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if cache.stat().st_uid != os.geteuid():
-        raise _UnfitError  # somebody else's: what is launched from there would be theirs
-    return cache
-
-
 def _key(stock: Path, version: str) -> str:
     state = hashlib.sha256(f"{start_script.VERSION}\0{version}\0{os.uname().machine}\0".encode())
     for path in sorted(stock.iterdir()):
@@ -141,9 +139,12 @@ def _key(stock: Path, version: str) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def _build_or_give_up(stock: Path, appliance: FastAppliance) -> None:
@@ -182,8 +183,17 @@ def _build(stock: Path, directory: Path) -> None:
         initrd = out / "initrd"
         initrd.write_bytes(start_script.with_fewer_modules(initrd.read_bytes()))
         (out / "README.fixed").write_text("libguestfs's appliance with a trimmed start script\n")
-        shutil.rmtree(directory, ignore_errors=True)
+        out.chmod(0o700)
+        for file in out.iterdir():
+            file.chmod(0o600)  # whatever the umask: what others can write to is not launched
+        _make_way(directory)
         out.rename(directory)
+
+
+def _make_way(directory: Path) -> None:
+    if directory.is_symlink():
+        directory.unlink()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _edited(archive: bytes) -> bytes:

@@ -1,9 +1,10 @@
 """The guest's systemd journal, read by the host's journalctl(1) on a copy.
 
 A journal file is a database that the guest wrote, so it is hostile: journalctl
-gets one copied file at a time, as a user without rights where we are root, with
-limits on memory, processor time, running time and output. Whatever goes wrong
-there costs the entries of that file and nothing else.
+gets one copy at a time, as an open file that it can only read, and answers by a pipe;
+it runs as a user without rights where we are root, with limits on memory,
+processor time, running time and output. Whatever goes wrong there costs the
+entries of that file and nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from guestrepair.disk import children
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.logs import MAX_LINE_BYTES, LogLine
 from guestrepair.guest.temporary import temporary_directory
@@ -31,8 +33,7 @@ MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 MAX_ENTRIES = 5_000
 _CHUNK_BYTES = 4 * 1024 * 1024
 _SECONDS = 30
-_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
-_NOBODY = 65534
+_LIMITS = children.Limits(memory_bytes=2 * 1024**3, cpu_seconds=_SECONDS, file_bytes=0)
 
 
 def journal_files(guest: Guest) -> tuple[tuple[GuestPath, Stat], ...]:
@@ -65,42 +66,48 @@ def read_journal(guest: Guest, identifiers: Sequence[str]) -> Iterator[tuple[Gue
 
 
 def _copy(guest: Guest, path: GuestPath, size_bytes: int, copy: Path) -> None:
-    with copy.open("wb") as out:
+    with copy.open("xb") as out:
         for offset in range(0, size_bytes, _CHUNK_BYTES):
             out.write(guest.read_range(path, offset, min(_CHUNK_BYTES, size_bytes - offset)))
-    if os.geteuid() == 0:
-        os.chown(copy.parent, _NOBODY, _NOBODY)
-        os.chown(copy, _NOBODY, _NOBODY)
+    # Only we come by in the directory; journalctl opens what it was handed once more, by its number.
+    copy.chmod(0o444)
 
 
 def _ask_journalctl(copy: Path, identifiers: Sequence[str]) -> Iterator[LogLine]:
-    limits = ["prlimit", f"--as={_MEMORY_BYTES}", f"--cpu={_SECONDS}", "--nofile=64", "--core=0"]
-    command = [*limits, "journalctl", f"--file={copy}", "--no-pager", "--quiet", "--output=json"]
+    command = [*_LIMITS.words(), *children.as_lesser_user(children.lesser_user()), "journalctl"]
+    command += ["--file=/proc/self/fd/0", "--no-pager", "--quiet", "--output=json"]
     command += ["--output-fields=MESSAGE,SYSLOG_IDENTIFIER", f"--lines={MAX_ENTRIES}"]
     command += [f"--identifier={name}" for name in identifiers]
-    user = _NOBODY if os.geteuid() == 0 else None
-    output = copy.with_name("out")
-    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
-    try:
-        with output.open("wb") as out:
-            subprocess.run(
-                [*command[:1], f"--fsize={MAX_OUTPUT_BYTES}", *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                timeout=_SECONDS,
-                check=False,
-                env=environment,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-            )
-    except (OSError, subprocess.SubprocessError):
-        return  # no journalctl on this host, or it did not come to an end
-    for raw in output.read_bytes().split(b"\n"):
+    for raw in _answer(command, copy).split(b"\n"):
         line = _entry(raw)
         if line is not None:
             yield line
+
+
+def _answer(command: Sequence[str], copy: Path) -> bytes:
+    """What the program says about the copy, as much as the limits leave; nothing where it does not run."""
+    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    try:
+        with (
+            copy.open("rb") as content,
+            subprocess.Popen(
+                command,
+                stdin=content,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+                pieces = children.said(process.stdout, limit_bytes=MAX_OUTPUT_BYTES, seconds=_SECONDS)
+                return b"".join(pieces)
+            finally:
+                children.end(process)
+    except OSError:
+        return b""
 
 
 def _entry(raw: bytes) -> LogLine | None:

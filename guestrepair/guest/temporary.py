@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from guestrepair.disk.tempdirs import private_directory
 
 
 @contextlib.contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """An empty directory that only we can enter (0700); gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="guestrepair-") as directory:
-        yield Path(directory)
+    """A directory that only we can enter (0700), with nothing in it but its lock; gone at the end."""
+    with private_directory() as directory:
+        yield directory
 
 
 @contextlib.contextmanager

@@ -1,13 +1,15 @@
 """Reads package files (.deb, .rpm, .apk, .pkg.tar.*); runs as a process of its own, with limits.
 
-A package file may come from the guest's cache and be made to exhaust memory, so
-this file is started as a script (``python -I archive_child.py``), limits itself, takes one JSON request
-on stdin and writes one JSON object a line, the last one ``{"end": COUNT}``.
-Nothing is written but numbered files in the work directory: paths of a package
-never name a file of this host. It imports nothing of guestrepair.
+A package file may come from the guest's cache and be made to exhaust memory, or to break what
+reads it, so this is started by ``child_start.py`` with limits and without rights, takes one JSON request
+on stdin and writes one JSON object a line, the last one ``{"end": COUNT}``. It opens no file of this host:
+all it is given are numbers of open files, the packages to read, one for itself to put
+aside what zstd is to unpack (``scratch``), and one that takes the members' content (``spool``). It imports
+nothing of guestrepair.
 
-Requests: ``{"do": "identify", "files": […]}``; ``{"do": "extract", "file": …, "wanted": […], "workdir": …,
-"content": true}``, where ``wanted`` null asks for the attributes of every member.
+Requests: ``{"do": "identify", "files": […], "scratch": …}``; ``{"do": "extract", "file": …, "wanted": […],
+"scratch": …, "spool": …}``, where ``wanted`` null asks for the attributes of every member, and ``spool`` null
+for no content. A member's content is answered as where it stands in the spool: offset and size.
 
 Sources: deb(5); rpm's Python bindings (``rpm.files``, archives); apk's and pacman's packages are tar
 archives with a ``.PKGINFO`` in front (apk-package(5), PKGBUILD(5)).
@@ -20,20 +22,14 @@ import gzip
 import json
 import lzma
 import os
-import resource
 import stat
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, cast
 
-ADDRESS_SPACE_BYTES = 2 * 1024**3
-CPU_SECONDS = 600
-FILE_BYTES = 4 * 1024**3
 UNPACKED_BYTES = 16 * 1024**3
 _CHUNK_BYTES = 1024 * 1024
 _CONTROL_BYTES = 1024 * 1024
@@ -46,15 +42,43 @@ class PackageError(Exception):
     """The file is no package that can be read."""
 
 
-def limit_self() -> None:
-    """No more memory, processor time or written bytes than unpacking can need."""
-    for what, value in (
-        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, FILE_BYTES),
-    ):
-        resource.setrlimit(what, (value, value))
+class Files:
+    """The open files of the request, by their numbers."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._scratch: int = request["scratch"]
+        self._spool: int | None = request.get("spool")
+        self._stored = 0
+
+    @property
+    def keep_content(self) -> bool:
+        """True when members' content is asked for."""
+        return self._spool is not None
+
+    @contextmanager
+    def scratch(self) -> Iterator[IO[bytes]]:
+        """An empty file to write to and read again; of one at a time."""
+        os.ftruncate(self._scratch, 0)
+        with os.fdopen(self._scratch, "r+b", closefd=False) as file:
+            file.seek(0)
+            yield file
+
+    def stored(self, stream: IO[bytes] | RpmStream) -> list[int]:
+        """Put a stream's content at the end of the spool; the answer is where: offset and size."""
+        assert self._spool is not None  # noqa: S101 - only called where content is kept
+        offset = self._stored
+        while piece := stream.read(_CHUNK_BYTES):
+            while piece:
+                written = os.pwrite(self._spool, piece, self._stored)
+                self._stored += written
+                piece = piece[written:]
+        return [offset, self._stored - offset]
+
+
+def opened(number: int) -> IO[bytes]:
+    """An open file of the request from its beginning; at most one reader of it at a time."""
+    os.lseek(number, 0, os.SEEK_SET)
+    return os.fdopen(number, "rb", closefd=False)
 
 
 class Limited:
@@ -89,7 +113,7 @@ class Section:
 
 
 @contextmanager
-def decompressed(source: IO[bytes] | Section, head: bytes) -> Iterator[Limited]:
+def decompressed(source: IO[bytes] | Section, head: bytes, files: Files) -> Iterator[Limited]:
     """The stream, unpacked by what its first bytes say; zstd by its own program."""
     kind = next((name for magic, name in _MAGICS if head.startswith(magic)), "")
     stream = cast("IO[bytes]", source)
@@ -100,7 +124,7 @@ def decompressed(source: IO[bytes] | Section, head: bytes) -> Iterator[Limited]:
     elif kind == "bz2":
         yield Limited(cast("IO[bytes]", bz2.BZ2File(stream)))
     elif kind == "zst":
-        with tempfile.TemporaryFile() as packed:
+        with files.scratch() as packed:
             while piece := source.read(_CHUNK_BYTES):
                 packed.write(piece)
             packed.seek(0)
@@ -131,9 +155,9 @@ def ar_members(file: IO[bytes]) -> Iterator[tuple[str, int, int]]:
 
 
 @contextmanager
-def tar_of(path: Path, part: str) -> Iterator[tarfile.TarFile]:
+def tar_of(package: int, part: str, files: Files) -> Iterator[tarfile.TarFile]:
     """The tar archive of a package: ``part`` is ``control`` or ``data`` (the same one but for .deb)."""
-    with path.open("rb") as file:
+    with opened(package) as file:
         source: IO[bytes] | Section = file
         offset = 0
         if file.read(8) == b"!<arch>\n":
@@ -146,7 +170,7 @@ def tar_of(path: Path, part: str) -> Iterator[tarfile.TarFile]:
         head = file.read(8)
         file.seek(0)
         with (
-            decompressed(source, head) as stream,
+            decompressed(source, head, files) as stream,
             tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive,  # type: ignore[call-overload]
         ):
             yield archive
@@ -160,27 +184,27 @@ def absolute(name: str) -> str:
 # --- identify ----------------------------------------------------------------
 
 
-def identify(path: Path) -> Member:
+def identify(package: int, files: Files) -> Member:
     """Name, version and architecture of a package file."""
-    with path.open("rb") as file:
+    with opened(package) as file:
         head = file.read(8)
     if head[:4] == b"\xed\xab\xee\xdb":
-        header = rpm_header(path)
+        header = rpm_header(package)
         return {"name": header["name"], "version": header["evr"], "arch": header["arch"] or ""}
     if head == b"!<arch>\n":
-        fields = control_fields(control_text(path, "control"), ":")
+        fields = control_fields(control_text(package, "control", files), ":")
         return {
             "name": fields.get("package"),
             "version": fields.get("version"),
             "arch": fields.get("architecture"),
         }
-    fields = control_fields(control_text(path, ".PKGINFO"), "=")
+    fields = control_fields(control_text(package, ".PKGINFO", files), "=")
     return {"name": fields.get("pkgname"), "version": fields.get("pkgver"), "arch": fields.get("arch")}
 
 
-def control_text(path: Path, name: str) -> str:
+def control_text(package: int, name: str, files: Files) -> str:
     """The package's control file; it stands among the first members."""
-    with tar_of(path, "control") as archive:
+    with tar_of(package, "control", files) as archive:
         for count, member in enumerate(archive):
             if absolute(member.name) == f"/{name}" and member.isreg() and member.size < _CONTROL_BYTES:
                 content = archive.extractfile(member)
@@ -199,30 +223,28 @@ def control_fields(text: str, separator: str) -> dict[str, str]:
 # --- extract -----------------------------------------------------------------
 
 
-def extract(path: Path, wanted: frozenset[str] | None, workdir: Path, *, content: bool) -> Iterator[Member]:
-    """The wanted members, with their content in files of the work directory."""
-    with path.open("rb") as file:
+def extract(package: int, wanted: frozenset[str] | None, files: Files) -> Iterator[Member]:
+    """The wanted members, their content in the spool."""
+    with opened(package) as file:
         is_rpm = file.read(4) == b"\xed\xab\xee\xdb"
     if is_rpm:
-        yield from rpm_members(path, wanted, workdir, content=content)
+        yield from rpm_members(package, wanted, files)
         return
     hard_links: dict[str, list[Member]] = {}
-    for found in tar_members(path, wanted, workdir, content=content):
+    for found in tar_members(package, wanted, files):
         if "hard" in found:
             hard_links.setdefault(found["hard"], []).append(found)
         else:
             yield found
     # A hard link's content stands under another name, which may not have been asked for.
-    for target in tar_members(path, frozenset(hard_links), workdir, content=content) if hard_links else ():
+    for target in tar_members(package, frozenset(hard_links), files) if hard_links else ():
         for link in hard_links.get(target["path"], []):
             yield target | {"path": link["path"]}
 
 
-def tar_members(
-    path: Path, wanted: frozenset[str] | None, workdir: Path, *, content: bool
-) -> Iterator[Member]:
+def tar_members(package: int, wanted: frozenset[str] | None, files: Files) -> Iterator[Member]:
     """The wanted members of a tar archive, in its order."""
-    with tar_of(path, "data") as archive:
+    with tar_of(package, "data", files) as archive:
         for member in archive:
             name = absolute(member.name)
             if wanted is not None and name not in wanted:
@@ -237,9 +259,9 @@ def tar_members(
                 found["capability"] = capability.encode("utf-8", "surrogateescape").hex()
             if member.islnk():
                 found["hard"] = absolute(member.linkname)
-            elif content and member.isreg():
+            elif files.keep_content and member.isreg():
                 stream = archive.extractfile(member)
-                found["content"] = None if stream is None else stored(stream, workdir)
+                found["content"] = None if stream is None else files.stored(stream)
             yield found
 
 
@@ -252,42 +274,30 @@ def tar_kind(member: tarfile.TarInfo) -> str:
     return "file" if member.isreg() or member.islnk() else "other"
 
 
-def stored(stream: IO[bytes] | RpmStream, workdir: Path) -> str:
-    """Copy a stream into a new file of the work directory; the answer is its name."""
-    descriptor, name = tempfile.mkstemp(prefix="file-", dir=workdir)
-    with os.fdopen(descriptor, "wb") as out:
-        while piece := stream.read(_CHUNK_BYTES):
-            out.write(piece)
-    return Path(name).name
-
-
 # --- rpm, through its own library ----------------------------------------------
 
 
-def rpm_header(path: Path) -> Any:
+def rpm_header(package: int) -> Any:
     """The header of an .rpm; its digests are checked, signatures are not (the database's digests decide)."""
     import rpm
 
     transaction = rpm.TransactionSet("/")
     transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES)
-    with path.open("rb") as file:
-        try:
-            return transaction.hdrFromFdno(file.fileno())
-        except rpm.error as error:
-            raise PackageError(f"not an rpm package: {error}") from error
+    try:
+        return transaction.hdrFromFdno(opened(package).fileno())
+    except rpm.error as error:
+        raise PackageError(f"not an rpm package: {error}") from error
 
 
-def rpm_members(
-    path: Path, wanted: frozenset[str] | None, workdir: Path, *, content: bool
-) -> Iterator[Member]:
+def rpm_members(package: int, wanted: frozenset[str] | None, files: Files) -> Iterator[Member]:
     """The wanted files of an .rpm. Hard-linked files share the content that stands with the last of them."""
     import rpm
 
-    header = rpm_header(path)
-    files = rpm.files(header)
-    answer = {f.name: rpm_member(f) for f in files if wanted is None or f.name in wanted}
-    if content and any(m["kind"] == "file" for m in answer.values()):
-        contents = rpm_contents(path, header, files, answer, workdir)
+    header = rpm_header(package)
+    listed = rpm.files(header)
+    answer = {f.name: rpm_member(f) for f in listed if wanted is None or f.name in wanted}
+    if files.keep_content and any(m["kind"] == "file" for m in answer.values()):
+        contents = rpm_contents(package, header, listed, answer, files)
         for name, found in answer.items():
             if found["kind"] == "file":
                 found["content"] = contents.get(name)
@@ -305,25 +315,25 @@ def rpm_member(found: Any) -> Member:
 
 
 def rpm_contents(
-    path: Path, header: Any, files: Any, wanted: dict[str, Member], workdir: Path
-) -> dict[str, str]:
-    """Names of the files in the work directory that hold each wanted file's content."""
+    package: int, header: Any, listed: Any, wanted: dict[str, Member], files: Files
+) -> dict[str, list[int]]:
+    """Where in the spool each wanted file's content stands."""
     import rpm
 
-    contents: dict[str, str] = {}
-    names = {f.name: f for f in files}
-    with path.open("rb") as file:
-        skip_header(file.fileno())
-        payload = rpm.fd(file.fileno(), "r", header["payloadcompressor"] or "gzip")
-        archive = files.archive(payload)
-        for found in archive:
-            if not archive.hascontent() or not stat.S_ISREG(found.mode):
-                continue
-            linked = {name for name in wanted if name == found.name or same_inode(names.get(name), found)}
-            if not linked:
-                continue
-            stored_as = stored(RpmStream(archive, found.size), workdir)
-            contents.update(dict.fromkeys(linked, stored_as))
+    contents: dict[str, list[int]] = {}
+    names = {f.name: f for f in listed}
+    descriptor = opened(package).fileno()
+    skip_header(descriptor)
+    payload = rpm.fd(descriptor, "r", header["payloadcompressor"] or "gzip")
+    archive = listed.archive(payload)
+    for found in archive:
+        if not archive.hascontent() or not stat.S_ISREG(found.mode):
+            continue
+        linked = {name for name in wanted if name == found.name or same_inode(names.get(name), found)}
+        if not linked:
+            continue
+        stored_at = files.stored(RpmStream(archive, found.size))
+        contents.update(dict.fromkeys(linked, stored_at))
     return contents
 
 
@@ -358,34 +368,32 @@ class RpmStream:
 # --- the request ---------------------------------------------------------------
 
 
+_FAILURES = (PackageError, tarfile.TarError, OSError, EOFError, lzma.LZMAError, MemoryError)
+
+
 def answers(request: dict[str, Any]) -> Iterator[Member]:
     """One answer for each file asked about, or each member found."""
+    files = Files(request)
     if request["do"] == "extract":
         wanted = None if request["wanted"] is None else frozenset(request["wanted"])
         try:
-            yield from extract(
-                Path(request["file"]), wanted, Path(request["workdir"]), content=request["content"]
-            )
-        except (PackageError, tarfile.TarError, OSError, EOFError, lzma.LZMAError, MemoryError) as error:
+            yield from extract(request["file"], wanted, files)
+        except _FAILURES as error:
             yield {"error": str(error)[:300]}
         return
-    for name in request["files"]:
+    for number in request["files"]:
         try:
-            yield {"file": name} | identify(Path(name))
-        except (PackageError, tarfile.TarError, OSError, EOFError, lzma.LZMAError, MemoryError) as error:
-            yield {"file": name, "error": str(error)[:300]}
+            yield {"file": number} | identify(number, files)
+        except _FAILURES as error:
+            yield {"file": number, "error": str(error)[:300]}
 
 
 def main() -> int:
     """Answer the request on stdin."""
-    limit_self()
     count = 0
     for answer in answers(json.load(sys.stdin)):
         sys.stdout.write(json.dumps(answer) + "\n")
         count += 1
     sys.stdout.write(json.dumps({"end": count}) + "\n")
+    sys.stdout.flush()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

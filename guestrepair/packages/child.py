@@ -1,21 +1,21 @@
 """Run one of the readers that look at hostile files: a process of its own, with limits on all it can use.
 
-The readers limit their memory and processor time themselves as their first act;
-here the wall clock and the size of the answer are watched, and the process is killed at the end.
+The kernel limits its memory and processor time; here the wall clock and the size of the
+answer are watched, and it is killed at the end with all that it started.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from guestrepair.disk import children
+from guestrepair.packages import child_start
 
 WALL_SECONDS = 600.0
 OUTPUT_LIMIT_BYTES = 512 * 1024**2
@@ -23,24 +23,40 @@ _WORDS_BYTES = 64 * 1024
 
 
 class LimitedChild:
-    """A reader at work; killed when the ``with`` block ends."""
+    """A reader at work; killed when the ``with`` block ends.
+
+    ``limits`` None leaves them to the reader itself; ``user`` is whom it runs as (None: as we do).
+    Of our open files it has those in ``files``, by their numbers, and no other.
+    """
 
     def __init__(
-        self, script: str, arguments: Sequence[str] = (), *, home: Path, request: bytes = b""
+        self,
+        script: str,
+        arguments: Sequence[str] = (),
+        *,
+        home: Path = Path("/"),
+        request: bytes = b"",
+        limits: children.Limits | None = None,
+        user: int | None = None,
+        files: Sequence[int] = (),
     ) -> None:
         environment = {"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        command = [] if limits is None else limits.words()
+        command += [sys.executable, "-I", child_start.__file__, "" if user is None else str(user), script]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         with tempfile.TemporaryFile() as stdin:
             stdin.write(request)
             stdin.seek(0)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", script, *arguments],
+                [*command, *arguments],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=environment,
                 cwd=home,
                 bufsize=0,
+                pass_fds=files,
+                start_new_session=True,
             )
 
     def __enter__(self) -> Self:
@@ -49,24 +65,17 @@ class LimitedChild:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        children.end(self._process)
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._errors.close()
 
     def lines(self) -> Iterator[bytes]:
         """The answer's lines without their ends, as long as time and size stay within the limits."""
-        pipe = self._process.stdout
-        deadline = time.monotonic() + WALL_SECONDS
-        left, pending = OUTPUT_LIMIT_BYTES, bytearray()
-        while pipe is not None and (remaining := deadline - time.monotonic()) > 0 and left > 0:
-            if not select.select([pipe], [], [], remaining)[0]:
-                return
-            piece = os.read(pipe.fileno(), 1024 * 1024)
-            if not piece:
-                return
-            left -= len(piece)
+        pipe, pending = self._process.stdout, bytearray()
+        if pipe is None:
+            return
+        for piece in children.said(pipe, limit_bytes=OUTPUT_LIMIT_BYTES, seconds=WALL_SECONDS):
             pending += piece
             if b"\n" in piece:
                 *whole, rest = pending.split(b"\n")

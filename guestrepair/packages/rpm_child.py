@@ -1,8 +1,8 @@
 """Reads an rpm database through rpm's own library; runs as a process of its own, with limits.
 
 The database comes from a guest and may be made to crash the library or to
-exhaust memory, so this file is started as a script (``python -I rpm_child.py DIRECTORY
-BACKEND``), limits itself, and writes one JSON object a line: a package, then at
+exhaust memory, so this is started by ``child_start.py`` (with the words DIRECTORY and
+BACKEND) with limits and without rights, and writes one JSON object a line: a package, then at
 the end ``{"end": COUNT, "problems": […]}``. Whatever it writes is checked by the
 reader as hostile. It imports nothing of guestrepair.
 
@@ -14,7 +14,6 @@ each header by ``rpm.hdr``. Source: rpm's ``lib/backend/ndb/rpmpkg.c``.
 from __future__ import annotations
 
 import json
-import resource
 import sqlite3
 import struct
 import sys
@@ -23,8 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ADDRESS_SPACE_BYTES = 3 * 1024**3
-CPU_SECONDS = 120
 _PAGE_BYTES = 4096
 _BLOCK_BYTES = 16
 _BDB_LITTLE = frozenset({bytes.fromhex("61150600"), bytes.fromhex("62310500")})
@@ -46,17 +43,6 @@ _LISTS = {
     "caps": "filecaps",
     "mtime": "filemtimes",
 }
-
-
-def limit_self() -> None:
-    """No more memory, processor time or written files than reading a database can need."""
-    for what, value in (
-        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 64 * 1024**2),
-    ):
-        resource.setrlimit(what, (value, value))
 
 
 def ndb_blobs(content: bytes, problems: list[str]) -> Iterator[bytes]:
@@ -174,9 +160,9 @@ def package(header: Any) -> dict[str, Any]:
     return found
 
 
-def main(directory: Path, backend: str) -> int:
+def main(place: str, backend: str) -> int:
     """Write every package, then the end line; 0 also when problems were met."""
-    limit_self()
+    directory = Path(place)
     problems: list[str] = []
     expected = 0
     if backend == "sqlite":
@@ -192,7 +178,3 @@ def main(directory: Path, backend: str) -> int:
     sys.stdout.write(json.dumps({"end": count, "problems": problems[:20]}) + "\n")
     sys.stdout.flush()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

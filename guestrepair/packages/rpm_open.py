@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guestrepair.disk import children
+from guestrepair.disk.tempdirs import passable_parent, private_directory
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -20,6 +22,7 @@ DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
 """Where the database lies: newer systems have it in /usr, with a link from /var."""
 
 _LIMIT_BYTES = 2 * 1024**3
+_LIMITS = children.Limits(memory_bytes=3 * 1024**3, cpu_seconds=120, file_bytes=64 * 1024**2)
 _CHUNK_BYTES = 48 * 1024**2
 _REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
 _BDB_MAGICS = frozenset({0x00061561, 0x00053162})
@@ -85,14 +88,25 @@ def open_rpm(guest: Guest) -> RpmDatabase:
 
 
 def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
-    with tempfile.TemporaryDirectory(prefix="guestrepair-rpmdb-") as temporary:
-        host = Path(temporary)
+    user = children.lesser_user()
+    with private_directory(None if user is None else passable_parent()) as private:
+        host = private / "database"
+        host.mkdir(mode=0o700)
         _copy(guest, directory / backend.main, host / backend.main)
         for name in backend.others:
             if guest.is_file(directory / name):
                 _copy(guest, directory / name, host / name)
         _check_magic(host / backend.main, backend)
-        return _run_child(host, backend)
+        if user is not None:
+            _hand_over(host, user)
+        return _run_child(host, backend, user)
+
+
+def _hand_over(host: Path, user: int) -> None:
+    """The copy belongs to the reader afterwards (sqlite writes beside it); we open nothing in it any more."""
+    for path in (*host.iterdir(), host):
+        os.chown(path, user, user, follow_symlinks=False)
+    host.parent.chmod(0o711)
 
 
 def _copy(guest: Guest, path: GuestPath, target: Path) -> None:
@@ -123,9 +137,10 @@ def _check_magic(path: Path, backend: Backend) -> None:
         raise FormatError(f"is no {backend.name.removesuffix('_ro')} database (its first bytes are wrong)")
 
 
-def _run_child(directory: Path, backend: Backend) -> _Answer:
+def _run_child(directory: Path, backend: Backend, user: int | None) -> _Answer:
     answer = _Answer()
-    with LimitedChild(rpm_child.__file__, [str(directory), backend.name], home=directory) as child:
+    words = [str(directory), backend.name]
+    with LimitedChild(rpm_child.__file__, words, home=directory, limits=_LIMITS, user=user) as child:
         for line in child.lines():
             if line.startswith(b'{"end"'):
                 answer.problems += _end_problems(line, len(answer.lines))

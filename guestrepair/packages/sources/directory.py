@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -88,9 +89,9 @@ class DirectorySource:
     def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
         """See :class:`AttributeSource`; each package file is unpacked once, its attributes are kept."""
         if package not in self._attributes:
-            with tempfile.TemporaryDirectory(prefix="guestrepair-attributes-") as work:
-                match = self._match(package, Path(work))
-                self._attributes[package] = {} if match is None else member_attributes(match, Path(work))
+            with private_directory() as work:
+                match = self._match(package, work)
+                self._attributes[package] = {} if match is None else member_attributes(match, work)
         known = self._attributes[package]
         return {path: known[usr_form(path)] for path in paths if usr_form(path) in known}
 

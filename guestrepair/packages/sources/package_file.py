@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from guestrepair.disk import children
 from guestrepair.errors import FormatError
 from guestrepair.formats import capabilities
 from guestrepair.model import GuestPath, PackagedKind, RestoreAttributes, RestoreFile
@@ -22,9 +24,14 @@ from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.debian_attributes import AFTER_INSTALLATION
 from guestrepair.packages.reference import Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
+from guestrepair.packages.spool import Spool, opened_packages, spool
 
 SUFFIXES = (".deb", ".rpm", ".apk", ".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz", ".pkg.tar")
 _NOTHING = RestoreAttributes(path=GuestPath("/"), package="", version="", architecture="")
+_AT_ONCE = 400
+"""Package files open at a time: a process may usually have 1024 (RLIMIT_NOFILE)."""
+
+_LIMITS = children.Limits(memory_bytes=2 * 1024**3, cpu_seconds=600, file_bytes=16 * 1024**3)
 _BOGUS = "the reader of package files gave an answer that makes no sense"
 
 
@@ -37,64 +44,130 @@ class Identified:
     problem: str = ""
 
 
-def _ask(request: Mapping[str, Any], home: Path) -> Iterator[dict[str, Any]]:
-    """The reader's answers; the last one is ``{"error": …}`` when it did not come to its end."""
-    with LimitedChild(archive_child.__file__, home=home, request=json.dumps(request).encode()) as child:
-        for line in child.lines():
-            try:
-                answer = json.loads(line)
-            except ValueError:
-                yield {"error": _BOGUS}
-                return
-            if not isinstance(answer, dict) or "end" in answer:
-                return
-            yield answer
-        yield {"error": child.last_words()}
+def _ask(request: Mapping[str, Any], files: Sequence[int], home: Path) -> Iterator[dict[str, Any]]:
+    """The reader's answers; the last one is ``{"error": …}`` when it did not come to its end.
+
+    ``files`` are the open files that the request names; nothing else of ``home`` is known to the reader.
+
+    Raises:
+        OSError: no space in ``home``.
+    """
+    with tempfile.TemporaryFile(dir=home) as scratch:
+        asked = {**request, "scratch": scratch.fileno()}
+        with LimitedChild(
+            archive_child.__file__,
+            request=json.dumps(asked).encode(),
+            limits=_LIMITS,
+            user=children.lesser_user(),
+            files=[*files, scratch.fileno()],
+        ) as child:
+            yield from _answers(child)
+
+
+def _answers(child: LimitedChild) -> Iterator[dict[str, Any]]:
+    for line in child.lines():
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            yield {"error": _BOGUS}
+            return
+        if not isinstance(answer, dict) or "end" in answer:
+            return
+        yield answer
+    yield {"error": child.last_words()}
+
+
+def _extract(
+    path: Path, wanted: Sequence[str] | None, content: Spool | None, home: Path
+) -> Iterator[dict[str, Any]]:
+    """The answers about one package's members; their content is in the spool where there is one.
+
+    Raises:
+        OSError: no space in ``home``.
+    """
+    with opened_packages([path]) as opened:
+        number = opened[path]
+        if isinstance(number, str):
+            yield {"error": number}
+            return
+        kept = [] if content is None else [content.number]
+        request = {"do": "extract", "file": number, "wanted": wanted, "spool": kept[0] if kept else None}
+        yield from _ask(request, [number, *kept], home)
+
+
+def _packages(opened: Mapping[Path, int | str], home: Path) -> Mapping[int, Package | str]:
+    """What each of these open files is, or why it is not known.
+
+    Raises:
+        OSError: no space in ``home``.
+    """
+    numbers = [number for number in opened.values() if isinstance(number, int)]
+    found: dict[int, Package | str] = {}
+    problem = "not looked at"
+    for answer in _ask({"do": "identify", "files": numbers}, numbers, home) if numbers else ():
+        fields = [answer.get(key) for key in ("name", "version", "arch")]
+        number = answer.get("file")
+        if "error" in answer or not isinstance(number, int):
+            problem = str(answer.get("error", _BOGUS))
+        if isinstance(number, int):
+            known = "error" not in answer and all(isinstance(field, str) for field in fields)
+            found[number] = Package(*map(str, fields)) if known else problem
+    return dict.fromkeys(numbers, problem) | found
 
 
 def identify(paths: Sequence[Path], home: Path) -> tuple[Identified, ...]:
     """What each of these files is; ``home`` is a private directory."""
-    found: dict[str, Identified] = {}
-    problem = "not looked at"
-    for answer in _ask({"do": "identify", "files": [str(path) for path in paths]}, home):
-        fields = [answer.get(key) for key in ("name", "version", "arch")]
-        name = answer.get("file")
-        if "error" in answer or not isinstance(name, str):
-            problem = str(answer.get("error", _BOGUS))
-            found[str(name)] = Identified(Path(str(name)), None, problem)
-        elif all(isinstance(field, str) for field in fields):
-            found[name] = Identified(Path(name), Package(*(str(field) for field in fields)))
-    return tuple(found.get(str(path), Identified(path, None, problem)) for path in paths)
+    found: list[Identified] = []
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start : start + _AT_ONCE]
+        try:
+            with opened_packages(some) as opened:
+                known = _packages(opened, home)
+                found += [_identified(path, opened[path], known) for path in some]
+        except OSError as error:
+            found += [Identified(path, None, f"not looked at: {error.strerror}") for path in some]
+    return tuple(found)
+
+
+def _identified(path: Path, number: int | str, known: Mapping[int, Package | str]) -> Identified:
+    found = number if isinstance(number, str) else known[number]
+    return Identified(path, None, found) if isinstance(found, str) else Identified(path, found)
 
 
 def find_in(
     path: Path, shown: str, changes: Sequence[SourcedChange], workdir: Path
 ) -> Mapping[SourcedChange, SourcedFile | Refusal]:
     """An answer for each change out of one package file; ``shown`` is what the plan calls the file."""
-    content = any(isinstance(change, RestoreFile) for change in changes)
     wanted = sorted({name for change in changes for name in _names(change)})
-    request = {
-        "do": "extract",
-        "file": str(path),
-        "wanted": wanted,
-        "workdir": str(workdir),
-        "content": content,
-    }
+    result: dict[SourcedChange, SourcedFile | Refusal] = {}
+    try:
+        with spool(workdir) as content:
+            keep = any(isinstance(change, RestoreFile) for change in changes)
+            members, problem = _members(path, wanted, content if keep else None, workdir)
+            for change in changes:
+                member = members.get(usr_form(str(change.path)))
+                try:
+                    refused = Refusal(problem)
+                    result[change] = refused if member is None else _sourced(change, member, shown, content)
+                except (TypeError, ValueError, KeyError, FormatError):
+                    result[change] = Refusal(_BOGUS)
+    except OSError as error:
+        return dict.fromkeys(changes, Refusal(f"the package cannot be unpacked: {error.strerror}"))
+    return result
+
+
+def _members(
+    path: Path, wanted: Sequence[str], content: Spool | None, workdir: Path
+) -> tuple[Mapping[str, dict[str, Any]], str]:
+    """The wanted members by their paths on a merged system, and why one is not among them."""
     members: dict[str, dict[str, Any]] = {}
     problem = "the package has no such file"
-    for answer in _ask(request, workdir):
+    for answer in _extract(path, wanted, content, workdir):
         if "error" in answer:
             problem = f"the package cannot be read: {answer['error']}"
         elif isinstance(answer.get("path"), str):
             members[usr_form(answer["path"])] = answer
-    result: dict[SourcedChange, SourcedFile | Refusal] = {}
-    for change in changes:
-        member = members.get(usr_form(str(change.path)))
-        try:
-            result[change] = Refusal(problem) if member is None else _sourced(change, member, shown, workdir)
-        except (TypeError, ValueError, KeyError, FormatError):
-            result[change] = Refusal(_BOGUS)
-    return result
+    return members, problem
 
 
 _TYPES = {"file": 0o100000, "directory": 0o040000, "symlink": 0o120000}
@@ -105,16 +178,15 @@ def member_attributes(path: Path, workdir: Path) -> Mapping[str, Attributes]:
 
     Empty when the package cannot be read to its end.
     """
-    request = {"do": "extract", "file": str(path), "wanted": None, "workdir": str(workdir), "content": False}
     answer: dict[str, Attributes] = {}
-    for member in _ask(request, workdir):
-        try:
+    try:
+        for member in _extract(path, None, None, workdir):
             place = GuestPath(usr_form(member["path"]))
-            known = _as_installed(place, _sourced(_NOTHING, member, path.name, workdir))
-        except (TypeError, ValueError, KeyError, FormatError):
-            return {}
-        kind = _TYPES.get(str(known.kind), 0)
-        answer[str(place)] = Attributes(kind | known.mode, known.owner, known.group)
+            known = _as_installed(place, _sourced(_NOTHING, member, path.name, None))
+            kind = _TYPES.get(str(known.kind), 0)
+            answer[str(place)] = Attributes(kind | known.mode, known.owner, known.group)
+    except (TypeError, ValueError, KeyError, FormatError, OSError):
+        return {}
     return answer
 
 
@@ -125,13 +197,15 @@ def _names(change: SourcedChange) -> tuple[str, ...]:
     return (path, bare, usr_form(path))
 
 
-def _sourced(change: SourcedChange, member: Mapping[str, Any], shown: str, workdir: Path) -> SourcedFile:
+def _sourced(
+    change: SourcedChange, member: Mapping[str, Any], shown: str, contents: Spool | None
+) -> SourcedFile:
     kind = PackagedKind(member["kind"])
     content, digest = None, ""
     if isinstance(change, RestoreFile) and kind is PackagedKind.FILE:
-        name = member.get("content")
-        if isinstance(name, str) and "/" not in name:
-            content = workdir / name
+        place = member.get("content")
+        if contents is not None and place is not None:
+            content = contents.take(place)
             algorithm = change.digest.partition(":")[0]
             digest = f"{algorithm}:{_hash(content, algorithm)}" if algorithm else ""
     link = member.get("link")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from guestrepair.boot.machine import MachineOptions, command_line
+from guestrepair.boot.machine import Confinement, MachineOptions, command_line
 from guestrepair.boot.outcome import BootReport, Outcome
+from guestrepair.confine.cage import Cage
 from guestrepair.guest.acceleration import Acceleration
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="qemu is not installed")
+
+
+USER = Confinement(cage=Cage(), user=65527)
 
 
 def line(
@@ -44,6 +48,19 @@ def test_qemu_dies_with_us_and_runs_in_its_sandbox() -> None:
     words = line().split()
     assert words[1:3] == ["--pdeathsig", "KILL"]
     assert words[words.index("-sandbox") + 1].startswith("on,")
+
+
+def test_where_it_becomes_another_user_it_may_do_that_and_the_namespace_still_dies_with_us(
+    tmp_path: Path,
+) -> None:
+    options = MachineOptions(disks=(Path("/t/a"),), uefi=False, ssh=False, acceleration=Acceleration.TCG)
+    words = command_line(options, tmp_path, None, USER)
+    text = " ".join(words)
+    assert "-runas 65527:65527" in text or "-run-with user=65527:65527" in text
+    assert words[words.index("-sandbox") + 1].count("elevateprivileges=allow") == 1
+    assert words[1:3] == ["--pdeathsig", "KILL"]
+    assert "--no-new-privs" in words[: words.index("unshare")]
+    assert "--kill-child=KILL" in words[words.index("unshare") : words.index("-nodefaults")]
 
 
 @pytest.mark.parametrize(
