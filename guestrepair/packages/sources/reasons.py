@@ -18,16 +18,16 @@ _KINDS = (
     (r"Connection refused|Could(?:n't| not) connect|Network is unreachable|No route to host",
      "no connection to a host"),
     (r"timed out|[Tt]imeout", "a host did not answer in time"),
-    (r"NO_PUBKEY|EXPKEYSIG|BADSIG|is not signed|couldn't be verified|could not be verified|signature",
-     "an index is not signed by a key that the guest trusts"),
     (r"Redirection|trick us into", "a host led to another kind of address, which is refused"),
     (r"no address of http", "a list of mirrors names none of http or https"),
+    (r"(?:\s{2}|HTTP Error )40[13]\b", "a host denies access"),
+    (r"(?:\s{2}|HTTP Error )5\d\d\b", "a host has a fault of its own"),
+    (r"NO_PUBKEY|EXPKEYSIG|BADSIG|is not signed|couldn't be verified|could not be verified",
+     "an index is not signed by a key that the guest trusts"),
     (r"[Hh]ash [Ss]um|unexpected size|[Cc]hecksum", "a file is not what its index says"),
     (r"No space left|Disk quota", "no space is left on this host"),
     (r"[Cc]annot allocate memory|bad_alloc|MemoryError", "it needed more memory than it may have"),
-    (r"HTTP Error 40[13]|\b40[13] +[A-Z]|Unauthorized|Forbidden", "a host denies access"),
-    (r"does not have a Release file|404|Not Found", "a host has no such repository"),
-    (r"HTTP Error 5\d\d|\b5\d\d +[A-Z]", "a host has a fault of its own"),
+    (r"does not have a Release file|(?:\s{2}|HTTP Error )404\b|Not Found", "a host has no such repository"),
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), words) for pattern, words in _KINDS)
 

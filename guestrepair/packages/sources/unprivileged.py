@@ -35,12 +35,12 @@ MEMORY_BYTES = 2 * 1024**3
 CPU_SECONDS = 300
 FILE_BYTES = 1024**3
 TOTAL_BYTES = 4 * 1024**3
-TOTAL_FILES = 20_000
+TOTAL_FILES = 5_000
 WALL_SECONDS = 600.0
 OUTPUT_BYTES = 1024**2
 
 _DYNAMIC_USERS = range(61184, 65520)
-_POLL_SECONDS = 0.1
+_LOOK_SECONDS = 2.0
 _PARENTS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private directory is made within
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~:%^-]{0,250}")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -172,14 +172,19 @@ class Workplace:
     def _watched(self, pid: int, outputs: Sequence[IO[bytes]], wall_seconds: float) -> str:
         """Wait until the process ends, or say which limit it passes."""
         deadline = time.monotonic() + wall_seconds
-        pause = _POLL_SECONDS / 10
+        look = time.monotonic() + _LOOK_SECONDS
+        pause = 0.01
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() > deadline:
                 return f"it took more than {wall_seconds:.0f} s"
-            if any(os.fstat(o.fileno()).st_size > 16 * OUTPUT_BYTES for o in outputs) or self._too_much():
-                return f"more than {TOTAL_BYTES >> 30} GiB were downloaded"
+            if any(os.fstat(o.fileno()).st_size > 16 * OUTPUT_BYTES for o in outputs):
+                return f"it said more than {16 * OUTPUT_BYTES >> 20} MiB"
+            if time.monotonic() > look:
+                if self._too_much():
+                    return f"more than {TOTAL_BYTES >> 30} GiB or {TOTAL_FILES} files were downloaded"
+                look = time.monotonic() + _LOOK_SECONDS
             time.sleep(pause)
-            pause = min(2 * pause, _POLL_SECONDS)
+            pause = min(2 * pause, 0.1)
         return ""
 
     def _too_much(self) -> bool:
