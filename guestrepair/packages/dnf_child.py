@@ -90,7 +90,9 @@ def get(url: str, target: Path, limit: int) -> Path:
     if not _WEB.fullmatch(url):
         raise FetchError("an address that is refused")
     user, address = _without_user(url)
-    request = urllib.request.Request(address, headers=user)  # noqa: S310 - http and https, as checked
+    request = urllib.request.Request(address)  # noqa: S310 - http and https, as checked
+    if user:
+        request.add_unredirected_header("Authorization", user)
     try:
         with opener().open(request, timeout=SOCKET_SECONDS) as answer, target.open("wb") as out:
             while block := answer.read(1024 * 1024):
@@ -105,15 +107,15 @@ def get(url: str, target: Path, limit: int) -> Path:
     return target
 
 
-def _without_user(url: str) -> tuple[dict[str, str], str]:
+def _without_user(url: str) -> tuple[str, str]:
     """The header that a ``user:password@`` in an address stands for, and the address without it."""
     scheme, _, rest = url.partition("://")
     place, slash, path = rest.partition("/")
     user, at, host = place.rpartition("@")
     if not at:
-        return {}, url
+        return "", url
     token = base64.b64encode(unquote(user).encode()).decode()
-    return {"Authorization": f"Basic {token}"}, f"{scheme}://{host}{slash}{path}"
+    return f"Basic {token}", f"{scheme}://{host}{slash}{path}"
 
 
 # --- repositories -------------------------------------------------------------------

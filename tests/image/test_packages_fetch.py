@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, RestoreFile
 from guestrepair.packages.sources import FetchSource, resolve_sources
-from tests.unit.packages.apt_repository import redirects_to, served
+from tests.unit.packages.apt_repository import asks_for, redirects_to, served
 
 pytestmark = [
     pytest.mark.image,
@@ -170,3 +171,22 @@ def test_an_index_that_is_not_what_its_digest_says_is_refused(folder: Path, tmp_
     with served(copy) as server:
         found = fetched(guest_with(f"baseurl={server.url}", "gpgcheck=0"), GZIP, tmp_path)
     assert "not what its index says" in found
+
+
+def test_a_password_is_used_and_neither_shown_nor_passed_on(folder: Path, tmp_path: Path) -> None:
+    headers: list[str | None] = []
+
+    def elsewhere(request: http.server.BaseHTTPRequestHandler) -> bool:
+        headers.append(request.headers.get("Authorization"))
+        return False
+
+    with served(folder, asks_for("alice:sesame")) as server:
+        guest = guest_with(f"baseurl=http://alice:sesame@{server.host}/", "gpgcheck=0")
+        said: list[str] = []
+        assert fetched(guest, GZIP, tmp_path, said) == "gzip-2.0.12-1.el9.x86_64.rpm"
+        assert "sesame" not in str(said)
+    with served(folder, elsewhere) as other, served(tmp_path, redirects_to(other.url)) as server:
+        guest = guest_with(f"baseurl=http://alice:sesame@{server.host}/", "gpgcheck=0")
+        assert fetched(guest, GZIP, tmp_path) == "gzip-2.0.12-1.el9.x86_64.rpm"
+    assert headers
+    assert set(headers) == {None}

@@ -57,13 +57,13 @@ class DnfClient:
         """The package's file in ``workdir``, a private directory, or why there is none."""
         try:
             repositories = list(self._repositories(wanted.architecture))[:MAX_REPOSITORIES]
+            if not repositories:
+                return "the guest has no enabled repositories of the network in /etc/yum.repos.d"
             place = self._place or self._prepare(repositories)
         except (GuestReadError, FormatError) as error:
             return f"the guest's repositories cannot be read: {error.message}"
         except UnprivilegedError as error:
             return f"{error.message}; {error.hint}" if error.hint else error.message
-        if not repositories:
-            return "the guest has no enabled repositories of the network in /etc/yum.repos.d"
         self._say_hosts(repositories)
         request = {
             "name": wanted.name,
