@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from guestrepair.cli.options import PATH, image_options, output_options, to_imag
 from guestrepair.errors import UsageError
 from guestrepair.operations.boot import boot
 from guestrepair.report import boot as boot_report
+from guestrepair.report.escape import json_text
 
 _NOT_UP = 1
 
@@ -68,4 +68,4 @@ def _json(image: Path, result: BootReport) -> str:
         "path": str(image),
         **result.to_json(),
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json_text(document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ from tabulate import tabulate
 from guestrepair.cli.console import Console
 from guestrepair.cli.options import FORMATS, PATH, output_options
 from guestrepair.disk import HistoryEntry, examine, history, recorded_format, state_directory
-from guestrepair.report.escape import printable, valid_unicode
+from guestrepair.report.escape import json_text, printable
 
 SCHEMA = "guestrepair.history/1"
 _WORDS = {
@@ -60,8 +59,8 @@ def _table(image: Path, entries: list[HistoryEntry]) -> str:
         return printable(f"{image}: no repair of it is recorded here") + "\n"
     rows = [
         (
-            e.time,
-            e.tool_version,
+            printable(e.time),
+            printable(e.tool_version),
             _WORDS[e.phase],
             "\n".join(printable(f"{rule} {subject}") for rule, subject in e.repaired) or "-",
             e.range_count,
@@ -85,10 +84,8 @@ def _json(image: Path, entries: list[HistoryEntry]) -> str:
             "ranges": e.range_count,
             "bytes": e.changed_bytes,
             "undoable": e.undoable,
-            "directory": valid_unicode(str(e.directory)),
+            "directory": str(e.directory),
         }
         for e in entries
     ]
-    return (
-        json.dumps({"schema": SCHEMA, "path": valid_unicode(str(image)), "repairs": repairs}, indent=2) + "\n"
-    )
+    return json_text({"schema": SCHEMA, "path": str(image), "repairs": repairs})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -15,6 +16,7 @@ from guestrepair.cli.console import Console, show_error
 from guestrepair.cli.entry import INTERRUPTED, INTERRUPTED_MESSAGE
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError
+from guestrepair.report.escape import printable
 
 _COMMANDS = {
     "inspect": "guestrepair.cli.inspect",
@@ -70,12 +72,15 @@ def main(ctx: click.Context, *, verbose: bool) -> None:
 
 def invoke(arguments: list[str] | None = None) -> int:
     """Run a command; its exit status. An error is one line on stderr: what is wrong, and what to do."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A report is shown whatever the terminal's character set is: what that lacks is written out.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with ends_machines():
             status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo(INTERRUPTED_MESSAGE, err=True)
@@ -92,6 +97,13 @@ def invoke(arguments: list[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _show_usage(error: click.ClickException) -> None:
+    """What click would say, a name that it quotes made safe to print."""
+    said, message = io.StringIO(), error.format_message()
+    error.show(said)
+    click.echo(said.getvalue().replace(message, printable(message)), nl=False, err=True)
+
+
 def _fault(error: Exception, arguments: list[str] | None) -> int:
     """Say that the tool itself failed; the traceback is for those who ask for it.
 
@@ -100,7 +112,8 @@ def _fault(error: Exception, arguments: list[str] | None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     if {"-v", "--verbose"} & set(given):
-        traceback.print_exception(error)
+        lines = "".join(traceback.format_exception(error))
+        click.echo(printable(lines, keep_newlines=True), nl=False, err=True)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     show_error(
         f"a fault of guestrepair itself: {what}", "run it again with -v for the details, and report it"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
-from guestrepair.guest.keys import parse_key
+from guestrepair.guest.keys import names_a_file, parse_key
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
+from guestrepair.report.data import Again
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings"})
+_OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
 
@@ -107,6 +111,36 @@ def threshold(fail_on: str) -> Severity | None:
 def names(values: Sequence[str]) -> tuple[str, ...]:
     """Repeated and comma-separated names as one tuple."""
     return tuple(name for value in values for name in value.split(",") if name)
+
+
+def again(context: click.Context) -> Again:
+    """The options given to this command that the next one on the image needs, too.
+
+    A key that was given as text is left out: it is asked for.
+    """
+    given = [
+        (parameter, context.params[parameter.name])
+        for parameter in context.command.params
+        if isinstance(parameter, click.Option)
+        and parameter.name in context.params
+        and parameter.name not in _OF_ONE_COMMAND
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    return Again(
+        repair=tuple(word for option, value in given for word in _words(option, value)),
+        undo=tuple(w for option, value in given if option.name in _OF_UNDO for w in _words(option, value)),
+    )
+
+
+def _words(option: click.Option, value: Any) -> Iterator[str]:
+    """An option as it may be written; its long name, and ``NAME=VALUE`` where the value looks like one."""
+    name = max(option.opts, key=len)
+    if option.is_flag:
+        yield name
+        return
+    for text in map(str, value if option.multiple else (value,)):
+        if option.name != "keys" or names_a_file(text):
+            yield from (f"{name}={text}",) if text.startswith("-") else (name, text)
 
 
 def to_image_options(values: dict[str, Any]) -> ImageOptions:

@@ -10,6 +10,7 @@ import click
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import (
     PATH,
+    again,
     analyzer_options,
     image_options,
     output_options,
@@ -101,6 +102,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     check_output(output, (image,), image_opts, values["donors"])
     how = _how(console, values)
     result = repair(image, image_opts, scan_opts, how, console.voice())
+    result.again = again(click.get_current_context())
     console.show_errors(result)
     if timings:
         for stage, seconds in result.timings:

@@ -10,6 +10,7 @@ import click
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import (
     PATH,
+    again,
     analyzer_options,
     image_options,
     output_options,
@@ -49,6 +50,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
     report = Report()
     for path in images:
         result = scan(path, image_opts, scan_opts, console.voice())
+        result.again = again(click.get_current_context())
         report.images.append(result)
         console.show_errors(result)
         if timings:

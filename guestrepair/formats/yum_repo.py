@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from guestrepair.errors import FormatError
 
 _OFF = frozenset({"0", "no", "false", "off"})
+_NO_SECTION = "\0"
+MAX_VALUE_LENGTH = 16 * 1024
+"""A longer value is no list of addresses; filled with variables, it would take a multiple of the memory."""
 _VARIABLE = re.compile(r"\$\{?([A-Za-z0-9_]+)\}?")
 
 
@@ -34,9 +37,13 @@ def parse_repositories(data: bytes, variables: Mapping[str, str]) -> list[Reposi
     Raises:
         FormatError: it is no such file.
     """
-    parser = configparser.RawConfigParser(strict=False)
+    text = data.decode("utf-8", "replace")
+    if _NO_SECTION in text:
+        raise FormatError("repository file: NUL bytes where text should be")
+    # A section of defaults would be copied into every other one; no *.repo file has such a thing.
+    parser = configparser.RawConfigParser(strict=False, default_section=_NO_SECTION)
     try:
-        parser.read_string(data.decode("utf-8", "replace"))
+        parser.read_string(text)
     except configparser.Error as error:
         raise FormatError(f"repository file: {str(error).splitlines()[0]}") from error
     found = []
@@ -62,4 +69,6 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
+    if len(text) > MAX_VALUE_LENGTH:
+        return ""
     return _VARIABLE.sub(lambda m: variables.get(m[1].lower(), m[0]), text)

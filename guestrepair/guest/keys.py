@@ -31,12 +31,27 @@ def parse_key(text: str) -> Key:
     Raises:
         UsageError: another form, or a file that cannot be read as text.
     """
+    selector, kind, value = _parts(text)
+    return _key("" if selector == "all" else selector, kind, value)
+
+
+def names_a_file(text: str) -> bool:
+    """True when a ``--key`` value says where the key is, and so holds no secret itself.
+
+    Raises:
+        UsageError: another form.
+    """
+    return _parts(text)[1] == "file"
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Selector, kind and value of a ``--key``."""
     for kind in ("key", "file"):
         head, separator, tail = text.partition(f":{kind}:")
         if separator:
-            return _key("" if head in ("", "all") else head, kind, tail)
+            return head, kind, tail
         if text.startswith(f"{kind}:"):
-            return _key("", kind, text.removeprefix(f"{kind}:"))
+            return "", kind, text.removeprefix(f"{kind}:")
     raise UsageError(
         "--key: not understood",
         hint="write DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH or key:SECRET (DEVICE: name, UUID or all)",

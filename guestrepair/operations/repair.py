@@ -86,7 +86,7 @@ def repair(
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
-            found = Sources(session, how.sources)
+            found = Sources(session, how.sources, voice.note)
             run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
             if run.stage():
                 _commit(run, transaction, images[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,11 @@ class Sources:
 
     session: Session
     options: SourceOptions
+    say: Callable[[str], None]
+    """Told which hosts are asked, before they are."""
     _directories: list[DirectorySource] = field(default_factory=list)
     _donors: list[DonorSource] = field(default_factory=list)
+    _fetched: FetchSource | None = None
 
     def mount(self, guest: LiveGuest) -> None:
         """Mount the donors beside the guest, which must be done again whenever everything was unmounted.
@@ -50,7 +53,9 @@ class Sources:
         """Guest's cache, package directories, donors, repositories: those that there are."""
         found: list[FileSource] = [CacheSource(guest), *self._directories, *self._donors]
         if self.options.fetch:
-            found.append(FetchSource(guest, guest.os.package_format))
+            if self._fetched is None or self._fetched.guest is not guest:
+                self._fetched = FetchSource(guest, guest.os.package_format, self.say)
+            found.append(self._fetched)
         return found
 
     def reference(self, guest: LiveGuest) -> Reference | None:

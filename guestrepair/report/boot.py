@@ -18,7 +18,10 @@ def render(image: Path, result: BootReport) -> str:
     rows = [(f"{m.seconds:.1f} s", m.stage.value, printable(m.line)[:_LINE_WIDTH]) for m in result.milestones]
     lines = [f"{printable(str(image))}: booted by {result.firmware}, {result.acceleration.upper()}", ""]
     if rows:
-        lines += [tabulate(rows, headers=("after", "reached", "console"), tablefmt="simple"), ""]
+        lines += [
+            tabulate(rows, headers=("after", "reached", "console"), tablefmt="simple", disable_numparse=True),
+            "",
+        ]
     if result.serial_console_added:
         lines.append("The kernel has no serial console; one was added in the overlay.")
     if not result.came_up and result.console_tail:

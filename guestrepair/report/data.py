@@ -38,6 +38,14 @@ class RepairOutcome:
     """Checkers and guest programs that were run, and the words of each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Options of this command, as words, that a next command on the same image needs, too; no secrets."""
+
+    repair: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class ImageReport:
     """All that is known about one image after a run."""
@@ -62,6 +70,7 @@ class ImageReport:
     """What a dry run would do."""
     timings: list[tuple[str, float]] = field(default_factory=list)
     """Stages in order, and the seconds each took."""
+    again: Again = Again()
     round_trips: int = 0
     """Calls into libguestfs after the launch."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 from guestrepair.model import (
     Change,
@@ -22,24 +24,79 @@ from guestrepair.model import (
     WriteFile,
 )
 from guestrepair.repair.plan import edited
+from guestrepair.report.escape import printable
 
 MAX_DIFF_LINES = 2000
+MAX_COMPARED_LINES = 4000
+_Opcode: TypeAlias = tuple[Literal["replace", "delete", "insert", "equal"], int, int, int, int]
 
 
 def unified_diff(change: EditFile | WriteFile) -> str:
-    """The diff of a text change, in the form that patch(1) reads; line ends that are not LF stay visible."""
+    """The diff of a text change, in the form that patch(1) reads; line ends that are not LF stay visible.
+
+    The name in its header is printable: a line feed in it would forge lines.
+    """
     before = change.before or b""
     after = edited(change) if isinstance(change, EditFile) else change.after
-    name = str(change.path).lstrip("/")
+    if before == after:
+        return ""
+    name = printable(str(change.path).lstrip("/"))
     old_name = "/dev/null" if change.before is None else f"a/{name}"
-    lines = difflib.unified_diff(_lines(before), _lines(after), old_name, f"b/{name}", n=2)
-    shown: list[str] = []
-    for line in lines:
+    shown = [f"--- {old_name}\n", f"+++ b/{name}\n"]
+    for line in _hunks(_lines(before), _lines(after)):
         if len(shown) >= MAX_DIFF_LINES:
             shown.append("(the rest of the diff is left out)\n")
             break
         shown.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
     return "".join(shown)
+
+
+def _hunks(before: list[str], after: list[str]) -> Iterator[str]:
+    for group in _Compared(before, after).get_grouped_opcodes(2):
+        (_, a1, _, b1, _), (_, _, a2, _, b2) = group[0], group[-1]
+        yield f"@@ -{_range(a1, a2)} +{_range(b1, b2)} @@\n"
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in before[i1:i2])
+            else:
+                yield from (f"-{line}" for line in before[i1:i2])
+                yield from (f"+{line}" for line in after[j1:j2])
+
+
+def _range(start: int, stop: int) -> str:
+    """Lines as a hunk's header counts them."""
+    count = stop - start
+    return str(stop) if count == 1 else f"{start + 1 if count else start},{count}"
+
+
+class _Compared(difflib.SequenceMatcher[str]):
+    """Compares only what lies between the common beginning and end, and as one piece where that is long.
+
+    A guest's file may be made so that looking for what two texts have in common takes hours.
+    """
+
+    def __init__(self, before: list[str], after: list[str]) -> None:
+        super().__init__(None, [], [])
+        self._before, self._after = before, after
+
+    def get_opcodes(self) -> list[_Opcode]:
+        """See :class:`difflib.SequenceMatcher`."""
+        before, after = self._before, self._after
+        head = _common(before, after)
+        tail = _common(before[head:][::-1], after[head:][::-1])
+        a, b = before[head : len(before) - tail], after[head : len(after) - tail]
+        middle: list[_Opcode] = [("replace", 0, len(a), 0, len(b))]
+        if max(len(a), len(b)) <= MAX_COMPARED_LINES:
+            middle = difflib.SequenceMatcher(None, a, b).get_opcodes()
+        codes = [(tag, head + i1, head + i2, head + j1, head + j2) for tag, i1, i2, j1, j2 in middle]
+        start: list[_Opcode] = [("equal", 0, head, 0, head)] if head else []
+        end: list[_Opcode] = [("equal", len(before) - tail, len(before), len(after) - tail, len(after))]
+        return [*start, *codes, *(end if tail else ())]
+
+
+def _common(a: list[str], b: list[str]) -> int:
+    """How many lines two texts begin with in common."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _lines(content: bytes) -> list[str]:

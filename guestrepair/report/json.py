@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from guestrepair import __version__
@@ -10,7 +9,7 @@ from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Change, EditFile, Finding, Repair, WriteFile
 from guestrepair.report.data import ImageReport, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
-from guestrepair.report.escape import valid_unicode
+from guestrepair.report.escape import json_text
 
 SCHEMA = "guestrepair.report/1"
 Json = dict[str, Any]
@@ -24,17 +23,7 @@ def render(report: Report) -> str:
         "images": [_image(image) for image in report.images],
         "summary": summary(report.images),
     }
-    return json.dumps(_clean(document), indent=2, ensure_ascii=True) + "\n"
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return valid_unicode(value)
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    return value
+    return json_text(document)
 
 
 def _image(image: ImageReport) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 import shutil
 import textwrap
 from collections import Counter
@@ -16,7 +15,7 @@ from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
 from guestrepair.report.data import ImageReport, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
-from guestrepair.report.escape import printable
+from guestrepair.report.escape import printable, shell_words
 
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
@@ -162,8 +161,8 @@ def _outcome(image: ImageReport) -> Iterator[str]:
     for backup in image.outcome.backups:
         yield printable(f"  previous content in the guest: {backup}")
     if image.outcome.undo:
-        state = f"--state-dir {shlex.quote(image.outcome.state_dir)} " if image.outcome.state_dir else ""
-        yield printable(f"  undo: guestrepair undo {state}{shlex.quote(image.path)}")
+        state = ("--state-dir", image.outcome.state_dir) if image.outcome.state_dir else ()
+        yield f"  undo: {_command('undo', *state, *image.again.undo, image=image.path)}"
 
 
 def _verdict(image: ImageReport) -> Iterator[str]:
@@ -186,7 +185,15 @@ def _verdict(image: ImageReport) -> Iterator[str]:
     ]
     yield "Result: " + (", ".join(words) if words else "nothing found.")
     if repairable and image.outcome is None:
-        yield printable(f"Next: guestrepair repair --dry-run {shlex.quote(image.path)}")
+        # Once the plan is seen, the next step is the repair itself.
+        dry_run = () if image.plan is not None else ("--dry-run",)
+        yield f"Next: {_command('repair', *dry_run, *image.again.repair, image=image.path)}"
+
+
+def _command(*words: str, image: str) -> str:
+    """A command on an image, for the user to copy."""
+    end = ("--",) if image.startswith("-") else ()
+    return shell_words(("guestrepair", *words, *end, image))
 
 
 def _summary(images: Sequence[ImageReport]) -> str:

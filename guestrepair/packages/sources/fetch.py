@@ -1,13 +1,14 @@
 """``--fetch``: the exact version from the distribution's own repositories, by the host's package client.
 
-The host's own configuration is left alone: apt or dnf works in a private directory
+The host's own configuration is left alone: apt or dnf works in a private directory, without root's rights,
 with the guest's repositories and the guest's keys, so signatures are checked as the guest would.
+The hosts that are asked are said before (``say``): a guest may name any, also those of a private network.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,16 +26,19 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~:^-]*\Z")
 class Client(Protocol):
     """A package client of this host that asks the guest's repositories."""
 
-    def download(self, wanted: Package, home: Path) -> Path | str:
-        """The package's file, or why there is none; ``home`` is a private directory."""
+    def download(self, wanted: Package, workdir: Path) -> Path | str:
+        """The package's file in ``workdir``, a private directory, or why there is none."""
 
 
 class FetchSource:
     """The guest's own repositories, asked once for each package."""
 
-    def __init__(self, guest: Guest, package_format: str) -> None:
+    def __init__(
+        self, guest: Guest, package_format: str, say: Callable[[str], None] = lambda _line: None
+    ) -> None:
+        self.guest = guest
         self.format = package_format
-        clients: dict[str, Client] = {"deb": AptClient(guest), "rpm": DnfClient(guest)}
+        clients: dict[str, Client] = {"deb": AptClient(guest, say), "rpm": DnfClient(guest, say)}
         self._client = clients.get(package_format)
 
     @property

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from guestrepair.formats import (
     apkdb,
+    apt_sources,
     bootloader,
     capabilities,
     crypttab,
@@ -47,6 +48,7 @@ from guestrepair.formats import (
     systemd_unit,
     sysusers,
     tmpfiles,
+    web_address,
     words,
     yum_repo,
 )
@@ -129,6 +131,11 @@ def _layouts(data: bytes) -> object:
 
 PARSERS: Mapping[str, Mapping[str, Parser]] = {
     "apkdb": {"installed": apkdb.parse_apk_installed},
+    "apt_sources": {
+        "list": apt_sources.parse_list,
+        "sources": apt_sources.parse_sources,
+        "mirrors": apt_sources.parse_mirror_list,
+    },
     "bootloader": {
         "grub.cfg": bootloader.parse_grub_cfg,
         "default grub": bootloader.parse_default_grub,
@@ -214,6 +221,7 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
     "systemd_unit": {"unit": systemd_unit.parse_unit},
     "sysusers": {"sysusers.d": sysusers.parse_sysusers},
     "tmpfiles": {"tmpfiles.d": tmpfiles.parse_tmpfiles},
+    "web_address": {"address": lambda d: web_address.web_address(text(d))},
     "words": {"words": lambda d: words.split_words(text(d), maximum=10)},
     "yum_repo": {"repositories": lambda d: yum_repo.parse_repositories(d, {"releasever": "9"})},
 }
