@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from guestrepair.errors import BudgetError
+from guestrepair.fence import DIFF, within
 from guestrepair.model import (
     Change,
     EditFile,
@@ -27,7 +29,17 @@ MAX_DIFF_LINES = 2000
 
 
 def unified_diff(change: EditFile | WriteFile) -> str:
-    """The diff of a text change, in the form that patch(1) reads; line ends that are not LF stay visible."""
+    """The diff of a text change, in the form that patch(1) reads; line ends that are not LF stay visible.
+
+    Where texts are made to take for ever, one line that says so.
+    """
+    try:
+        return within(DIFF, lambda: _unified_diff(change))
+    except BudgetError as error:
+        return f"(no diff: {error.reason})\n"
+
+
+def _unified_diff(change: EditFile | WriteFile) -> str:
     before = change.before or b""
     after = edited(change) if isinstance(change, EditFile) else change.after
     name = str(change.path).lstrip("/")

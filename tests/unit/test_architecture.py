@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
-    "errors", "model", "formats", "disk", "guest", "packages", "analyzers",
+    "errors", "fence", "model", "formats", "disk", "guest", "packages", "analyzers",
     "repair", "boot", "report", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
