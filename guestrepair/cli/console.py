@@ -70,8 +70,8 @@ class Console:
             progress=self.progress,
             note=self.note,
             detail=self.detail,
-            ask_root=_or_interrupted(self._ask_root) if self.can_ask else None,
-            ask_passphrase=_or_interrupted(self._ask_passphrase) if self.can_ask else None,
+            ask_root=or_interrupted(self._ask_root) if self.can_ask else None,
+            ask_passphrase=or_interrupted(self._ask_passphrase) if self.can_ask else None,
         )
 
     def _ask_root(self, roots: list[Root]) -> Root | None:
@@ -139,7 +139,7 @@ def _leave_out_details(image: ImageReport, error: Exception) -> None:
     image.plan = None
 
 
-def _or_interrupted(ask: Callable[[A], T]) -> Callable[[A], T]:
+def or_interrupted(ask: Callable[[A], T]) -> Callable[[A], T]:
     """The same question; Ctrl-C at the prompt is Ctrl-C, and no fault of what asked."""
 
     def asked(about: A) -> T:
