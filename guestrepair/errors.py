@@ -14,6 +14,7 @@
     │   ├── LockedError         encrypted and no key fits
     │   ├── ApplianceError      the appliance cannot be started on this host
     │   ├── BootError           qemu cannot boot the overlay on this host
+    │   ├── BudgetError         it takes more time or memory than work on it may
     │   └── GuestReadError      one path or device of the guest cannot be read
     ├── FormatError             the text or bytes of a guest's file do not parse
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -24,6 +25,11 @@ to do next). Only ``cli/`` turns them into an exit status.
 """
 
 from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+_WORDS = 300
 
 
 class GuestRepairError(Exception):
@@ -83,6 +89,16 @@ class BootError(GuestError):
     """A machine for a boot cannot be started, or died, on this host."""
 
 
+class BudgetError(GuestError):
+    """Work on what is in the image was stopped: it took more time or memory than it may (see ``fence``)."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"{what}: {reason}", hint="what is there is damaged, or made to hurt: look at a copy of it"
+        )
+        self.reason = reason
+
+
 class GuestReadError(GuestError):
     """One path or device of the guest cannot be read; ``path`` names it."""
 
@@ -104,3 +120,21 @@ class RepairError(GuestRepairError):
 
 class StateError(RepairError):
     """The undo data is missing, damaged, or belongs to another state of the image."""
+
+
+def words_of(error: BaseException) -> str:
+    """Kind and words of any exception, in one line that is not long; whatever the exception is made of."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # it cannot even say what it is
+        words = ""
+    return f"{type(error).__name__}: {words}"[:_WORDS].rstrip(": ")
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of ours that an exception went through, as ``guest/live.py:120``; "" when none did."""
+    package = Path(__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(package):
+            return f"{Path(frame.filename).relative_to(package)}:{frame.lineno}"
+    return ""

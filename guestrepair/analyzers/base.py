@@ -11,18 +11,22 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from guestrepair.errors import FormatError, GuestReadError
+from guestrepair import fence
+from guestrepair.errors import BudgetError, GuestRepairError, words_of
 from guestrepair.model import Finding, Inconclusive, Safety, Severity
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
     from guestrepair.packages.base import PackageDatabase
     from guestrepair.packages.reference import Reference
+
+MAX_FINDINGS = 20_000
+"""Of one analyzer. What has one cause is one finding, so that no damage makes so many; a hostile text may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +63,15 @@ class Context:
     """What an analyzer is given: the guest, its package database, and the options.
 
     ``packages`` is None when the guest has no package database that is known;
-    ``packages_error`` then says why when there is one that cannot be read. ``reference`` knows modes and
+    ``packages_error`` then says why when there is one that cannot be read, and ``packages_stopped`` why it
+    was not read to the end, which says nothing about it. ``reference`` knows modes and
     owners that dpkg does not record; None where no donor or package file was given.
     """
 
     guest: Guest
     packages: PackageDatabase | None = None
     packages_error: str = ""
+    packages_stopped: str = ""
     reference: Reference | None = None
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
     progress: Callable[[str], None] = lambda _message: None
@@ -100,7 +106,7 @@ def all_analyzers() -> tuple[Analyzer, ...]:
         if isinstance(candidate, Analyzer):
             found[candidate.name] = candidate
     for entry in importlib.metadata.entry_points(group="guestrepair.analyzers"):
-        extension = entry.load()
+        extension = _extension(entry, found)
         found.setdefault(extension.name, extension)
     return tuple(found[name] for name in sorted(found))
 
@@ -110,22 +116,66 @@ def all_rules() -> dict[str, Rule]:
     return {rule.name: rule for analyzer in all_analyzers() for rule in analyzer.rules}
 
 
-def run_analyzer(analyzer: Analyzer, context: Context) -> tuple[list[Finding], list[Inconclusive]]:
+def _extension(entry: importlib.metadata.EntryPoint, found: Container[str]) -> Analyzer:
+    """The analyzer of an installed extension; one that is always inconclusive where it cannot be had."""
+    try:
+        extension = entry.load()
+        if isinstance(extension, Analyzer):
+            return extension
+        why = f"{entry.value} is no analyzer"
+    except (Exception, SystemExit) as error:  # what somebody has installed must not cost everything else
+        why = words_of(error)
+    name = entry.name if entry.name not in found else f"{entry.name} (extension)"
+    lost = Inconclusive(name, f"the installed extension cannot be loaded: {why}")
+    return Analyzer(name=name, summary="", rules=(), analyze=lambda _context: iter((lost,)))
+
+
+def budget_for(options: AnalysisOptions, budget: fence.Budget) -> fence.Budget:
+    """A budget for what was asked for: work that grows with the disk, and not with what boot needs."""
+    if options.deep:  # checkers have a limit of their own of half an hour each
+        return budget.times(cpu=4, wall=40)
+    return budget.times(cpu=4, wall=8) if options.digests == "all" else budget
+
+
+def run_analyzer(
+    analyzer: Analyzer, context: Context, budget: fence.Budget = fence.ANALYZER
+) -> tuple[list[Finding], list[Inconclusive]]:
     """Run one analyzer; what it could not read makes it inconclusive, never silently healthy.
 
-    Findings come sorted: the worst first, then by rule and subject.
+    Nothing that goes wrong in it is raised. When it is stopped (its budget is used up, or memory is),
+    the guest is read anew by the next one. Findings come sorted: the worst first, then by rule and subject.
     """
     findings: list[Finding] = []
     inconclusive: list[Inconclusive] = []
     try:
-        for result in analyzer.analyze(context):
-            if isinstance(result, Finding):
-                findings.append(result)
-            else:
-                inconclusive.append(result)
-    except (GuestReadError, FormatError) as error:
+        fence.within(
+            budget_for(context.options, budget), lambda: _gather(analyzer, context, findings, inconclusive)
+        )
+    except (BudgetError, MemoryError) as error:
+        context.guest.start_over()
+        reason = error.reason if isinstance(error, BudgetError) else "stopped: the host is out of memory"
+        inconclusive.append(Inconclusive(analyzer.name, reason))
+    except GuestRepairError as error:
         inconclusive.append(Inconclusive(analyzer.name, error.message))
-    except Exception as error:  # one analyzer's fault must not cost the findings of the others
-        inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {error!r}"))
+    except (KeyboardInterrupt, fence.Overrun):
+        raise
+    except BaseException as error:  # one analyzer's fault must not cost the findings of the others
+        inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {words_of(error)}"))
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     return findings, inconclusive
+
+
+def _gather(
+    analyzer: Analyzer, context: Context, findings: list[Finding], inconclusive: list[Inconclusive]
+) -> None:
+    for result in analyzer.analyze(context):
+        if isinstance(result, Inconclusive):
+            inconclusive.append(result)
+        elif not isinstance(result, Finding):
+            raise TypeError(f"it yields {type(result).__name__}, which is no finding")
+        elif len(findings) >= MAX_FINDINGS:
+            reason = f"more than {MAX_FINDINGS} findings: the rest is left out"
+            inconclusive.append(Inconclusive(analyzer.name, reason))
+            return
+        else:
+            findings.append(result)

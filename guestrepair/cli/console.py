@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from guestrepair.disk import Format
 from guestrepair.disk.chain import known_files
 from guestrepair.disk.rawfile import is_disk
-from guestrepair.errors import UsageError
+from guestrepair.errors import GuestRepairError, UsageError, words_of
+from guestrepair.fence import REPORT, within
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.roots import Root
 from guestrepair.operations.options import ImageOptions, Voice
-from guestrepair.report.data import ImageReport
+from guestrepair.report.data import ImageReport, Report, StageError
 from guestrepair.report.escape import printable
+
+A = TypeVar("A")
+T = TypeVar("T")
+_REPORT_HINT = "something in the guest is odd enough to look at by hand; please report this"
 
 
 class Console:
@@ -53,13 +61,19 @@ class Console:
         self.clear()
         click.echo(f"guestrepair: {printable(message)}", err=True)
 
+    def detail(self, message: str) -> None:
+        """A line for whoever said ``-v``."""
+        if self._verbose:
+            click.echo(printable(message), err=True)
+
     def voice(self) -> Voice:
         """This console as the operations see it."""
         return Voice(
             progress=self.progress,
             note=self.note,
-            ask_root=self._ask_root if self.can_ask else None,
-            ask_passphrase=self._ask_passphrase if self.can_ask else None,
+            detail=self.detail,
+            ask_root=or_interrupted(self._ask_root) if self.can_ask else None,
+            ask_passphrase=or_interrupted(self._ask_passphrase) if self.can_ask else None,
         )
 
     def _ask_root(self, roots: list[Root]) -> Root | None:
@@ -81,15 +95,30 @@ class Console:
         )
         return typed or None
 
-    def show_errors(self, image: ImageReport) -> None:
+    def show_errors(self, image: ImageReport, errors: Sequence[StageError] | None = None) -> None:
         """One line on stderr for each error of an image: which image, what is wrong, what to do."""
         self.clear()
-        for error in image.errors:
+        for error in image.errors if errors is None else errors:
             named = Path(image.path).name in error.message
             show_error(error.message if named else f"{image.path}: {error.message}", error.hint)
 
+    def write_report(self, report: Report, render: Callable[[Report], str], output: Path | None) -> None:
+        """Print or write a report, whatever is in it: where it cannot be rendered whole, without details.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        try:
+            text = within(REPORT, lambda: render(report))
+        except Exception as error:
+            for image in report.images:
+                _leave_out_details(image, error)
+                self.show_errors(image, image.errors[-1:])
+            text = render(report)
+        self.write(text, output)
+
     def write(self, text: str, output: Path | None) -> None:
-        """Print a report, or write it to a file.
+        """Print a text, or write it to a file.
 
         Raises:
             UsageError: the file cannot be written.
@@ -102,6 +131,26 @@ class Console:
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"-o {output}: {error.strerror}") from error
+
+
+def _leave_out_details(image: ImageReport, error: Exception) -> None:
+    """Keep what was found in the report of an image, and nothing that has to be worked out to be shown."""
+    why = error.message if isinstance(error, GuestRepairError) else words_of(error)
+    image.errors.append(StageError("report", f"the report is without details: {why}", _REPORT_HINT))
+    image.findings = [replace(finding, repair=None, evidence=()) for finding in image.findings]
+    image.plan = None
+
+
+def or_interrupted(ask: Callable[[A], T]) -> Callable[[A], T]:
+    """The same question; Ctrl-C at the prompt is Ctrl-C, and no fault of what asked."""
+
+    def asked(about: A) -> T:
+        try:
+            return ask(about)
+        except click.Abort:
+            raise KeyboardInterrupt from None
+
+    return asked
 
 
 def show_error(message: str, hint: str = "") -> None:

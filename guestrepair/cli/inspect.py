@@ -35,7 +35,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     result = inspect(image, options, console.voice())
     console.show_errors(result)
     if output_format == "json":
-        console.write(json.render(Report([result])), output)
-    elif result.block is not None:
-        console.write(table.render_inspection(result), output)
+        console.write_report(Report([result]), json.render, output)
+    elif output or result.block is not None:
+        console.write_report(Report([result]), lambda _report: table.render_inspection(result), output)
     return max((error.exit_status for error in result.errors), default=0)

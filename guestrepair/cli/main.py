@@ -15,7 +15,7 @@ from guestrepair import __version__
 from guestrepair.cli.console import Console, show_error
 from guestrepair.cli.entry import INTERRUPTED, INTERRUPTED_MESSAGE
 from guestrepair.cli.interrupts import ends_machines
-from guestrepair.errors import GuestRepairError
+from guestrepair.errors import GuestRepairError, words_of
 from guestrepair.report.escape import printable
 
 _COMMANDS = {
@@ -114,8 +114,8 @@ def _fault(error: Exception, arguments: list[str] | None) -> int:
     if {"-v", "--verbose"} & set(given):
         lines = "".join(traceback.format_exception(error))
         click.echo(printable(lines, keep_newlines=True), nl=False, err=True)
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
     show_error(
-        f"a fault of guestrepair itself: {what}", "run it again with -v for the details, and report it"
+        f"a fault of guestrepair itself: {words_of(error)}",
+        "run it again with -v for the details, and report it",
     )
     return GuestRepairError.exit_status

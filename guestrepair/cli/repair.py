@@ -19,6 +19,7 @@ from guestrepair.cli.options import (
     to_scan_options,
 )
 from guestrepair.errors import UsageError
+from guestrepair.fence import REPORT, within
 from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
 from guestrepair.repair.choose import Choice
@@ -108,8 +109,8 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
         for stage, seconds in result.timings:
             click.echo(f"{seconds:8.2f} s  {stage}", err=True)
     report = Report([result])
-    if render is json.render or not result.errors or result.findings:
-        console.write(render(report), output)
+    if output or render is json.render or not result.errors or result.findings:
+        console.write_report(report, render, output)
     return report.exit_status(limit)
 
 
@@ -123,8 +124,11 @@ def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
 
     def confirm(plan: Plan) -> bool:
         console.clear()
-        click.echo(table.render_plan(plan), err=True)
-        return click.confirm("Make these changes?", err=True)
+        click.echo(within(REPORT, lambda: table.render_plan(plan)), err=True)
+        try:
+            return click.confirm("Make these changes?", err=True)
+        except click.Abort:
+            raise KeyboardInterrupt from None
 
     return RepairOptions(
         choice=Choice(everything=values["everything"], select=values["select"]),

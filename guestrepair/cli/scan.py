@@ -58,6 +58,6 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
                 click.echo(f"{seconds:8.2f} s  {stage}", err=True)
             click.echo(f"{result.round_trips:8d}    calls to the appliance", err=True)
     render = json.render if output_format == "json" else table.render
-    if output_format == "json" or any(not i.errors or i.findings for i in report.images):
-        console.write(render(report), output)
+    if output or output_format == "json" or any(not i.errors or i.findings for i in report.images):
+        console.write_report(report, render, output)
     return report.exit_status(limit)

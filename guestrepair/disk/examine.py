@@ -10,7 +10,8 @@ from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE, SECTOR
 from guestrepair.disk.image import Format, Image, JsonObject, Layer
 from guestrepair.disk.inuse import block_device_users, loop_users
 from guestrepair.disk.qemu import information
-from guestrepair.errors import ImageError, UnsafeImageError, UsageError
+from guestrepair.errors import BudgetError, ImageError, UnsafeImageError, UsageError
+from guestrepair.fence import EXAMINE, within
 
 
 def examine(path: Path, *, input_format: str | None = None, allow_backing: Sequence[Path] = ()) -> Image:
@@ -31,6 +32,16 @@ def examine(path: Path, *, input_format: str | None = None, allow_backing: Seque
         UsageError: ``input_format`` is not a format.
     """
     declared = _declared(input_format)
+    try:
+        return within(EXAMINE, lambda: _examined(path, declared, allow_backing))
+    except BudgetError as error:
+        raise UnsafeImageError(
+            f"{path}: looking at its headers was {error.reason}",
+            hint="they are damaged, or made to hurt: run qemu-img check on a copy",
+        ) from error
+
+
+def _examined(path: Path, declared: Format | None, allow_backing: Sequence[Path]) -> Image:
     layers = read_chain(path, declared, explicit=declared is not None, allow_backing=allow_backing)
     sizes = [_virtual_size(information(layer), layer) for layer in layers]
     top = layers[0]

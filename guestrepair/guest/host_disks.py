@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from guestrepair import fence
 from guestrepair.disk.device import Device, open_shared
 from guestrepair.disk.ranges import held_extents
 from guestrepair.errors import GuestReadError, ImageError
@@ -99,6 +100,11 @@ class HostDisks:
         for name in [n for n in self._open if donors or n not in self.donors]:
             self._close(name)
 
+    def start_over(self) -> None:
+        """Work was ended in the middle of a read: what was read of the filesystems is read again."""
+        self._filesystems.clear()
+        self._former.clear()
+
     def writer_ended(self) -> None:
         """The appliance has ended in order: nothing is left to be flushed."""
         self._written = False
@@ -156,6 +162,7 @@ def _read(device: Device, name: str, offset: int, size: int) -> bytes:
     end = min(offset + size, device.size_bytes)
     if not 0 <= offset < end:
         return b""
+    fence.check()
     try:
         return device.read(offset, end - offset)
     except ImageError as error:

@@ -61,6 +61,13 @@ class LiveGuest(Guest):
         self._metadata = Metadata(self.handle, self.prefix, self._host)
         self._directories = {GuestPath("/"): GuestPath("/")}
 
+    def start_over(self) -> None:
+        """See :meth:`Guest.start_over`; what the host still has to have confirmed is kept."""
+        self.forget()
+        self._deleted = {}
+        if self._host is not None:
+            self._host.disks.start_over()
+
     def look_on_host(self, host: HostTree) -> None:
         """From now on, let the host answer for what it is certain of."""
         self._host = host

@@ -46,7 +46,7 @@ def lstat(handle: Handle, path: str) -> Mapping[str, int] | None:
         GuestReadError: any other failure.
     """
     library, pointer = _library(), _pointer(handle)
-    found = library.guestfs_lstatns(pointer, os.fsencode(path))
+    found = _watched(handle, "lstatns", library.guestfs_lstatns, pointer, path)
     if not found:
         if library.guestfs_last_errno(pointer) in (errno.ENOENT, errno.ENOTDIR):
             return None
@@ -60,7 +60,7 @@ def lstat(handle: Handle, path: str) -> Mapping[str, int] | None:
 def readlink(handle: Handle, path: str) -> str:
     """Target of a symbolic link, undecodable bytes as surrogates; "" for what is none."""
     library = _library()
-    found = library.guestfs_readlink(_pointer(handle), os.fsencode(path))
+    found = _watched(handle, "readlink", library.guestfs_readlink, _pointer(handle), path)
     if not found:
         return ""
     try:
@@ -75,6 +75,13 @@ def keep_errors_quiet(handle: Handle) -> None:
     The bindings see to that for the thread that makes the handle; libguestfs keeps it by thread.
     """
     _library().guestfs_set_error_handler(_pointer(handle), None, None)
+
+
+def _watched(handle: Handle, name: str, function: Any, pointer: ctypes.c_void_p, path: str) -> Any:
+    """What the C function answers; under the same watch as the methods of the handle, where it has one."""
+    watched = getattr(handle, "watched", None)
+    arguments = (pointer, os.fsencode(path))
+    return function(*arguments) if watched is None else watched(name, function, *arguments)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from guestrepair.errors import GuestReadError, GuestRepairError
+from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.host_disks import HostDisks
@@ -84,13 +85,12 @@ class Stage:
         if key in self.failures:
             raise GuestReadError(device.name, self.failures[key])
         if key not in self.prefixes:
-            prefix = self._names.setdefault(key, f"/m{len(self._names)}")
-            work = partial(self._mount_apart, device, subvolume, prefix)
-            if self._is_expected_to_mount(device):
-                self._once_started(device, work)
-            else:
-                self._now(device, work)
-            self.prefixes[key] = prefix
+            can_wait = self._is_expected_to_mount(device)
+            with sheltered():  # a mount that is made and not known of would be made again over itself
+                prefix = self._names.setdefault(key, f"/m{len(self._names)}")
+                work = partial(self._mount_apart, device, subvolume, prefix)
+                (self._once_started if can_wait else self._now)(device, work)
+                self.prefixes[key] = prefix
         return self.prefixes[key]
 
     def mount_below(self, device: BlockDevice, subvolume: str, point: str, *, writable: bool = False) -> None:
@@ -103,11 +103,10 @@ class Stage:
             return
         options = mount_options(device.content, writable=writable)
         work = partial(self._mount, device, subvolume, options, point)
-        if not writable and self._is_expected_to_mount(device):
-            self._once_started(device, work)
-        else:
-            self._now(device, work)
-        self._points[point] = (device.name, subvolume)
+        can_wait = not writable and self._is_expected_to_mount(device)
+        with sheltered():
+            (self._once_started if can_wait else self._now)(device, work)
+            self._points[point] = (device.name, subvolume)
 
     def _is_expected_to_mount(self, device: BlockDevice) -> bool:
         simple = device.content in _SIMPLE and not device.unclean and self.disks.trusted
@@ -115,15 +114,17 @@ class Stage:
 
     def settle(self) -> None:
         """Make the guest's mounts that wait; the appliance has started. One that fails is in ``refuted``."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.join()
-        self._work_off(self._waiting)
+        with sheltered():  # a mount that is taken off the list and not made would read as empty
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                worker.join()
+            self._work_off(self._waiting)
 
     def settle_donors(self) -> None:
         """The same for those of donors, which are not made before the appliance is asked about one."""
-        self.settle()
-        self._work_off(self._donors)
+        with sheltered():
+            self.settle()
+            self._work_off(self._donors)
 
     def _work_off(self, waiting: list[Callable[[], None]]) -> None:
         while True:
@@ -199,7 +200,8 @@ class Stage:
         """The prefix of a directory without any file, for a view of disks that nothing is mounted from."""
         prefix = "/empty"
         self.settle()
-        self._make_point(prefix)
+        with sheltered():
+            self._make_point(prefix)
         with reading(self.handle, "an empty directory"):
             # tmpfs takes no device, only a name for one.
             self.handle.mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
@@ -225,14 +227,15 @@ class Stage:
         Raises:
             GuestReadError: a filesystem does not unmount (its last writes failed).
         """
-        self._drop_waiting()
-        self.settle()
-        with reading(self.handle, "unmount"):
-            if self.starting.started and self.handle.mountpoints():
-                self.handle.umount_all()
-        self.prefixes.clear()
-        self.failures.clear()
-        self._points.clear()
+        with sheltered():
+            self._drop_waiting()
+            self.settle()
+            with reading(self.handle, "unmount"):
+                if self.starting.started and self.handle.mountpoints():
+                    self.handle.umount_all()
+            self.prefixes.clear()
+            self.failures.clear()
+            self._points.clear()
 
     def _drop_waiting(self) -> None:
         self._waiting.clear()

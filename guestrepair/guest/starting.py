@@ -8,10 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+from guestrepair import fence
 from guestrepair.guest.handle import Handle
 from guestrepair.guest.machines import end_machines
+from guestrepair.guest.watch import CallWatch
 
 _POLL_SECONDS = 0.05
 
@@ -20,7 +23,8 @@ class Starting:
     """A launch in a thread of its own; the thread stays until the end, for what it started may end with it.
 
     ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it,
-    ``prepare`` with the handle in each thread that uses it, ahead of everything else.
+    ``prepare`` with the handle in each thread that uses it, ahead of everything else. ``watch`` sees to it
+    that calls on the handle come to an end.
     """
 
     def __init__(
@@ -28,11 +32,13 @@ class Starting:
         start: Callable[[Starting], Handle],
         waiting: Callable[[], None],
         prepare: Callable[[Handle], None] = lambda _handle: None,
+        watch: CallWatch | None = None,
     ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
         self.waited_seconds = 0.0
         """How long others have waited for the appliance."""
+        self.watch = watch or CallWatch()
         self._start = start
         self._waiting = waiting
         self._prepare = prepare
@@ -56,8 +62,9 @@ class Starting:
         """
         if not self._started.is_set():
             since = time.monotonic()
-            self._waiting()
-            self._started.wait()
+            with fence.uncounted():
+                self._waiting()
+                self._started.wait()
             self.waited_seconds += time.monotonic() - since
         if self._handle is None:
             raise self._error or AssertionError("neither a handle nor an error")
@@ -72,13 +79,15 @@ class Starting:
         while not self._started.wait(_POLL_SECONDS):
             end_machines()
         if self._handle is not None:
-            self._handle.close()
+            self.watch.close(self._handle.close)
         self._ended.set()
         self._thread.join()
 
     def _run(self) -> None:
+        since = time.monotonic()
         try:
             self._handle = self._start(self)
+            self.watch.launched(time.monotonic() - since)
         except BaseException as error:  # raised where the handle is asked for
             self._error = error
         finally:
@@ -87,16 +96,38 @@ class Starting:
 
 
 class _WhenStarted:
-    """Stands for the handle; the first use waits for the appliance, and has ``before`` done first."""
+    """Stands for the handle; a call waits for the appliance, has ``before`` done first, and is watched.
+
+    An overrun of a budget waits for the call's end: neither a mount that waits nor an answer gets lost.
+    """
 
     def __init__(self, starting: Starting, before: Callable[[], None]) -> None:
         self._starting = starting
         self._before = before
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what the bindings keep in their object, for guest/raw.py
+            with fence.sheltered():
+                return getattr(self._ready(), name)
+        return partial(self._call, name)
+
+    def watched(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function that does what that method does, as the method is called."""
+        fence.check()
+        with fence.sheltered():
+            self._ready()
+            return self._starting.watch.call(name, function, *arguments)
+
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        fence.check()
+        with fence.sheltered():
+            method = getattr(self._ready(), name)
+            return self._starting.watch.call(name, method, *arguments, **options)
+
+    def _ready(self) -> Handle:
         handle = self._starting.handle()
         self._before()
-        return getattr(handle, name)
+        return handle
 
 
 def when_started(starting: Starting, before: Callable[[], None] = lambda: None) -> Handle:

@@ -72,6 +72,8 @@ def analyze(
     """Everything that the analyzers find, the worst first, and what they could not look at."""
     findings: list[Finding] = []
     inconclusive: list[Inconclusive] = []
+    if context.packages_stopped:  # whichever analyzers were chosen: most ask the database for something
+        inconclusive.append(Inconclusive("packages", context.packages_stopped))
     for analyzer in sorted(analyzers, key=lambda a: a.late):
         voice.progress(f"analyzing: {analyzer.name}")
         found, unclear = run_analyzer(analyzer, context)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER
+from guestrepair.errors import BudgetError
+from guestrepair.fence import MENDING, within
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.roots import Root
 from guestrepair.guest.session import Session
@@ -20,17 +22,24 @@ _FSTAB = GuestPath("/etc/fstab")
 
 
 def mount_as_mended(session: Session, root: Root, guest: LiveGuest) -> None:
-    """Mount what fstab will name after its safe repairs, where something could not be mounted so far."""
+    """Mount what fstab will name after its safe repairs, where something could not be mounted so far.
+
+    One that is made to take for ever is left as it is: the analyzer of it says so.
+    """
     if not guest.unmounted:
         return
-    text = mended_fstab(guest)
+    try:
+        text = within(MENDING, lambda: mended_fstab(guest))
+    except BudgetError:
+        guest.start_over()
+        return
     if text is not None:
         session.mount_more(root, guest, text)
 
 
 def mended_fstab(guest: LiveGuest) -> bytes | None:
     """The text of /etc/fstab after its safe repairs; None where there is none to make."""
-    findings, _ = run_analyzer(ANALYZER, Context(guest))
+    findings, _ = run_analyzer(ANALYZER, Context(guest), MENDING)
     safe = [f for f in findings if f.repair is not None and f.repair.safety is Safety.SAFE]
     for step in make_plan(safe, Resolution({}, {})).steps:
         if step.path == _FSTAB and isinstance(step.change, EditFile):

@@ -9,10 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from guestrepair.analyzers.base import AnalysisOptions, Context
+from guestrepair import fence
+from guestrepair.analyzers.base import AnalysisOptions, Context, budget_for
 from guestrepair.confine.process import confinement
 from guestrepair.disk import Image, examine, throwaway
-from guestrepair.errors import FormatError, GuestReadError, LockedError, NoSystemError
+from guestrepair.errors import (
+    BudgetError,
+    FormatError,
+    GuestReadError,
+    GuestRepairError,
+    LockedError,
+    NoSystemError,
+    words_of,
+)
+from guestrepair.fence import within
 from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
@@ -131,7 +141,7 @@ def launch_options(options: ImageOptions, voice: Voice, *, throwaway: bool = Fal
 
 def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:
     """The keys given, and the question for one more."""
-    return KeyRing(options.keys, voice.ask_passphrase)
+    return KeyRing(options.keys, fence.unhurried(voice.ask_passphrase))
 
 
 def choose_root(session: Session, options: ImageOptions, voice: Voice) -> Root:
@@ -140,7 +150,7 @@ def choose_root(session: Session, options: ImageOptions, voice: Voice) -> Root:
     Raises:
         NoSystemError, LockedError: there is none that can be worked on.
     """
-    return session.choose_root(options.root, voice.ask_root)
+    return session.choose_root(options.root, fence.unhurried(voice.ask_root))
 
 
 def open_guest(session: Session, root: Root) -> LiveGuest:
@@ -158,6 +168,20 @@ def open_guest(session: Session, root: Root) -> LiveGuest:
         ) from error
 
 
+def find_guest(session: Session, options: ImageOptions, voice: Voice) -> tuple[Root, LiveGuest]:
+    """The system to work on and the read-only view of it, found in bounded time.
+
+    Raises:
+        NoSystemError, LockedError, BudgetError: there is none that can be worked on.
+    """
+
+    def find() -> tuple[Root, LiveGuest]:
+        root = choose_root(session, options, voice)
+        return root, open_guest(session, root)
+
+    return within(fence.FIND, find)
+
+
 def describe_guest(report: ImageReport, guest: LiveGuest) -> None:
     """Put who the guest is and what is mounted into the report."""
     report.os = guest.os
@@ -170,7 +194,15 @@ def make_context(guest: LiveGuest, options: AnalysisOptions, voice: Voice) -> Co
     """What the analyzers are given; a package database that cannot be read is said, not raised."""
     context = Context(guest, options=options, progress=voice.progress)
     try:
-        context.packages = open_database(guest)
+        context.packages = within(budget_for(options, fence.DATABASE), lambda: open_database(guest))
     except (GuestReadError, FormatError) as error:
         context.packages_error = error.message
+    except BudgetError as error:
+        guest.start_over()
+        context.packages_stopped = error.message
+    except GuestRepairError:
+        raise
+    except Exception as error:  # of ours: it costs the database, not the image
+        guest.start_over()
+        context.packages_stopped = f"the package database: a fault of guestrepair itself: {words_of(error)}"
     return context

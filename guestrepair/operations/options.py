@@ -18,13 +18,14 @@ def _silent(_message: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """How the work talks to the user: progress of long work, lines worth knowing, and questions.
+    """How the work talks to the user: progress of long work, lines worth knowing, details, and questions.
 
-    A question that is None is one that nobody can be asked.
+    A question that is None is one that nobody can be asked. ``detail`` is for whoever wants to know all.
     """
 
     progress: Callable[[str], None] = _silent
     note: Callable[[str], None] = _silent
+    detail: Callable[[str], None] = _silent
     ask_root: Callable[[list[Root]], Root | None] | None = None
     ask_passphrase: Callable[[BlockDevice], str | None] | None = None
 

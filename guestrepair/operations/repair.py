@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guestrepair.analyzers.base import Context, all_rules
+from guestrepair.analyzers.base import Context, all_rules, budget_for
 from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory, watched_space
-from guestrepair.errors import GuestRepairError, LockedError, NoSystemError, RepairError, UsageError
+from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
+from guestrepair.fence import FIND, LOOK, PLAN, within
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.machines import end_machines
@@ -24,7 +25,7 @@ from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
-from guestrepair.operations.scan import reported
+from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.operations.sources import Sources, donor_images
 from guestrepair.packages.sources import resolve_sources
 from guestrepair.repair.apply import Applied, apply_steps, backup_suffix
@@ -91,7 +92,7 @@ def repair(
             if run.stage():
                 _commit(run, transaction, images[0])
 
-    return reported(path, work)
+    return reported(path, voice, work)
 
 
 def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:
@@ -190,9 +191,9 @@ class _Run:
                     f"the staged repair was dropped: {'; '.join(problems[:5])}",
                     hint="the image is as it was; leave the repair that fails out with --select or --skip",
                 )
-        except GuestRepairError as error:
+        except Exception as error:
             self.mark_failed()
-            raise _as_repair_error(error) from error
+            raise as_repair_error(error, self.voice) from error
         self._succeeded(after)
 
     # --- disks from which no system can be mounted -----------------------------------------
@@ -222,9 +223,9 @@ class _Run:
         self.planned += plan.findings
         try:
             self._apply(None, plan, "")
-        except GuestRepairError as failure:
+        except Exception as failure:
             self.mark_failed()
-            raise _as_repair_error(failure) from failure
+            raise as_repair_error(failure, self.voice) from failure
 
     def _apply(self, root: Root | None, plan: Plan, suffix: str) -> None:
         done = apply_steps(self.session, root, plan.steps, suffix=suffix, progress=self.voice.progress)
@@ -245,18 +246,22 @@ class _Run:
             root, guest = self._open()
             return root, guest, self._analyze(guest)
 
-        return opening.until_confirmed(self.session, self.watch, look)
+        budget = budget_for(self.options.analysis, LOOK)
+        return within(budget, lambda: opening.until_confirmed(self.session, self.watch, look))
 
     def _open(self) -> tuple[Root, LiveGuest]:
+        root, guest = within(FIND, self._find)
+        mount_as_mended(self.session, root, guest)
+        self.watch.lap("find and mount")
+        return root, guest
+
+    def _find(self) -> tuple[Root, LiveGuest]:
         if self.root_name:
             root = self.session.choose_root(self.root_name)
         else:
             root = opening.choose_root(self.session, self.image_options, self.voice)
             self.root_name = root.name
-        guest = opening.open_guest(self.session, root)
-        mount_as_mended(self.session, root, guest)
-        self.watch.lap("find and mount")
-        return root, guest
+        return root, opening.open_guest(self.session, root)
 
     def _analyze(self, guest: LiveGuest) -> Results:
         self.voice.progress("reading the package database")
@@ -269,6 +274,11 @@ class _Run:
     # --- planning ---------------------------------------------------------------------
 
     def _plan(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
+        plan = within(PLAN, lambda: self._planned(guest, findings))
+        self.watch.lap("plan")
+        return plan
+
+    def _planned(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
         chosen = [finding for finding in findings if self.how.choice.takes(finding)]
         changes = sourced_changes(chosen)
         found = self.sources.of(guest) if changes else []
@@ -276,9 +286,7 @@ class _Run:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        plan = on_first_disk(plan, guest.block, guest.mounts)
-        self.watch.lap("plan")
-        return plan
+        return on_first_disk(plan, guest.block, guest.mounts)
 
     def _agreed(self, plan: Plan) -> bool:
         if self.how.dry_run == "plan":
@@ -356,7 +364,7 @@ def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
     backups = [str(path) for path in run.done.backups]
     try:
         record = transaction.commit({"changes": plan, "backups": backups}, {"findings": findings})
-    except GuestRepairError:
+    except Exception:  # the transaction says, and has on record, how the image is now
         run.mark_failed()
         raise
     run.watch.lap("commit")
@@ -385,11 +393,3 @@ def _together(first: Results, second: Results) -> Results:
     known = {finding.identity for finding in first[0]}
     findings = [*first[0], *(f for f in second[0] if f.identity not in known)]
     return sorted(findings, key=lambda f: (f.severity.rank, f.rule, f.subject)), second[1]
-
-
-def _as_repair_error(error: GuestRepairError) -> RepairError:
-    if isinstance(error, RepairError):
-        return error
-    return RepairError(
-        f"the staged repair failed: {error.message}", hint=error.hint or "the image is as it was"
-    )

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
-from guestrepair.analyzers.base import Context
+from guestrepair.analyzers.base import Context, budget_for
 from guestrepair.disk import interrupted, state_directory
-from guestrepair.errors import (
-    ApplianceError,
-    GuestRepairError,
-    ImageAccessError,
-    ImageError,
-    LockedError,
-    NoSystemError,
-    RepairError,
-)
+from guestrepair.errors import ImageAccessError, LockedError, NoSystemError
+from guestrepair.fence import LOOK, within
 from guestrepair.guest.session import Session
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import (
@@ -28,6 +20,7 @@ from guestrepair.operations.analysis import (
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.reported import reported
 from guestrepair.report.data import ImageReport, StageError
 
 
@@ -44,8 +37,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
 
     def look(session: Session, report: ImageReport, watch: Stopwatch) -> None:
         try:
-            root = opening.choose_root(session, image_options, voice)
-            guest = opening.open_guest(session, root)
+            root, guest = opening.find_guest(session, image_options, voice)
             mount_as_mended(session, root, guest)
         except (NoSystemError, LockedError):
             # What is wrong with the disks may be why: the findings on them belong to the report.
@@ -73,13 +65,16 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             report.block = session.block()
             try:
                 opening.until_confirmed(session, watch, lambda: look(session, report, watch))
-            except ApplianceError:
+            except (NoSystemError, LockedError):
+                raise
+            except BaseException:
                 report.findings, report.inconclusive = [], []  # nobody has confirmed them
                 raise
             report.round_trips = session.calls.count
         watch.lap("close")
 
-    return reported(path, work)
+    budget = budget_for(options.analysis, LOOK)
+    return reported(path, voice, lambda report, watch: within(budget, lambda: work(report, watch)))
 
 
 def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:
@@ -88,8 +83,7 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageRepor
     def look(session: Session, report: ImageReport) -> None:
         report.errors.clear()
         try:
-            root = opening.choose_root(session, image_options, voice)
-            opening.describe_guest(report, opening.open_guest(session, root))
+            opening.describe_guest(report, opening.find_guest(session, image_options, voice)[1])
         except (NoSystemError, LockedError) as error:
             report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
 
@@ -102,31 +96,4 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageRepor
             report.block = session.block()
             opening.until_confirmed(session, watch, lambda: look(session, report))
 
-    return reported(path, work)
-
-
-def reported(path: Path, work: Callable[[ImageReport, Stopwatch], None]) -> ImageReport:
-    """A report of work on an image; an error that ends it is in the report."""
-    report = ImageReport(path=str(path))
-    try:
-        work(report, Stopwatch(report))
-    except GuestRepairError as error:
-        if error.exit_status == 2:
-            raise
-        report.errors.append(StageError(_stage(error), error.message, error.hint, error.exit_status))
-    return report
-
-
-def _stage(error: GuestRepairError) -> str:
-    """The part of the work that an error ended: the report's readers sort by it."""
-    match error:
-        case RepairError():
-            return "repair"
-        case ApplianceError():
-            return "launch"
-        case NoSystemError() | LockedError():
-            return "system"
-        case ImageError():
-            return "open"
-        case _:
-            return "analyze"
+    return reported(path, voice, lambda report, watch: within(LOOK, lambda: work(report, watch)))

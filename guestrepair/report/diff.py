@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from guestrepair.errors import BudgetError
+from guestrepair.fence import DIFF, within
 from guestrepair.model import (
     Change,
     EditFile,
@@ -34,8 +36,15 @@ _Opcode: TypeAlias = tuple[Literal["replace", "delete", "insert", "equal"], int,
 def unified_diff(change: EditFile | WriteFile) -> str:
     """The diff of a text change, in the form that patch(1) reads; line ends that are not LF stay visible.
 
-    The name in its header is printable: a line feed in it would forge lines.
+    Where texts are made to take for ever, one line that says so.
     """
+    try:
+        return within(DIFF, lambda: _unified_diff(change))
+    except BudgetError as error:
+        return f"(no diff: {error.reason})\n"
+
+
+def _unified_diff(change: EditFile | WriteFile) -> str:
     before = change.before or b""
     after = edited(change) if isinstance(change, EditFile) else change.after
     if before == after:

@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
-    "ownership", "errors", "model", "formats", "confine", "disk", "guest", "packages", "system", "analyzers",
-    "repair", "boot", "report", "operations", "cli",
+    "ownership", "errors", "fence", "model", "formats", "confine", "disk", "guest", "packages", "system",
+    "analyzers", "repair", "boot", "report", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 # formats/ describes superblocks in the terms of guest/devices, and nothing more.
