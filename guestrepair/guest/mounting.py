@@ -7,7 +7,7 @@ where it must belong, so that a broken fstab does not make files read as missing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError, GuestReadError
@@ -16,6 +16,7 @@ from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.naming import resolve_source
 from guestrepair.guest.stage import Stage
+from guestrepair.guest.view import Guest
 from guestrepair.model import ALIASED_DIRECTORIES, GuestPath
 
 _NEVER = ("/proc", "/sys", "/dev", "/run")
@@ -120,15 +121,28 @@ def _is_empty(guest: LiveGuest, target: GuestPath, planned: dict[GuestPath, Plan
     return not [name for name in guest.listdir(target) if name != "lost+found"]
 
 
-def holders(guest: LiveGuest, plan: MountPlan, path: GuestPath) -> Iterator[GuestPath]:
-    """The mount points under which a path may lie: by its name, by links, and by links of a merged /usr.
+def mount_points(guest: Guest, targets: Iterable[GuestPath]) -> dict[GuestPath, GuestPath]:
+    """The real path of each mount point, with the name that the guest's table has for it."""
+    return {guest.resolve(target) or target: target for target in targets}
 
-    The latter may be missing as yet: a repair makes them again before it writes below them.
+
+def holders(guest: Guest, points: Mapping[GuestPath, GuestPath], path: GuestPath) -> Iterator[GuestPath]:
+    """Those of :func:`mount_points` under which a path may lie: by name, by links, by those of a merged /usr.
+
+    The latter may be missing as yet: a repair makes them again before it writes below them. ``/`` is the
+    answer for what lies under none of the points.
     """
-    places = [path, guest.resolve_parent(path)]
+    places = [path, _as_far_as_there(guest, path)]
     if path.parts[1:] and path.parts[1] in ALIASED_DIRECTORIES:
         places.append(GuestPath("/usr").joinpath(*path.parts[1:]))
-    for place in places:
-        if place is not None:
-            found = [m.target for m in plan.mounts if place == m.target or m.target in place.parents]
-            yield max(found, key=lambda target: len(target.parts), default=GuestPath("/"))
+    for place in dict.fromkeys(places):
+        yield next((points[p] for p in (place, *place.parents) if p in points), GuestPath("/"))
+
+
+def _as_far_as_there(guest: Guest, path: GuestPath) -> GuestPath:
+    """The path with the links of its parents followed, as far down as there are any."""
+    for ancestor in (path, *path.parents):
+        real = guest.resolve_parent(ancestor)
+        if real is not None:
+            return real / path.relative_to(ancestor)
+    return path

@@ -24,7 +24,7 @@ from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.host_disks import HostDisks
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.mounting import MountPlan, holders, plan_mounts
+from guestrepair.guest.mounting import MountPlan, holders, mount_points, plan_mounts
 from guestrepair.guest.roots import Root, find_roots
 from guestrepair.guest.stage import Stage
 from guestrepair.guest.starting import Starting, when_started
@@ -259,7 +259,9 @@ class Session:
         """
         view = self.guest(root)
         plan = self._plan(root, view)
-        where = {holder for path in paths for holder in holders(view, plan, path)}
+        # Where a mount point is missing, nothing is mounted: the directory itself is made on what lies above.
+        points = mount_points(view, (GuestPath(mount.target) for mount in view.mounts))
+        where = {holder for path in paths for holder in holders(view, points, path)}
         self.views.close()
         self.stage.clear()
         writable = everywhere or GuestPath("/") in where
@@ -267,13 +269,20 @@ class Session:
         guest = LiveGuest(self.handle, "", block=self.block())
         try:
             for planned in plan.mounts:
-                writable = everywhere or planned.target in where
-                if planned.device.content == "vfat" and not writable:
+                needed = planned.target in where
+                if planned.device.content == "vfat" and not (everywhere or needed):
                     continue
-                with contextlib.suppress(GuestReadError):
+                try:
                     self._mount_below(
-                        guest, planned.device, planned.target, planned.subvolume, writable=writable
+                        guest,
+                        planned.device,
+                        planned.target,
+                        planned.subvolume,
+                        writable=everywhere or needed,
                     )
+                except GuestReadError:
+                    if needed:
+                        raise  # else what belongs on it would be written into the directory under it
             guest.os = root.os
             yield guest
         finally:

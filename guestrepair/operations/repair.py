@@ -269,14 +269,15 @@ class _Run:
     # --- planning ---------------------------------------------------------------------
 
     def _plan(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
-        chosen = [finding for finding in findings if self.how.choice.takes(finding)]
+        wanted = [finding for finding in findings if self.how.choice.takes(finding)]
+        chosen, left = on_first_disk(wanted, guest)
         changes = sourced_changes(chosen)
         found = self.sources.of(guest) if changes else []
         if changes:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        plan = on_first_disk(plan, guest.block, guest.mounts)
+        plan = dataclasses.replace(plan, left=(*plan.left, *left))
         self.watch.lap("plan")
         return plan
 
