@@ -39,7 +39,6 @@ class Drive:
     """One drive of the appliance: always an overlay of our own making, so qcow2, never the image itself."""
 
     overlay: Path
-    donor: bool = False
     sector_bytes: int = 512
 
 
@@ -70,11 +69,12 @@ class LaunchOptions:
     """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines.
 
     ``throwaway`` says that nothing on the overlays is wanted afterwards: nothing is flushed at the end.
-    ``count`` is told of the calls.
+    ``at_once`` false: the launch begins when the appliance is first needed. ``count`` is told of the calls.
     """
 
     stock: bool = False
     throwaway: bool = False
+    at_once: bool = True
     count: CallCount | None = None
     note: Callable[[str], None] = lambda _message: None
     progress: Callable[[str], None] = lambda _message: None
@@ -93,11 +93,13 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
     verdict = acceleration()
     _say(verdict, options)
     _bindings()
-    options.progress("starting the appliance")
+    if options.at_once:
+        options.progress("starting the appliance")
     starting = Starting(
         lambda this: _started(this, drives, verdict, options),
         lambda: options.progress("waiting for the appliance to start"),
         raw.keep_errors_quiet,
+        at_once=options.at_once,
     )
     try:
         yield starting

@@ -34,8 +34,6 @@ class HostDisks:
 
     overlays: Mapping[str, Path]
     flush: Callable[[], None]
-    donors: frozenset[str] = frozenset()
-    """The disks of donors."""
     trusted: bool = True
     """False: filesystems are left to the appliance."""
     _written: bool = field(init=False, default=False)
@@ -90,14 +88,10 @@ class HostDisks:
             return None if names is None else tuple(sorted(names))
         return None
 
-    def forget(self, *, donors: bool = False) -> None:
-        """The appliance writes to the disks, or has: what was read is not to be used again.
-
-        ``donors``: to theirs, too, which only a mount can do.
-        """
+    def forget(self) -> None:
+        """The appliance writes to the disks, or has: what was read is not to be used again."""
         self._written = True
-        for name in [n for n in self._open if donors or n not in self.donors]:
-            self._close(name)
+        self.close()
 
     def writer_ended(self) -> None:
         """The appliance has ended in order: nothing is left to be flushed."""

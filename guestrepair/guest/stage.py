@@ -1,8 +1,7 @@
 """Mounting filesystems side by side in the appliance, each under a mount point of its own.
 
 Every filesystem that is looked at stays mounted under its own prefix
-(``/m0``, ``/m1``…), so that nothing is mounted twice and a donor stands beside
-the guest in the same launch.
+(``/m0``, ``/m1``…), so that nothing is mounted twice.
 
 While the appliance starts, mounts of which no doubt is to be expected wait with it: the
 host reads such a filesystem meanwhile. All of them are made before anything else is asked
@@ -27,7 +26,7 @@ _SIMPLE = frozenset({"vfat", "xfs"})
 """Not read on the host, and mounted without fail when they were not in use when the disk was copied."""
 
 _OPTIONS = {
-    # Two copies of one filesystem (guest and donor) share their UUID: harmless here.
+    # Two copies of one filesystem on the guest's disks share their UUID: harmless here.
     "xfs": ",nouuid",
 }
 
@@ -65,7 +64,6 @@ class Stage:
     _points: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
     """What is mounted below the prefixes, by the directory that it is mounted on."""
     _waiting: list[Callable[[], None]] = field(init=False, default_factory=list)
-    _donors: list[Callable[[], None]] = field(init=False, default_factory=list)
     _worker: threading.Thread | None = field(init=False, default=None)
     _names: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     """The prefix that each filesystem always gets."""
@@ -87,9 +85,9 @@ class Stage:
             prefix = self._names.setdefault(key, f"/m{len(self._names)}")
             work = partial(self._mount_apart, device, subvolume, prefix)
             if self._is_expected_to_mount(device):
-                self._once_started(device, work)
+                self._once_started(work)
             else:
-                self._now(device, work)
+                self._now(work)
             self.prefixes[key] = prefix
         return self.prefixes[key]
 
@@ -104,9 +102,9 @@ class Stage:
         options = mount_options(device.content, writable=writable)
         work = partial(self._mount, device, subvolume, options, point)
         if not writable and self._is_expected_to_mount(device):
-            self._once_started(device, work)
+            self._once_started(work)
         else:
-            self._now(device, work)
+            self._now(work)
         self._points[point] = (device.name, subvolume)
 
     def _is_expected_to_mount(self, device: BlockDevice) -> bool:
@@ -120,11 +118,6 @@ class Stage:
             worker.join()
         self._work_off(self._waiting)
 
-    def settle_donors(self) -> None:
-        """The same for those of donors, which are not made before the appliance is asked about one."""
-        self.settle()
-        self._work_off(self._donors)
-
     def _work_off(self, waiting: list[Callable[[], None]]) -> None:
         while True:
             try:
@@ -136,11 +129,8 @@ class Stage:
             except GuestRepairError as error:
                 self.refuted = self.refuted or error.message
 
-    def _once_started(self, device: BlockDevice, work: Callable[[], None]) -> None:
+    def _once_started(self, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
-        if device.donor:
-            self._donors.append(work)
-            return
         self._waiting.append(work)
         if self.starting.started and self._worker is None:
             self._worker = threading.Thread(
@@ -150,15 +140,15 @@ class Stage:
 
     def leave(self) -> None:
         """The session ends: no mount may be under way when the appliance goes."""
-        self._drop_waiting()
+        self._waiting.clear()
         if self._worker is not None and self._worker.is_alive():
             end_machines()  # nobody waits for it: what was to be written was, or is not wanted
         self.settle()
 
-    def _now(self, device: BlockDevice, work: Callable[[], None]) -> None:
+    def _now(self, work: Callable[[], None]) -> None:
         """Mount at once. That may write to the disk: a journal is replayed whatever the options say."""
         self.settle()
-        self.disks.forget(donors=device.donor)
+        self.disks.forget()
         work()
 
     def _mount_apart(self, device: BlockDevice, subvolume: str, prefix: str) -> None:
@@ -189,7 +179,7 @@ class Stage:
             GuestReadError: it cannot be mounted.
         """
         options = mount_options(device.content, writable=writable)
-        self._now(device, partial(self._mount, device, subvolume, options, "/"))
+        self._now(partial(self._mount, device, subvolume, options, "/"))
 
     def _mount(self, device: BlockDevice, subvolume: str, options: str, point: str) -> None:
         with reading(self.handle, device.name):
@@ -225,7 +215,7 @@ class Stage:
         Raises:
             GuestReadError: a filesystem does not unmount (its last writes failed).
         """
-        self._drop_waiting()
+        self._waiting.clear()
         self.settle()
         with reading(self.handle, "unmount"):
             if self.starting.started and self.handle.mountpoints():
@@ -233,7 +223,3 @@ class Stage:
         self.prefixes.clear()
         self.failures.clear()
         self._points.clear()
-
-    def _drop_waiting(self) -> None:
-        self._waiting.clear()
-        self._donors.clear()

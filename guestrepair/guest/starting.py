@@ -20,7 +20,8 @@ class Starting:
     """A launch in a thread of its own; the thread stays until the end, for what it started may end with it.
 
     ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it,
-    ``prepare`` with the handle in each thread that uses it, ahead of everything else.
+    ``prepare`` with the handle in each thread that uses it, ahead of everything else. With ``at_once`` false
+    the launch begins when the handle is first asked for.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class Starting:
         start: Callable[[Starting], Handle],
         waiting: Callable[[], None],
         prepare: Callable[[Handle], None] = lambda _handle: None,
+        *,
+        at_once: bool = True,
     ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
@@ -41,7 +44,14 @@ class Starting:
         self._handle: Handle | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="launch", daemon=True)
-        self._thread.start()
+        self._begun = False
+        if at_once:
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
 
     @property
     def started(self) -> bool:
@@ -54,6 +64,7 @@ class Starting:
         Raises:
             ApplianceError: it does not start.
         """
+        self._begin()
         if not self._started.is_set():
             since = time.monotonic()
             self._waiting()
@@ -69,6 +80,8 @@ class Starting:
     def end(self) -> None:
         """Close the handle; a launch that is under way is ended, not waited for."""
         self.given_up = True
+        if not self._begun:
+            return
         while not self._started.wait(_POLL_SECONDS):
             end_machines()
         if self._handle is not None:

@@ -81,7 +81,7 @@ def _not_on_first(block: BlockDevices) -> dict[str, str]:
     """The devices and disks that lie on further disks, wholly or in part, with the words for that."""
     names = {disk.name for disk in block.disks}
     first = block.disks[0].name if block.disks else ""
-    found = {name: _ELSEWHERE for name in names - {first}}
+    found = dict.fromkeys(names - {first}, _ELSEWHERE)
     for device in block.devices:
         on = _disks(device, block, names)
         if on and on != {first}:

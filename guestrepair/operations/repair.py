@@ -78,7 +78,6 @@ def repair(
         with _staged(images[0], how, voice) as (disk, transaction), contextlib.ExitStack() as stack:
             disks = [disk]
             disks += [opening.throwaway_disk(stack, image) for image in images[1:]]
-            disks += [opening.throwaway_disk(stack, image, donor=True) for image in donors]
             keys = opening.key_ring(image_options, voice)
             session = stack.enter_context(
                 open_session(disks, keys=keys, launch=opening.launch_options(image_options, voice))
@@ -86,7 +85,11 @@ def repair(
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
-            found = Sources(session, how.sources)
+            helpers = {
+                image.path: stack.enter_context(opening.donor_session(image, image_options, voice))
+                for image in donors
+            }
+            found = Sources(how.sources, helpers)
             run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
             if run.stage():
                 _commit(run, transaction, images[0])
@@ -260,7 +263,7 @@ class _Run:
 
     def _analyze(self, guest: LiveGuest) -> Results:
         self.voice.progress("reading the package database")
-        self.sources.mount(guest)
+        self.sources.open(guest)
         context = opening.make_context(guest, self.options.analysis, self.voice)
         context.reference = self.sources.reference(guest)
         self.watch.lap("package database")

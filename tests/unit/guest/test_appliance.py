@@ -10,9 +10,17 @@ from guestrepair.guest.appliance import CallCount
 
 @pytest.mark.parametrize(
     ("name", "counted"),
-    [("lstatns", 1), (b"lstatns", 1), ("internal_lstatnslist", 0), (b"internal_lstatnslist", 0), (b"\xff", 1)],
+    [
+        ("lstatns", 1),
+        (b"lstatns", 1),
+        ("internal_lstatnslist", 0),
+        (b"internal_lstatnslist", 0),
+        (b"\xff", 1),
+    ],
 )
-def test_a_call_is_counted_whether_its_name_comes_as_text_or_as_bytes(name: str | bytes, counted: int) -> None:
+def test_a_call_is_counted_whether_its_name_comes_as_text_or_as_bytes(
+    name: str | bytes, counted: int
+) -> None:
     count = CallCount()
     count.called(1, 1, name, [])
     assert count.count == counted

@@ -28,7 +28,9 @@ ROOT, SRV = Mount("/dev/sda1", "/", "ext4"), Mount("/dev/sdb1", "/srv", "ext4")
 
 
 def guest(
-    *devices: BlockDevice, mounts: tuple[Mount, ...] = (ROOT, SRV), unmounted: tuple[tuple[str, str], ...] = ()
+    *devices: BlockDevice,
+    mounts: tuple[Mount, ...] = (ROOT, SRV),
+    unmounted: tuple[tuple[str, str], ...] = (),
 ) -> MemoryGuest:
     made = MemoryGuest(block=BlockDevices(DISKS, devices or (SDA1, SDB1)), mounts=mounts)
     made.unmounted = unmounted
@@ -89,7 +91,10 @@ def test_a_link_to_a_further_disk_leads_to_a_further_disk() -> None:
 def test_a_root_on_a_further_disk_is_not_written() -> None:
     swapped = guest(mounts=(Mount("/dev/sdb1", "/", "ext4"), Mount("/dev/sda1", "/boot", "ext4")))
     swapped.directory("/boot")
-    assert ["further" in reason for reason in reasons(swapped, mode("/etc"), mode("/boot/x"))] == [True, False]
+    assert ["further" in reason for reason in reasons(swapped, mode("/etc"), mode("/boot/x"))] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,8 @@ def test_a_root_on_a_further_disk_is_not_written() -> None:
     [
         (BlockDevice("/dev/vg/root", DeviceKind.LOGICAL_VOLUME, 1, "ext4", disk="/dev/sda",
                      parents=("/dev/sda1", "/dev/sdb1")),),
-        (BlockDevice("/dev/mapper/c", DeviceKind.CRYPT, 1, "ext4", disk="/dev/sda", parents=("/dev/vg/root",)),
+        (BlockDevice("/dev/mapper/c", DeviceKind.CRYPT, 1, "ext4", disk="/dev/sda",
+                     parents=("/dev/vg/root",)),
          BlockDevice("/dev/vg/root", DeviceKind.LOGICAL_VOLUME, 1, "crypto_LUKS", disk="/dev/sda",
                      parents=("/dev/sda1", "/dev/sdb1"))),
     ],
@@ -112,14 +118,17 @@ def test_a_volume_over_two_disks_is_not_written_by_halves(devices: tuple[BlockDe
 
 def test_a_btrfs_over_two_disks_is_not_written_by_halves() -> None:
     halves = [
-        BlockDevice(f"/dev/sd{n}1", DeviceKind.PARTITION, 1, "btrfs", "same", disk=f"/dev/sd{n}") for n in "ab"
+        BlockDevice(f"/dev/sd{n}1", DeviceKind.PARTITION, 1, "btrfs", "same", disk=f"/dev/sd{n}")
+        for n in "ab"
     ]
     (reason,) = reasons(guest(*halves, mounts=(Mount("/dev/sda1", "/", "btrfs"),)), mode("/etc"))
     assert "several disks" in reason
 
 
 def test_where_an_array_lies_on_two_disks_nothing_is_written() -> None:
-    array = BlockDevice("/dev/md0", DeviceKind.MD, 1, "ext4", disk="/dev/sda", parents=("/dev/sda1", "/dev/sdb1"))
+    array = BlockDevice(
+        "/dev/md0", DeviceKind.MD, 1, "ext4", disk="/dev/sda", parents=("/dev/sda1", "/dev/sdb1")
+    )
     where = guest(SDA1, SDB1, array, mounts=(ROOT, Mount("/dev/md0", "/home", "ext4")))
     assert all("array" in reason for reason in reasons(where, mode("/etc"), mode("/home/x")))
 
