@@ -227,7 +227,6 @@ def _path_filter(guest: Guest) -> PathFilter:
     """dpkg.cfg.d first (in C order), then dpkg.cfg, as dpkg loads them (dpkg(1), FILES)."""
     directory = GuestPath("/etc/dpkg/dpkg.cfg.d")
     paths = [p for p in guest.glob(directory, "*") if is_config_name(p.name)]
+    paths.append(GuestPath("/etc/dpkg/dpkg.cfg"))
     # One that cannot be read raises: what it excludes would be taken for missing.
-    return parse_path_filter(
-        [guest.read_if_there(p) or b"" for p in (*paths, GuestPath("/etc/dpkg/dpkg.cfg"))]
-    )
+    return parse_path_filter([guest.read_if_there(path) or b"" for path in paths])

@@ -147,7 +147,7 @@ def _is_packaged(context: Context, path: GuestPath) -> bool:
 
 
 def _read_binary(guest: Guest, binary: GuestPath) -> tuple[bytes, str]:
-    """The binary, or why it cannot be read: then its package's version and the tables serve as far as they can."""
+    """The binary, or why it cannot be read: its package and the tables then serve as far as they can."""
     try:
         return guest.read(binary, limit_bytes=BINARY_LIMIT_BYTES), ""
     except GuestReadError as error:
