@@ -124,7 +124,7 @@ class Session:
 
         What is mounted already stays; what cannot be mounted is among ``guest.unmounted``.
         """
-        plan = plan_mounts(guest, root.device, self.stage, fstab=fstab)
+        plan = plan_mounts(guest, root.device, self.stage.names, fstab=fstab)
         self._plans[root.name] = plan
         self._mount_planned(guest, plan)
 
@@ -186,7 +186,7 @@ class Session:
 
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
         if root.name not in self._plans:
-            self._plans[root.name] = plan_mounts(guest, root.device, self.stage)
+            self._plans[root.name] = plan_mounts(guest, root.device, self.stage.names)
         return self._plans[root.name]
 
     def _mount_below(

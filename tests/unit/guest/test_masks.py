@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.sshd import ANALYZER
 from guestrepair.analyzers.sshd.units import load_unit
 from guestrepair.analyzers.system import units
 from guestrepair.guest.masks import is_masked, leads_to_null
@@ -84,5 +85,5 @@ def test_an_empty_file_masks_and_so_does_a_link_to_one() -> None:
 def test_an_sshd_masked_by_either_link_is_found(target: str) -> None:
     made = sshd_guest.debian()
     made.link(f"{ETC}/ssh.service", target)
-    found, _ = run_analyzer(sshd_guest.ANALYZER, Context(made))
+    found, _ = run_analyzer(ANALYZER, Context(made))
     assert "sshd/unit-disabled" in {f.rule for f in found}
