@@ -21,6 +21,7 @@ from guestrepair.model import Finding, Inconclusive, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.first_disk import on_first_disk
+from guestrepair.operations.labels import with_labels
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
@@ -273,14 +274,15 @@ class _Run:
 
     def _plan(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
         wanted = [finding for finding in findings if self.how.choice.takes(finding)]
-        chosen, left = on_first_disk(wanted, guest)
+        here, elsewhere = on_first_disk(wanted, guest)
+        chosen, unlabelled = with_labels(here, guest)
         changes = sourced_changes(chosen)
         found = self.sources.of(guest) if changes else []
         if changes:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        plan = dataclasses.replace(plan, left=(*plan.left, *left))
+        plan = dataclasses.replace(plan, left=(*plan.left, *elsewhere, *unlabelled))
         self.watch.lap("plan")
         return plan
 
