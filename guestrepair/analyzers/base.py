@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -128,4 +129,30 @@ def run_analyzer(analyzer: Analyzer, context: Context) -> tuple[list[Finding], l
     except Exception as error:  # one analyzer's fault must not cost the findings of the others
         inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {error!r}"))
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    for words in undeclared(analyzer, findings):
+        warnings.warn(words, UndeclaredWarning, stacklevel=2)
     return findings, inconclusive
+
+
+class UndeclaredWarning(Warning):
+    """A finding is not as its rule declares: ``explain`` and the rule's page are wrong.
+
+    No matter for who looks at a guest; the tests make an error of it, so that every test of a rule sees it.
+    """
+
+
+warnings.simplefilter("ignore", UndeclaredWarning, append=True)
+
+
+def undeclared(analyzer: Analyzer, findings: Iterable[Finding]) -> Iterator[str]:
+    """A sentence for each finding whose rule, severity or repair its analyzer does not declare."""
+    rules = {rule.name: rule for rule in analyzer.rules}
+    for finding in findings:
+        rule = rules.get(finding.rule)
+        safety = finding.repair.safety if finding.repair is not None else None
+        if rule is None:
+            yield f"{finding.rule} is no rule of {analyzer.name}"
+        elif finding.severity not in rule.severities:
+            yield f"{finding.rule} is no {finding.severity}: it declares {', '.join(rule.severities)}"
+        elif safety is not None and safety not in rule.safeties:
+            yield f"{finding.rule} has a repair that is {safety}: it declares {', '.join(rule.safeties)}"

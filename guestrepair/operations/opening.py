@@ -78,6 +78,13 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
         yield stack.enter_context(open_session(disks, keys=key_ring(options, voice), launch=launch))
 
 
+def donor_sessions(
+    stack: contextlib.ExitStack, donors: Sequence[Image], options: ImageOptions, voice: Voice
+) -> dict[Path, Session]:
+    """A session for each donor, by its path; see :func:`donor_session`."""
+    return {donor.path: stack.enter_context(donor_session(donor, options, voice)) for donor in donors}
+
+
 @contextlib.contextmanager
 def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator[Session]:
     """A session on a throw-away overlay of a donor; its machine starts only when the host cannot read it.

@@ -86,11 +86,7 @@ def repair(
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
-            helpers = {
-                image.path: stack.enter_context(opening.donor_session(image, image_options, voice))
-                for image in donors
-            }
-            found = Sources(how.sources, helpers)
+            found = Sources(how.sources, opening.donor_sessions(stack, donors, image_options, voice))
             run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
             if run.stage():
                 _commit(run, transaction, images[0])
