@@ -130,3 +130,5 @@ class OperatingSystem:
     hostname: str = ""
     id_like: tuple[str, ...] = ()
     codename: str = ""
+    unread: tuple[str, ...] = ()
+    """Files that say who it is and could not be read: the rest may be of a system that it is derived from."""

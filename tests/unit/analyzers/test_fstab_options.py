@@ -58,8 +58,8 @@ def test_what_the_kernel_takes_is_never_bad(fs_type: str, option: str) -> None:
     ("fs_type", "option", "right"),
     [
         ("xfs", "uqota", None),
-        ("xfs", "gqota", None),
-        ("xfs", "pqota", None),
+        ("xfs", "gqota", "gquota"),
+        ("xfs", "pqota", "pquota"),
         ("ext4", "journal_cheksum", "journal_checksum"),
         ("btrfs", "comprss=zstd", "compress=zstd"),
         ("vfat", "unmask=077", "umask=077"),
