@@ -14,10 +14,10 @@ from pathlib import PurePosixPath
 from typing import ClassVar, TypeAlias
 
 GuestPath: TypeAlias = PurePosixPath
+"""A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
+
 ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")
 """Names that may be a link in / to the directory of the same name in /usr."""
-
-"""A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
 
 
 class Severity(enum.StrEnum):

@@ -12,7 +12,7 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 
 # Runtime: bindings, the programs that the appliance copies from this host
 # (one package a filesystem or volume type), qemu, and the readers of journals.
-debian_runtime="python3 python3-venv python3-guestfs libguestfs0 libguestfs-tools libguestfs-xfs
+debian_runtime="python3 python3-venv python3-guestfs libguestfs-tools libguestfs-xfs
   btrfs-progs cryptsetup-bin dosfstools e2fsprogs gdisk lvm2 mdadm ntfs-3g parted sleuthkit
   python3-parted python3-libnbd python3-rpm python3-apt python3-cryptography
   qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates"

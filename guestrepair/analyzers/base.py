@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Container, Iterator
+import warnings
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -162,6 +163,8 @@ def run_analyzer(
     except BaseException as error:  # one analyzer's fault must not cost the findings of the others
         inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {words_of(error)}"))
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    for words in undeclared(analyzer, findings):
+        warnings.warn(words, UndeclaredWarning, stacklevel=2)
     return findings, inconclusive
 
 
@@ -179,3 +182,27 @@ def _gather(
             return
         else:
             findings.append(result)
+
+
+class UndeclaredWarning(Warning):
+    """A finding is not as its rule declares: ``explain`` and the rule's page are wrong.
+
+    No matter for who looks at a guest; the tests make an error of it, so that every test of a rule sees it.
+    """
+
+
+warnings.simplefilter("ignore", UndeclaredWarning, append=True)
+
+
+def undeclared(analyzer: Analyzer, findings: Iterable[Finding]) -> Iterator[str]:
+    """A sentence for each finding whose rule, severity or repair its analyzer does not declare."""
+    rules = {rule.name: rule for rule in analyzer.rules}
+    for finding in findings:
+        rule = rules.get(finding.rule)
+        safety = finding.repair.safety if finding.repair is not None else None
+        if rule is None:
+            yield f"{finding.rule} is no rule of {analyzer.name}"
+        elif finding.severity not in rule.severities:
+            yield f"{finding.rule} is no {finding.severity}: it declares {', '.join(rule.severities)}"
+        elif safety is not None and safety not in rule.safeties:
+            yield f"{finding.rule} has a repair that is {safety}: it declares {', '.join(rule.safeties)}"

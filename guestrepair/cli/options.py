@@ -43,7 +43,8 @@ def image_options(command: Command) -> Command:
             "--key",
             "keys",
             multiple=True,
-            help="Key of an encrypted disk: DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH; repeatable.",
+            help="Key of an encrypted disk, a donor's too: DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH; "
+            "DEVICE is a name, a UUID or all; repeatable.",
         ),
         click.option(
             "--allow-backing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
@@ -41,6 +42,11 @@ class CryptEntry:
         """True where no LUKS header is expected, or the device is made anew at each boot."""
         keys = {o.partition("=")[0] for o in self.options}
         return bool(keys & {"plain", "swap", "tmp", "tcrypt", "bitlk", "loop"}) or "/dev/urandom" in self.key
+
+
+def sources(entries: Iterable[CryptEntry]) -> dict[str, str]:
+    """Name to source of the entries that open a LUKS container."""
+    return {entry.name: entry.source for entry in entries if not entry.is_plain}
 
 
 def parse(data: bytes) -> tuple[CryptEntry, ...]:

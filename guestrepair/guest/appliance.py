@@ -43,7 +43,6 @@ class Drive:
     """One drive of the appliance: always an overlay of our own making, so qcow2, never the image itself."""
 
     overlay: Path
-    donor: bool = False
     sector_bytes: int = 512
 
 
@@ -63,9 +62,9 @@ class CallCount:
     def __init__(self) -> None:
         self.count = 0
 
-    def called(self, _event: int, _handle: int, name: str, _numbers: object) -> None:
-        """An event callback (guestfs(3), "GUESTFS_EVENT_ENTER")."""
-        if not name.startswith("internal_"):  # the part of a call that is counted already
+    def called(self, _event: int, _handle: int, name: str | bytes, _numbers: object) -> None:
+        """An event callback (guestfs(3), "GUESTFS_EVENT_ENTER"); newer bindings give the name as bytes."""
+        if not os.fsdecode(name).startswith("internal_"):  # the part of a call that is counted already
             self.count += 1
 
 
@@ -74,11 +73,12 @@ class LaunchOptions:
     """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines.
 
     ``throwaway`` says that nothing on the overlays is wanted afterwards: nothing is flushed at the end.
-    ``count`` is told of the calls.
+    ``at_once`` false: the launch begins when the appliance is first needed. ``count`` is told of the calls.
     """
 
     stock: bool = False
     throwaway: bool = False
+    at_once: bool = True
     count: CallCount | None = None
     note: Callable[[str], None] = lambda _message: None
     progress: Callable[[str], None] = lambda _message: None
@@ -97,12 +97,14 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
     verdict = acceleration()
     _say(verdict, options)
     _bindings()
-    options.progress("starting the appliance")
+    if options.at_once:
+        options.progress("starting the appliance")
     with private_directory(_where_programs_run()) as home:
         starting = Starting(
             lambda this: _started(this, _Machine(drives, verdict, options, home)),
             lambda: options.progress("waiting for the appliance to start"),
             raw.keep_errors_quiet,
+            at_once=options.at_once,
         )
         try:
             yield starting

@@ -9,22 +9,11 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.guest.roots import Root
 
 
-def choose(
-    roots: list[Root],
-    block: BlockDevices,
-    locked: Sequence[BlockDevice],
-    unread: Sequence[tuple[str, str]],
-    *,
-    wanted: str,
-    ask: Callable[[list[Root]], Root | None] | None,
-) -> Root:
+def choose(roots: list[Root], *, wanted: str, ask: Callable[[list[Root]], Root | None] | None) -> Root:
     """The root named, the only one, or the one that the user picks.
 
-    ``locked`` are containers that no key opened, ``unread`` devices that could not be looked at, with why.
-
     Raises:
-        NoSystemError: there is none, none of that name, or several and nobody to ask.
-        LockedError: there is none, and an encrypted container was not opened.
+        NoSystemError: there is none of that name, or several and nobody to ask.
     """
     if wanted:
         named = [r for r in roots if wanted in (r.name, r.device.name, f"UUID={r.device.uuid}")]
@@ -34,8 +23,6 @@ def choose(
         raise NoSystemError(f"--root {wanted}: no system there", hint=f"systems found: {known}")
     if len(roots) == 1:
         return roots[0]
-    if not roots:
-        raise _none(block, locked, unread)
     picked = ask(roots) if ask is not None else None
     if picked is None:
         known = ", ".join(f"{r.name} ({r.os.product or 'unknown'})" for r in roots)
@@ -45,9 +32,13 @@ def choose(
     return picked
 
 
-def _none(
+def why_none(
     block: BlockDevices, locked: Sequence[BlockDevice], not_read: Sequence[tuple[str, str]]
 ) -> NoSystemError | LockedError:
+    """Why there is no system on the disks, in words that help.
+
+    ``locked`` are containers that no key opened, ``not_read`` devices that could not be looked at, with why.
+    """
     if locked:
         names = ", ".join(f"{d.name} (UUID {d.uuid})" for d in locked)
         return LockedError(

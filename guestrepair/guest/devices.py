@@ -60,7 +60,6 @@ class BlockDevice:
     subvolume_ids: tuple[int, ...] = ()
     ext: ExtDetails | None = None
     unclean: bool = False
-    donor: bool = False
 
     @property
     def is_filesystem(self) -> bool:
@@ -81,12 +80,11 @@ class Disk:
     sector_size_bytes: int = 512
     table: str = ""
     table_uuid: str = ""
-    donor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BlockDevices:
-    """The guest's own disk set (donors left out), in the order given."""
+    """The guest's own disk set, in the order given."""
 
     disks: tuple[Disk, ...] = ()
     devices: tuple[BlockDevice, ...] = ()
@@ -132,3 +130,5 @@ class OperatingSystem:
     hostname: str = ""
     id_like: tuple[str, ...] = ()
     codename: str = ""
+    unread: tuple[str, ...] = ()
+    """Files that say who it is and could not be read: the rest may be of a system that it is derived from."""

@@ -49,7 +49,7 @@ def read_device(handle: Handle, device: str, offset_bytes: int, size_bytes: int)
 
 @dataclass(slots=True)
 class Discovery:
-    """The disks given to the appliance, and all that was found on them, donors included."""
+    """The disks given to the appliance, and all that was found on them."""
 
     handle: Handle
     keys: KeyRing
@@ -73,18 +73,14 @@ class Discovery:
             self._volumes()
         self._subvolumes()
 
-    def block(self, *, donor: bool) -> BlockDevices:
-        """The part that belongs to the guest, or to the donors."""
-        return BlockDevices(
-            tuple(d for d in self.disks if d.donor is donor),
-            tuple(d for d in self.devices if d.donor is donor),
-            tuple(self.unread) if not donor else (),
-        )
+    def block(self) -> BlockDevices:
+        """All of that as plain data."""
+        return BlockDevices(tuple(self.disks), tuple(self.devices), tuple(self.unread))
 
     # --- disks and partitions -------------------------------------------------
 
     def _disk(self, disk: Disk, read: Read) -> None:
-        whole = BlockDevice(disk.name, DeviceKind.DISK, disk.size_bytes, disk=disk.name, donor=disk.donor)
+        whole = BlockDevice(disk.name, DeviceKind.DISK, disk.size_bytes, disk=disk.name)
         try:
             table = read_table(read, disk.size_bytes, disk.sector_size_bytes)
         except (GuestReadError, TableError) as error:
@@ -160,7 +156,6 @@ class Discovery:
             size,
             disk=parents[0].disk if parents else "",
             parents=tuple(p.name for p in parents),
-            donor=bool(parents) and all(p.donor for p in parents),
         )
         self._add(device, partial(read_device, self.handle, name))
 
@@ -244,7 +239,6 @@ def _partitions(disk: Disk, table: PartitionTable) -> Iterator[tuple[BlockDevice
                 start_bytes=part.start_bytes,
                 disk=disk.name,
                 parents=(disk.name,),
-                donor=disk.donor,
             ),
             part.start_bytes,
         )

@@ -35,8 +35,6 @@ class HostDisks:
 
     overlays: Mapping[str, Path]
     flush: Callable[[], None]
-    donors: frozenset[str] = frozenset()
-    """The disks of donors."""
     trusted: bool = True
     """False: filesystems are left to the appliance."""
     _written: bool = field(init=False, default=False)
@@ -91,14 +89,10 @@ class HostDisks:
             return None if names is None else tuple(sorted(names))
         return None
 
-    def forget(self, *, donors: bool = False) -> None:
-        """The appliance writes to the disks, or has: what was read is not to be used again.
-
-        ``donors``: to theirs, too, which only a mount can do.
-        """
+    def forget(self) -> None:
+        """The appliance writes to the disks, or has: what was read is not to be used again."""
         self._written = True
-        for name in [n for n in self._open if donors or n not in self.donors]:
-            self._close(name)
+        self.close()
 
     def start_over(self) -> None:
         """Work was ended in the middle of a read: what was read of the filesystems is read again."""

@@ -59,12 +59,14 @@ _PROGRAMS = (
     "/bin/busybox", "/usr/bin/env", "/usr/sbin/sshd", "/usr/bin/ls",
 )  # fmt: skip
 _OLD_RELEASE = re.compile(r"^(?P<product>(?P<name>[A-Za-z ]+?) (?:Linux )?release (?P<version>[0-9.]+).*)$")
+_MAX_TEXT_BYTES = 64 * 1024
 _OLD_NAMES = {"centos": "centos", "red hat": "rhel", "fedora": "fedora", "scientific": "scientific"}
 
 
 def identify_system(guest: Guest) -> OperatingSystem:
     """Work out who a mounted guest is; what cannot be worked out is empty."""
-    release = _release(guest)
+    unread: list[str] = []
+    release = _release(guest, unread)
     distro = release.get("ID", "")
     like = tuple(release.get("ID_LIKE", "").split())
     return OperatingSystem(
@@ -73,30 +75,32 @@ def identify_system(guest: Guest) -> OperatingSystem:
         product=release.get("PRETTY_NAME", ""),
         arch=_architecture(guest),
         package_format=_package_format(guest, (distro, *like)),
-        hostname=_hostname(guest),
+        hostname=_hostname(guest, unread),
         id_like=like,
         codename=release.get("VERSION_CODENAME", ""),
+        unread=tuple(unread),
     )
 
 
-def _text(guest: Guest, path: str, limit_bytes: int = 64 * 1024) -> bytes:
+def _text(guest: Guest, path: str, unread: list[str]) -> bytes:
     try:
-        return guest.read_if_there(GuestPath(path), limit_bytes=limit_bytes) or b""
-    except GuestReadError:
+        return guest.read_if_there(GuestPath(path), limit_bytes=_MAX_TEXT_BYTES) or b""
+    except GuestReadError as error:
+        unread.append(error.message)
         return b""
 
 
-def _release(guest: Guest) -> dict[str, str]:
+def _release(guest: Guest, unread: list[str]) -> dict[str, str]:
     for path in ("/etc/os-release", "/usr/lib/os-release"):
-        found = parse_os_release(_text(guest, path))
+        found = parse_os_release(_text(guest, path, unread))
         if found.get("ID"):
             return found
-    first = _text(guest, "/etc/redhat-release").decode(errors="replace").partition("\n")[0]
+    first = _text(guest, "/etc/redhat-release", unread).decode(errors="replace").partition("\n")[0]
     match = _OLD_RELEASE.match(first)
     if match is not None:
         name = next((i for word, i in _OLD_NAMES.items() if match["name"].lower().startswith(word)), "rhel")
         return {"ID": name, "VERSION_ID": match["version"], "PRETTY_NAME": match["product"]}
-    debian = _text(guest, "/etc/debian_version").decode(errors="replace").strip()
+    debian = _text(guest, "/etc/debian_version", unread).decode(errors="replace").strip()
     if debian:
         return {"ID": "debian", "VERSION_ID": debian, "PRETTY_NAME": f"Debian {debian}"}
     return {}
@@ -126,12 +130,12 @@ def _package_format(guest: Guest, names: tuple[str, ...]) -> str:
     return next((_FORMAT_OF[name] for name in names if name in _FORMAT_OF), "")
 
 
-def _hostname(guest: Guest) -> str:
-    lines = _text(guest, "/etc/hostname").decode(errors="replace").splitlines()
+def _hostname(guest: Guest, unread: list[str]) -> str:
+    lines = _text(guest, "/etc/hostname", unread).decode(errors="replace").splitlines()
     for line in lines:
         if line.strip() and not line.startswith("#"):
             return line.strip()[:255]
-    for line in _text(guest, "/etc/sysconfig/network").decode(errors="replace").splitlines():
+    for line in _text(guest, "/etc/sysconfig/network", unread).decode(errors="replace").splitlines():
         if line.startswith("HOSTNAME="):
             return line.partition("=")[2].strip("\"' ")[:255]
     return ""

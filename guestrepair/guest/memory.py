@@ -149,13 +149,17 @@ class MemoryGuest(Guest):
         where = self.resolve(path)
         if where is None or not self.is_directory(where):
             raise GuestReadError(path, "not a directory")
-        found = {
-            str(p.relative_to(where)): n.content
+        inside = {
+            p: n
             for p, n in self.nodes.items()
             if where in p.parents
             and stat_module.S_ISREG(n.mode)
             and not any(fnmatch.fnmatchcase(p.name, pattern) for pattern in exclude)
         }
+        for p, n in inside.items():
+            if n.unreadable:
+                raise GuestReadError(p, n.unreadable)
+        found = {str(p.relative_to(where)): n.content for p, n in inside.items()}
         if sum(map(len, found.values())) > limit_bytes:
             raise GuestReadError(path, f"more than the {limit_bytes} bytes that are read")
         return found

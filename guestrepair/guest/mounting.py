@@ -7,16 +7,18 @@ where it must belong, so that a broken fstab does not make files read as missing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats import crypttab
 from guestrepair.formats.fstab import Entry, parse
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.naming import resolve_source
-from guestrepair.guest.stage import Stage
+from guestrepair.guest.naming import crypt_targets, resolve_source
+from guestrepair.guest.view import Guest
 from guestrepair.model import ALIASED_DIRECTORIES, GuestPath
+
+Names = Callable[[BlockDevice], tuple[str, ...]]
 
 _NEVER = ("/proc", "/sys", "/dev", "/run")
 _MAX_MOUNTS = 64
@@ -49,25 +51,25 @@ class MountPlan:
     unmounted: tuple[tuple[str, str], ...] = ()
 
 
-def plan_mounts(
-    guest: LiveGuest, root: BlockDevice, stage: Stage, *, fstab: bytes | None = None
-) -> MountPlan:
-    """Work the plan out for a mounted root; ``fstab``: this text in place of its own. Never raises for it."""
+def plan_mounts(guest: Guest, root: BlockDevice, names: Names, *, fstab: bytes | None = None) -> MountPlan:
+    """Work the plan out for a mounted root; ``fstab``: this text in place of its own. Never raises for it.
+
+    ``names`` tells what is in the top directory of a filesystem, or raises GuestReadError.
+    """
     planned: dict[GuestPath, PlannedMount] = {}
     unmounted: list[tuple[str, str]] = []
+    crypt = crypt_targets(_crypttab(guest), guest.block)
     for entry in _local_entries(guest, fstab):
         target = GuestPath(entry.target)
         if target in planned or len(planned) >= _MAX_MOUNTS:
             continue
-        found = [d for d in resolve_source(entry.source, guest.block) if d.is_filesystem]
+        meant = resolve_source(entry.source, guest.block, crypt)
+        found = [d for d in meant if d.is_filesystem]
         if len(found) == 1 and (found[0] != root or found[0].content == "btrfs"):
             planned[target] = PlannedMount(found[0], target, _subvolume(entry))
         elif len(found) != 1:
-            reason = (
-                f"{entry.source} is on none of the disks" if not found else f"{entry.source} is ambiguous"
-            )
-            unmounted.append((str(target), reason))
-    for guess in _guesses(guest, root, stage, planned):
+            unmounted.append((str(target), f"{entry.source} {_why_not(meant, found)}"))
+    for guess in _guesses(guest, root, names, planned):
         planned.setdefault(guess.target, guess)
     known = {str(target) for target in planned}
     return MountPlan(
@@ -76,7 +78,23 @@ def plan_mounts(
     )
 
 
-def _local_entries(guest: LiveGuest, fstab: bytes | None) -> Iterator[Entry]:
+def _why_not(meant: Sequence[BlockDevice], found: Sequence[BlockDevice]) -> str:
+    """Why a source that names these devices, of which these hold filesystems, cannot be mounted."""
+    if found:
+        return "is ambiguous"
+    locked = next((d for d in meant if d.content == "crypto_LUKS"), None)
+    return f"is in {locked.name}, which no key opened" if locked is not None else "is on none of the disks"
+
+
+def _crypttab(guest: Guest) -> dict[str, str]:
+    try:
+        data = guest.read_if_there(GuestPath("/etc/crypttab")) or b""
+        return crypttab.sources(crypttab.parse(data))
+    except (GuestReadError, FormatError):
+        return {}  # what it would open is among the mounts that cannot be made
+
+
+def _local_entries(guest: Guest, fstab: bytes | None) -> Iterator[Entry]:
     try:
         content = fstab if fstab is not None else guest.read_if_there(GuestPath("/etc/fstab")) or b""
         entries = parse(content).entries
@@ -98,37 +116,50 @@ def _subvolume(entry: Entry) -> str:
 
 
 def _guesses(
-    guest: LiveGuest, root: BlockDevice, stage: Stage, planned: dict[GuestPath, PlannedMount]
+    guest: Guest, root: BlockDevice, names: Names, planned: dict[GuestPath, PlannedMount]
 ) -> Iterator[PlannedMount]:
     used = {mount.device.name for mount in planned.values()} | {root.name}
     for device in guest.block.filesystems():
         if device.name in used or device.content == "btrfs":
             continue
         try:
-            names = set(stage.names(device))
+            inside = set(names(device))
         except GuestReadError:
             continue  # listed among the devices that could not be read where it matters
         for target, wanted in _CONTENT:
-            if wanted <= names and _is_empty(guest, GuestPath(target), planned):
+            if wanted <= inside and _is_empty(guest, GuestPath(target), planned):
                 yield PlannedMount(device, GuestPath(target), guessed=True)
                 break
 
 
-def _is_empty(guest: LiveGuest, target: GuestPath, planned: dict[GuestPath, PlannedMount]) -> bool:
+def _is_empty(guest: Guest, target: GuestPath, planned: dict[GuestPath, PlannedMount]) -> bool:
     if target in planned or not guest.is_directory(target):
         return False
     return not [name for name in guest.listdir(target) if name != "lost+found"]
 
 
-def holders(guest: LiveGuest, plan: MountPlan, path: GuestPath) -> Iterator[GuestPath]:
-    """The mount points under which a path may lie: by its name, by links, and by links of a merged /usr.
+def mount_points(guest: Guest, targets: Iterable[GuestPath]) -> dict[GuestPath, GuestPath]:
+    """The real path of each mount point, with the name that the guest's table has for it."""
+    return {guest.resolve(target) or target: target for target in targets}
 
-    The latter may be missing as yet: a repair makes them again before it writes below them.
+
+def holders(guest: Guest, points: Mapping[GuestPath, GuestPath], path: GuestPath) -> Iterator[GuestPath]:
+    """Those of :func:`mount_points` under which a path may lie: by name, by links, by those of a merged /usr.
+
+    The latter may be missing as yet: a repair makes them again before it writes below them. ``/`` is the
+    answer for what lies under none of the points.
     """
-    places = [path, guest.resolve_parent(path)]
+    places = [path, _as_far_as_there(guest, path)]
     if path.parts[1:] and path.parts[1] in ALIASED_DIRECTORIES:
         places.append(GuestPath("/usr").joinpath(*path.parts[1:]))
-    for place in places:
-        if place is not None:
-            found = [m.target for m in plan.mounts if place == m.target or m.target in place.parents]
-            yield max(found, key=lambda target: len(target.parts), default=GuestPath("/"))
+    for place in dict.fromkeys(places):
+        yield next((points[p] for p in (place, *place.parents) if p in points), GuestPath("/"))
+
+
+def _as_far_as_there(guest: Guest, path: GuestPath) -> GuestPath:
+    """The path with the links of its parents followed, as far down as there are any."""
+    for ancestor in (path, *path.parents):
+        real = guest.resolve_parent(ancestor)
+        if real is not None:
+            return real / path.relative_to(ancestor)
+    return path

@@ -2,17 +2,21 @@
 
 The kernel's names of a disk (sda, vdb, nvme0n1, xvda) depend on the machine
 that it is attached to. What carries over is the disk's place in the order and
-the partition number.
+the partition number. The names under /dev/mapper are LVM's and crypttab's own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 
 _LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]*)$")
 _NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]+)n[0-9]+|mmcblk([0-9]+))(?:p([0-9]+))?$")
+_MAPPER = "/dev/mapper/"
+_DM_NAME = "dm-name-"
+_ARRAY = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")
 _TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
 
 
@@ -30,19 +34,35 @@ def disk_and_partition(name: str) -> tuple[int, int] | None:
     return None
 
 
-def resolve_source(source: str, block: BlockDevices) -> tuple[BlockDevice, ...]:
-    """The devices that a source of fstab can mean among the given disks; empty when none is."""
+def resolve_source(
+    source: str, block: BlockDevices, crypt: Mapping[str, BlockDevice] | None = None
+) -> tuple[BlockDevice, ...]:
+    """The devices that a source of fstab can mean among the given disks; empty when none is.
+
+    ``crypt``: see :func:`crypt_targets`.
+    """
     tag, equals, value = source.partition("=")
     if equals and tag.upper() in _TAGS:
         return _tagged(tag.upper(), value.strip("\"'"), block)
     if source.startswith("/dev/disk/by-"):
-        kind, _, value = source.removeprefix("/dev/disk/by-").partition("/")
-        value = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), value)
-        return _tagged(kind.upper(), value, block) if kind.upper() in _TAGS else ()
+        return _linked(source.removeprefix("/dev/disk/by-"), block, crypt or {})
     placed = disk_and_partition(source)
     if placed is not None:
         return _placed(*placed, block)
-    return tuple(d for d in block.devices if d.name in _mapper_names(source))
+    if source.startswith(_MAPPER):
+        return mapped(source.removeprefix(_MAPPER), block, crypt or {})
+    if _ARRAY.match(source):
+        return arrays(source, block)
+    return tuple(d for d in block.devices if d.name == source)
+
+
+def _linked(link: str, block: BlockDevices, crypt: Mapping[str, BlockDevice]) -> tuple[BlockDevice, ...]:
+    """What a link of udev below /dev/disk/by- leads to."""
+    kind, _, value = link.partition("/")
+    value = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), value)
+    if kind == "id" and value.startswith(_DM_NAME):
+        return mapped(value.removeprefix(_DM_NAME), block, crypt)
+    return _tagged(kind.upper(), value, block) if kind.upper() in _TAGS else ()
 
 
 def _tagged(tag: str, value: str, block: BlockDevices) -> tuple[BlockDevice, ...]:
@@ -66,12 +86,55 @@ def _placed(index: int, number: int, block: BlockDevices) -> tuple[BlockDevice, 
     return tuple(d for d in block.devices if d.disk == disk and d.kind in kinds and d.part_number == number)
 
 
-def _mapper_names(source: str) -> set[str]:
-    """A logical volume's two names: /dev/mapper/VG-LV (each hyphen doubled, lvm(8)) and /dev/VG/LV."""
-    if not source.startswith("/dev/mapper/"):
-        return {source}
-    parts = re.split(r"(?<!-)-(?!-)", source.removeprefix("/dev/mapper/"))
-    names = {source}
-    if len(parts) == 2:
-        names.add("/dev/" + "/".join(part.replace("--", "-") for part in parts))
-    return names
+# --- arrays and device-mapper names -------------------------------------------------------
+
+
+def arrays(name: str, block: BlockDevices) -> tuple[BlockDevice, ...]:
+    """The array of that name; the only one there is, whatever the appliance called it."""
+    found = tuple(d for d in block.devices if d.kind is DeviceKind.MD)
+    exact = tuple(d for d in found if d.name == name)
+    return exact or (found if len(found) == 1 else ())
+
+
+def split_mapper(name: str) -> tuple[str, str] | None:
+    """(volume group, logical volume) of a device-mapper name, None when it cannot be one.
+
+    LVM doubles the hyphens of both and joins them by one (lvm(8)).
+    """
+    parts = re.split(r"(?<!-)-(?!-)", name)
+    if len(parts) < 2 or not all(parts[:2]):
+        return None
+    return parts[0].replace("--", "-"), parts[1].replace("--", "-")
+
+
+def mapped(name: str, block: BlockDevices, crypt: Mapping[str, BlockDevice]) -> tuple[BlockDevice, ...]:
+    """What ``/dev/mapper/NAME`` is: what crypttab opens, a logical volume, or a container by its UUID."""
+    if name in crypt:
+        return (crypt[name],)
+    names = {_MAPPER + name}
+    split = split_mapper(name)
+    if split is not None:
+        names.add(f"/dev/{split[0]}/{split[1]}")
+    found = tuple(d for d in block.devices if d.name in names)
+    if found:
+        return found
+    uuid = name.removeprefix("luks-").lower()
+    return tuple(_inside(d, block) for d in block.devices if d.content == "crypto_LUKS" and d.uuid == uuid)
+
+
+def _inside(container: BlockDevice, block: BlockDevices) -> BlockDevice:
+    """What an opened container holds; the container itself while it is locked."""
+    return next((d for d in block.devices if container.name in d.parents), container)
+
+
+def crypt_targets(entries: Mapping[str, str], block: BlockDevices) -> dict[str, BlockDevice]:
+    """crypttab's names mapped to the opened device, or to the container while it is locked.
+
+    ``entries`` maps name to source as crypttab has them.
+    """
+    found: dict[str, BlockDevice] = {}
+    for name, source in entries.items():
+        resolved = resolve_source(source, block)
+        if len(resolved) == 1:
+            found[name] = _inside(resolved[0], block)
+    return found

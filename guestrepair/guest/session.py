@@ -1,8 +1,10 @@
 """One launch of the appliance: the disks in it, the systems on them, and the phases of reading and writing.
 
-A session goes through phases: the guest (and donors) mounted read-only side by
-side for analysis; for a repair, the guest alone mounted read-write at the
-appliance's root; then read-only again to be analyzed once more.
+A session goes through phases: the guest mounted read-only for analysis; for a
+repair, mounted read-write at the appliance's root; then read-only again to be
+analyzed once more. A donor has a session of its own, and so a machine of its own:
+as a copy of the guest it may carry the same identities, and two volume groups,
+arrays or btrfs of one identity cannot be told apart by the kernel that sees both.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guestrepair.disk.sectors import sector_bytes_of
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import GuestReadError, LockedError, NoSystemError
 from guestrepair.guest.appliance import CallCount, Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.guest.checking import check_filesystem
-from guestrepair.guest.choosing import choose
+from guestrepair.guest.choosing import choose, why_none
 from guestrepair.guest.deleted import deleted_names
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk
 from guestrepair.guest.discovery import TOLD_BY_APPLIANCE, Discovery
@@ -24,7 +26,7 @@ from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.host_disks import HostDisks
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.mounting import MountPlan, holders, plan_mounts
+from guestrepair.guest.mounting import MountPlan, holders, mount_points, plan_mounts
 from guestrepair.guest.roots import Root, find_roots
 from guestrepair.guest.stage import Stage
 from guestrepair.guest.starting import Starting, when_started
@@ -41,7 +43,6 @@ class SessionDisk:
     overlay: Path
     host_path: str
     size_bytes: int
-    donor: bool = False
 
 
 @dataclass(slots=True)
@@ -57,22 +58,21 @@ class Session:
     views: Views
     calls: CallCount
     _plans: dict[str, MountPlan] = field(default_factory=dict)
-    _roots: dict[bool, list[Root]] = field(default_factory=dict)
+    _roots: list[Root] | None = None
     _unread: list[tuple[str, str]] = field(default_factory=list)
-    _donors: dict[str, LiveGuest] = field(default_factory=dict)
 
     # --- systems --------------------------------------------------------------------
 
-    def block(self, *, donor: bool = False) -> BlockDevices:
-        """The disks of the guest, or those of the donors."""
-        return self.discovery.block(donor=donor)
+    def block(self) -> BlockDevices:
+        """What is on the disks."""
+        return self.discovery.block()
 
-    def roots(self, *, donor: bool = False) -> list[Root]:
-        """The systems on the guest's disks, or on the donors'."""
-        if donor not in self._roots:
-            self._roots[donor], unread = find_roots(self._view, self.block(donor=donor))
+    def roots(self) -> list[Root]:
+        """The systems on the disks."""
+        if self._roots is None:
+            self._roots, unread = find_roots(self._view, self.block())
             self._unread.extend(unread)
-        return self._roots[donor]
+        return self._roots
 
     def choose_root(self, wanted: str = "", ask: Callable[[list[Root]], Root | None] | None = None) -> Root:
         """The one system to work on: the one named, the only one, or the one that the user picks.
@@ -80,9 +80,14 @@ class Session:
         Raises:
             NoSystemError, LockedError: see :func:`guestrepair.guest.choosing.choose`.
         """
-        roots = self.roots()
+        if not wanted and not self.roots():
+            raise self.no_system()
+        return choose(self.roots(), wanted=wanted, ask=ask)
+
+    def no_system(self) -> NoSystemError | LockedError:
+        """Why there is no system, in words that help."""
         unread = [*self._unread, *self.discovery.unread]
-        return choose(roots, self.block(), self.discovery.locked, unread, wanted=wanted, ask=ask)
+        return why_none(self.block(), self.discovery.locked, unread)
 
     # --- reading --------------------------------------------------------------------
 
@@ -92,16 +97,10 @@ class Session:
         Raises:
             GuestReadError: the root cannot be mounted.
         """
-        known = self._donors.get(root.name) if root.device.donor else None
-        if known is not None:
-            self.views.mount_again(known)
-            return known
         guest = self._view(root.device, root.subvolume)
         self._mount_planned(guest, self._plan(root, guest))
         guest.os = root.os
         guest.walker = lambda: deleted_names(guest.handle, guest.mounts)
-        if root.device.donor:
-            self._donors[root.name] = guest
         return guest
 
     def _view(self, device: BlockDevice, subvolume: str) -> LiveGuest:
@@ -110,7 +109,7 @@ class Session:
         Raises:
             GuestReadError: it cannot be mounted.
         """
-        block = self.block(donor=device.donor)
+        block = self.block()
         guest = self.views.open(device, subvolume, block)
         self._answer_about_devices(guest, block)
         return guest
@@ -125,7 +124,7 @@ class Session:
 
         What is mounted already stays; what cannot be mounted is among ``guest.unmounted``.
         """
-        plan = plan_mounts(guest, root.device, self.stage, fstab=fstab)
+        plan = plan_mounts(guest, root.device, self.stage.names, fstab=fstab)
         self._plans[root.name] = plan
         self._mount_planned(guest, plan)
 
@@ -152,9 +151,8 @@ class Session:
     def confirmed(self) -> bool:
         """Whether all that was read on the host holds: the mounts succeed, and what was missing is so.
 
-        Waits for the appliance. A donor is not looked at again: what it lacks, it fails to serve. When
-        it does not hold, all that was found is to be forgotten: the systems are to be opened again, and
-        from then on the appliance reads everything.
+        Waits for the appliance. When it does not hold, all that was found is to be forgotten: the systems
+        are to be opened again, and from then on the appliance reads everything.
 
         Raises:
             ApplianceError: the appliance does not start, or is gone.
@@ -167,12 +165,11 @@ class Session:
             refuted = error.message
         if not refuted:
             return True
-        self.views.close(donors=True)
+        self.views.close()
         self.stage.disks.trusted = False
-        self._donors.clear()
         self.stage.refuted = ""
         self.stage.clear()
-        self._roots.clear()
+        self._roots = None
         self._plans.clear()
         return False
 
@@ -189,7 +186,7 @@ class Session:
 
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
         if root.name not in self._plans:
-            self._plans[root.name] = plan_mounts(guest, root.device, self.stage)
+            self._plans[root.name] = plan_mounts(guest, root.device, self.stage.names)
         return self._plans[root.name]
 
     def _mount_below(
@@ -234,7 +231,7 @@ class Session:
             with contextlib.suppress(GuestReadError), reading(self.handle, disk.name):
                 self.handle.blockdev_rereadpt(disk.name)
         self._discover()
-        self._roots.clear()
+        self._roots = None
         self._plans.clear()
 
     def _discover(self) -> None:
@@ -259,7 +256,9 @@ class Session:
         """
         view = self.guest(root)
         plan = self._plan(root, view)
-        where = {holder for path in paths for holder in holders(view, plan, path)}
+        # Where a mount point is missing, nothing is mounted: the directory itself is made on what lies above.
+        points = mount_points(view, (GuestPath(mount.target) for mount in view.mounts))
+        where = {holder for path in paths for holder in holders(view, points, path)}
         self.views.close()
         self.stage.clear()
         writable = everywhere or GuestPath("/") in where
@@ -267,13 +266,20 @@ class Session:
         guest = LiveGuest(self.handle, "", block=self.block())
         try:
             for planned in plan.mounts:
-                writable = everywhere or planned.target in where
-                if planned.device.content == "vfat" and not writable:
+                needed = planned.target in where
+                if planned.device.content == "vfat" and not (everywhere or needed):
                     continue
-                with contextlib.suppress(GuestReadError):
+                try:
                     self._mount_below(
-                        guest, planned.device, planned.target, planned.subvolume, writable=writable
+                        guest,
+                        planned.device,
+                        planned.target,
+                        planned.subvolume,
+                        writable=everywhere or needed,
                     )
+                except GuestReadError:
+                    if needed:
+                        raise  # else what belongs on it would be written into the directory under it
             guest.os = root.os
             yield guest
         finally:
@@ -313,20 +319,18 @@ def open_session(
     """
     sectors = [sector_bytes_of(disk.overlay) for disk in disks]
     drives = [
-        Drive(overlay=disk.overlay, donor=disk.donor, sector_bytes=size)
-        for disk, size in zip(disks, sectors, strict=True)
+        Drive(overlay=disk.overlay, sector_bytes=size) for disk, size in zip(disks, sectors, strict=True)
     ]
     calls = CallCount()
     how = replace(launch or LaunchOptions(), count=calls)
     overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
     known = [
-        Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], donor=disk.donor)
+        Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index])
         for index, disk in enumerate(disks)
     ]
     with launched(drives, how) as starting, contextlib.ExitStack() as stack:
         how.progress("looking at the disks")
-        donors = frozenset(disk.name for disk in known if disk.donor)
-        host = HostDisks(overlays, lambda: starting.handle().sync(), donors)
+        host = HostDisks(overlays, lambda: starting.handle().sync())
         stack.callback(host.close)
         stage = Stage(starting, host)
         stack.callback(stage.leave)

@@ -1,8 +1,7 @@
 """Mounting filesystems side by side in the appliance, each under a mount point of its own.
 
 Every filesystem that is looked at stays mounted under its own prefix
-(``/m0``, ``/m1``…), so that nothing is mounted twice and a donor stands beside
-the guest in the same launch.
+(``/m0``, ``/m1``…), so that nothing is mounted twice.
 
 While the appliance starts, mounts of which no doubt is to be expected wait with it: the
 host reads such a filesystem meanwhile. All of them are made before anything else is asked
@@ -28,7 +27,7 @@ _SIMPLE = frozenset({"vfat", "xfs"})
 """Not read on the host, and mounted without fail when they were not in use when the disk was copied."""
 
 _OPTIONS = {
-    # Two copies of one filesystem (guest and donor) share their UUID: harmless here.
+    # Two copies of one filesystem on the guest's disks share their UUID: harmless here.
     "xfs": ",nouuid",
 }
 
@@ -66,7 +65,6 @@ class Stage:
     _points: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
     """What is mounted below the prefixes, by the directory that it is mounted on."""
     _waiting: list[Callable[[], None]] = field(init=False, default_factory=list)
-    _donors: list[Callable[[], None]] = field(init=False, default_factory=list)
     _worker: threading.Thread | None = field(init=False, default=None)
     _names: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     """The prefix that each filesystem always gets."""
@@ -89,7 +87,7 @@ class Stage:
             with sheltered():  # a mount that is made and not known of would be made again over itself
                 prefix = self._names.setdefault(key, f"/m{len(self._names)}")
                 work = partial(self._mount_apart, device, subvolume, prefix)
-                (self._once_started if can_wait else self._now)(device, work)
+                (self._once_started if can_wait else self._now)(work)
                 self.prefixes[key] = prefix
         return self.prefixes[key]
 
@@ -105,7 +103,7 @@ class Stage:
         work = partial(self._mount, device, subvolume, options, point)
         can_wait = not writable and self._is_expected_to_mount(device)
         with sheltered():
-            (self._once_started if can_wait else self._now)(device, work)
+            (self._once_started if can_wait else self._now)(work)
             self._points[point] = (device.name, subvolume)
 
     def _is_expected_to_mount(self, device: BlockDevice) -> bool:
@@ -120,12 +118,6 @@ class Stage:
                 worker.join()
             self._work_off(self._waiting)
 
-    def settle_donors(self) -> None:
-        """The same for those of donors, which are not made before the appliance is asked about one."""
-        with sheltered():
-            self.settle()
-            self._work_off(self._donors)
-
     def _work_off(self, waiting: list[Callable[[], None]]) -> None:
         while True:
             try:
@@ -137,11 +129,8 @@ class Stage:
             except GuestRepairError as error:
                 self.refuted = self.refuted or error.message
 
-    def _once_started(self, device: BlockDevice, work: Callable[[], None]) -> None:
+    def _once_started(self, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
-        if device.donor:
-            self._donors.append(work)
-            return
         self._waiting.append(work)
         if self.starting.started and self._worker is None:
             self._worker = threading.Thread(
@@ -151,15 +140,15 @@ class Stage:
 
     def leave(self) -> None:
         """The session ends: no mount may be under way when the appliance goes."""
-        self._drop_waiting()
+        self._waiting.clear()
         if self._worker is not None and self._worker.is_alive():
             end_machines()  # nobody waits for it: what was to be written was, or is not wanted
         self.settle()
 
-    def _now(self, device: BlockDevice, work: Callable[[], None]) -> None:
+    def _now(self, work: Callable[[], None]) -> None:
         """Mount at once. That may write to the disk: a journal is replayed whatever the options say."""
         self.settle()
-        self.disks.forget(donors=device.donor)
+        self.disks.forget()
         work()
 
     def _mount_apart(self, device: BlockDevice, subvolume: str, prefix: str) -> None:
@@ -190,7 +179,7 @@ class Stage:
             GuestReadError: it cannot be mounted.
         """
         options = mount_options(device.content, writable=writable)
-        self._now(device, partial(self._mount, device, subvolume, options, "/"))
+        self._now(partial(self._mount, device, subvolume, options, "/"))
 
     def _mount(self, device: BlockDevice, subvolume: str, options: str, point: str) -> None:
         with reading(self.handle, device.name):
@@ -228,7 +217,7 @@ class Stage:
             GuestReadError: a filesystem does not unmount (its last writes failed).
         """
         with sheltered():
-            self._drop_waiting()
+            self._waiting.clear()
             self.settle()
             with reading(self.handle, "unmount"):
                 if self.starting.started and self.handle.mountpoints():
@@ -236,7 +225,3 @@ class Stage:
             self.prefixes.clear()
             self.failures.clear()
             self._points.clear()
-
-    def _drop_waiting(self) -> None:
-        self._waiting.clear()
-        self._donors.clear()

@@ -24,7 +24,8 @@ class Starting:
 
     ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it,
     ``prepare`` with the handle in each thread that uses it, ahead of everything else. ``watch`` sees to it
-    that calls on the handle come to an end.
+    that calls on the handle come to an end. With ``at_once`` false the launch begins when the handle is
+    first asked for.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class Starting:
         waiting: Callable[[], None],
         prepare: Callable[[Handle], None] = lambda _handle: None,
         watch: CallWatch | None = None,
+        *,
+        at_once: bool = True,
     ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
@@ -47,7 +50,14 @@ class Starting:
         self._handle: Handle | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="launch", daemon=True)
-        self._thread.start()
+        self._begun = False
+        if at_once:
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
 
     @property
     def started(self) -> bool:
@@ -60,6 +70,7 @@ class Starting:
         Raises:
             ApplianceError: it does not start.
         """
+        self._begin()
         if not self._started.is_set():
             since = time.monotonic()
             with fence.uncounted():
@@ -76,6 +87,8 @@ class Starting:
     def end(self) -> None:
         """Close the handle; a launch that is under way is ended, not waited for."""
         self.given_up = True
+        if not self._begun:
+            return
         while not self._started.wait(_POLL_SECONDS):
             end_machines()
         if self._handle is not None:

@@ -12,7 +12,6 @@ from guestrepair.guest.hashing import Hasher
 from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.stage import Stage
-from guestrepair.guest.starting import when_started
 from guestrepair.guest.toolbox import Toolbox
 from guestrepair.model import GuestPath
 
@@ -21,10 +20,6 @@ from guestrepair.model import GuestPath
 class _View:
     guest: LiveGuest
     host: HostTree
-    device: BlockDevice
-    subvolume: str
-    points: list[tuple[BlockDevice, str, str]] = field(default_factory=list)
-    """What is mounted below it: device, subvolume, and the directory in the appliance."""
 
 
 @dataclass(slots=True)
@@ -46,14 +41,12 @@ class Views:
             GuestReadError: it cannot be mounted.
         """
         stage = self.stage
-        # A donor is mounted only when the appliance is asked about one.
-        handle = when_started(stage.starting, stage.settle_donors) if device.donor else self.handle
-        guest = LiveGuest(handle, stage.mount(device, subvolume), block=block)
+        guest = LiveGuest(self.handle, stage.mount(device, subvolume), block=block)
         guest.mounts = (mount_of(device, "/", subvolume),)
         host = HostTree(stage.disks, {"/": None if subvolume else device})
-        self._given.append(_View(guest, host, device, subvolume))
+        self._given.append(_View(guest, host))
         guest.look_on_host(host)
-        hasher = Hasher(handle, guest.prefix, self._hashing, host, lambda: self._told(guest))
+        hasher = Hasher(self.handle, guest.prefix, self._hashing, host, lambda: self._told(guest))
         guest.hash_files = lambda algorithm, files, through: hasher.digests(
             algorithm, files, through_filesystem=through
         )
@@ -63,37 +56,24 @@ class Views:
         """A filesystem was mounted below one of the guests, on a real path of it."""
         for view in self._given:
             if view.guest is guest:
-                view.points.append((device, subvolume, guest.inside(real)))
                 view.host.mount(str(real), None if subvolume else device)
             elif view.guest.prefix == guest.prefix:
                 view.host.cover(str(real))
 
-    def mount_again(self, guest: LiveGuest) -> None:
-        """Mount a guest as it was before everything was unmounted; nobody has written to it since."""
-        for view in self._given:
-            if view.guest is guest:
-                self.stage.mount(view.device, view.subvolume)
-                for device, subvolume, point in view.points:
-                    self.stage.mount_below(device, subvolume, point)
-
     def refuted(self) -> str:
         """The first path that the host called missing and the appliance finds; "" when there is none.
-
-        Donors are not looked at again: what one lacks, it fails to serve.
 
         Raises:
             GuestReadError: the appliance cannot look.
         """
-        own = (view.guest for view in self._given if not view.device.donor)
-        return next(filter(None, (guest.refuted() for guest in own)), "")
+        return next(filter(None, (view.guest.refuted() for view in self._given)), "")
 
-    def close(self, *, donors: bool = False) -> None:
-        """Read no more on the host: the disks are about to be written to; those of donors are not."""
+    def close(self) -> None:
+        """Read no more on the host: the disks are about to be written to."""
         for view in self._given:
-            if donors or not view.device.donor:
-                view.host.close()
-        self._given = [view for view in self._given if view.device.donor and not donors]
-        self.stage.disks.forget(donors=donors)
+            view.host.close()
+        self._given.clear()
+        self.stage.disks.forget()
 
     def device_reader(self, block: BlockDevices, name: str) -> Read | None:
         """What reads a disk or partition of the guest on the host; None where the appliance must."""

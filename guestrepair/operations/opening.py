@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from guestrepair.errors import (
 )
 from guestrepair.fence import within
 from guestrepair.guest.appliance import LaunchOptions
+from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.roots import Root
@@ -92,10 +93,37 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
     """
     with contextlib.ExitStack() as stack:
         disks = [throwaway_disk(stack, image) for image in images]
-        with open_session(
-            disks, keys=key_ring(options, voice), launch=launch_options(options, voice, throwaway=True)
-        ) as session:
-            yield session
+        launch = launch_options(options, voice, throwaway=True)
+        yield stack.enter_context(open_session(disks, keys=key_ring(options, voice), launch=launch))
+
+
+def donor_sessions(
+    stack: contextlib.ExitStack, donors: Sequence[Image], options: ImageOptions, voice: Voice
+) -> dict[Path, Session]:
+    """A session for each donor, by its path; see :func:`donor_session`."""
+    return {donor.path: stack.enter_context(donor_session(donor, options, voice)) for donor in donors}
+
+
+@contextlib.contextmanager
+def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator[Session]:
+    """A session on a throw-away overlay of a donor; its machine starts only when the host cannot read it.
+
+    The keys given are tried on its containers as on the guest's.
+
+    Raises:
+        ImageError, ApplianceError: see their classes.
+    """
+    ask = voice.ask_passphrase
+
+    def ask_for_donor(container: BlockDevice) -> str | None:
+        named = replace(container, name=f"{container.name} of the donor {donor.path}")
+        return None if ask is None else ask(named)
+
+    keys = KeyRing(options.keys, None if ask is None else ask_for_donor)
+    with contextlib.ExitStack() as stack:
+        disk = throwaway_disk(stack, donor)
+        launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
+        yield stack.enter_context(open_session([disk], keys=keys, launch=launch))
 
 
 def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -> T:
@@ -121,14 +149,13 @@ def _confirmed(session: Session, watch: Stopwatch) -> bool:
     return confirmed
 
 
-def throwaway_disk(stack: contextlib.ExitStack, image: Image, *, donor: bool = False) -> SessionDisk:
+def throwaway_disk(stack: contextlib.ExitStack, image: Image) -> SessionDisk:
     """A disk for a session, on an overlay that goes when the stack unwinds."""
     overlay = stack.enter_context(throwaway(image))
     return SessionDisk(
         overlay=overlay.path,
         host_path=str(image.path),
         size_bytes=image.virtual_size_bytes,
-        donor=donor,
     )
 
 

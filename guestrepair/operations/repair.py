@@ -22,6 +22,7 @@ from guestrepair.model import Finding, Inconclusive, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.first_disk import on_first_disk
+from guestrepair.operations.labels import with_labels
 from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
@@ -79,7 +80,6 @@ def repair(
         with _staged(images[0], how, voice) as (disk, transaction), contextlib.ExitStack() as stack:
             disks = [disk]
             disks += [opening.throwaway_disk(stack, image) for image in images[1:]]
-            disks += [opening.throwaway_disk(stack, image, donor=True) for image in donors]
             keys = opening.key_ring(image_options, voice)
             session = stack.enter_context(
                 open_session(disks, keys=keys, launch=opening.launch_options(image_options, voice))
@@ -87,7 +87,8 @@ def repair(
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
-            found = Sources(session, how.sources, voice.note)
+            sessions = opening.donor_sessions(stack, donors, image_options, voice)
+            found = Sources(how.sources, voice.note, sessions)
             run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
             if run.stage():
                 _commit(run, transaction, images[0])
@@ -265,7 +266,7 @@ class _Run:
 
     def _analyze(self, guest: LiveGuest) -> Results:
         self.voice.progress("reading the package database")
-        self.sources.mount(guest)
+        self.sources.open(guest)
         context = opening.make_context(guest, self.options.analysis, self.voice)
         context.reference = self.sources.reference(guest)
         self.watch.lap("package database")
@@ -279,14 +280,16 @@ class _Run:
         return plan
 
     def _planned(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
-        chosen = [finding for finding in findings if self.how.choice.takes(finding)]
+        wanted = [finding for finding in findings if self.how.choice.takes(finding)]
+        here, elsewhere = on_first_disk(wanted, guest)
+        chosen, unlabelled = with_labels(here, guest)
         changes = sourced_changes(chosen)
         found = self.sources.of(guest) if changes else []
         if changes:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        return on_first_disk(plan, guest.block, guest.mounts)
+        return dataclasses.replace(plan, left=(*plan.left, *elsewhere, *unlabelled))
 
     def _agreed(self, plan: Plan) -> bool:
         if self.how.dry_run == "plan":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guestrepair.errors import NoSystemError, UsageError
+from guestrepair.errors import ImageError, LockedError, UsageError
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.live import LiveGuest
 from guestrepair.guest.roots import Root
@@ -24,30 +24,35 @@ from guestrepair.packages.sources import (
 
 
 def donor_images(options: SourceOptions) -> tuple[Path, ...]:
-    """The donors that are images, and so need a drive in the appliance."""
+    """The donors that are images, and so need a session of their own."""
     return tuple(path for path in options.donors if not path.is_dir())
 
 
 @dataclass(slots=True)
 class Sources:
-    """The sources of one repair; what was read of package files is kept from round to round."""
+    """The sources of one repair; what was read of package files and donors is kept from round to round.
 
-    session: Session
+    ``sessions`` are those of the donors that are images, by path.
+    """
+
     options: SourceOptions
     say: Callable[[str], None]
     """Told which hosts are asked, before they are."""
+    sessions: Mapping[Path, Session] = field(default_factory=dict)
     _directories: list[DirectorySource] = field(default_factory=list)
     _donors: list[DonorSource] = field(default_factory=list)
+    _opened: dict[tuple[Path, str], DonorSource] = field(default_factory=dict)
     _fetched: FetchSource | None = None
 
-    def mount(self, guest: LiveGuest) -> None:
-        """Mount the donors beside the guest, which must be done again whenever everything was unmounted.
+    def open(self, guest: LiveGuest) -> None:
+        """Open the donors that serve this guest, and the directories of package files.
 
         Raises:
-            UsageError: a donor that cannot serve.
+            UsageError: a donor is no system of the guest's distribution.
+            ImageError: no system can be opened on a donor.
         """
         self._directories = self._directories or [DirectorySource(path) for path in self.options.packages]
-        self._donors = list(self._mounted(guest.os))
+        self._donors = [donor for path in self.options.donors for donor in self._of_donor(path, guest.os)]
 
     def of(self, guest: LiveGuest) -> list[FileSource]:
         """Guest's cache, package directories, donors, repositories: those that there are."""
@@ -63,29 +68,34 @@ class Sources:
         known: list[AttributeSource] = [*self._donors, *self._directories]
         return Reference(known) if known and guest.os.package_format == "deb" else None
 
-    def _mounted(self, system: OperatingSystem) -> Iterator[DonorSource]:
-        for path in self.options.donors:
-            if path.is_dir():
-                yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
-        images = donor_images(self.options)
-        roots = self.session.roots(donor=True) if images else []
-        for path in images:
-            root = _root_on(self.session, roots, path, system)
-            guest = self.session.guest(root)
-            known = next((source for source in self._donors if source.guest is guest), None)
-            yield known or DonorSource(guest, f"donor {path}")
+    def _of_donor(self, path: Path, system: OperatingSystem) -> Iterator[DonorSource]:
+        if path.is_dir():
+            yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
+            return
+        session = self.sessions[path]
+        roots = _systems(session, path, system)
+        for root in roots:
+            if (path, root.name) not in self._opened:
+                name = f"donor {path}" if len(roots) == 1 else f"donor {path}, {root.name}"
+                self._opened[path, root.name] = DonorSource(session.guest(root), name)
+            yield self._opened[path, root.name]
 
 
-def _root_on(session: Session, roots: Sequence[Root], path: Path, system: OperatingSystem) -> Root:
-    disks = {disk.name for disk in session.block(donor=True).disks if disk.host_path == str(path)}
-    own = [root for root in roots if root.device.disk in disks]
-    if not own:
-        raise NoSystemError(f"--donor {path}: no Linux system on it", hint="give a healthy system's disk")
-    same = [root for root in own if root.os.distro == system.distro]
+def _systems(session: Session, path: Path, system: OperatingSystem) -> list[Root]:
+    """The systems on a donor that can serve: of the guest's distribution, and of its version where one is.
+
+    All of them serve, one after another: whatever comes from one must be of the very same package.
+    """
+    found = session.roots()
+    if not found:
+        why = session.no_system()
+        hint = why.hint if isinstance(why, LockedError) else "give a healthy system's disk"
+        raise ImageError(f"--donor {path}: {why.message}", hint=hint)
+    same = [root for root in found if system.distro in ("", root.os.distro)]
     if not same:
-        product = own[0].os.product or "another system"
+        product = found[0].os.product or "another system"
         raise UsageError(
             f"--donor {path}: it holds {product}, and the guest is {system.product}",
             hint="a donor must be of the guest's own distribution",
         )
-    return same[0]
+    return [root for root in same if root.os.version == system.version] or same

@@ -58,11 +58,13 @@ class Unresolved:
 class Closure:
     """Follows programs of one guest and remembers what it has read.
 
-    ``files`` holds every ELF file that was reached, by its real path.
+    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says which files of the
+    loader's configuration could not be read: what seems to be missing then may lie in a directory of theirs.
     """
 
     guest: Guest
     files: dict[GuestPath, ElfFile] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
     _last: tuple[GuestPath | None, bytes] = (None, b"")
     _problems: dict[GuestPath, str] = field(default_factory=dict)
     _found: dict[tuple[str, int, int, tuple[str, ...]], GuestPath | Unusable | None] = field(
@@ -230,7 +232,8 @@ class Closure:
             return
         try:
             data = self.guest.read_if_there(path)
-        except GuestReadError:
+        except GuestReadError as error:
+            self.unread.append(error.message)
             return
         for line in parse_ld_so_conf(data or b""):
             if not line.is_include:
@@ -243,7 +246,11 @@ class Closure:
     @cached_property
     def _musl_directories(self) -> list[str]:
         for path in self.guest.glob(GuestPath("/etc"), "ld-musl-*.path"):
-            data = self.guest.read_if_there(path) or b""
+            try:
+                data = self.guest.read_if_there(path) or b""
+            except GuestReadError as error:
+                self.unread.append(error.message)
+                break
             return data.decode("utf-8", "surrogateescape").replace("\n", ":").split(":")
         return ["/lib", "/usr/local/lib", "/usr/lib"]
 

@@ -30,6 +30,8 @@ _FIELDS = frozenset(
     {"package", "status", "version", "architecture", "multi-arch", "conffiles", "essential", "priority"}
 )
 _WITH_FILES = frozenset({"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"})
+_ALTERING = ("diversions", "statoverride")
+"""Files in which the administrator says what is to be other than the packages have it."""
 _T = TypeVar("_T")
 _STATUS_LIMIT_BYTES = 64 * 1024 * 1024
 _BACKUPS = GuestPath("/var/backups")
@@ -71,7 +73,7 @@ def _read_tree(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
 
 def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
     tree: dict[str, bytes] = {}
-    wanted = [DIRECTORY / name for name in ("status", "diversions", "statoverride")]
+    wanted = [DIRECTORY / name for name in ("status", *_ALTERING)]
     info = DIRECTORY / "info"
     for pattern in ("*.list", "*.md5sums"):
         wanted += guest.glob(info, pattern)
@@ -79,6 +81,8 @@ def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
         try:
             content = guest.read_if_there(path, limit_bytes=_STATUS_LIMIT_BYTES)
         except GuestReadError as error:
+            if path.name in _ALTERING:
+                raise  # without it, what was changed on purpose would look like damage
             damage.append(Damage(str(path), f"cannot be read: {error.reason}"))
             continue
         if content is not None:
@@ -223,10 +227,6 @@ def _path_filter(guest: Guest) -> PathFilter:
     """dpkg.cfg.d first (in C order), then dpkg.cfg, as dpkg loads them (dpkg(1), FILES)."""
     directory = GuestPath("/etc/dpkg/dpkg.cfg.d")
     paths = [p for p in guest.glob(directory, "*") if is_config_name(p.name)]
-    contents = []
-    for path in (*paths, GuestPath("/etc/dpkg/dpkg.cfg")):
-        try:
-            contents.append(guest.read_if_there(path) or b"")
-        except GuestReadError:
-            continue  # an unreadable configuration excludes nothing
-    return parse_path_filter(contents)
+    paths.append(GuestPath("/etc/dpkg/dpkg.cfg"))
+    # One that cannot be read raises: what it excludes would be taken for missing.
+    return parse_path_filter([guest.read_if_there(path) or b"" for path in paths])

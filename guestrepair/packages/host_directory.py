@@ -8,6 +8,7 @@ component with O_NOFOLLOW, so a hostile tree cannot lead out of itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import os
@@ -176,7 +177,10 @@ class HostDirectoryGuest(Guest):
         try:
             with self._file(path) as descriptor:
                 return os.getxattr(descriptor, name)
-        except GuestReadError:
+        except GuestReadError as error:
+            reason = getattr(error.__cause__, "errno", errno.ENODATA)
+            if reason not in (errno.ENODATA, errno.EOPNOTSUPP):
+                raise  # that it cannot be read is not that there is none
             return b""
 
     def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:

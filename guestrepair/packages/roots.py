@@ -69,15 +69,18 @@ _PAM_WORD = re.compile(r"(?:\[[^\]]*\]|\S)+")
 _NSS_SERVICE = re.compile(r"[a-z0-9_]+\Z")
 
 
-def boot_and_login_programs(guest: Guest) -> tuple[GuestPath, ...]:
-    """Programs and modules that are there (by their names, links unresolved), the most important first."""
+def boot_and_login_programs(guest: Guest, unread: list[str]) -> tuple[GuestPath, ...]:
+    """Programs and modules that are there (by their names, links unresolved), the most important first.
+
+    ``unread`` gets a sentence for each file that names more of them and cannot be read.
+    """
     names = [
         GuestPath(f"{top}/{name}") for name in _BINARIES for top in ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
     ]
     names += [GuestPath(f"{top}/{name}") for name in _LIBRARY_PROGRAMS for top in _LIBRARY_TOPS]
-    names += list(account_shells(guest))
-    names += list(pam_modules(guest))
-    names += list(nss_modules(guest))
+    names += list(account_shells(guest, unread))
+    names += list(pam_modules(guest, unread))
+    names += list(nss_modules(guest, unread))
     found: dict[GuestPath, GuestPath] = {}
     for name in names:
         real = guest.resolve(name)
@@ -86,9 +89,9 @@ def boot_and_login_programs(guest: Guest) -> tuple[GuestPath, ...]:
     return tuple(found.values())
 
 
-def account_shells(guest: Guest) -> Iterator[GuestPath]:
+def account_shells(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
     """The shells that accounts of passwd name."""
-    data = _read(guest, GuestPath("/etc/passwd"))
+    data = _read(guest, GuestPath("/etc/passwd"), unread)
     for shell in dict.fromkeys(entry.shell for entry in parse_passwd(data).entries):
         if shell.startswith("/") and "\0" not in shell:
             yield GuestPath(shell)
@@ -108,12 +111,12 @@ def module_directories(guest: Guest) -> tuple[GuestPath, ...]:
     return tuple(found)
 
 
-def pam_modules(guest: Guest) -> Iterator[GuestPath]:
+def pam_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
     """The modules that the files of pam.d name, where they are there."""
     wanted: dict[str, None] = {}
     for directory in ("/etc/pam.d", "/usr/lib/pam.d"):
         for path in guest.glob(GuestPath(directory), "*"):
-            for line in _read(guest, path).decode("utf-8", "surrogateescape").split("\n"):
+            for line in _read(guest, path, unread).decode("utf-8", "surrogateescape").split("\n"):
                 words = _PAM_WORD.findall(line.partition("#")[0])
                 if len(words) >= 3 and words[2].endswith(".so") and "\0" not in words[2]:
                     wanted[words[2]] = None
@@ -125,11 +128,12 @@ def pam_modules(guest: Guest) -> Iterator[GuestPath]:
             yield from (d / "security" / module for d in directories)
 
 
-def nss_modules(guest: Guest) -> Iterator[GuestPath]:
+def nss_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
     """The NSS libraries that nsswitch.conf names for users and groups."""
     directories = module_directories(guest)
     services: dict[str, None] = {}
-    for line in _read(guest, GuestPath("/etc/nsswitch.conf")).decode("utf-8", "surrogateescape").split("\n"):
+    text = _read(guest, GuestPath("/etc/nsswitch.conf"), unread).decode("utf-8", "surrogateescape")
+    for line in text.split("\n"):
         database, _, sources = line.partition("#")[0].partition(":")
         if database.strip() in {"passwd", "group", "shadow"}:
             services |= dict.fromkeys(word for word in sources.split() if _NSS_SERVICE.match(word))
@@ -137,8 +141,9 @@ def nss_modules(guest: Guest) -> Iterator[GuestPath]:
         yield from (d / f"libnss_{service}.so.2" for d in directories)
 
 
-def _read(guest: Guest, path: GuestPath) -> bytes:
+def _read(guest: Guest, path: GuestPath, unread: list[str]) -> bytes:
     try:
         return guest.read_if_there(path) or b""
-    except GuestReadError:
+    except GuestReadError as error:
+        unread.append(error.message)
         return b""

@@ -11,12 +11,10 @@ from guestrepair.analyzers.base import Context
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats import bootloader
 from guestrepair.formats.bootloader import BootConfiguration, BootEntry, Search, Word
+from guestrepair.guest import boot_files
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
-_GRUB = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
-_EXTLINUX = ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/boot/syslinux/syslinux.cfg")
-_ESP_MOUNTS = ("/boot/efi", "/efi", "/boot")
 _MAX_ENTRIES = 64
 _CONFIG_BYTES = 4 * 1024 * 1024
 _Parsed = TypeVar("_Parsed")
@@ -96,12 +94,11 @@ def gather(context: Context) -> Facts:
     """Read every boot loader's configuration; what cannot be read is named in ``unread``."""
     facts = Facts(context)
     variables: dict[str, str] = {}
-    for name in _GRUB:
-        _grub(facts, GuestPath(name), variables)
+    for path in boot_files.GRUB_MENUS:
+        _grub(facts, path, variables)
     if not facts.configs:
         _grub_on_esp(facts, variables)
-    for name in _EXTLINUX:
-        path = GuestPath(name)
+    for path in boot_files.EXTLINUX_MENUS:
         data = _read(facts, path)
         config = _parsed(facts, path, data, bootloader.parse_extlinux)
         if config is not None and data is not None:
@@ -110,7 +107,7 @@ def gather(context: Context) -> Facts:
     if uses_bls or not facts.entries:
         _bls(facts, variables, grub=uses_bls)
     facts.unified = tuple(
-        path for top in _ESP_MOUNTS for path in facts.guest.glob(GuestPath(top) / "EFI/Linux", "*.efi")
+        path for top in boot_files.ESP_MOUNTS for path in facts.guest.glob(top / "EFI/Linux", "*.efi")
     )
     return facts
 
@@ -155,14 +152,10 @@ def _grub(facts: Facts, path: GuestPath, variables: dict[str, str]) -> None:
 
 def _grub_on_esp(facts: Facts, variables: dict[str, str]) -> None:
     """The whole menu on the EFI system partition, as CentOS 7 has it; not the stub that reads another."""
-    for top in _ESP_MOUNTS[:2]:
-        folder = GuestPath(top) / "EFI"
-        names = facts.guest.listdir(folder)[:_MAX_ENTRIES] if facts.guest.is_directory(folder) else ()
-        for name in names:
-            path = folder / name / "grub.cfg"
-            data = _read(facts, path)
-            if data and b"menuentry" in data:
-                _grub(facts, path, variables)
+    for path in boot_files.grub_on_esp(facts.guest):
+        data = _read(facts, path)
+        if data and boot_files.is_whole_menu(data):
+            _grub(facts, path, variables)
 
 
 def environment_of(facts: Facts, path: GuestPath) -> dict[str, str]:
@@ -215,13 +208,13 @@ def _chosen(entries: tuple[BootEntry, ...], wanted: str) -> BootEntry | None:
 
 def _bls(facts: Facts, variables: dict[str, str], *, grub: bool) -> None:
     found: list[Entry] = []
-    for top in _ESP_MOUNTS:
-        for path in facts.guest.glob(GuestPath(top) / "loader/entries", "*.conf")[:_MAX_ENTRIES]:
+    for top in boot_files.ESP_MOUNTS:
+        for path in facts.guest.glob(top / "loader/entries", "*.conf")[:_MAX_ENTRIES]:
             data = _read(facts, path)
             parse = partial(bootloader.parse_bls_entry, identifier=path.stem)
             entry = _parsed(facts, path, data, parse)
             if entry is not None and data is not None:
-                found.append(Entry(path, data, bootloader.with_variables(entry, variables), top))
+                found.append(Entry(path, data, bootloader.with_variables(entry, variables), str(top)))
     found.sort(key=lambda e: _version_key(e.entry.version or e.entry.identifier), reverse=True)
     wanted = variables.get("saved_entry", "") if grub else ""
     chosen = next((e for e in found if wanted and wanted in {e.entry.identifier, e.entry.title}), None)

@@ -12,6 +12,7 @@ from guestrepair.analyzers.boot.facts import Facts
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats import bootloader
 from guestrepair.formats.bootloader import BootConfiguration
+from guestrepair.guest.boot_files import grub_on_esp
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.model import Edit, EditFile, Evidence, Finding, GuestPath, Repair, Safety, Severity
 
@@ -194,17 +195,13 @@ def _own_searches(facts: Facts, config: BootConfiguration) -> set[str]:
 
 def _stubs(facts: Facts) -> Iterator[tuple[GuestPath, bytes, BootConfiguration]]:
     """The grub.cfg files on the EFI system partition, which look for the real one."""
-    for top in ("/boot/efi/EFI", "/efi/EFI"):
-        if not facts.guest.is_directory(GuestPath(top)):
-            continue
-        for name in facts.guest.listdir(GuestPath(top))[:32]:
-            path = GuestPath(top) / name / "grub.cfg"
-            try:
-                data = facts.guest.read_if_there(path)
-                if data:
-                    yield path, data, bootloader.parse_grub_cfg(data)
-            except (GuestReadError, FormatError) as error:
-                facts.unread.append(error.message)
+    for path in grub_on_esp(facts.guest):
+        try:
+            data = facts.guest.read_if_there(path)
+            if data:
+                yield path, data, bootloader.parse_grub_cfg(data)
+        except (GuestReadError, FormatError) as error:
+            facts.unread.append(error.message)
 
 
 # --- findings ---------------------------------------------------------------------------

@@ -18,8 +18,8 @@ MISSING = Rule(
     what="/etc/fstab is not there, is a directory, or holds nothing but NUL bytes, as after a write that was "
     "cut off.",
     why="systemd mounts nothing and says nothing: the root filesystem stays read-only, /boot, /home and "
-    "swap are absent. A system whose boot loader passes rw, or that is built without a table, gets a "
-    "note only.",
+    "swap are absent. Where the root filesystem is mounted for writing without a table (rw on the kernel's "
+    "command line, a discoverable partition, a kernel given from outside), it is a note.",
     repair="A backup beside it (/etc/fstab.*, /etc/fstab-) whose sources are all on the disks is copied; "
     "without one the table is written anew from the filesystems of which evidence says where they "
     "belong.",
@@ -231,7 +231,7 @@ PASSNO = Rule(
     name="fstab/passno",
     summary="a pass number that does nothing, or a root that is not checked first",
     severities=(_NOTE,),
-    safeties=(_REVIEW,),
+    safeties=(_REVIEW, _MANUAL),
     what="The sixth field is above 0 for btrfs, xfs, swap, a network or bind mount, or is not 1 for an ext "
     "root.",
     why="fsck has nothing to do for the former; the root filesystem is to be checked before the others.",
@@ -277,10 +277,12 @@ CRYPTTAB = Rule(
 ROOT_MISMATCH = Rule(
     name="fstab/root-mismatch",
     summary="no line for /, or one that names another filesystem",
-    severities=(_ERROR,),
+    severities=(_ERROR, _NOTE),
     safeties=(_SAFE, _MANUAL),
-    what="No line mounts /, and the boot loader does not have it mounted for writing; or the line names "
-    "another filesystem than the one that the boot loader's root= names and this /etc lies on.",
+    what="No line mounts /, and nothing else has it mounted for writing: neither the boot loader nor the "
+    "partition's type nor an init other than systemd; or the line names another filesystem than the one "
+    "that the boot loader's root= names and this /etc lies on. No line is a note where init mounts / for "
+    "writing by itself, or where kernel and command line come from outside.",
     why="The root filesystem stays read-only, or fsck and remount work on the wrong device.",
     repair="The root's own UUID is written, or a line for it is added at the end.",
     example="UUID of /home in the line for /",

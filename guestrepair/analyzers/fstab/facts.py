@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -11,10 +11,11 @@ from typing import TypeVar
 from guestrepair.analyzers.base import Context
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats import bootloader, crypttab, fstab, kernel_cmdline
-from guestrepair.formats.bootloader import BootEntry
+from guestrepair.formats.bootloader import BootConfiguration, BootEntry
 from guestrepair.formats.crypttab import CryptEntry
 from guestrepair.formats.fstab import Fstab
 from guestrepair.formats.kernel_cmdline import CommandLine
+from guestrepair.guest import boot_files
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -23,9 +24,7 @@ FSTAB = GuestPath("/etc/fstab")
 CRYPTTAB = GuestPath("/etc/crypttab")
 
 _BACKUP = re.compile(r"(fstab[.~_-].*|\.fstab\..*|fstab-|fstab~|fstab\d+)\Z")
-_GRUB_CFGS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/grub.conf", "/boot/grub/menu.lst")
-_EXTLINUX = ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/boot/syslinux/syslinux.cfg")
-_BLS = ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries")
+_INITS = ("/sbin/init", "/usr/sbin/init")
 _BUILT_IN = re.compile(
     r"\s*(?:RESUME=(?P<resume>[^\s#]+)|kernel_cmdline\+?=(?P<words>\"[^\"]*\"|'[^']*'|\S+))"
 )
@@ -66,6 +65,8 @@ class Facts:
     searched: tuple[tuple[str, str], ...]
     """(place, UUID) of every filesystem that GRUB searches for."""
     users: tuple[User, ...]
+    boot_unread: bool = False
+    """A boot loader's configuration is there that could not be read."""
     unread: list[str] = field(default_factory=list)
     _names: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
 
@@ -90,6 +91,14 @@ class Facts:
         """True when systemd reads the table at boot."""
         places = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
         return any(self.guest.exists(GuestPath(p)) for p in places)
+
+    @property
+    def boots_by_systemd(self) -> bool:
+        """True when the init that the kernel starts is systemd, or none is there and systemd is."""
+        if not self.has_systemd:
+            return False
+        inits = [real for path in _INITS if (real := self.guest.resolve(GuestPath(path))) is not None]
+        return not inits or any(real.name == "systemd" for real in inits)
 
     @property
     def locked(self) -> tuple[BlockDevice, ...]:
@@ -134,7 +143,9 @@ def gather(context: Context) -> Facts:
     table = reader.parsed(FSTAB, data, fstab.parse)
     crypt_data = reader.content(CRYPTTAB) or b""
     crypt = reader.parsed(CRYPTTAB, crypt_data, crypttab.parse) or ()
+    before = len(reader.unread)
     boot, searched = reader.boot()
+    boot_unread = len(reader.unread) > before
     return Facts(
         guest=guest,
         all_disks_attached=context.options.all_disks_attached,
@@ -146,6 +157,7 @@ def gather(context: Context) -> Facts:
         boot=tuple(boot),
         searched=tuple(searched),
         users=tuple(_users(reader.content(GuestPath("/etc/passwd")) or b"")),
+        boot_unread=boot_unread,
         unread=reader.unread,
     )
 
@@ -202,21 +214,20 @@ class _Reader:
         lines: list[BootLine] = []
         searched: list[tuple[str, str]] = []
         variables: dict[str, str] = {}
-        for path in map(GuestPath, _GRUB_CFGS):
-            config = self.parsed(path, self.content(path), bootloader.parse_grub_cfg)
-            if config is not None:
-                variables.update(config.variables)
-                lines.extend(_boot_line(path, e) for e in config.entries if e.kernel)
-                searched.extend(
-                    (f"{path}:{s.line}", s.value.text)
-                    for s in config.all_searches()
-                    if s.by == "fs-uuid" and "$" not in s.value.text
-                )
-        variables.update(self._environment())
+        menus = self._menus()
+        for path, config in menus.items():
+            variables.update(config.variables)
+            lines.extend(_boot_line(path, e) for e in config.entries if e.kernel)
+            searched.extend(
+                (f"{path}:{s.line}", s.value.text)
+                for s in config.all_searches()
+                if s.by == "fs-uuid" and "$" not in s.value.text
+            )
+        variables.update(self._environment(menus))
         lines.extend(self._bls(variables))
-        for path in map(GuestPath, _EXTLINUX):
-            config = self.parsed(path, self.content(path), bootloader.parse_extlinux)
-            lines.extend(_boot_line(path, e) for e in (config.entries if config else ()))
+        for path in boot_files.EXTLINUX_MENUS:
+            extlinux = self.parsed(path, self.content(path), bootloader.parse_extlinux)
+            lines.extend(_boot_line(path, e) for e in (extlinux.entries if extlinux else ()))
         path = GuestPath("/etc/kernel/cmdline")
         cmdline = self.parsed(path, self.content(path), kernel_cmdline.parse)
         if cmdline is not None and cmdline.parameters and not lines:
@@ -239,16 +250,28 @@ class _Reader:
                         cmdline = kernel_cmdline.parse(words.strip("\"'").encode("utf-8", "surrogateescape"))
                         yield BootLine(f"{path}:{number}", cmdline, is_rescue=True)
 
-    def _environment(self) -> dict[str, str]:
+    def _menus(self) -> dict[GuestPath, BootConfiguration]:
+        """GRUB's menus, in /boot or else wholly on the EFI system partition."""
+        usual = (*boot_files.GRUB_MENUS, *boot_files.GRUB_LEGACY_MENUS)
+        contents = {path: self.content(path) for path in usual}
+        if not any(contents[path] is not None for path in boot_files.GRUB_MENUS):
+            on_esp = {path: self.content(path) for path in boot_files.grub_on_esp(self.guest)}
+            contents |= {
+                path: data for path, data in on_esp.items() if data and boot_files.is_whole_menu(data)
+            }
+        parsed = {path: self.parsed(path, data, bootloader.parse_grub_cfg) for path, data in contents.items()}
+        return {path: config for path, config in parsed.items() if config is not None}
+
+    def _environment(self, menus: Iterable[GuestPath]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for path in ("/boot/grub2/grubenv", "/boot/grub/grubenv"):
-            words = bootloader.parse_environment(self.content(GuestPath(path)) or b"")
+        for path in dict.fromkeys(menu.with_name("grubenv") for menu in (*boot_files.GRUB_MENUS, *menus)):
+            words = bootloader.parse_environment(self.content(path) or b"")
             found.update({name: word.text for name, word in words.items()})
         return found
 
     def _bls(self, variables: dict[str, str]) -> Iterator[BootLine]:
-        for folder in map(GuestPath, _BLS):
-            for path in self.guest.glob(folder, "*.conf"):
+        for top in boot_files.ESP_MOUNTS:
+            for path in self.guest.glob(top / "loader/entries", "*.conf"):
                 entry = self.parsed(path, self.content(path), bootloader.parse_bls_entry)
                 if entry is not None:
                     yield _boot_line(path, bootloader.with_variables(entry, variables))

@@ -12,10 +12,11 @@ from guestrepair.analyzers.fstab.judgement import Judged, State
 from guestrepair.analyzers.fstab.names import rewrite, source_text
 from guestrepair.analyzers.fstab.nearness import near_miss
 from guestrepair.analyzers.fstab.source_rules import DEVICE_TIMEOUT
-from guestrepair.analyzers.fstab.sources import SourceKind, classify, find, split_mapper
+from guestrepair.analyzers.fstab.sources import SourceKind, classify, find
 from guestrepair.formats.crypttab import CryptEntry
 from guestrepair.formats.fstab import Entry
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.naming import split_mapper
 from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
 
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest

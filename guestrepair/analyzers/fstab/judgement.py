@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from guestrepair.analyzers.fstab import types
 from guestrepair.analyzers.fstab.evidence import DECISIVE, Candidate, expected_names, weigh
 from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, crypt_targets, find
+from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, find
 from guestrepair.analyzers.fstab.specs import Spec
+from guestrepair.formats import crypttab
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.naming import crypt_targets
 
 TOP_LEVEL = 5
 """The number of the subvolume that holds all others (btrfs(5), subvolid); 0 means it too."""
@@ -60,7 +62,7 @@ class Judged:
 
 def judge(facts: Facts, specs: Iterable[Spec]) -> list[Judged]:
     """Judge all mounts."""
-    crypt = crypt_targets({e.name: e.source for e in facts.crypt if not e.is_plain}, facts.block)
+    crypt = crypt_targets(crypttab.sources(facts.crypt), facts.block)
     plain = {e.name for e in facts.crypt if e.is_plain}
     judged = [_resolve(facts, spec, crypt, plain) for spec in specs]
     _find_misplaced(facts, judged)

@@ -9,10 +9,8 @@ from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.evidence import describe
 from guestrepair.analyzers.fstab.facts import FSTAB, Facts
 from guestrepair.analyzers.fstab.malformed import root_line
-from guestrepair.analyzers.fstab.text_rules import mounts_without_table
-from guestrepair.model import Edit, Evidence, Finding, GuestPath, Repair, Safety, Severity
-
-_ROOT_UNIT = GuestPath("/etc/systemd/system/-.mount")
+from guestrepair.analyzers.fstab.rootless import Mounter, mounter_of_root
+from guestrepair.model import Edit, Evidence, Finding, Repair, Safety, Severity
 
 
 def check_root_line(facts: Facts) -> Iterator[Finding]:
@@ -20,9 +18,12 @@ def check_root_line(facts: Facts) -> Iterator[Finding]:
     table, data = facts.table, facts.data
     if table is None or data is None or (data and not data.strip(b"\0")):
         return
-    if table.for_target("/") or mounts_without_table(facts):
-        return
-    if facts.guest.exists(_ROOT_UNIT):
+    if table.for_target("/") or (facts.boot_unread and not facts.boot):
+        return  # how the root is mounted cannot be told where the boot loader's words cannot be read
+    mounter = mounter_of_root(facts)
+    if mounter is not None:
+        if not mounter.is_told:
+            yield _not_needed(mounter)
         return
     place = next((line for line in facts.boot if line.cmdline.root), None)
     clues = [Evidence(place.place, f"root={place.cmdline.root}", "a line for /")] if place is not None else []
@@ -34,6 +35,16 @@ def check_root_line(facts: Facts) -> Iterator[Finding]:
         f"{FSTAB} has no line for /: {device} stays read-only, as the kernel mounted it",
         (Evidence(str(FSTAB), "no line for /", device), *clues),
         _append(facts, data),
+    )
+
+
+def _not_needed(mounter: Mounter) -> Finding:
+    return Finding(
+        rules.ROOT_MISMATCH.name,
+        Severity.NOTE,
+        str(FSTAB),
+        f"{FSTAB} has no line for /, and needs none: {mounter.value}",
+        (Evidence(str(FSTAB), "no line for /"),),
     )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guestrepair.formats.fstab import normalize_target, split_tag
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
-from guestrepair.guest.naming import disk_and_partition
+from guestrepair.guest.naming import arrays, disk_and_partition, mapped
 
 
 class SourceKind(enum.StrEnum):
@@ -77,19 +78,6 @@ def escape_link(text: str) -> str:
     return "".join(c if plain.match(c) and c != "/" else f"\\x{ord(c):02x}" for c in text)
 
 
-def mapper_name(group: str, volume: str) -> str:
-    """Device-mapper's name of a logical volume: hyphens doubled, joined by one (lvm(8))."""
-    return f"{group.replace('-', '--')}-{volume.replace('-', '--')}"
-
-
-def split_mapper(name: str) -> tuple[str, str] | None:
-    """(volume group, logical volume) of such a name, None when it cannot be one."""
-    parts = re.split(r"(?<!-)-(?!-)", name)
-    if len(parts) < 2 or not all(parts[:2]):
-        return None
-    return parts[0].replace("--", "-"), parts[1].replace("--", "-")
-
-
 def classify(text: str, fs_type: str) -> Source:
     """The kind of a source, not yet looked for."""
     tag = split_tag(text)
@@ -123,16 +111,18 @@ def _classify_device(text: str) -> Source:
     return Source(text, SourceKind.OTHER_DEVICE)
 
 
-def find(source: Source, block: BlockDevices, crypt_names: dict[str, BlockDevice]) -> tuple[BlockDevice, ...]:
+def find(
+    source: Source, block: BlockDevices, crypt_names: Mapping[str, BlockDevice]
+) -> tuple[BlockDevice, ...]:
     """The devices that a source names. ``crypt_names`` maps crypttab's names to what they open."""
     if source.kind in {SourceKind.TAG, SourceKind.LINK}:
         return _tagged(source, block)
     if source.kind is SourceKind.KERNEL:
         return _placed(source, block)
     if source.kind is SourceKind.MD:
-        return _arrays(source, block)
+        return arrays(source.text, block)
     if source.kind is SourceKind.MAPPER:
-        return _mapped(source, block, crypt_names)
+        return mapped(source.value, block, crypt_names)
     found = block.get(source.text)
     return (found,) if found is not None else ()
 
@@ -159,43 +149,3 @@ def _placed(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
     # Xen names a disk without partitions xvda1.
     whole = tuple(d for d in found if d.kind is DeviceKind.DISK and d.is_filesystem)
     return exact or (whole if source.text.startswith("/dev/xvd") and len(found) == 1 else ())
-
-
-def _arrays(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
-    arrays = tuple(d for d in block.devices if d.kind is DeviceKind.MD)
-    exact = tuple(d for d in arrays if d.name == source.text)
-    return exact or (arrays if len(arrays) == 1 else ())
-
-
-def _mapped(
-    source: Source, block: BlockDevices, crypt_names: dict[str, BlockDevice]
-) -> tuple[BlockDevice, ...]:
-    if source.value in crypt_names:
-        return (crypt_names[source.value],)
-    names = {source.text}
-    split = split_mapper(source.value)
-    if split is not None:
-        names.add(f"/dev/{split[0]}/{split[1]}")
-    found = tuple(d for d in block.devices if d.name in names)
-    if found:
-        return found
-    uuid = source.value.removeprefix("luks-").lower()
-    return tuple(_inside(d, block) for d in block.devices if d.content == "crypto_LUKS" and d.uuid == uuid)
-
-
-def _inside(container: BlockDevice, block: BlockDevices) -> BlockDevice:
-    """What an opened container holds; the container itself while it is locked."""
-    return next((d for d in block.devices if container.name in d.parents), container)
-
-
-def crypt_targets(entries: dict[str, str], block: BlockDevices) -> dict[str, BlockDevice]:
-    """crypttab's names mapped to the opened device, or to the container while it is locked.
-
-    ``entries`` maps name to source as crypttab has them.
-    """
-    found: dict[str, BlockDevice] = {}
-    for name, source in entries.items():
-        resolved = find(classify(source, "crypto_LUKS"), block, {})
-        if len(resolved) == 1:
-            found[name] = _inside(resolved[0], block)
-    return found

@@ -12,6 +12,7 @@ from guestrepair.analyzers.fstab.facts import FSTAB, Facts
 from guestrepair.analyzers.fstab.judgement import State, judge
 from guestrepair.analyzers.fstab.malformed import root_line
 from guestrepair.analyzers.fstab.names import stable_tag
+from guestrepair.analyzers.fstab.rootless import mounter_of_all
 from guestrepair.analyzers.fstab.sources import Source, SourceKind
 from guestrepair.analyzers.fstab.specs import Spec, from_entry
 from guestrepair.formats.fstab import Fstab, escape
@@ -35,11 +36,15 @@ def check_missing(facts: Facts) -> Iterator[Finding]:
         if facts.guest.is_directory(FSTAB):
             yield _directory(facts)
         return  # it is there and could not be read: that is told apart
-    cut_off = data is not None
-    what = "holds nothing but NUL bytes" if cut_off else "is not there"
+    what = "holds nothing but NUL bytes" if data is not None else "is not there"
+    mounter = mounter_of_all(facts)
+    if mounter is not None:
+        message = f"{FSTAB} {what}; the root filesystem needs none: {mounter.value}"
+        yield Finding(rules.MISSING.name, Severity.NOTE, str(FSTAB), message, (Evidence(str(FSTAB), what),))
+        return
     yield Finding(
         rules.MISSING.name,
-        Severity.NOTE if mounts_without_table(facts) else Severity.ERROR,
+        Severity.ERROR,
         str(FSTAB),
         f"{FSTAB} {what}: nothing is mounted but the root filesystem, and that may stay read-only",
         (Evidence(str(FSTAB), what, "a table of filesystems"),),
@@ -56,24 +61,6 @@ def _directory(facts: Facts) -> Finding:
         f"{FSTAB} is a directory: no table can be read, and nothing is mounted but the root filesystem",
         (Evidence(str(FSTAB), "a directory", "a table of filesystems"),),
         edits.manual("look what is in the directory, move it away, and scan again"),
-    )
-
-
-def mounts_without_table(facts: Facts) -> bool:
-    """True where no line for ``/`` is needed: the boot loader or the image's own way mounts it for writing.
-
-    systemd-remount-fs.service(8) remounts the root as fstab says; without a line it stays as the kernel's
-    ``ro`` or ``rw`` made it. OSTree, live systems and gpt-auto mount the root in ways of their own.
-    """
-    lines = [line for line in facts.boot if not line.is_rescue]
-    if not lines:
-        return False
-    own = ("ostree", "boot", "systemd.volatile", "rd.live.image", "overlayroot")
-    return all(
-        line.cmdline.writable_root
-        or any(line.cmdline.has(name) for name in own)
-        or line.cmdline.root in {"gpt-auto", "tmpfs"}
-        for line in lines
     )
 
 

@@ -191,8 +191,13 @@ def read_kernels(facts: Facts) -> Kernels:
             builtin = parse_modules_builtin(
                 guest.read(folder / name / "modules.builtin", limit_bytes=MAX_SIZE_BYTES)
             )
-        except (GuestReadError, FormatError):
+        except FormatError:
             continue  # a half-installed kernel: the boot rules look at it
+        except GuestReadError as error:
+            if guest.exists(folder / name / "modules.dep"):
+                facts.unread.append(error.message)
+                return Kernels((), ())  # the one that cannot be read may have the driver
+            continue
         if loadable:
             found.append((name, loadable, builtin))
     return Kernels(tuple(found), tuple(_blocked(facts)))
@@ -207,8 +212,12 @@ def _blocked(facts: Facts) -> Iterator[tuple[str, Blocked]]:
             seen.add(path.name)
             try:
                 found = parse_modprobe_conf(facts.guest.read(path))
-            except (GuestReadError, FormatError):
-                continue  # a rule that cannot be read cannot be held against the guest
+            except FormatError:
+                continue
+            except GuestReadError as error:
+                # A rule that cannot be read cannot be held against the guest.
+                facts.unread.append(error.message)
+                continue
             yield from ((f"{path}:{b.line}", b) for b in found)
 
 

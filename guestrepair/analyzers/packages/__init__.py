@@ -28,6 +28,7 @@ from guestrepair.analyzers.packages.rules import RULES
 from guestrepair.analyzers.packages.survey import Survey, take_survey
 from guestrepair.guest.view import Guest
 from guestrepair.model import Finding, GuestPath, Inconclusive, PackagedKind
+from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.aliases import usr_form
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.closure import Closure
@@ -73,8 +74,11 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     yield from usrmerge_links(broken)
     guest = as_if_linked(context.guest, broken)
     closure = Closure(guest)
-    roots = boot_and_login_programs(guest)
+    unread: list[str] = []
+    roots = boot_and_login_programs(guest, unread)
     yield from unresolved_libraries(closure, database, roots)
+    for reason in unread:
+        yield Inconclusive(NAME, f"not all programs of boot and login are known: {reason}")
     yield from preload_problems(guest, database)
     if database is None:
         return
@@ -86,6 +90,11 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     reference = context.reference.for_packages(critical) if context.reference is not None else None
     survey = take_survey(guest, database, skip=absent, reference=reference)
     yield from _survey_findings(context, guest, database, survey)
+    if survey.unnamed:
+        for reason in Accounts(guest).unreadable:
+            yield Inconclusive(
+                NAME, f"the owners of {survey.unnamed} packaged paths were not compared: {reason}"
+            )
     if context.options.digests != "none":
         everything = context.options.digests == "all"
         only = None if everything else critical

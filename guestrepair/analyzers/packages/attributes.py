@@ -116,9 +116,22 @@ def _owner_is_wrong(accounts: Accounts, file: PackagedFile, stat: Stat) -> bool:
     if not file.owner or UNPACKED in file.flags:
         # What a package's scripts chown belongs to an account of the system, never to a person.
         return "config" not in file.flags and stat.uid >= FIRST_PERSON
-    if "noowner" not in file.flags and accounts.uid(file.owner) != stat.uid:
+    return bool(owner_differs(accounts, file, stat))
+
+
+def owner_differs(accounts: Accounts, file: PackagedFile, stat: Stat) -> bool | None:
+    """By name, as rpm compares: the number belongs to that name in the guest.
+
+    None when nothing tells whose a number is: a name that cannot be looked up is no wrong owner.
+    """
+    same: list[bool | None] = []
+    if file.owner and "noowner" not in file.flags:
+        same.append(accounts.is_user(stat.uid, file.owner))
+    if file.group and "nogroup" not in file.flags:
+        same.append(accounts.is_group(stat.gid, file.group))
+    if False in same:
         return True
-    return "nogroup" not in file.flags and bool(file.group) and accounts.gid(file.group or "") != stat.gid
+    return None if None in same else False
 
 
 def _mode_is_wrong(file: PackagedFile, stat: Stat) -> bool:

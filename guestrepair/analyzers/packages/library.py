@@ -16,6 +16,7 @@ from guestrepair.model import (
     Evidence,
     Finding,
     GuestPath,
+    Inconclusive,
     MakeLink,
     PackagedKind,
     Repair,
@@ -32,9 +33,16 @@ _ANY = ElfFile(64, 62, little_endian=True)
 
 def unresolved_libraries(
     closure: Closure, database: PackageDatabase | None, roots: Sequence[GuestPath]
-) -> Iterator[Finding]:
+) -> Iterator[Finding | Inconclusive]:
     """One finding for all programs that fail for the same libraries."""
-    for group in _connected(closure.unresolved(roots)):
+    unresolved = closure.unresolved(roots)
+    for reason in closure.unread:
+        yield Inconclusive(
+            "packages", f"libraries in directories of the loader's own are not known: {reason}"
+        )
+    # What nobody found is then no proof of anything; what was found and cannot be loaded is.
+    certain = [problem for problem in unresolved if problem.found or not closure.unread]
+    for group in _connected(certain):
         yield _finding(closure, database, group)
 
 

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from guestrepair.analyzers.packages.attributes import FIRST_PERSON, mode_differs, suspicious_mode
+from guestrepair.analyzers.packages.attributes import (
+    FIRST_PERSON,
+    mode_differs,
+    owner_differs,
+    suspicious_mode,
+)
 from guestrepair.analyzers.packages.places import is_volatile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
@@ -39,6 +44,8 @@ class Survey:
     wrong_kind: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
     wrong_target: list[tuple[PackagedFile, str]] = field(default_factory=list)
     wrong_attributes: list[tuple[PackagedFile, Stat]] = field(default_factory=list)
+    unnamed: int = 0
+    """Paths whose owner could not be compared, since passwd or group does not tell names."""
     links: list[PackagedFile] = field(default_factory=list)
     """Packaged symbolic links that are there (for dpkg: whatever turned out to be one)."""
     seen: int = 0
@@ -146,14 +153,9 @@ class _Judge:
             return False
         if UNPACKED in file.flags:
             return stat.uid >= FIRST_PERSON or mode_differs(file, stat)
-        return mode_differs(file, stat) or self.owner_differs(file, stat)
-
-    def owner_differs(self, file: PackagedFile, stat: Stat) -> bool:
-        """By name, as rpm compares: the number belongs to that name in the guest."""
-        accounts = self._accounts
-        if file.owner and "noowner" not in file.flags and accounts.uid(file.owner) != stat.uid:
-            return True
-        return bool(file.group and "nogroup" not in file.flags and accounts.gid(file.group) != stat.gid)
+        owner = owner_differs(self._accounts, file, stat)
+        self._survey.unnamed += owner is None
+        return mode_differs(file, stat) or bool(owner)
 
     def _targets(self, links: list[tuple[GuestPath, PackagedFile]]) -> None:
         self._survey.links += [file for _path, file in links]

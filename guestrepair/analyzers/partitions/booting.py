@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.partitions.facts import DiskFacts, Slot
 from guestrepair.analyzers.partitions.gpt import retyped
-from guestrepair.errors import GuestReadError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from guestrepair.guest.view import Guest
 from guestrepair.model import Evidence, Finding, GuestPath, Repair, Safety, Severity, WriteBytes
@@ -216,10 +215,7 @@ def _holds_efi(guest: Guest, name: str) -> bool:
     if mount is not None:
         names: tuple[str, ...] = guest.listdir(GuestPath(mount.target))
     else:
-        try:
-            names = guest.peek(name)
-        except GuestReadError:
-            return False  # unreadable is for the filesystem rules to say
+        names = guest.peek(name)  # where it cannot be read, nobody knows
     return any(entry.upper() == "EFI" for entry in names)
 
 

@@ -70,6 +70,8 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     facts = SshdFacts(context, server)
     findings: list[Finding] = []
     unread: set[Inconclusive] = set()
+    if server.unread:
+        unread.add(facts.inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}"))
     for check in CHECKS:
         try:
             for result in check(facts):

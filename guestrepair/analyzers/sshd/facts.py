@@ -180,8 +180,16 @@ class SshdFacts:
                 return f"{target} is not mounted here ({reason})"
         return ""
 
+    def content(self, path: GuestPath) -> bytes:
+        """Content of a file that a verdict hangs on, empty when it is not there.
+
+        Raises:
+            GuestReadError: it is there and cannot be read.
+        """
+        return self.guest.read_if_there(path) or b""
+
     def read_optional(self, path: GuestPath) -> bytes:
-        """Content of a file, empty when it lacks or is unreadable: for hints, never for a verdict."""
+        """Content of a file, empty when it is missing or unreadable: for hints, never for a verdict."""
         try:
             return self.guest.read_if_there(path) or b""
         except GuestReadError:

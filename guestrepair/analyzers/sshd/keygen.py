@@ -82,7 +82,7 @@ def _conditions_allow(facts: SshdFacts, unit: LoadedUnit) -> bool:
 
 
 def _is_first_boot(facts: SshdFacts) -> bool:
-    return facts.read_optional(GuestPath("/etc/machine-id")).strip() in UNSET_MACHINE_IDS
+    return facts.content(GuestPath("/etc/machine-id")).strip() in UNSET_MACHINE_IDS
 
 
 def _from_scripts(facts: SshdFacts) -> str:
@@ -90,9 +90,10 @@ def _from_scripts(facts: SshdFacts) -> str:
     for name in (*names, "/etc/rc.local", "/etc/rc.d/rc.local"):
         path = GuestPath(name)
         found = facts.guest.stat(path)
-        text = facts.read_optional(path).decode("utf-8", "replace")
-        lines = (line.split("#")[0] for line in text.splitlines())
-        if found is not None and found.permissions & 0o111 and any(KEYGEN.search(line) for line in lines):
+        if found is None or not found.permissions & 0o111 or not found.is_file:
+            continue
+        text = facts.content(path).decode("utf-8", "replace")
+        if any(KEYGEN.search(line.split("#")[0]) for line in text.splitlines()):
             return name
     return ""
 

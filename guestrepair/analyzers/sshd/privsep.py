@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from guestrepair.analyzers.sshd.facts import SshdFacts
 from guestrepair.analyzers.sshd.units import LoadedUnit
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.systemd_unit import Unit
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
@@ -99,12 +100,23 @@ def check_directory(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
 def privsep_directory(facts: SshdFacts) -> PrivsepDirectory:
     """The directory that this guest's sshd uses: its binary says, else its package, else the table."""
     server = facts.server
-    path, source = _from_binary(facts) or _from_package(facts) or _from_table(facts)
+    path, source = _from_binary(facts) or _from_package(facts) or _guessed(facts)
     packaged = facts.packaged_mode(GuestPath(path), PackagedKind.DIRECTORY)
     mode = packaged if packaged is not None and not packaged & UNSAFE_BITS else None
     if mode is None:
         mode = 0o755 if server.family == "arch" else KNOWN_DIRECTORIES.get(path, FALLBACK_MODE)
     return PrivsepDirectory(GuestPath(path), source, mode)
+
+
+def _guessed(facts: SshdFacts) -> tuple[str, str]:
+    """What the table has.
+
+    Raises:
+        GuestReadError: the binary is there and could say, but cannot be read.
+    """
+    if facts.server.unread:
+        raise GuestReadError(facts.server.binary, facts.server.unread)
+    return _from_table(facts)
 
 
 def _from_binary(facts: SshdFacts) -> tuple[str, str] | None:
@@ -221,7 +233,7 @@ def _makes_directory(text: str, wanted: str) -> bool:
 def _init_script_makes(facts: SshdFacts, path: GuestPath) -> str:
     for name in ("ssh", "sshd"):
         script = GuestPath("/etc/init.d") / name
-        if _makes_directory(facts.read_optional(script).decode("utf-8", "replace"), str(path)):
+        if _makes_directory(facts.content(script).decode("utf-8", "replace"), str(path)):
             return str(script)
     return ""
 

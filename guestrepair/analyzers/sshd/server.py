@@ -84,6 +84,8 @@ class Server:
     links_libwrap: bool
     family: str
     major: int
+    unread: str = ""
+    """Why the binary, which is there, could not be read."""
 
     @property
     def is_known(self) -> bool:
@@ -121,7 +123,7 @@ def find_server(context: Context) -> Server | None:
     binary = present or next((p for p in BINARIES if _is_packaged(context, p)), None)
     if binary is None:
         return None
-    content = _read_binary(guest, binary) if present else b""
+    content, unread = _read_binary(guest, binary) if present else (b"", "")
     release, source = _release(context, content, binary)
     paths = frozenset(m[0].decode("ascii") for m in PATH_STRING.finditer(content))
     family = family_of(guest.os)
@@ -136,6 +138,7 @@ def find_server(context: Context) -> Server | None:
         libwrap,
         family,
         major_of(guest.os),
+        unread,
     )
 
 
@@ -143,12 +146,12 @@ def _is_packaged(context: Context, path: GuestPath) -> bool:
     return context.packages is not None and bool(context.packages.lookup(str(path)))
 
 
-def _read_binary(guest: Guest, binary: GuestPath) -> bytes:
-    # A damaged or absurdly large binary is the packages analyzer's finding; the tables then serve here.
+def _read_binary(guest: Guest, binary: GuestPath) -> tuple[bytes, str]:
+    """The binary, or why it cannot be read: its package and the tables then serve as far as they can."""
     try:
-        return guest.read(binary, limit_bytes=BINARY_LIMIT_BYTES)
-    except GuestReadError:
-        return b""
+        return guest.read(binary, limit_bytes=BINARY_LIMIT_BYTES), ""
+    except GuestReadError as error:
+        return b"", error.reason
 
 
 def _release(context: Context, content: bytes, binary: GuestPath) -> tuple[Release, str]:

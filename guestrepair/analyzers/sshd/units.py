@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guestrepair.errors import GuestReadError
 from guestrepair.formats.systemd_unit import Unit, merge_units, parse_unit
 from guestrepair.formats.tmpfiles import TmpfilesLine, parse_tmpfiles
+from guestrepair.guest.masks import is_masked, leads_to_null
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
@@ -33,8 +33,6 @@ TMPFILES_DIRECTORIES = tuple(
     for p in ("/etc/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d", "/lib/tmpfiles.d")
 )
 
-NULL_DEVICE = "/dev/null"
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedUnit:
@@ -44,15 +42,6 @@ class LoadedUnit:
     path: GuestPath
     masked: bool
     unit: Unit
-
-
-def is_null_link(guest: Guest, path: GuestPath) -> bool:
-    """True for a link to /dev/null, which masks a unit or a configuration file."""
-    found = guest.lstat(path)
-    if found is None or not found.is_symlink:
-        return False
-    target = guest.readlink(path)
-    return target == NULL_DEVICE or str(path.parent / target).replace("/..", "") == NULL_DEVICE
 
 
 def load_unit(
@@ -67,13 +56,10 @@ def load_unit(
         path = directory / name
         if guest.lstat(path) is None:
             continue
-        if is_null_link(guest, path):
+        if is_masked(guest, path):
             return LoadedUnit(name, path, True, Unit())
-        found = guest.stat(path)
-        if found is None or not found.is_file:
+        if not guest.is_file(path):
             continue  # a dangling link: systemd goes on as if it were not there
-        if found.size_bytes == 0:
-            return LoadedUnit(name, path, True, Unit())
         parts = [parse_unit(guest.read(path))]
         names = dict.fromkeys((_real_name(guest, path), name))  # drop-ins of an alias and of the unit itself
         folders = [d / f"{n}.d" for d in directories for n in names]
@@ -93,7 +79,10 @@ def drop_ins(
 ) -> Iterator[tuple[GuestPath, bytes]]:
     """The files of configuration directories in systemd's order: by name, the first directory wins.
 
-    A file that cannot be read or is no regular file is passed over, as systemd does after a warning.
+    One that is no regular file is passed over, as systemd does after a warning.
+
+    Raises:
+        GuestReadError: one of them cannot be read; what it says may decide.
     """
     chosen: dict[str, GuestPath] = {}
     for directory in directories:
@@ -101,12 +90,8 @@ def drop_ins(
             chosen.setdefault(path.name, path)
     for name in sorted(chosen):
         path = chosen[name]
-        if is_null_link(guest, path) or not guest.is_file(path):
-            continue
-        try:
+        if not leads_to_null(guest, path) and guest.is_file(path):
             yield path, guest.read(path)
-        except GuestReadError:
-            continue
 
 
 def tmpfiles_lines(guest: Guest) -> tuple[tuple[GuestPath, TmpfilesLine], ...]:

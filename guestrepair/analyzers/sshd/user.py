@@ -91,8 +91,8 @@ def check_user(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
 
 def _from_elsewhere(facts: SshdFacts) -> bool:
     # nss-altfiles (ostree systems) keeps the vendor's accounts in /usr/lib/passwd.
-    other = parse_passwd(facts.read_optional(GuestPath("/usr/lib/passwd")))
-    return b"altfiles" in facts.read_optional(GuestPath("/etc/nsswitch.conf")) and other.get(USER) is not None
+    other = parse_passwd(facts.content(GuestPath("/usr/lib/passwd")))
+    return b"altfiles" in facts.content(GuestPath("/etc/nsswitch.conf")) and other.get(USER) is not None
 
 
 def _definition(facts: SshdFacts) -> Definition:

@@ -32,6 +32,8 @@ _PARTS: tuple[Callable[[Context], Iterator[Finding | Inconclusive]], ...] = (
 
 def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     """Judge each part by itself: what one cannot read does not hide the others."""
+    for reason in context.guest.os.unread:
+        yield Inconclusive(_NAME, f"who this system is was not read in full: {reason}")
     for part in _PARTS:
         try:
             yield from part(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
+from guestrepair.guest.masks import is_masked
 from guestrepair.guest.view import Guest
 from guestrepair.model import (
     Change,
@@ -83,20 +84,11 @@ def check(guest: Guest) -> Iterator[Finding]:
                 yield _masked(guest, name, Severity.NOTE if container else severity)
 
 
-def is_masked(guest: Guest, path: GuestPath) -> bool:
-    """A link to /dev/null, or an empty file (systemd.unit(5))."""
-    found = guest.lstat(path)
-    if found is None:
-        return False
-    if found.is_symlink:
-        return guest.readlink(path) == "/dev/null"
-    return found.is_file and found.size_bytes == 0
-
-
 def _masked(guest: Guest, name: str, severity: Severity) -> Finding:
     path = _ETC / name
     found = guest.lstat(path)
-    observed = "a link to /dev/null" if found is not None and found.is_symlink else "an empty file"
+    is_link = found is not None and found.is_symlink
+    observed = f"a link to {guest.readlink(path)}" if is_link else "an empty file"
     return Finding(
         rule=UNIT_MASKED.name,
         severity=severity,

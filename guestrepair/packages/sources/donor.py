@@ -80,7 +80,7 @@ class DonorSource:
         known |= {
             wanted[path]: Attributes(stat.mode, accounts.user(stat.uid), accounts.group(stat.gid))
             for path, stat in stats.items()
-            if stat is not None
+            if stat is not None and not accounts.cannot_name(stat.uid, stat.gid)
         }
         return {path: known[path] for path in paths if path in known}
 
@@ -117,6 +117,9 @@ class DonorSource:
         self, change: SourcedChange, path: GuestPath, stat: Stat, workdir: Path
     ) -> SourcedFile | Refusal:
         kind = _kind(stat)
+        unnamed = self._accounts.cannot_name(stat.uid, stat.gid)
+        if unnamed:
+            return Refusal(f"nothing there tells whose the file is: {unnamed}")
         content, digest = None, ""
         if isinstance(change, RestoreFile) and kind is PackagedKind.FILE:
             if stat.size_bytes > MAX_FILE_BYTES:

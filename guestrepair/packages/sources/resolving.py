@@ -111,7 +111,8 @@ def _with_attributes(change: SourcedChange, answer: SourcedFile, accounts: Accou
     uid = accounts.uid(owner) if owner else answer.uid
     gid = accounts.gid(group) if group else answer.gid
     if uid is None or gid is None:
-        return Refusal(f"the guest has no user or group {owner}:{group}")
+        why = f" that can be looked up ({'; '.join(accounts.unreadable)})" if accounts.unreadable else ""
+        return Refusal(f"the guest has no user or group {owner}:{group}{why}")
     xattrs = dict(answer.xattrs)
     if change.capabilities is not None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,8 @@ from guestrepair.analyzers.base import (
     AnalysisOptions,
     Analyzer,
     Context,
+    Rule,
+    UndeclaredWarning,
     all_analyzers,
     budget_for,
     run_analyzer,
@@ -22,10 +25,19 @@ from guestrepair.analyzers.base import (
 from guestrepair.errors import ApplianceError, FormatError, GuestReadError
 from guestrepair.fence import Budget
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Finding, Inconclusive, Severity
+from guestrepair.model import Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.operations.analysis import analyze
 from guestrepair.operations.options import ScanOptions, Voice
 
+WRITABLE = Rule(
+    name="motd/writable",
+    summary="",
+    severities=(Severity.WARNING,),
+    safeties=(Safety.SAFE,),
+    what="",
+    why="",
+    repair="",
+)
 FOUND = Finding("motd/writable", Severity.WARNING, "/etc/motd", "can be changed by anybody")
 
 
@@ -64,7 +76,7 @@ def test_what_stops_an_analyzer_is_inconclusive(error: BaseException, reason: st
         yield FOUND
         raise error
 
-    analyzer = Analyzer(name="motd", summary="", rules=(), analyze=analyze)
+    analyzer = Analyzer(name="motd", summary="", rules=(WRITABLE,), analyze=analyze)
     findings, inconclusive = run_analyzer(analyzer, Context(MemoryGuest()))
     assert findings == [FOUND]
     assert [item.analyzer for item in inconclusive] == ["motd"]
@@ -74,7 +86,7 @@ def test_what_stops_an_analyzer_is_inconclusive(error: BaseException, reason: st
 
 
 def named(analyze: Callable[[Context], Iterator[Finding | Inconclusive]], name: str = "motd") -> Analyzer:
-    return Analyzer(name=name, summary="", rules=(), analyze=analyze)
+    return Analyzer(name=name, summary="", rules=(WRITABLE,), analyze=analyze)
 
 
 @pytest.mark.parametrize("junk", [None, 7, "motd/writable", (FOUND,)])
@@ -222,3 +234,24 @@ def test_an_extension_that_cannot_be_loaded_is_one_line_and_not_the_end(
     assert "ModuleNotFoundError" in reasons["gone"][0].reason
     assert "is no analyzer" in reasons["odd"][0].reason
     assert run_analyzer(found["good"], Context(MemoryGuest())) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (FOUND, ""),
+        (replace(FOUND, severity=Severity.NOTE), "is no note"),
+        (replace(FOUND, repair=Repair("", Safety.SAFE)), ""),
+        (replace(FOUND, repair=Repair("", Safety.MANUAL)), "a repair that is manual"),
+        (replace(FOUND, rule="motd/unknown"), "is no rule of motd"),
+    ],
+)
+def test_a_finding_that_its_rule_does_not_declare_fails_the_test_that_meets_it(
+    found: Finding, words: str
+) -> None:
+    analyzer = Analyzer(name="motd", summary="", rules=(WRITABLE,), analyze=lambda _context: iter((found,)))
+    if not words:
+        assert run_analyzer(analyzer, Context(MemoryGuest())) == ([found], [])
+        return
+    with pytest.raises(UndeclaredWarning, match=words):
+        run_analyzer(analyzer, Context(MemoryGuest()))

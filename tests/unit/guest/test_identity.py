@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.system import ANALYZER
 from guestrepair.formats.os_release import parse_os_release
 from guestrepair.guest.identity import identify_system
 from guestrepair.guest.memory import MemoryGuest
@@ -43,3 +45,14 @@ def test_an_old_centos() -> None:
 
 def test_nobody() -> None:
     assert identify_system(MemoryGuest()).distro == ""
+
+
+def test_what_could_not_be_read_of_it_is_said_and_not_taken_for_an_older_system() -> None:
+    guest = MemoryGuest()
+    guest.file("/etc/os-release", "ID=ubuntu\n").unreadable = "Input/output error"
+    guest.file("/etc/debian_version", "trixie/sid\n")
+    found = identify_system(guest)
+    assert found.unread == ("/etc/os-release: Input/output error",)
+    guest.os = found
+    _, unclear = run_analyzer(ANALYZER, Context(guest))
+    assert any("/etc/os-release" in item.reason for item in unclear)
