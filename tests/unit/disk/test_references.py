@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fixtures.hostile import SECRET, qcow2
-from fixtures.hostile_headers import vmdk_descriptor
+from fixtures.hostile_headers import vmdk_descriptor, vmdk_header
 from guestrepair.disk.chain import known_files, read_chain
 from guestrepair.disk.examine import examine
-from guestrepair.disk.headers import Source
+from guestrepair.disk.headers import Source, vmdk
 from guestrepair.disk.rawfile import is_disk, why_no_disk
 from guestrepair.errors import ImageError, UnsafeImageError
 from guestrepair.formats.superblock.checksums import crc32_lvm
@@ -188,6 +188,26 @@ def test_every_kind_of_vmdk_opens_with_its_extents(subformat: str, tmp_path: Pat
     assert image.virtual_size_bytes == source.stat().st_size
     assert len(image.top.files) == (1 if subformat in ("monolithicSparse", "streamOptimized") else 2)
     assert bool(image.top.read_only) == (subformat == "streamOptimized")
+
+
+def test_a_size_that_qemu_does_not_see_is_refused(tmp_path: Path) -> None:
+    """A space that is none in C before an extent line: a line for one reader, a remark for the other."""
+    raw(tmp_path / "one")
+    raw(tmp_path / "two")
+    disk = tmp_path / "disk.vmdk"
+    disk.write_bytes(vmdk_descriptor('RW 2048 FLAT "one" 0', '\u2003RW 2048 FLAT "two" 0'))
+    with pytest.raises(UnsafeImageError, match="qemu reads 1048576"):
+        examine(disk)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_qemu_does_not_write_is_read_only(compressed: bool) -> None:
+    """Version 3, and the algorithm alone without the flag."""
+    head = bytearray(vmdk_header(capacity=8, descriptor_sectors=20))
+    head[4:8] = (1 if compressed else 3).to_bytes(4, "little")
+    head[77:79] = compressed.to_bytes(2, "little")
+    line = vmdk_descriptor('RW 8 SPARSE "x.vmdk"', create_type="monolithicSparse")
+    assert vmdk.container(Source.of(bytes(head) + padded(line, 20 * 512))).read_only
 
 
 def test_all_that_an_image_leads_to_is_known_as_far_as_it_can_be_followed(tmp_path: Path) -> None:
