@@ -17,6 +17,9 @@ from guestrepair.disk.signals import cleaned_up_on_termination
 from guestrepair.errors import BudgetError
 from guestrepair.fence import MIB, Budget, sheltered, uncounted, used_bytes, within
 
+# A budget may end within a garbage collection, whose callbacks (Hypothesis has one) may not raise: it is raised again.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 SHORT = Budget(what="this", cpu_seconds=0.3, wall_seconds=20)
 BRIEF = Budget(what="this", cpu_seconds=20, wall_seconds=0.3)
 AMPLE = Budget(what="all of it", cpu_seconds=60, wall_seconds=120)
@@ -226,12 +229,13 @@ def assert_no_timer_of_ours() -> None:
 def test_the_timer_of_somebody_else_is_put_back() -> None:
     rung = []
     handler = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
-    timer = signal.setitimer(signal.ITIMER_REAL, 0.5)
+    timer = signal.setitimer(signal.ITIMER_REAL, 5)
     try:
         with pytest.raises(BudgetError):
             within(BRIEF, lambda: time.sleep(60))
         assert not rung
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.3
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 4.8
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
         time.sleep(0.4)
         assert rung == [True]
     finally:
