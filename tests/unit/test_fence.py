@@ -17,7 +17,7 @@ from guestrepair.disk.signals import cleaned_up_on_termination
 from guestrepair.errors import BudgetError
 from guestrepair.fence import MIB, Budget, sheltered, uncounted, used_bytes, within
 
-# A budget may end within a garbage collection, whose callbacks (Hypothesis has one) may not raise: it is raised again.
+# A budget may end within a garbage collection, whose callbacks (Hypothesis has one) may not raise.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 SHORT = Budget(what="this", cpu_seconds=0.3, wall_seconds=20)
