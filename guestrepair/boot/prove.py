@@ -20,7 +20,8 @@ from guestrepair.disk import qemu
 from guestrepair.disk.overlay import files_under, link_reached
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.disk.tempdirs import private_directory
-from guestrepair.errors import BootError
+from guestrepair.errors import BootError, BudgetError
+from guestrepair.fence import LOOK, within
 from guestrepair.guest.acceleration import Acceleration, acceleration
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
@@ -84,7 +85,11 @@ def prove(
             chosen.progress("no serial console: adding console=ttyS0 to the overlay's boot loader")
             disks[0].unlink()
             _on_top(overlay, image_format, disks[0], files_under(disks[0]))
-            if add_serial_console(disks[0], overlay):
+            try:
+                changed = within(LOOK, lambda: add_serial_console(disks[0], overlay))
+            except BudgetError:
+                changed = False
+            if changed:
                 report, _ = _boot(disks, directory, chosen, serial_console_added=True)
         return report
 

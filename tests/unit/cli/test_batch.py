@@ -95,9 +95,9 @@ def test_a_traceback_is_only_for_who_asks(capsys: pytest.CaptureFixture[str], *,
     assert "\x1b" not in err
 
 
-def test_a_diff_that_would_take_for_ever_is_cut_and_that_is_said() -> None:
+def test_a_diff_of_texts_that_are_made_to_hurt_comes_to_an_end() -> None:
+    """It took minutes, and for the limit of what is read of a file hours."""
     pick = random.Random(5)  # noqa: S311 (texts that are made to hurt the comparison of lines)
     before, after = (b"".join(b"%d\n" % pick.randrange(400) for _ in range(400_000)) for _ in range(2))
     shown = unified_diff(WriteFile(path=GuestPath("/etc/motd"), before=before, after=after))
-    assert shown.endswith("(the rest of the diff is left out)\n")
-    assert len(shown) < 1 << 20
+    assert shown.startswith(("--- a/etc/motd", "(no diff: stopped after 5 s of processor time)"))
