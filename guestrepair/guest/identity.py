@@ -75,7 +75,7 @@ def identify_system(guest: Guest) -> OperatingSystem:
         product=release.get("PRETTY_NAME", ""),
         arch=_architecture(guest),
         package_format=_package_format(guest, (distro, *like)),
-        hostname=_hostname(guest, unread),
+        hostname=_hostname(guest),
         id_like=like,
         codename=release.get("VERSION_CODENAME", ""),
         unread=tuple(unread),
@@ -130,7 +130,8 @@ def _package_format(guest: Guest, names: tuple[str, ...]) -> str:
     return next((_FORMAT_OF[name] for name in names if name in _FORMAT_OF), "")
 
 
-def _hostname(guest: Guest, unread: list[str]) -> str:
+def _hostname(guest: Guest) -> str:
+    unread: list[str] = []  # no verdict hangs on its name
     lines = _text(guest, "/etc/hostname", unread).decode(errors="replace").splitlines()
     for line in lines:
         if line.strip() and not line.startswith("#"):
