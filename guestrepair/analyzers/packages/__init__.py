@@ -75,6 +75,7 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     closure = Closure(guest)
     roots = boot_and_login_programs(guest)
     yield from unresolved_libraries(closure, database, roots)
+    yield from (Inconclusive(NAME, reason) for reason in dict.fromkeys(closure.unread))
     yield from preload_problems(guest, database)
     if database is None:
         return

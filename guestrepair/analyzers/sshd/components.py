@@ -148,7 +148,10 @@ def check_libraries(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
     """library-missing, as far as shared libraries go; PAM has a module of its own."""
     roots = [helper.path for helper in _helpers(facts) if facts.guest.is_file(helper.path)]
     modules = [path for _, path in facts.pam_modules if path is not None]
-    for problem in Closure(facts.guest).unresolved((*roots, *modules)):
+    closure = Closure(facts.guest)
+    problems = closure.unresolved((*roots, *modules))
+    yield from map(facts.inconclusive, dict.fromkeys(closure.unread))
+    for problem in problems:
         if str(problem.path) == problem.found and problem.root == problem.path:
             continue  # the program itself is no ELF file or is damaged: the packages analyzer's finding
         change = _restore_library(facts, problem.library)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from guestrepair.errors import FormatError
 from guestrepair.formats.bootloader.model import MAX_SIZE_BYTES, Word
 
+MAX_WORDS = 400_000
+"""Words of one file: ten times those of the longest menus."""
+
 _BLANKS = b" \t\r"
 _SPECIAL = b"{}"
 
@@ -38,13 +41,13 @@ def statements(data: bytes) -> Iterator[Statement]:
     """Commands in order, at newlines and semicolons; braces are words of their own. Comments are left out.
 
     Raises:
-        FormatError: the text is larger than any real configuration, or a quote is never closed.
+        FormatError: the text is larger than any real configuration, has more words, or a quote is never closed.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a boot loader's configuration")
     words: list[Word] = []
     line = first_line = 1
-    position = 0
+    position = count = 0
     while position < len(data):
         char = data[position]
         if char in b"\n;":
@@ -62,6 +65,9 @@ def statements(data: bytes) -> Iterator[Statement]:
         else:
             if not words:
                 first_line = line
+            count += 1
+            if count > MAX_WORDS:
+                raise FormatError(f"more than {MAX_WORDS} words in a boot loader's configuration")
             end = _word_end(data, position, line)
             words.append(Word(unquote(data[position:end]), position, end - position))
             line += data.count(b"\n", position, end)
