@@ -296,8 +296,10 @@ class _SearchPath:
             return
         self._bytes += len(data)
         if self._files > _MAX_INCLUDES or self._bytes > _MAX_CONF_BYTES:
-            raise FormatError(f"{path}: ld.so.conf includes more than {_MAX_INCLUDES} files or "
-                              f"{_MAX_CONF_BYTES} bytes, not all of them were looked at")
+            raise FormatError(
+                f"{path}: ld.so.conf includes more than {_MAX_INCLUDES} files or "
+                f"{_MAX_CONF_BYTES} bytes, not all of them were looked at"
+            )
         try:
             lines = parse_ld_so_conf(data)
         except FormatError as error:
@@ -308,8 +310,10 @@ class _SearchPath:
             else:
                 self.directories.setdefault(line.value)
             if len(self.directories) > _MAX_DIRECTORIES:
-                raise FormatError(f"{path}: ld.so.conf names more than {_MAX_DIRECTORIES} directories, "
-                                  "not all of them were looked at")
+                raise FormatError(
+                    f"{path}: ld.so.conf names more than {_MAX_DIRECTORIES} directories, "
+                    "not all of them were looked at"
+                )
 
     def _include(self, pattern: GuestPath, depth: int) -> None:
         # What was read once adds nothing when it is read again: ld.so takes the first place of a directory.

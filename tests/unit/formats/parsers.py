@@ -256,9 +256,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "version": Registered(kernel_image.version, kernel_image.HEAD_BYTES),
     },
     "ldso": {
-        "ld.so.conf": Registered(
-            ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"
-        ),
+        "ld.so.conf": Registered(ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"),
         "preload": Registered(ldso.parse_preload, sample=b"/lib/a.so "),
     },
     "logs": {
@@ -357,5 +355,5 @@ WRITTEN_BACK: Mapping[str, Callable[[bytes], bytes]] = {
 }
 """What is edited and written back whole: parse and render."""
 
-WITHOUT_A_PARSER: Mapping[str, str] = {}
+WITHOUT_A_PARSER: Mapping[str, str] = {"lines": "it cuts text into lines, for the parsers"}
 """Modules that parse nothing, with the reason."""
