@@ -173,22 +173,30 @@ def sudo(context: Context) -> Iterator[Finding | Inconclusive]:
         path = pending.popleft()
         try:
             lines = yield from _sudoers_file(guest, path)
+            rules += len(lines)
+            found = dict.fromkeys(islice(_included(guest, path, lines), _MAX_INCLUDED + 1))
         except (FormatError, GuestReadError) as error:
             yield Inconclusive("system", f"{path}: {error.message}")
             continue
-        rules += len(lines)
-        for found in _included(guest, path, lines):
-            if len(seen) == _MAX_INCLUDED or rules > _MAX_RULES:
-                reason = f"more than {_MAX_INCLUDED} included files or {_MAX_RULES} rules of sudo"
-                yield Inconclusive("system", f"{_SUDOERS}: {reason}, not all of them were looked at")
-                break
-            if found not in seen:
-                seen.add(found)
-                pending.append(found)
+        fresh = [name for name in found if name not in seen]
+        if len(seen) + len(fresh) > _MAX_INCLUDED or rules > _MAX_RULES:
+            reason = f"more than {_MAX_INCLUDED} included files or {_MAX_RULES} rules of sudo"
+            yield Inconclusive("system", f"{path}: {reason}, not all of them were looked at")
+            return
+        seen.update(fresh)
+        pending.extend(fresh)
 
 
 def _included(guest: Guest, path: GuestPath, lines: tuple[SudoersLine, ...]) -> Iterator[GuestPath]:
-    for is_directory, name in dict.fromkeys(islice(sudoers.includes(lines), _MAX_INCLUDED + 1)):
+    """Each file that the lines read.
+
+    Raises:
+        FormatError: more lines that do so than anybody writes.
+    """
+    includes = dict.fromkeys(sudoers.includes(lines))
+    if len(includes) > _MAX_INCLUDED:
+        raise FormatError(f"more than {_MAX_INCLUDED} includes, not all of them were looked at")
+    for is_directory, name in includes:
         target = path.parent / name
         if is_directory:
             # Names with a dot or a tilde at the end are left out (sudoers(5), @includedir).
