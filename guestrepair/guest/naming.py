@@ -11,8 +11,8 @@ import re
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 
-_LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]*)$")
-_NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]+)n[0-9]+|mmcblk([0-9]+))(?:p([0-9]+))?$")
+_LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]{0,9})\Z")
+_NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]{1,9})n[0-9]{1,9}|mmcblk([0-9]{1,9}))(?:p([0-9]{1,9}))?\Z")
 _TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
 
 

@@ -10,7 +10,7 @@ from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
 _CONFIG = GuestPath("/etc/selinux/config")
-_TYPE = re.compile(r"^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$", re.MULTILINE)
+_TYPE = re.compile(r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*([A-Za-z0-9_-]+)[ \t\r]*$", re.MULTILINE)
 _LIMIT_BYTES = 16 * 1024 * 1024
 
 

@@ -53,25 +53,29 @@ BYTES = st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=30)
 
 
 FAMILIES = (
-    b"a", b" ", b"\n", b"=", b":", b"\\\n", b" a\n", b"a b ", b"a\n", b"\"", b"[", b"\0\n", b"$a ", b"a=b\n", b"a: b\n\n",
+    b"a", b" ", b"\n", b"=", b":", b"\\\n", b" a\n", b"a b ", b"a\n", b"\"", b"[", b"\0\n", b"$a ", b"a=b\n",
+    b"a: b\n\n",
 )  # fmt: skip
-"""The shortest inputs of each kind: one long line, many short ones, blanks, words, what continues, what opens."""
+"""One long line, many short ones, blanks, words, lines that continue, what opens something."""
+
+AFTER_A_SAMPLE = (b"a", b" ", b"A", b"\\\n", b"\n a")
+"""What may go on for long after a beginning that makes sense."""
 
 
 def families(parser: Registered) -> Iterator[tuple[bytes, bytes]]:
-    """(beginning, what repeats after it): the pieces by themselves, and after something of the language."""
+    """(beginning, what repeats after it): each piece by itself, and after lines of the language."""
     if parser.sample:
         yield b"", parser.sample
-    for piece in PIECES if THOROUGH else FAMILIES:
-        if piece:
-            yield b"", piece
-            if parser.sample:
-                yield parser.sample.rstrip(b"\n"), piece
+    yield from ((b"", piece) for piece in (PIECES if THOROUGH else FAMILIES) if piece)
+    lines = [line for line in parser.sample.split(b"\n") if line]
+    for start in lines if THOROUGH else lines[-1:]:
+        yield from ((start, piece) for piece in (PIECES if THOROUGH else AFTER_A_SAMPLE) if piece)
 
 
 def bytes_of(family: tuple[bytes, bytes], length: int) -> bytes:
+    """The family's input of that length; its end is another character, or the repeat would match at once."""
     start, piece = family
-    return start + piece * (length // len(piece))
+    return start + piece * (length // len(piece)) + b"!"
 
 
 def seconds(parser: Registered, data: bytes) -> float:
