@@ -121,7 +121,8 @@ class Console:
 
     def feed(self, data: bytes, seconds: float) -> None:
         """Take what the console printed up to ``seconds`` after power-on."""
-        *lines, rest = re.split(rb"\r*\n|\r(?!\n)", self._rest + data)
+        # Any run of line ends is one: empty lines say nothing, and a run without LF is not tried again and again.
+        *lines, rest = re.split(rb"[\r\n]+", self._rest + data)
         for line in lines:
             self._line(_plain(line), seconds)
         # The last line counts too, as a prompt has no end; but only its end is kept for later.

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import byte_lines, text_lines
+
+MAX_PACKAGES = 50_000
+"""Twice the packages of the whole distribution."""
+
+MAX_PROBLEMS = 20
+_OF_PACKAGE = {b"P": "name", b"V": "version", b"A": "architecture"}
 _MODE = re.compile(r"(\d+):(\d+):([0-7]{1,6})(?::(.*))?\Z")
 
 
@@ -28,57 +38,76 @@ class ApkFile:
 
 @dataclass(slots=True)
 class ApkPackage:
-    """One installed package."""
+    """One installed package: who it is, and its lines of the database."""
 
     name: str = ""
     version: str = ""
     architecture: str = ""
-    files: list[ApkFile] = field(default_factory=list)
+    lines: bytes = b""
+
+    @property
+    def files(self) -> tuple[ApkFile, ...]:
+        """Its directories and files, in order: made anew each time that they are asked for."""
+        return tuple(self._made())
+
+    def _made(self) -> Iterator[ApkFile]:
+        directory, last = "", None
+        for line in text_lines(self.lines):
+            key, _, value = line.partition(":")
+            if key in ("F", "R") and "\0" not in line:
+                if last is not None:
+                    yield last
+                directory = "/" + value.strip("/") if key == "F" else directory
+                last = _made(key, value, directory)
+            elif last is not None and "\0" not in line:
+                _attribute(last, key, value)
+        if last is not None:
+            yield last
 
 
 def parse_apk_installed(data: bytes) -> tuple[tuple[ApkPackage, ...], tuple[str, ...]]:
-    """All packages, and what is wrong in words (line numbers are 1-based)."""
+    """All packages, and what is wrong in words (line numbers are 1-based).
+
+    Raises:
+        FormatError: more packages than any system has.
+    """
     packages: list[ApkPackage] = []
     problems: list[str] = []
-    current, directory = ApkPackage(), ""
+    current = ApkPackage()
     if data and not data.endswith(b"\n"):
         problems.append("the last line is cut off")
-    for number, line in enumerate([*data.decode("utf-8", "surrogateescape").split("\n"), ""], 1):
-        if not line:
+    start = offset = 0
+    for number, raw in enumerate(itertools.chain(byte_lines(data), (b"",)), 1):
+        if not raw:
             if current.name:
+                current.lines = data[start:offset]
                 packages.append(current)
-            current, directory = ApkPackage(), ""
-            continue
-        key, colon, value = line.partition(":")
-        if not colon or len(key) != 1 or "\0" in line:
-            if len(problems) < 20:
+            if len(packages) > MAX_PACKAGES:
+                raise FormatError(f"more than {MAX_PACKAGES} packages, not all of them were looked at")
+            current, start = ApkPackage(), offset + 1
+        elif raw[1:2] != b":" or b"\0" in raw:
+            if len(problems) < MAX_PROBLEMS:
                 problems.append(f"line {number} is no field")
-            continue
-        directory = _field(current, key, value, directory)
+        elif raw[:1] in _OF_PACKAGE:
+            setattr(current, _OF_PACKAGE[raw[:1]], raw[2:].decode("utf-8", "surrogateescape"))
+        offset += len(raw) + 1
     return tuple(packages), tuple(problems)
 
 
-def _field(package: ApkPackage, key: str, value: str, directory: str) -> str:
-    """Take one field; the answer is the directory that the next ``R:`` lies in."""
-    if key == "P":
-        package.name = value
-    elif key == "V":
-        package.version = value
-    elif key == "A":
-        package.architecture = value
-    elif key == "F":
-        directory = "/" + value.strip("/")
-        package.files.append(ApkFile(directory, is_directory=True, mode=0o755))
-    elif key == "R":
-        package.files.append(ApkFile(f"{directory.rstrip('/')}/{value}", is_directory=False))
-    elif key in "aM" and package.files:
+def _made(key: str, value: str, directory: str) -> ApkFile:
+    if key == "F":
+        return ApkFile(directory, is_directory=True, mode=0o755)
+    return ApkFile(f"{directory.rstrip('/')}/{value}", is_directory=False)
+
+
+def _attribute(file: ApkFile, key: str, value: str) -> None:
+    """Take a line that says more of the file before it."""
+    if key in ("a", "M"):
         found = _MODE.match(value)
         if found:
-            last = package.files[-1]
-            last.uid, last.gid, last.mode = int(found[1][:10]), int(found[2][:10]), int(found[3], 8) & 0o7777
-    elif key == "Z" and package.files and not package.files[-1].is_directory:
-        package.files[-1].digest = _digest(value)
-    return directory
+            file.uid, file.gid, file.mode = int(found[1][:10]), int(found[2][:10]), int(found[3], 8) & 0o7777
+    elif key == "Z" and not file.is_directory:
+        file.digest = _digest(value)
 
 
 def _digest(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from guestrepair.errors import FormatError
 
 MAX_SIZE_BYTES = 1024 * 1024
 """A larger file is refused."""
+
+MAX_LINES = 1_000
+"""More devices than this are refused."""
 
 _LINE = re.compile(rb"[^\n]*\n?")
 _TOKEN = re.compile(rb"[^ \t\r\n\0]+")
@@ -53,15 +57,17 @@ def parse(data: bytes) -> tuple[CryptEntry, ...]:
     """Parse a crypttab; lines without a second field are left out, as systemd-cryptsetup-generator(8) does.
 
     Raises:
-        FormatError: the file is larger than any real one.
+        FormatError: the file is larger than any real one, or has more lines.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a table of encrypted devices")
-    found = []
+    found: list[CryptEntry] = []
     for number, match in enumerate(_LINE.finditer(data), start=1):
-        tokens = list(_TOKEN.finditer(match[0]))
+        tokens = list(itertools.islice(_TOKEN.finditer(match[0]), 4))
         if len(tokens) < 2 or tokens[0][0].startswith(b"#"):
             continue
+        if len(found) == MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} encrypted devices")
         text = [t[0].decode("utf-8", "surrogateescape") for t in tokens]
         found.append(
             CryptEntry(

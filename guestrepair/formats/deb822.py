@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from guestrepair.formats.lines import byte_lines
+
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is damage or an attack: no field of a real control file comes near."""
 MAX_PROBLEMS = 100
+MAX_STANZAS = 200_000
+"""Three times the packages of a whole distribution: what comes after them is not read, and that is a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +62,41 @@ def parse_deb822(data: bytes, *, wanted: Collection[str] = ()) -> Document:
     document = Document()
     if data and not data.endswith(b"\n"):
         document.problem(data.count(b"\n") + 1, "the last line is cut off")
-    current: dict[str, str] = {}
     seen = _Seen()
     start = 0
-    for number, raw in enumerate(data.split(b"\n"), start=1):
+    for number, raw in enumerate(byte_lines(data), start=1):
         if not raw.strip():
-            if current or seen.names:
-                document.stanzas.append(Stanza(start, current))
-            current, seen = {}, _Seen()
+            if len(document.stanzas) == MAX_STANZAS:
+                document.problem(number, f"more than {MAX_STANZAS} stanzas: what follows was not read")
+                return document
+            if seen.names:
+                document.stanzas.append(Stanza(start, seen.fields()))
+                seen = _Seen()
             continue
         if not seen.names:
             start = number
-        reason = _line(raw, current, seen, wanted)
+        reason = _line(raw, seen, wanted)
         if reason:
             document.problem(number, reason)
-    if current or seen.names:
-        document.stanzas.append(Stanza(start, current))
+    if seen.names:
+        document.stanzas.append(Stanza(start, seen.fields()))
     return document
 
 
 @dataclass(slots=True)
 class _Seen:
-    """The fields of the stanza being read: all names, and the one that a continuation belongs to."""
+    """The fields of the stanza being read: all names, values, and the one that a continuation belongs to."""
 
     names: set[str] = field(default_factory=set)
+    values: dict[str, bytearray] = field(default_factory=dict)
     last: str = ""
 
+    def fields(self) -> dict[str, str]:
+        """The values as text."""
+        return {name: value.decode("utf-8", "surrogateescape") for name, value in self.values.items()}
 
-def _line(raw: bytes, current: dict[str, str], seen: _Seen, wanted: Collection[str]) -> str:
+
+def _line(raw: bytes, seen: _Seen, wanted: Collection[str]) -> str:
     """Take one line into the stanza; the answer is what is wrong with it, or ""."""
     if len(raw) > MAX_LINE_BYTES:
         return f"a line of {len(raw)} bytes"
@@ -94,8 +105,8 @@ def _line(raw: bytes, current: dict[str, str], seen: _Seen, wanted: Collection[s
     if raw[:1] in b" \t":
         if not seen.last:
             return "a continuation line with no field before it"
-        if seen.last in current:
-            current[seen.last] += "\n" + raw[1:].decode("utf-8", "surrogateescape")
+        if seen.last in seen.values:
+            seen.values[seen.last] += b"\n" + raw[1:]
         return ""
     head, colon, tail = raw.partition(b":")
     if not colon or not head or b" " in head:
@@ -106,5 +117,5 @@ def _line(raw: bytes, current: dict[str, str], seen: _Seen, wanted: Collection[s
     seen.names.add(name)
     seen.last = name
     if not wanted or name in wanted:
-        current[name] = tail.strip().decode("utf-8", "surrogateescape")
+        seen.values[name] = bytearray(tail.strip())
     return ""

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
+
+MAX_LINES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,11 @@ def parse_alternative(name: str, data: bytes) -> Alternative:
     """Parse one file.
 
     Raises:
-        FormatError: cut off, or not in this format.
+        FormatError: cut off, not in this format, or longer than any real one.
     """
-    lines = iter(data.decode("utf-8", "surrogateescape").split("\n"))
+    if data.count(b"\n") > MAX_LINES:
+        raise FormatError(f"alternatives {name}: more than {MAX_LINES} lines")
+    lines = text_lines(data)
     try:
         status, link = next(lines), next(lines)
         if status not in {"auto", "manual"} or not link.startswith("/"):

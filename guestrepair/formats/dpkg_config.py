@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_OPTION = re.compile(r"\s*path-(exclude|include)(?:\s*=\s*|\s+)(.*?)\s*\Z")
+from guestrepair.formats.lines import text_lines
+
 MAX_PATTERNS = 500
 """Each file of the guest is held against each pattern; of more than anybody writes, the last ones count."""
 
+_MAX_GLOB = 4096
 _NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -39,12 +42,18 @@ def is_config_name(name: str) -> bool:
 
 def parse_path_filter(files: Iterable[bytes]) -> PathFilter:
     """The filter that these configuration files make, given in the order in which dpkg reads them."""
-    patterns: list[tuple[bool, re.Pattern[str]]] = []
-    for data in files:
-        for line in data.decode("utf-8", "surrogateescape").split("\n"):
-            found = _OPTION.match(line)
-            if found is None or len(found[2]) > 4096:
-                continue
-            glob = found[2].strip("\"'")
-            patterns.append((found[1] == "exclude", re.compile(fnmatch.translate(glob))))
-    return PathFilter(tuple(patterns[-MAX_PATTERNS:]))
+    lines = (line for data in files for line in text_lines(data))
+    globs = deque((found for line in lines if (found := _option(line)) is not None), maxlen=MAX_PATTERNS)
+    return PathFilter(tuple((excluded, re.compile(fnmatch.translate(glob))) for excluded, glob in globs))
+
+
+def _option(line: str) -> tuple[bool, str] | None:
+    """(is an exclusion, pattern) of a line ``path-exclude=GLOB`` or ``path-exclude GLOB``; None for others."""
+    text = line.strip()
+    if not text.startswith(("path-exclude", "path-include")):
+        return None
+    rest = text[len("path-exclude") :]
+    value = rest.lstrip()
+    if not value or len(value) > _MAX_GLOB or (value == rest and rest[0] != "="):
+        return None
+    return text.startswith("path-exclude"), value.removeprefix("=").strip().strip("\"'")

@@ -9,8 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.lines import byte_lines
+
+MAX_PATHS = 300_000
+"""Paths of one package: three times those of the largest ones."""
+
+MAX_CONFFILES = 20_000
+MAX_CHANGED = 100_000
+"""Diversions, and stat overrides."""
 
 _MD5 = re.compile(rb"[0-9a-fA-F]{32}\Z")
 _MD5_TEXT = re.compile(r"[0-9a-f]{32}\Z")
@@ -57,15 +66,18 @@ def list_problem(data: bytes) -> str:
 
 def parse_list(data: bytes) -> Iterator[str]:
     """The paths of a ``.list`` file, without ``/.`` and trailing slashes; damaged lines left out."""
-    for raw in data.split(b"\n"):
+    for raw in byte_lines(data):
         if raw.startswith(b"/") and raw != b"/." and b"\0" not in raw:
             yield text(raw.rstrip(b"/"))
 
 
 def parse_md5sums(data: bytes) -> dict[str, str]:
-    """Absolute path to MD5 digest (hex) of an ``.md5sums`` file; damaged lines left out."""
+    """Absolute path to MD5 digest (hex) of an ``.md5sums`` file; damaged lines left out.
+
+    Of a file with more lines than any package has (:data:`MAX_PATHS`) the first ones count.
+    """
     found = {}
-    for raw in data.split(b"\n"):
+    for raw in islice(byte_lines(data), MAX_PATHS):
         digest, _, name = raw.partition(b" ")
         name = name.lstrip(b" *").removeprefix(b"./").lstrip(b"/")
         if name and _MD5.match(digest):
@@ -78,7 +90,12 @@ def parse_conffiles(value: str) -> dict[str, str]:
 
     Obsolete ones (and those that upgrades remove) are no longer part of the package.
     ``newconffile`` stands where no digest is known: then it is "".
+
+    Raises:
+        FormatError: more lines than any package has.
     """
+    if value.count("\n") > MAX_CONFFILES:
+        raise FormatError(f"more than {MAX_CONFFILES} configuration files of one package")
     found = {}
     for line in value.split("\n"):
         words = line.split()
@@ -91,12 +108,18 @@ def parse_conffiles(value: str) -> dict[str, str]:
     return found
 
 
+def _check_size(data: bytes, name: str, lines: int) -> None:
+    if data.count(b"\n") > lines:
+        raise FormatError(f"{name}: more than {lines} lines, not all of them were looked at")
+
+
 def parse_diversions(data: bytes) -> dict[str, Diversion]:
     """Diversions by contested path.
 
     Raises:
-        FormatError: not a multiple of three lines, or a line that is no path.
+        FormatError: not a multiple of three lines, a line that is no path, or too many.
     """
+    _check_size(data, "diversions", 3 * MAX_CHANGED)
     lines = text(data).split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -115,8 +138,9 @@ def parse_statoverride(data: bytes) -> dict[str, StatOverride]:
     """Stat overrides by path (``OWNER GROUP MODE PATH``; ``#`` before a number).
 
     Raises:
-        FormatError: a line lacks a field, or its mode is not octal.
+        FormatError: a line lacks a field, its mode is not octal, or there are too many.
     """
+    _check_size(data, "statoverride", MAX_CHANGED)
     found = {}
     for number, line in enumerate(text(data).split("\n"), start=1):
         if not line.strip():

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from guestrepair.formats.lines import byte_lines
+
 _PLAIN = frozenset({"last", "eof", "merged", "shared"})
-_FILE = re.compile(rb"File size of (.*) is (\d+) \(\d+ blocks? of (\d+) bytes\)", re.DOTALL)
+_FILE = re.compile(rb"File size of (.*) is (\d{1,20}) \(\d+ blocks? of (\d{1,20}) bytes\)", re.DOTALL)
 _NUMBERS = re.compile(
-    rb" *(\d+): *(\d+)\.\. *(\d+): *(\d+)\.\. *(\d+): *(\d+): *(?:\d+:)? *([a-z0-9_,]*)",
+    rb" *(\d+): *(\d{1,20})\.\. *(\d+): *(\d{1,20})\.\. *(\d+): *(\d{1,20}): *+(?:\d+: *+)?([a-z0-9_,]*)",
 )
-_END = re.compile(rb"(.*): (\d+) extents? found", re.DOTALL)
+_END = re.compile(rb"(.*): (\d{1,20}) extents? found", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def parse_layouts(output: bytes) -> Iterator[tuple[bytes, Layout]]:
     """
     name, size, unit = b"", 0, 0
     extents: list[Extent] | None = None
-    for line in output.split(b"\n"):
+    for line in byte_lines(output):
         begins, ends = _FILE.fullmatch(line), _END.fullmatch(line)
         if begins:
             name, size, unit, extents = begins[1], int(begins[2]), int(begins[3]), []

@@ -6,11 +6,15 @@ both ends, exact paths go before expressions, and of these the last one that mat
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
 
 _TYPES = {
     "--": stat.S_IFREG,
@@ -27,6 +31,13 @@ _PLAIN_GROUP = re.compile(r"\([^()|*+?{}]*\)[*+{]")
 _GROUP = re.compile(r"\(([^()]*)\)")
 _MAX_STEPS = 20_000_000
 """Most ways in which one path may be tried (some seconds); all of a real policy need far fewer."""
+
+MAX_SPECIFICATIONS = 100_000
+"""Ten times those of the largest policies."""
+
+MAX_SUBSTITUTIONS = 1_000
+_COMPILING_STEPS = 4_000
+"""What it costs to try an expression at all, in the same measure."""
 
 _MAX_EXPRESSION = 1024
 _MAX_PATH = 4096
@@ -45,9 +56,15 @@ class Specification:
 
 
 def parse_file_contexts(data: bytes) -> tuple[Specification, ...]:
-    """The lines that make sense. Expressions that could take for ever to match are left out."""
-    found = []
-    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+    """The lines that make sense. Expressions that could take for ever to match are left out.
+
+    Raises:
+        FormatError: more lines than any policy has.
+    """
+    found: list[Specification] = []
+    for line in text_lines(data):
+        if len(found) == MAX_SPECIFICATIONS:
+            raise FormatError(f"more than {MAX_SPECIFICATIONS} lines in a policy's file_contexts")
         words = line.split("#")[0].split() if line.lstrip().startswith("#") else line.split()
         if len(words) not in (2, 3) or len(words[0]) > _MAX_EXPRESSION or _is_explosive(words[0]):
             continue
@@ -65,9 +82,10 @@ def parse_file_contexts(data: bytes) -> tuple[Specification, ...]:
 
 
 def parse_substitutions(data: bytes) -> tuple[tuple[str, str], ...]:
-    """``file_contexts.subs``: paths that are labelled as if they lay elsewhere."""
-    pairs = (line.split() for line in data.decode("utf-8", "surrogateescape").split("\n"))
-    return tuple((p[0], p[1]) for p in pairs if len(p) == 2 and p[0].startswith("/"))
+    """``file_contexts.subs``: paths that are labelled as if they lay elsewhere; the first ones count."""
+    pairs = (line.split() for line in text_lines(data))
+    found = ((p[0], p[1]) for p in pairs if len(p) == 2 and p[0].startswith("/"))
+    return tuple(itertools.islice(found, MAX_SUBSTITUTIONS))
 
 
 def lookup(
@@ -115,7 +133,7 @@ def _steps(spec: Specification, path_length: int) -> int:
     while ways <= _MAX_STEPS and (group := _GROUP.search(rest)):
         ways *= group[1].count("|") + 1
         rest = rest[: group.start()] + group[1].replace("|", " ") + rest[group.end() :]
-    return ways
+    return ways + _COMPILING_STEPS
 
 
 def _matches(expression: str, path: str) -> bool:

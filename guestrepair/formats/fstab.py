@@ -10,6 +10,7 @@ number that is no number) and what the documented grammar does not allow
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,13 +19,14 @@ from guestrepair.errors import FormatError
 MAX_SIZE_BYTES = 1024 * 1024
 """A larger file is refused: no real table comes near."""
 
-MAX_LINES = 20_000
+MAX_LINES = 10_000
 """More lines than this are refused."""
 
 _BLANKS = b" \t"
 _TOKEN = re.compile(rb"[^ \t]+")
 _OCTAL = re.compile(r"\\([0-3][0-7]{2})")
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,9}\Z")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 _TAG = re.compile(r"(?P<tag>[A-Za-z]+)=(?P<value>.*)\Z", re.DOTALL)
 _NEVER_A_TYPE = frozenset(
     b"defaults noatime relatime nodiratime ro rw nofail noauto nodev nosuid noexec discard _netdev sw".split()
@@ -196,13 +198,14 @@ class Fstab:
     lines: tuple[Line, ...]
     entries: tuple[Entry, ...] = ()
     malformed: tuple[Malformed, ...] = field(default=())
+    _by_target: dict[str, tuple[Entry, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __bytes__(self) -> bytes:
         return self.bom + b"".join(line.raw + line.ending for line in self.lines)
 
     def for_target(self, target: str) -> tuple[Entry, ...]:
         """All entries with this mount point."""
-        return tuple(e for e in self.entries if e.target == target)
+        return self._by_target.get(target, ())
 
     @property
     def has_crlf(self) -> bool:
@@ -218,6 +221,11 @@ class Fstab:
     def lacks_final_newline(self) -> bool:
         """True when the last line does not end."""
         return bool(self.lines) and not self.lines[-1].ending and bool(self.lines[-1].raw)
+
+
+def is_number(text: str) -> bool:
+    """True for decimal digits alone, and no more of them than a number of the kernel has."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def unescape(text: str) -> str:
@@ -289,7 +297,11 @@ def parse(data: bytes) -> Fstab:
                 entries.append(parsed)
             else:
                 malformed.append(parsed)
-    return Fstab(bom, lines, tuple(entries), tuple(malformed))
+    by_target: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_target[entry.target].append(entry)
+    index = {target: tuple(group) for target, group in by_target.items()}
+    return Fstab(bom, lines, tuple(entries), tuple(malformed), index)
 
 
 def _lines(data: bytes, start: int) -> Iterator[Line]:

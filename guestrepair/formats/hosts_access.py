@@ -8,6 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import byte_lines
+
+MAX_LINES = 200_000
+"""Rules of one file: programs that shut out attackers write one for each address."""
+
+_BRACKET = re.compile(r"[\[\]]")
+
 EVERYONE = "ALL"
 
 
@@ -48,29 +56,52 @@ class AccessLine:
 
 
 def parse_hosts_access(data: bytes) -> tuple[AccessLine, ...]:
-    """The rules of a file, in order; lines without a colon are passed over; never raises."""
+    """The rules of a file, in order; lines without a colon are passed over.
+
+    Raises:
+        FormatError: more rules than any real one has.
+    """
     lines: list[AccessLine] = []
-    pending, start, start_offset, offset = "", 0, 0, 0
-    for number, raw in enumerate(data.split(b"\n"), 1):
+    pending: list[str] = []
+    start = start_offset = offset = 0
+    for number, raw in enumerate(byte_lines(data), 1):
         text = raw.decode("latin-1")
         if not pending:
             start, start_offset = number, offset
         offset += len(raw) + 1
         if text.endswith("\\"):
-            pending += text[:-1]
+            pending.append(text[:-1])
             continue
-        made = _parse(start, start_offset, pending + text)
-        pending = ""
+        made = _parse(start, start_offset, "".join((*pending, text)))
+        pending = []
         if made is not None:
             lines.append(made)
+        if len(lines) > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} rules, not all of them were looked at")
     return tuple(lines)
 
 
 def _parse(number: int, offset: int, text: str) -> AccessLine | None:
     if not text.strip() or text.startswith("#"):
         return None
-    fields = re.split(r":(?![^\[]*\])", text, maxsplit=2)
+    fields = _fields(text)
     if len(fields) < 2:
         return None
     daemons, clients = (tuple(field.replace(",", " ").split()) for field in fields[:2])
     return AccessLine(number, offset, daemons, clients, fields[2].strip() if len(fields) == 3 else "")
+
+
+def _fields(text: str) -> list[str]:
+    """Daemons, clients and the rest: cut at the first two colons outside of brackets (``[::1]``)."""
+    fields: list[str] = []
+    start = 0
+    colon = text.find(":")
+    bracket = _BRACKET.search(text)
+    while colon >= 0 and len(fields) < 2:
+        while bracket is not None and bracket.start() < colon:
+            bracket = _BRACKET.search(text, bracket.end())
+        if bracket is None or bracket[0] == "[":
+            fields.append(text[start:colon])
+            start = colon + 1
+        colon = text.find(":", colon + 1)
+    return [*fields, text[start:]]

@@ -8,15 +8,21 @@ walked, or its end is looked at, without unpacking where the format allows that.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
 
+from guestrepair.errors import FormatError
+
 Read = Callable[[int, int], bytes]
 """``read(offset_bytes, size_bytes)``, short at the end of the file."""
 
-_MAX_MEMBERS = 20_000
-_MAX_BLOCKS = 200_000
+_HEADER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
+"""A header of the format: magic, then thirteen numbers of eight hexadecimal digits, without signs or blanks."""
+_MAX_STEPS = 500_000
+"""Headers, frames and blocks that are looked at in one image; an image of a gigabyte has a tenth of them."""
+_MAX_READ_BYTES = 1 << 30
 _MAX_UNPACKED_BYTES = 2 << 30
 _WINDOW_BYTES = 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
@@ -31,18 +37,37 @@ class _Window:
         self._read = read
         self._start = 0
         self._data = b""
+        self._steps = 0
+        self._bytes = 0
+
+    def step(self) -> None:
+        """Count one more part of the image.
+
+        Raises:
+            FormatError: more than any real image has: to go on could take for ever.
+        """
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise FormatError(f"more than {_MAX_STEPS} parts, not all of them were looked at")
 
     def get(self, offset: int, size: int) -> bytes:
         inside = self._start <= offset and offset + size <= self._start + len(self._data)
         if not inside:
             self._start = offset
             self._data = self._read(offset, max(size, min(_WINDOW_BYTES, self.size - offset)))
+            self._bytes += len(self._data)
+            if self._bytes > _MAX_READ_BYTES:
+                raise FormatError(f"more than {_MAX_READ_BYTES} bytes, not all of them were looked at")
         begin = offset - self._start
         return self._data[begin : begin + size]
 
 
 def problem(read: Read, size_bytes: int) -> str:
-    """What is wrong with an image; empty when nothing is. What ``read`` raises passes through."""
+    """What is wrong with an image; empty when nothing is. What ``read`` raises passes through.
+
+    Raises:
+        FormatError: it has more parts or bytes than are looked at.
+    """
     if size_bytes == 0:
         return "it is empty"
     window = _Window(read, size_bytes)
@@ -73,16 +98,14 @@ def _skip_zeros(window: _Window, offset: int) -> int:
 
 def _plain(window: _Window, offset: int) -> tuple[int, str]:
     """Walk one archive: where it ends, and what is wrong."""
-    for _ in range(_MAX_MEMBERS):
+    while True:
+        window.step()
         header = window.get(offset, 110)
         if len(header) < 110:
             return offset, _TRUNCATED
-        try:
-            size, name_size = int(header[54:62], 16), int(header[94:102], 16)
-        except ValueError:
+        if not _HEADER.fullmatch(header):
             return offset, "a cpio header in it is damaged"
-        if header[:6] not in (b"070701", b"070702"):
-            return offset, "a cpio header in it is damaged"
+        size, name_size = int(header[54:62], 16), int(header[94:102], 16)
         name = window.get(offset + 110, min(name_size, 32))
         data = offset + (110 + name_size + 3 & ~3)
         offset = data + (size + 3 & ~3)
@@ -90,7 +113,6 @@ def _plain(window: _Window, offset: int) -> tuple[int, str]:
             return offset, ""
         if data + size > window.size:
             return offset, _TRUNCATED
-    return window.size, ""
 
 
 def _compressed(window: _Window, offset: int, magic: bytes) -> str:
@@ -109,10 +131,11 @@ def _compressed(window: _Window, offset: int, magic: bytes) -> str:
 
 def _zstd(window: _Window, offset: int) -> str:
     """Walk frames and blocks (RFC 8878, section 3.1.1)."""
-    for _ in range(_MAX_MEMBERS):
+    while True:
+        window.step()
         head = window.get(offset, 18)
         if head[:4] != b"\x28\xb5\x2f\xfd" or len(head) < 6:
-            break
+            return ""
         flags = head[4]
         single, dictionary, content = flags >> 5 & 1, (0, 1, 2, 4)[flags & 3], (0, 2, 4, 8)[flags >> 6]
         offset += 5 + (not single) + dictionary + (1 if single and not content else content)
@@ -122,11 +145,11 @@ def _zstd(window: _Window, offset: int) -> str:
         offset += 4 * (flags >> 2 & 1)
         if offset > window.size:
             return _TRUNCATED
-    return ""
 
 
 def _zstd_blocks(window: _Window, offset: int) -> tuple[str, int]:
-    for _ in range(_MAX_BLOCKS):
+    while True:
+        window.step()
         head = window.get(offset, 3)
         if len(head) < 3:
             return _TRUNCATED, offset
@@ -139,7 +162,6 @@ def _zstd_blocks(window: _Window, offset: int) -> tuple[str, int]:
             return _TRUNCATED, offset
         if value & 1:
             return "", offset
-    return "", offset
 
 
 def _xz(window: _Window) -> str:
@@ -158,7 +180,8 @@ def _xz(window: _Window) -> str:
 def _lz4(window: _Window, offset: int) -> str:
     """Walk the blocks of the legacy frame that the kernel uses (LZ4 frame format, legacy frame)."""
     offset += 4
-    for _ in range(_MAX_BLOCKS):
+    while True:
+        window.step()
         raw = window.get(offset, 4)
         if len(raw) < 4:
             return "" if offset == window.size else _TRUNCATED
@@ -169,7 +192,6 @@ def _lz4(window: _Window, offset: int) -> str:
         offset += 4 + size
         if offset > window.size:
             return _TRUNCATED
-    return ""
 
 
 def _gzip(window: _Window, offset: int) -> str:

@@ -16,8 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.lines import byte_lines
 
 MAX_LINE_BYTES = 2_000
+SHORTEST_LINE_BYTES = len(b"Jan 1 00:00:00 h p: ")
+"""A shorter line is no entry of either form."""
+
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TRADITIONAL = re.compile(r"(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) \S+ ")
 RFC3339 = re.compile(r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?P<zone>Z|[+-]\d\d:?\d\d)? \S+ ")
@@ -64,7 +68,9 @@ def parse_syslog(data: bytes, *, written: dt.datetime) -> Iterator[LogLine]:
 
     ``written`` is when the file was last changed, which tells the year.
     """
-    for raw in data.split(b"\n"):
+    for raw in byte_lines(data):
+        if len(raw) < SHORTEST_LINE_BYTES:
+            continue
         text = raw[:MAX_LINE_BYTES].decode("utf-8", "replace")
         found = TRADITIONAL.match(text) or RFC3339.match(text)
         if found is None:

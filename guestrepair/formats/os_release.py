@@ -6,8 +6,8 @@ import re
 import shlex
 
 _LINE = re.compile(r"^([A-Za-z0-9_]+)=(.*)$")
-MAX_LINES = 1000
-MAX_LINE_LENGTH = 4096
+MAX_LINES = 500
+MAX_LINE_LENGTH = 1024
 
 
 def parse_os_release(content: bytes) -> dict[str, str]:

@@ -6,7 +6,14 @@ Sources: pam.conf(5), pam.d(5); Linux-PAM ``libpam/pam_handlers.c``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
+
+MAX_LINES = 20_000
+"""Lines of one file, continuations joined."""
 
 TYPES = frozenset({"auth", "account", "password", "session"})
 INCLUDES = frozenset({"include", "substack"})
@@ -57,11 +64,17 @@ class PamFile:
 
 
 def parse_pam(data: bytes) -> PamFile:
-    """Parse one file of pam.d; never raises."""
+    """Parse one file of pam.d.
+
+    Raises:
+        FormatError: more lines than any real one has.
+    """
     modules: list[PamModule] = []
     includes: list[PamInclude] = []
     malformed: list[int] = []
-    for number, text in _logical_lines(data.decode("utf-8", "surrogateescape")):
+    for count, (number, text) in enumerate(_logical_lines(data)):
+        if count == MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
         if text.startswith("@include"):
             words = text.split()
             if words[0] == "@include" and len(words) == 2:
@@ -77,22 +90,21 @@ def parse_pam(data: bytes) -> PamFile:
     return PamFile(tuple(modules), tuple(includes), tuple(malformed))
 
 
-def _logical_lines(text: str) -> list[tuple[int, str]]:
-    lines: list[tuple[int, str]] = []
-    pending, start = "", 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = re.split(r"(?<!\\)#", raw)[0].rstrip()
+def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    pending: list[str] = []
+    start = 0
+    for number, raw in enumerate(text_lines(data), 1):
+        line = re.split(r"(?<!\\)#", raw, maxsplit=1)[0].rstrip()
         start = start if pending else number
         if line.endswith("\\"):
-            pending += line[:-1] + " "
+            pending.append(line[:-1])
             continue
-        whole = (pending + line).strip()
-        pending = ""
+        whole = " ".join((*pending, line)).strip()
+        pending = []
         if whole:
-            lines.append((start, whole))
-    if pending.strip():
-        lines.append((start, pending.strip()))
-    return lines
+            yield start, whole
+    if whole := " ".join(pending).strip():
+        yield start, whole
 
 
 def _parse_line(number: int, text: str) -> PamModule | PamInclude | None:

@@ -1,8 +1,9 @@
 """passwd(5), shadow(5) and group(5), read as glibc's nss_files reads them, without losing a byte.
 
 Every line is kept with its number and offset, also those that are no entry:
-comments, NIS compat lines (``+``, ``-``) and malformed ones. Parsing never
-fails; what glibc would skip is listed as :class:`Malformed` with the reason.
+comments, NIS compat lines (``+``, ``-``) and malformed ones. What glibc would
+skip is listed as :class:`Malformed` with the reason; nothing fails but a file
+with more lines than any system has.
 
 Sources: passwd(5), shadow(5), group(5); glibc ``nss/nss_files/files-parse.c``
 (leading blanks skipped, trailing string fields may lack, numbers may not).
@@ -10,9 +11,15 @@ Sources: passwd(5), shadow(5), group(5); glibc ``nss/nss_files/files-parse.c``
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from guestrepair.errors import FormatError
+
+MAX_LINES = 200_000
+"""Accounts of the largest systems that keep them in files, several times over."""
 
 MAX_ID = 2**32 - 1
 """Largest uid or gid that glibc takes."""
@@ -98,10 +105,11 @@ class AccountFile(Generic[Entry]):
     lines: tuple[Line, ...]
     entries: tuple[Entry, ...]
     malformed: tuple[Malformed, ...]
+    _by_name: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, name: str) -> Entry | None:
         """The first entry of that name, which is the one that counts, or None."""
-        return next((entry for entry in self.entries if entry.name == name), None)
+        return self._by_name.get(name)
 
     def render(self) -> bytes:
         """The bytes that were parsed, exactly."""
@@ -121,28 +129,44 @@ class AccountFile(Generic[Entry]):
 
 
 def parse_passwd(data: bytes) -> AccountFile[PasswdEntry]:
-    """Parse /etc/passwd; never raises."""
+    """Parse /etc/passwd.
+
+    Raises:
+        FormatError: more lines than any system has.
+    """
     return _parse(data, _passwd_entry)
 
 
 def parse_shadow(data: bytes) -> AccountFile[ShadowEntry]:
-    """Parse /etc/shadow; never raises."""
+    """Parse /etc/shadow.
+
+    Raises:
+        FormatError: more lines than any system has.
+    """
     return _parse(data, _shadow_entry)
 
 
 def parse_group(data: bytes) -> AccountFile[GroupEntry]:
-    """Parse /etc/group; never raises."""
+    """Parse /etc/group.
+
+    Raises:
+        FormatError: more lines than any system has.
+    """
     return _parse(data, _group_entry)
 
 
 def split_lines(data: bytes) -> tuple[Line, ...]:
-    """Cut a file into its lines at LF alone; joining their ``raw`` gives the file back."""
+    """Cut a file into its lines at LF alone; joining their ``raw`` gives the file back.
+
+    Raises:
+        FormatError: more lines than any system has.
+    """
+    if data.count(b"\n") > MAX_LINES:
+        raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
     lines = []
     offset = 0
-    for number, piece in enumerate(data.split(b"\n"), 1):
-        raw = data[offset : offset + len(piece) + 1]
-        if raw:
-            lines.append(Line(number, offset, raw))
+    for number, raw in enumerate(io.BytesIO(data), 1):
+        lines.append(Line(number, offset, raw))
         offset += len(raw)
     return tuple(lines)
 
@@ -160,7 +184,8 @@ def _parse(data: bytes, make: Callable[[Line, list[str]], Entry | str]) -> Accou
             malformed.append(Malformed(line, made))
         else:
             entries.append(made)
-    return AccountFile(lines, tuple(entries), tuple(malformed))
+    by_name = {entry.name: entry for entry in reversed(entries)}
+    return AccountFile(lines, tuple(entries), tuple(malformed), by_name)
 
 
 def _number(text: str) -> int | None:

@@ -5,6 +5,7 @@ Lossless: a line's offset and length are those of its bytes in the file.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from guestrepair.errors import FormatError
 
 MAX_SIZE_BYTES = 1024 * 1024
+MAX_LINES = 20_000
+"""Rules of one file; far more than anybody keeps."""
 
-_INCLUDE = re.compile(r"[@#]include(dir)?\s+(\"[^\"]+\"|\S.*?)\s*\Z")
 _ALIAS = re.compile(r"(User|Runas|Host|Cmnd|Cmd)_Alias\s+[A-Z][A-Z0-9_]*\s*=\s*\S")
-_TAGS = re.compile(r"(?:[A-Z_]+=\S*\s+|[A-Z_]+\s*:\s*)*")
+_TAGS = re.compile(r"(?:[A-Z_]++(?:=\S*+\s++|\s*+:\s*+))*")
+"""Options and tags before a command. No repeat gives back what it took, or a long word would be tried for ever."""
 _DEFAULTS = re.compile(r"Defaults(\s|[@:!>])")
 
 
@@ -34,16 +37,18 @@ def parse(data: bytes) -> tuple[SudoersLine, ...]:
     """The lines that are neither blank nor comment, each with its problem where it has one.
 
     Raises:
-        FormatError: larger than any real one.
+        FormatError: larger than any real one, or more lines.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a sudoers file")
-    found = []
+    found: list[SudoersLine] = []
     for number, offset, raw in _logical(data):
         text = raw.decode("utf-8", "surrogateescape")
         stripped = text.strip(" \t\n")
-        comment = stripped.startswith("#") and not _INCLUDE.match(stripped) and not re.match(r"#\d", stripped)
+        comment = stripped.startswith("#") and not _include(stripped) and not re.match(r"#\d", stripped)
         if stripped and not comment:
+            if len(found) == MAX_LINES:
+                raise FormatError(f"more than {MAX_LINES} rules, not all of them were looked at")
             body = raw.rstrip(b"\n")
             found.append(SudoersLine(number, offset, len(body), stripped, _problem(stripped)))
     return tuple(found)
@@ -52,29 +57,39 @@ def parse(data: bytes) -> tuple[SudoersLine, ...]:
 def includes(lines: tuple[SudoersLine, ...]) -> Iterator[tuple[bool, str]]:
     """The files and directories that the lines read: (is a directory, path)."""
     for line in lines:
-        match = _INCLUDE.match(line.text)
-        if match:
-            yield bool(match[1]), match[2].strip('"')
+        found = _include(line.text)
+        if found:
+            yield found
+
+
+def _include(text: str) -> tuple[bool, str] | None:
+    """(is a directory, path) of an ``@include`` or ``#include`` line; None for any other."""
+    if not text.startswith(("@include", "#include")):
+        return None
+    rest = text[len("@include") :]
+    is_directory = rest.startswith("dir")
+    rest = rest.removeprefix("dir")
+    name = rest.strip()
+    if not name or not rest[0].isspace() or "\n" in name:
+        return None
+    return is_directory, name.strip('"')
 
 
 def _logical(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    number, offset, start, pending = 0, 0, 0, b""
-    for raw in data.splitlines(keepends=True) if b"\r" not in data else _lines(data):
-        number += 1
+    """(number of the first line, its offset, the bytes) of each line with those that continue it."""
+    offset = start = first = 0
+    pending: list[bytes] = []
+    for number, raw in enumerate(io.BytesIO(data), 1):
         if not pending:
             start, first = offset, number
         offset += len(raw)
-        pending += raw
+        pending.append(raw)
         if raw.rstrip(b"\n").endswith(b"\\"):
             continue
-        yield first, start, pending
-        pending = b""
+        yield first, start, b"".join(pending)
+        pending = []
     if pending:
-        yield first, start, pending
-
-
-def _lines(data: bytes) -> list[bytes]:
-    return [piece + b"\n" for piece in data.split(b"\n")[:-1]] + [p for p in data.split(b"\n")[-1:] if p]
+        yield first, start, b"".join(pending)
 
 
 def _problem(text: str) -> str:
@@ -83,7 +98,7 @@ def _problem(text: str) -> str:
         return "it ends in a carriage return"
     if "\0" in joined:
         return "it holds a NUL byte"
-    if _INCLUDE.match(joined) or _ALIAS.match(joined):
+    if _include(joined) or _ALIAS.match(joined):
         return ""
     if _DEFAULTS.match(joined):
         return "an open quote" if joined.replace('\\"', "").count('"') % 2 else ""
@@ -103,4 +118,4 @@ def _command_problem(what: str) -> str:
         _, closed, what = what.partition(")")
         if not closed:
             return "a list of users to run as that is not closed"
-    return "" if _TAGS.sub("", what.strip()) else "a rule without a command after '='"
+    return "a rule without a command after '='" if _TAGS.fullmatch(what.strip()) else ""

@@ -2,14 +2,18 @@
 
 A unit is its fragment and its drop-ins, read in order: :func:`merge_units`
 puts them together, and an empty assignment resets what was said before, which
-:meth:`Unit.values` honours. Parsing never fails: what systemd would ignore is
-left out.
+:meth:`Unit.values` honours. What systemd would ignore is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
+
+MAX_ASSIGNMENTS = 20_000
 
 TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 """What systemd takes for true (parse_boolean)."""
@@ -53,10 +57,16 @@ class Unit:
 
 
 def parse_unit(data: bytes) -> Unit:
-    """Parse one unit file or drop-in; never raises."""
+    """Parse one unit file or drop-in.
+
+    Raises:
+        FormatError: more settings than any real one has.
+    """
     assignments: list[Assignment] = []
     section = ""
-    for number, text in _logical_lines(data.decode("utf-8", "surrogateescape")):
+    for number, text in _logical_lines(data):
+        if len(assignments) > MAX_ASSIGNMENTS:
+            raise FormatError(f"more than {MAX_ASSIGNMENTS} settings, not all of them were looked at")
         if text.startswith("[") and text.endswith("]"):
             section = text[1:-1]
             continue
@@ -71,18 +81,18 @@ def merge_units(units: Iterable[Unit]) -> Unit:
     return Unit(tuple(assignment for unit in units for assignment in unit.assignments))
 
 
-def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
-    pending = ""
+def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    pending: list[str] = []
     start = 0
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(text_lines(data), 1):
         line = raw.strip()
         if line.startswith(("#", ";")) or (not line and not pending):
             continue  # comments may stand between continuation lines
         start = start if pending else number
         if line.endswith("\\"):
-            pending += line[:-1] + " "
+            pending.append(line[:-1])
             continue
-        yield start, (pending + line).strip()
-        pending = ""
-    if pending.strip():
-        yield start, pending.strip()
+        yield start, " ".join((*pending, line)).strip()
+        pending = []
+    if whole := " ".join(pending).strip():
+        yield start, whole

@@ -1,6 +1,6 @@
 """sysusers.d(5): the system users and groups that a package wants.
 
-Lines are ``type name id gecos home shell``. Parsing never fails: a line that
+Lines are ``type name id gecos home shell``. A line that
 systemd-sysusers would refuse is left out and listed by its number.
 """
 
@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
 from guestrepair.formats.words import split_words
+
+MAX_LINES = 50_000
+"""Lines of one file that are neither blank nor comments."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}\$?", re.ASCII)
 """A user name as systemd takes it (User/Group Name Syntax, strict mode)."""
@@ -43,10 +48,16 @@ class SystemUsers:
 
 
 def parse_sysusers(data: bytes) -> SystemUsers:
-    """Parse one file of sysusers.d; ``m`` and ``r`` lines are passed over; never raises."""
+    """Parse one file of sysusers.d; ``m`` and ``r`` lines are passed over.
+
+    Raises:
+        FormatError: more lines than any real one has.
+    """
     lines: list[SystemUser] = []
     malformed: list[int] = []
-    for number, text in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+    for number, text in enumerate(text_lines(data), 1):
+        if len(lines) + len(malformed) > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
         stripped = text.strip()
         if not stripped or stripped.startswith("#") or stripped[0] in "mr":
             continue

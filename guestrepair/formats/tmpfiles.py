@@ -1,7 +1,7 @@
 """tmpfiles.d(5): which files and directories systemd makes, changes or removes at boot.
 
 Each line is ``type path mode user group age argument``; only type and path are
-mandatory and ``-`` leaves a field open. Parsing never fails: a line that
+mandatory and ``-`` leaves a field open. A line that
 systemd-tmpfiles would refuse is left out and listed by its number.
 """
 
@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guestrepair.errors import FormatError
+from guestrepair.formats.lines import text_lines
 from guestrepair.formats.words import split_words
+
+MAX_LINES = 50_000
+"""Lines of one file that are neither blank nor comments."""
 
 TYPES = frozenset("fFwdDevqQpLcbCxXrRzZtThHaA")
 """The line types of tmpfiles.d(5) (systemd 256); modifiers are ``+ ! - = ~ ^ $ ?``."""
@@ -45,10 +50,16 @@ class Tmpfiles:
 
 
 def parse_tmpfiles(data: bytes) -> Tmpfiles:
-    """Parse one file of tmpfiles.d; never raises."""
+    """Parse one file of tmpfiles.d.
+
+    Raises:
+        FormatError: more lines than any real one has.
+    """
     lines: list[TmpfilesLine] = []
     malformed: list[int] = []
-    for number, text in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+    for number, text in enumerate(text_lines(data), 1):
+        if len(lines) + len(malformed) > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
         stripped = text.strip()
         if not stripped or stripped.startswith("#"):
             continue

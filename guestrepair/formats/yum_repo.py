@@ -12,10 +12,15 @@ from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
 
+MAX_SECTIONS = 1_000
+MAX_VALUE = 8_192
+"""Characters of one value, and below the variables in it."""
+MAX_VARIABLES = 20
+
+_KEYS = ("enabled", "baseurl", "mirrorlist", "metalink", "gpgkey", "gpgcheck")
+_BLANKS = re.compile(r"[^\S\n]+")
 _OFF = frozenset({"0", "no", "false", "off"})
 _NO_SECTION = "\0"
-MAX_VALUE_LENGTH = 16 * 1024
-"""A longer value is no list of addresses; filled with variables, it would take a multiple of the memory."""
 _VARIABLE = re.compile(r"\$\{?([A-Za-z0-9_]+)\}?")
 
 
@@ -35,33 +40,48 @@ def parse_repositories(data: bytes, variables: Mapping[str, str]) -> list[Reposi
     """The enabled repositories of a ``.repo`` file, variables filled in.
 
     Raises:
-        FormatError: it is no such file.
+        FormatError: it is no such file, or larger than any real one.
     """
-    text = data.decode("utf-8", "replace")
-    if _NO_SECTION in text:
-        raise FormatError("repository file: NUL bytes where text should be")
-    # A section of defaults would be copied into every other one; no *.repo file has such a thing.
-    parser = configparser.RawConfigParser(strict=False, default_section=_NO_SECTION)
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise FormatError(f"repository file: {str(error).splitlines()[0]}") from error
+    parser = _parsed(data)
     found = []
     for name in parser.sections():
-        section = {key: _filled(value or "", variables) for key, value in parser.items(name)}
-        if name == "main" or section.get("enabled", "1").strip().lower() in _OFF:
+        section = {key: _filled(parser.get(name, key, fallback=""), variables) for key in _KEYS}
+        if name == "main" or (section["enabled"] or "1").strip().lower() in _OFF:
             continue
         found.append(
             Repository(
                 name,
-                _words(section.get("baseurl", "")),
-                section.get("mirrorlist", "").strip(),
-                section.get("metalink", "").strip(),
-                _words(section.get("gpgkey", "")),
-                section.get("gpgcheck", "1").strip().lower() not in _OFF,
+                _words(section["baseurl"]),
+                section["mirrorlist"].strip(),
+                section["metalink"].strip(),
+                _words(section["gpgkey"]),
+                (section["gpgcheck"] or "1").strip().lower() not in _OFF,
             )
         )
     return found
+
+
+def _parsed(data: bytes) -> configparser.RawConfigParser:
+    # The parser's patterns try each run of blanks in many ways, and what it says of bad lines grows with
+    # each of them: the blanks are made one, and a line without a value is let through and refused here.
+    text = _BLANKS.sub(" ", data.decode("utf-8", "replace"))
+    if _NO_SECTION in text:
+        raise FormatError("repository file: NUL bytes where text should be")
+    if text.count("[") > MAX_SECTIONS:
+        raise FormatError(f"repository file: more than {MAX_SECTIONS} sections")
+    # A section of defaults would be copied into every other one; no *.repo file has such a thing.
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section=_NO_SECTION)
+    try:
+        parser.read_string(text)
+    except (
+        configparser.Error,
+        AttributeError,
+    ) as error:  # the latter: a line that continues one without value
+        raise FormatError(f"repository file: {str(error).splitlines()[0][:200]}") from error
+    for name in parser.sections():
+        if None in parser[name].values():
+            raise FormatError(f"repository file: a line of [{name[:80]}] has no value")
+    return parser
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -69,6 +89,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
-    if len(text) > MAX_VALUE_LENGTH:
-        return ""
+    if text.count("$") > MAX_VARIABLES or len(text) > MAX_VALUE:
+        raise FormatError(
+            f"repository file: a value of {len(text)} characters with {text.count('$')} variables"
+        )
     return _VARIABLE.sub(lambda m: variables.get(m[1].lower(), m[0]), text)

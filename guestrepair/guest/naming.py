@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 
-_LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]*)$")
-_NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]+)n[0-9]+|mmcblk([0-9]+))(?:p([0-9]+))?$")
+_LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]{0,9})\Z")
+_NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]{1,9})n[0-9]{1,9}|mmcblk([0-9]{1,9}))(?:p([0-9]{1,9}))?\Z")
 _MAPPER = "/dev/mapper/"
 _DM_NAME = "dm-name-"
 _ARRAY = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")

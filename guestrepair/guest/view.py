@@ -24,6 +24,9 @@ from guestrepair.model import GuestPath
 MAX_LINKS = 40
 """Links followed in one path before ELOOP, as Linux does (path_resolution(7))."""
 
+MAX_PATTERN = 4096
+"""A longer pattern of names matches nothing: to compile it would take more than all else."""
+
 DEFAULT_READ_LIMIT = 4 * 1024 * 1024
 """Bytes that :meth:`Guest.read` takes of a file unless told otherwise: no configuration file is larger."""
 
@@ -283,7 +286,7 @@ class Guest(abc.ABC):
 
     def glob(self, directory: GuestPath, pattern: str) -> tuple[GuestPath, ...]:
         """Paths in one directory whose name matches a shell pattern, sorted; empty when it is not there."""
-        if not self.is_directory(directory):
+        if len(pattern) > MAX_PATTERN or not self.is_directory(directory):
             return ()
         names = (n for n in self.listdir(directory) if fnmatch.fnmatchcase(n, pattern))
         hidden_wanted = pattern.startswith(".")

@@ -36,6 +36,10 @@ _HWCAPS = {
 _NOT_ELF = "is not an ELF file"
 _MAX_OBJECTS = 4_000
 _MAX_INCLUDES = 200
+_MAX_DIRECTORIES = 4_096
+_MAX_CONF_BYTES = 16 * 1024 * 1024
+_MAX_MUSL_BYTES = 64 * 1024
+_MAX_LOOKUPS = 1_000_000
 _MAX_DEPTH = 8
 
 
@@ -58,13 +62,15 @@ class Unresolved:
 class Closure:
     """Follows programs of one guest and remembers what it has read.
 
-    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says which files of the
-    loader's configuration could not be read: what seems to be missing then may lie in a directory of theirs.
+    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says what was not looked at
+    (of the loader's configuration that cannot be read, or of a guest with more than anybody has): what seems to
+    be missing then may lie there.
     """
 
     guest: Guest
     files: dict[GuestPath, ElfFile] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    _lookups: int = 0
     _last: tuple[GuestPath | None, bytes] = (None, b"")
     _problems: dict[GuestPath, str] = field(default_factory=dict)
     _found: dict[tuple[str, int, int, tuple[str, ...]], GuestPath | Unusable | None] = field(
@@ -77,9 +83,12 @@ class Closure:
         A script is judged by its interpreter.
         """
         found: dict[tuple[GuestPath, str], Unresolved] = {}
-        for path in paths:
-            for problem in self._one(path, 0):
-                found.setdefault((problem.path, problem.library), problem)
+        try:
+            for path in paths:
+                for problem in self._one(path, 0):
+                    found.setdefault((problem.path, problem.library), problem)
+        except FormatError as error:
+            self.unread.append(error.message)
         return list(found.values())
 
     # --- one program ------------------------------------------------------------
@@ -206,6 +215,9 @@ class Closure:
         return unusable
 
     def _usable(self, path: GuestPath, elf: ElfFile) -> GuestPath | Unusable | None:
+        self._lookups += 1
+        if self._lookups > _MAX_LOOKUPS:
+            raise FormatError(f"more than {_MAX_LOOKUPS} places of libraries, not all of them were looked at")
         real = self.guest.resolve(path)
         if real is None:
             stat = self.guest.lstat(path)
@@ -222,32 +234,19 @@ class Closure:
 
     @cached_property
     def _configured(self) -> list[str]:
-        directories: list[str] = []
-        self._read_conf(GuestPath("/etc/ld.so.conf"), directories, [_MAX_INCLUDES], 0)
-        return directories
-
-    def _read_conf(self, path: GuestPath, into: list[str], budget: list[int], depth: int) -> None:
-        budget[0] -= 1
-        if budget[0] < 0 or depth > _MAX_DEPTH:
-            return
+        search = _SearchPath(self.guest)
         try:
-            data = self.guest.read_if_there(path)
-        except GuestReadError as error:
+            search.read(GuestPath("/etc/ld.so.conf"), 0)
+        except FormatError as error:
             self.unread.append(error.message)
-            return
-        for line in parse_ld_so_conf(data or b""):
-            if not line.is_include:
-                into.append(line.value)
-                continue
-            pattern = path.parent / line.value
-            for included in self.guest.glob(pattern.parent, pattern.name):
-                self._read_conf(included, into, budget, depth + 1)
+        self.unread += search.unread
+        return list(search.directories)
 
     @cached_property
     def _musl_directories(self) -> list[str]:
         for path in self.guest.glob(GuestPath("/etc"), "ld-musl-*.path"):
             try:
-                data = self.guest.read_if_there(path) or b""
+                data = self.guest.read_if_there(path, limit_bytes=_MAX_MUSL_BYTES) or b""
             except GuestReadError as error:
                 self.unread.append(error.message)
                 break
@@ -276,6 +275,60 @@ class Closure:
         except (FormatError, GuestReadError) as error:
             self._problems[real] = f"is damaged ({error.message})"
         return None
+
+
+@dataclass(slots=True)
+class _SearchPath:
+    """The directories of ld.so.conf and its includes, each once; ``unread`` says which files cannot be read."""
+
+    guest: Guest
+    directories: dict[str, None] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    _files: int = 0
+    _bytes: int = 0
+    _globbed: set[GuestPath] = field(default_factory=set)
+
+    def read(self, path: GuestPath, depth: int) -> None:
+        """Follow one file and what it includes.
+
+        Raises:
+            FormatError: more of them than anybody has; those that were read before are kept.
+        """
+        if depth > _MAX_DEPTH:
+            return
+        self._files += 1
+        try:
+            data = self.guest.read_if_there(path) or b""
+        except GuestReadError as error:
+            self.unread.append(error.message)
+            return
+        self._bytes += len(data)
+        if self._files > _MAX_INCLUDES or self._bytes > _MAX_CONF_BYTES:
+            raise FormatError(
+                f"{path}: ld.so.conf includes more than {_MAX_INCLUDES} files or "
+                f"{_MAX_CONF_BYTES} bytes, not all of them were looked at"
+            )
+        try:
+            lines = parse_ld_so_conf(data)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error.message}") from error
+        for line in lines:
+            if line.is_include:
+                self._include(path.parent / line.value, depth)
+            else:
+                self.directories.setdefault(line.value)
+            if len(self.directories) > _MAX_DIRECTORIES:
+                raise FormatError(
+                    f"{path}: ld.so.conf names more than {_MAX_DIRECTORIES} directories, "
+                    "not all of them were looked at"
+                )
+
+    def _include(self, pattern: GuestPath, depth: int) -> None:
+        # What was read once adds nothing when it is read again: ld.so takes the first place of a directory.
+        if pattern not in self._globbed:
+            self._globbed.add(pattern)
+            for included in self.guest.glob(pattern.parent, pattern.name):
+                self.read(included, depth + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,21 @@ _EXCLUDE = (
     "*.config", "*.conffiles", "available", "available-old", "status-old", "diversions-old",
     "statoverride-old", "lock", "lock-frontend",
 )  # fmt: skip
-_FIELDS = frozenset(
+FIELDS = frozenset(
     {"package", "status", "version", "architecture", "multi-arch", "conffiles", "essential", "priority"}
 )
 _WITH_FILES = frozenset({"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"})
 _ALTERING = ("diversions", "statoverride")
 """Files in which the administrator says what is to be other than the packages have it."""
 _T = TypeVar("_T")
-_STATUS_LIMIT_BYTES = 64 * 1024 * 1024
+STATUS_LIMIT_BYTES = 64 * 1024 * 1024
+FILE_LIMIT_BYTES = 32 * 1024 * 1024
+"""Bytes of one list of files, and of every other file of the database."""
+TREE_LIMIT_BYTES = 160 * 1024 * 1024
+"""Bytes of all of them."""
+
+_MAX_DAMAGE = 1_000
+_MAX_CONFIGURATIONS = 256
 _BACKUPS = GuestPath("/var/backups")
 
 
@@ -49,9 +56,11 @@ def open_dpkg(guest: Guest) -> DpkgDatabase:
     damage: list[Damage] = []
     tree = _read_tree(guest, damage)
     stanzas = _status(guest, tree, damage)
-    installed = [entry for stanza in stanzas if (entry := _installed(stanza, tree, damage)) is not None]
+    lists = _Lists(tree, damage)
+    installed = [lists.installed(stanza) for stanza in stanzas if _has_files(stanza)]
     if not installed:
         raise FormatError(f"{STATUS}: names no installed package", hint=_backup_hint(guest))
+    lists.tell_of_the_rest()
     return DpkgDatabase(
         installed,
         diversions=_optional(tree, "diversions", dpkg_lists.parse_diversions, damage),
@@ -63,7 +72,7 @@ def open_dpkg(guest: Guest) -> DpkgDatabase:
 
 def _read_tree(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
     try:
-        return guest.read_tree(DIRECTORY, exclude=_EXCLUDE)
+        return guest.read_tree(DIRECTORY, exclude=_EXCLUDE, limit_bytes=TREE_LIMIT_BYTES)
     except GuestReadError as error:
         if "more than" in error.reason:
             raise
@@ -77,9 +86,10 @@ def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
     info = DIRECTORY / "info"
     for pattern in ("*.list", "*.md5sums"):
         wanted += guest.glob(info, pattern)
+    left = TREE_LIMIT_BYTES
     for path in wanted:
         try:
-            content = guest.read_if_there(path, limit_bytes=_STATUS_LIMIT_BYTES)
+            content = guest.read_if_there(path, limit_bytes=min(left, STATUS_LIMIT_BYTES))
         except GuestReadError as error:
             if path.name in _ALTERING:
                 raise  # without it, what was changed on purpose would look like damage
@@ -87,6 +97,7 @@ def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
             continue
         if content is not None:
             tree[str(path.relative_to(DIRECTORY))] = content
+            left -= len(content)
     return tree
 
 
@@ -95,7 +106,9 @@ def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
 
 def _status(guest: Guest, tree: Mapping[str, bytes], damage: list[Damage]) -> Iterable[Stanza]:
     content = tree.get("status")
-    document = parse_deb822(content or b"", wanted=_FIELDS)
+    if content is not None and len(content) > STATUS_LIMIT_BYTES:
+        raise FormatError(f"{STATUS}: {len(content)} bytes, more than the {STATUS_LIMIT_BYTES} that are read")
+    document = parse_deb822(content or b"", wanted=FIELDS)
     reason = _status_problem(content, document)
     stanzas = document.stanzas
     if reason:
@@ -103,10 +116,10 @@ def _status(guest: Guest, tree: Mapping[str, bytes], damage: list[Damage]) -> It
         damage.append(Damage(str(STATUS), reason, hint))
         if not _usable(document):
             stanzas = _from_backup(guest, reason)
-    updates = sorted(name for name in tree if re.fullmatch(r"updates/\d+", name))
+    updates = sorted(name for name in tree if re.fullmatch(r"updates/[0-9]+", name))
     by_key = {_key(stanza): stanza for stanza in stanzas}
     for name in updates:  # written since the status file: they stand until dpkg next runs
-        by_key.update({_key(s): s for s in parse_deb822(tree[name], wanted=_FIELDS).stanzas})
+        by_key.update({_key(s): s for s in parse_deb822(tree[name], wanted=FIELDS).stanzas})
     return by_key.values()
 
 
@@ -143,7 +156,7 @@ def _backups(guest: Guest) -> Iterable[GuestPath]:
 
     def age(path: GuestPath) -> int:
         number = path.name.split(".")[2]
-        return int(number) if number.isdigit() else 1000
+        return int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 1000
 
     yield from sorted(names, key=age)
 
@@ -158,12 +171,12 @@ def _backup_hint(guest: Guest) -> str:
 def _from_backup(guest: Guest, reason: str) -> list[Stanza]:
     for path in _backups(guest):
         try:
-            content = guest.read_if_there(path, limit_bytes=_STATUS_LIMIT_BYTES)
+            content = guest.read_if_there(path, limit_bytes=STATUS_LIMIT_BYTES)
         except GuestReadError:
             continue
         if not content:
             continue
-        document = parse_deb822(_inflate(content), wanted=_FIELDS)
+        document = parse_deb822(_inflate(content), wanted=FIELDS)
         if _usable(document):
             return document.stanzas
     raise FormatError(f"{STATUS} {reason}, and no backup of it can be used", hint=_backup_hint(guest))
@@ -173,7 +186,7 @@ def _inflate(content: bytes) -> bytes:
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
-        return gzip.GzipFile(fileobj=io.BytesIO(content)).read(_STATUS_LIMIT_BYTES)
+        return gzip.GzipFile(fileobj=io.BytesIO(content)).read(STATUS_LIMIT_BYTES)
     except (OSError, EOFError, zlib.error):
         return b""
 
@@ -186,29 +199,83 @@ def _has_files(stanza: Stanza) -> bool:
 # --- one package -------------------------------------------------------------
 
 
-def _installed(stanza: Stanza, tree: Mapping[str, bytes], damage: list[Damage]) -> Installed | None:
-    if not _has_files(stanza):
-        return None
-    package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))
-    names = (f"{package.name}:{package.architecture}", package.name)
-    if stanza.get("multi-arch") != "same":
-        names = names[::-1]
-    stem = next((name for name in names if f"info/{name}.list" in tree), names[0])
-    listing = tree.get(f"info/{stem}.list")
-    problem = "is missing" if listing is None else dpkg_lists.list_problem(listing)
-    if problem:
-        known = {d.path for d in damage}
-        path = f"{DIRECTORY}/info/{stem}.list"
-        if path not in known:
+class _Lists:
+    """The lists of files of all packages, and what is wrong with them."""
+
+    def __init__(self, tree: Mapping[str, bytes], damage: list[Damage]) -> None:
+        self._tree = tree
+        self._damage = damage
+        self._known = {d.path for d in damage}
+        self._untold = 0
+
+    def installed(self, stanza: Stanza) -> Installed:
+        """One package with what the database has of its files."""
+        package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))
+        names = (f"{package.name}:{package.architecture}", package.name)
+        if stanza.get("multi-arch") != "same":
+            names = names[::-1]
+        stem = next((name for name in names if f"info/{name}.list" in self._tree), names[0])
+        return Installed(
+            package,
+            self._listing(package, stem),
+            self._md5sums(package, stem),
+            self._conffiles(package, stanza),
+            essential=stanza.get("essential") == "yes",
+            priority=stanza.get("priority"),
+        )
+
+    def tell_of_the_rest(self) -> None:
+        """One entry for all the damage that is too much to be listed."""
+        if self._untold:
+            self._damage.append(Damage(f"{DIRECTORY}/info", f"has {self._untold} more damaged files"))
+
+    def _listing(self, package: Package, stem: str) -> bytes:
+        path = f"info/{stem}.list"
+        listing = self._tree.get(path)
+        problem = (
+            "is missing" if listing is None else _size_problem(listing) or dpkg_lists.list_problem(listing)
+        )
+        if problem:
+            lost = f"{problem}: dpkg no longer knows the files of {package.name}"
             hint = f"restore it from a backup, or reinstall {package.name} in the running guest"
-            damage.append(Damage(path, f"{problem}: dpkg no longer knows the files of {package.name}", hint))
-    return Installed(
-        package,
-        listing or b"",
-        tree.get(f"info/{stem}.md5sums", b""),
-        dpkg_lists.parse_conffiles(stanza.get("conffiles")),
-        essential=stanza.get("essential") == "yes",
-        priority=stanza.get("priority"),
+            self._add(path, lost, hint)
+        # What is cut off or empty in part still says something; what is too long is not read.
+        return b"" if listing is None or _size_problem(listing) else listing
+
+    def _md5sums(self, package: Package, stem: str) -> bytes:
+        path = f"info/{stem}.md5sums"
+        content = self._tree.get(path, b"")
+        problem = _size_problem(content)
+        if problem:
+            self._add(path, f"{problem}: the content of {package.name} cannot be checked", "")
+        return b"" if problem else content
+
+    def _conffiles(self, package: Package, stanza: Stanza) -> Mapping[str, str]:
+        try:
+            return dpkg_lists.parse_conffiles(stanza.get("conffiles"))
+        except FormatError as error:
+            self._add("status", f"line {stanza.line}: {error.message} ({package.name})", "")
+            return {}
+
+    def _add(self, name: str, reason: str, hint: str) -> None:
+        path = f"{DIRECTORY}/{name}"
+        if path in self._known:
+            return
+        if len(self._damage) >= _MAX_DAMAGE:
+            self._untold += 1
+            return
+        self._known.add(path)
+        self._damage.append(Damage(path, reason, hint))
+
+
+def _size_problem(content: bytes) -> str:
+    if len(content) > FILE_LIMIT_BYTES:
+        return f"holds {len(content)} bytes, more than the {FILE_LIMIT_BYTES} that are read"
+    lines = content.count(b"\n")
+    return (
+        f"holds {lines} lines, more than the {dpkg_lists.MAX_PATHS} that are read"
+        if lines > dpkg_lists.MAX_PATHS
+        else ""
     )
 
 
@@ -217,7 +284,10 @@ def _optional(
 ) -> dict[str, _T]:
     """A file of the database that need not be there."""
     try:
-        return parse(tree.get(name, b""))
+        content = tree.get(name, b"")
+        if len(content) > FILE_LIMIT_BYTES:
+            raise FormatError(_size_problem(content))
+        return parse(content)
     except FormatError as error:
         damage.append(Damage(f"{DIRECTORY}/{name}", error.message, f"compare it with {name}-old beside it"))
         return {}
@@ -227,6 +297,7 @@ def _path_filter(guest: Guest) -> PathFilter:
     """dpkg.cfg.d first (in C order), then dpkg.cfg, as dpkg loads them (dpkg(1), FILES)."""
     directory = GuestPath("/etc/dpkg/dpkg.cfg.d")
     paths = [p for p in guest.glob(directory, "*") if is_config_name(p.name)]
-    paths.append(GuestPath("/etc/dpkg/dpkg.cfg"))
+    # Of more files than anybody has, the last ones count, as of more patterns.
+    paths = [*paths[-_MAX_CONFIGURATIONS:], GuestPath("/etc/dpkg/dpkg.cfg")]
     # One that cannot be read raises: what it excludes would be taken for missing.
-    return parse_path_filter([guest.read_if_there(path) or b"" for path in paths])
+    return parse_path_filter(guest.read_if_there(path) or b"" for path in paths)

@@ -1,13 +1,20 @@
-"""The databases of apk and pacman, which fit into memory as lists of files."""
+"""The databases of apk and pacman, whose text lists the files of each package.
+
+The text is kept as it is and taken apart on demand: of a guest with many files, and of one that was
+made to fill the memory, no more than one package's files are held at a time.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 from guestrepair.errors import FormatError
-from guestrepair.formats.apkdb import ApkFile, parse_apk_installed
-from guestrepair.formats.pacmandb import MtreeEntry, parse_desc, parse_mtree
+from guestrepair.formats.apkdb import ApkFile, ApkPackage, parse_apk_installed
+from guestrepair.formats.pacmandb import MtreeEntry, check_lines, parse_desc, parse_mtree
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.aliases import forms
@@ -16,49 +23,95 @@ from guestrepair.packages.base import Damage, Package, PackageDatabase, Packaged
 APK = GuestPath("/lib/apk/db/installed")
 APK_USR = GuestPath("/usr/lib/apk/db/installed")
 PACMAN = GuestPath("/var/lib/pacman/local")
-_APK_LIMIT_BYTES = 256 * 1024 * 1024
-_MTREE_LIMIT_BYTES = 64 * 1024 * 1024
+APK_LIMIT_BYTES = 64 * 1024 * 1024
+TREE_LIMIT_BYTES = 128 * 1024 * 1024
+DESC_LIMIT_BYTES = 32 * 1024 * 1024
+MTREE_LIMIT_BYTES = 64 * 1024 * 1024
+MTREE_TOTAL_BYTES = 256 * 1024 * 1024
+"""Bytes of unpacked mtree that are read, of one package and of all: several times those of the largest systems."""
+
+KEPT_LINES = 120_000
+"""Lines of a database whose files are kept in memory; some 40 MB."""
+
 _KINDS = {"file": PackagedKind.FILE, "dir": PackagedKind.DIRECTORY, "link": PackagedKind.SYMLINK}
 
 
-class ListedDatabase(PackageDatabase):
-    """A database whose files are held in a list for each package."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One package: the text that names its paths, and how its files are made from it."""
 
-    def __init__(
-        self, package_format: str, files: Mapping[Package, Sequence[PackagedFile]], damage: Sequence[Damage]
-    ) -> None:
+    package: Package
+    text: bytes
+    files: Callable[[], Iterable[PackagedFile]]
+
+
+class ListedDatabase(PackageDatabase):
+    """A database that has a text for each package."""
+
+    def __init__(self, package_format: str, listings: Sequence[Listing], damage: Sequence[Damage]) -> None:
         self.format = package_format
-        self.packages = tuple(files)
+        self.packages = tuple(listing.package for listing in listings)
         self.damage = tuple(damage)
-        self._files = files
+        self._listings = listings
 
     def files(self) -> Iterator[PackagedFile]:
         """See :meth:`PackageDatabase.files`."""
-        for listed in self._files.values():
-            yield from listed
+        return iter(self._kept) if self._are_few else self._made()
 
     def lookup(self, path: str) -> tuple[PackagedFile, ...]:
         """See :meth:`PackageDatabase.lookup`."""
-        wanted = frozenset(forms(path))
-        return tuple(file for file in self.files() if file.path in wanted)
+        wanted = forms(path)
+        if self._are_few:
+            return tuple(file for form in wanted for file in self._by_path.get(form, ()))
+        name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
+        candidates = (listing for listing in self._listings if name in listing.text)
+        return tuple(file for listing in candidates for file in listing.files() if file.path in wanted)
+
+    def _made(self) -> Iterator[PackagedFile]:
+        for listing in self._listings:
+            yield from listing.files()
+
+    @cached_property
+    def _are_few(self) -> bool:
+        return sum(listing.text.count(b"\n") for listing in self._listings) <= KEPT_LINES
+
+    @cached_property
+    def _kept(self) -> tuple[PackagedFile, ...]:
+        """They are gone through several times: where they are few, they are made once."""
+        return tuple(self._made())
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, Sequence[PackagedFile]]:
+        found: dict[str, list[PackagedFile]] = defaultdict(list)
+        for file in self._kept:
+            found[file.path].append(file)
+        return found
+
+
+# --- apk ---------------------------------------------------------------------------
 
 
 def open_apk(guest: Guest) -> ListedDatabase:
     """Alpine's database.
 
     Raises:
-        GuestReadError: it cannot be read.
-        FormatError: it names no package.
+        GuestReadError: it cannot be read, or is larger than any real one.
+        FormatError: it names no package, or more than any system has.
     """
     path = APK if guest.exists(APK) else APK_USR
-    packages, problems = parse_apk_installed(guest.read(path, limit_bytes=_APK_LIMIT_BYTES))
+    packages, problems = parse_apk_installed(guest.read(path, limit_bytes=APK_LIMIT_BYTES))
     if not packages:
         raise FormatError(f"{path} names no package", hint="restore it from a backup of the guest")
-    files = {}
+    listings = {}
     for found in packages:
         package = Package(found.name, found.version, found.architecture)
-        files[package] = [_apk_file(package, file) for file in found.files]
-    return ListedDatabase("apk", files, [Damage(str(path), problem) for problem in problems])
+        listings[package] = Listing(package, found.lines, partial(_apk_files, package, found))
+    damage = [Damage(str(path), problem) for problem in problems]
+    return ListedDatabase("apk", tuple(listings.values()), damage)
+
+
+def _apk_files(package: Package, listed: ApkPackage) -> Iterator[PackagedFile]:
+    return (_apk_file(package, file) for file in listed.files)
 
 
 def _apk_file(package: Package, file: ApkFile) -> PackagedFile:
@@ -81,32 +134,86 @@ def _apk_file(package: Package, file: ApkFile) -> PackagedFile:
     )
 
 
+# --- pacman ------------------------------------------------------------------------
+
+
 def open_pacman(guest: Guest) -> ListedDatabase:
     """Arch's database; a directory without a usable desc or files is damage.
 
     Raises:
-        GuestReadError: it cannot be read.
+        GuestReadError: it cannot be read, or is larger than any real one.
         FormatError: it names no package.
     """
-    tree = guest.read_tree(PACMAN, exclude=("install", "changelog"))
+    tree = guest.read_tree(PACMAN, exclude=("install", "changelog"), limit_bytes=TREE_LIMIT_BYTES)
     damage: list[Damage] = []
-    files: dict[Package, list[PackagedFile]] = {}
+    listings: dict[Package, Listing] = {}
+    mtrees = _Mtrees(tree)
     for directory in sorted({name.partition("/")[0] for name in tree if "/" in name}):
-        desc = parse_desc(tree.get(f"{directory}/desc", b""))
-        listed = parse_desc(tree.get(f"{directory}/files", b""))
-        names = [desc.get(key, [""])[0] for key in ("NAME", "VERSION", "ARCH")]
-        if not names[0] or not names[1] or f"{directory}/files" not in tree:
+        package = _pacman_package(tree, directory)
+        if package is None:
             hint = "reinstall the package in the running guest: pacman -S --overwrite '*' NAME"
             damage.append(Damage(f"{PACMAN}/{directory}", "has no usable desc or files", hint))
             continue
-        package = Package(*names)
-        mtree = parse_mtree(_inflate(tree.get(f"{directory}/mtree", b"")))
-        backup = {"/" + line.split("\t")[0] for line in listed.get("BACKUP", [])}
-        paths = ("/" + path for path in listed.get("FILES", []))
-        files[package] = [_pacman_file(package, path, mtree, backup) for path in paths]
-    if not files:
+        if problem := mtrees.problem(directory):
+            damage.append(Damage(f"{PACMAN}/{directory}/mtree", problem))
+        text = tree[f"{directory}/files"]
+        listings[package] = Listing(package, text, partial(_pacman_files, package, text, mtrees, directory))
+    if not listings:
         raise FormatError(f"{PACMAN} names no package", hint="restore it from a backup of the guest")
-    return ListedDatabase("pacman", files, damage)
+    return ListedDatabase("pacman", tuple(listings.values()), damage)
+
+
+def _pacman_package(tree: Mapping[str, bytes], directory: str) -> Package | None:
+    """The package of a directory; None where its desc or files cannot be used."""
+    files = tree.get(f"{directory}/files")
+    desc = tree.get(f"{directory}/desc", b"")
+    if files is None or max(len(files), len(desc)) > DESC_LIMIT_BYTES:
+        return None
+    try:
+        check_lines(files)
+        fields = parse_desc(desc)
+    except FormatError:
+        return None
+    names = [(fields.get(key) or [""])[0] for key in ("NAME", "VERSION", "ARCH")]
+    return Package(*names) if names[0] and names[1] else None
+
+
+class _Mtrees:
+    """The mtree of each package, unpacked when it is asked for, as far as their bytes in all allow."""
+
+    def __init__(self, tree: Mapping[str, bytes]) -> None:
+        self._tree = tree
+        self._refused: set[str] = set()
+        self._left = MTREE_TOTAL_BYTES
+
+    def problem(self, directory: str) -> str:
+        """Why the mtree of this package is not used; "" when it is, or when there is none."""
+        data = self._unpacked(directory)
+        self._left -= len(data)
+        try:
+            if self._left < 0:
+                raise FormatError(
+                    f"more than {MTREE_TOTAL_BYTES} bytes in all, not all of them were looked at"
+                )
+            check_lines(data)
+        except FormatError as error:
+            self._refused.add(directory)
+            return f"was not read: {error.message}"
+        return ""
+
+    def entries(self, directory: str) -> Mapping[str, MtreeEntry]:
+        """What it says; nothing where it is not used."""
+        return {} if directory in self._refused else parse_mtree(self._unpacked(directory))
+
+    def _unpacked(self, directory: str) -> bytes:
+        return _inflate(self._tree.get(f"{directory}/mtree", b""))
+
+
+def _pacman_files(package: Package, text: bytes, mtrees: _Mtrees, directory: str) -> Iterator[PackagedFile]:
+    listed = parse_desc(text)
+    mtree = mtrees.entries(directory)
+    backup = {"/" + line.split("\t")[0] for line in listed.get("BACKUP", [])}
+    return (_pacman_file(package, "/" + path, mtree, backup) for path in listed.get("FILES", []))
 
 
 def _pacman_file(
@@ -138,8 +245,8 @@ def _pacman_file(
 def _inflate(data: bytes) -> bytes:
     """The content of a gzip file, as far as the limit; what cannot be unpacked says nothing."""
     if not data.startswith(b"\x1f\x8b"):
-        return data[:_MTREE_LIMIT_BYTES]
+        return data[:MTREE_LIMIT_BYTES]
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, _MTREE_LIMIT_BYTES)
+        return zlib.decompressobj(wbits=31).decompress(data, MTREE_LIMIT_BYTES)
     except zlib.error:
         return b""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.passwd import parse_passwd
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -65,7 +66,9 @@ _LIBRARY_PROGRAMS = (
 )
 _LIBRARY_TOPS = ("/usr/lib", "/usr/libexec", "/lib")
 _SECURITY = re.compile(r"lib(?:32|64)?|[a-z0-9_]+-linux-gnu[a-z0-9]*")
-_PAM_WORD = re.compile(r"(?:\[[^\]]*\]|\S)+")
+_PAM_WORD = re.compile(r"\[[^\]]*\]\S*|\S+")
+_MAX_NAMED = 1_000
+"""Shells, modules and services that are followed, the first ones."""
 _NSS_SERVICE = re.compile(r"[a-z0-9_]+\Z")
 
 
@@ -92,7 +95,12 @@ def boot_and_login_programs(guest: Guest, unread: list[str]) -> tuple[GuestPath,
 def account_shells(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
     """The shells that accounts of passwd name."""
     data = _read(guest, GuestPath("/etc/passwd"), unread)
-    for shell in dict.fromkeys(entry.shell for entry in parse_passwd(data).entries):
+    try:
+        entries = parse_passwd(data).entries
+    except FormatError as error:
+        unread.append(f"/etc/passwd: {error.message}")
+        return
+    for shell in islice(dict.fromkeys(entry.shell for entry in entries), _MAX_NAMED):
         if shell.startswith("/") and "\0" not in shell:
             yield GuestPath(shell)
 
@@ -117,11 +125,11 @@ def pam_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
     for directory in ("/etc/pam.d", "/usr/lib/pam.d"):
         for path in guest.glob(GuestPath(directory), "*"):
             for line in _read(guest, path, unread).decode("utf-8", "surrogateescape").split("\n"):
-                words = _PAM_WORD.findall(line.partition("#")[0])
-                if len(words) >= 3 and words[2].endswith(".so") and "\0" not in words[2]:
+                words = [word[0] for word in islice(_PAM_WORD.finditer(line.partition("#")[0]), 3)]
+                if len(words) == 3 and words[2].endswith(".so") and "\0" not in words[2]:
                     wanted[words[2]] = None
     directories = module_directories(guest)
-    for module in wanted:
+    for module in islice(wanted, _MAX_NAMED):
         if module.startswith("/"):
             yield GuestPath(module)
         else:
@@ -137,7 +145,7 @@ def nss_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
         database, _, sources = line.partition("#")[0].partition(":")
         if database.strip() in {"passwd", "group", "shadow"}:
             services |= dict.fromkeys(word for word in sources.split() if _NSS_SERVICE.match(word))
-    for service in services:
+    for service in islice(services, _MAX_NAMED):
         yield from (d / f"libnss_{service}.so.2" for d in directories)
 
 

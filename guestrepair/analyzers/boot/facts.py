@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,9 @@ from guestrepair.model import GuestPath
 
 _MAX_ENTRIES = 64
 _CONFIG_BYTES = 4 * 1024 * 1024
+_INDEX = re.compile(r"[0-9]{1,6}")
+_VERSION_PARTS = re.compile(r"[0-9]+|[^0-9]+")
+_LONGEST_VERSION = 256
 _Parsed = TypeVar("_Parsed")
 
 
@@ -187,7 +191,8 @@ def _take(
 def _chosen(entries: tuple[BootEntry, ...], wanted: str) -> BootEntry | None:
     """The entry that GRUB's ``default`` means: a number, a title or an identifier, ``>`` between menus."""
     last = wanted.rpartition(">")[2]
-    if last.isdecimal() and ">" not in wanted:
+    index = int(last) if _INDEX.fullmatch(last) else None
+    if index is not None and ">" not in wanted:
         top: list[BootEntry | None] = []
         submenus: set[tuple[str, ...]] = set()
         for entry in entries:
@@ -196,10 +201,10 @@ def _chosen(entries: tuple[BootEntry, ...], wanted: str) -> BootEntry | None:
             elif entry.parents[:1] not in submenus:
                 submenus.add(entry.parents[:1])
                 top.append(entry)  # a submenu boots its first entry
-        return top[int(last)] if int(last) < len(top) else None
-    if last.isdecimal():
+        return top[index] if index < len(top) else None
+    if index is not None:
         inside = [e for e in entries if e.parents]
-        return inside[int(last)] if int(last) < len(inside) else None
+        return inside[index] if index < len(inside) else None
     return next((e for e in entries if last and last in {e.title, e.identifier}), None)
 
 
@@ -211,10 +216,9 @@ def _bls(facts: Facts, variables: dict[str, str], *, grub: bool) -> None:
     for top in boot_files.ESP_MOUNTS:
         for path in facts.guest.glob(top / "loader/entries", "*.conf")[:_MAX_ENTRIES]:
             data = _read(facts, path)
-            parse = partial(bootloader.parse_bls_entry, identifier=path.stem)
-            entry = _parsed(facts, path, data, parse)
+            entry = _parsed(facts, path, data, partial(_bls_entry, path.stem, variables))
             if entry is not None and data is not None:
-                found.append(Entry(path, data, bootloader.with_variables(entry, variables), str(top)))
+                found.append(Entry(path, data, entry, str(top)))
     found.sort(key=lambda e: _version_key(e.entry.version or e.entry.identifier), reverse=True)
     wanted = variables.get("saved_entry", "") if grub else ""
     chosen = next((e for e in found if wanted and wanted in {e.entry.identifier, e.entry.title}), None)
@@ -226,16 +230,14 @@ def _bls(facts: Facts, variables: dict[str, str], *, grub: bool) -> None:
         facts.entries.append(Entry(item.path, item.data, item.entry, item.base, is_default))
 
 
+def _bls_entry(identifier: str, variables: dict[str, str], data: bytes) -> BootEntry:
+    return bootloader.with_variables(bootloader.parse_bls_entry(data, identifier=identifier), variables)
+
+
 def _version_key(text: str) -> tuple[tuple[int, int | str], ...]:
     """A natural order of versions: numbers by value."""
-    parts: list[tuple[int, int | str]] = []
-    word = ""
-    for char in text + "\0":
-        if word and char.isdigit() != word[-1].isdigit():
-            parts.append((1, int(word)) if word.isdecimal() else (0, word))
-            word = ""
-        word += char
-    return tuple(parts)
+    words = _VERSION_PARTS.findall(text[:_LONGEST_VERSION])
+    return tuple((1, int(word)) if word[0] in "0123456789" else (0, word) for word in words)
 
 
 def searches(entry: BootEntry, config: BootConfiguration | None) -> tuple[Search, ...]:

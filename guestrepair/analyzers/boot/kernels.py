@@ -7,7 +7,7 @@ from functools import partial
 
 from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.boot.facts import Entry, Facts
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats import initramfs, kernel_image
 from guestrepair.formats.bootloader import Word
 from guestrepair.model import (
@@ -104,8 +104,16 @@ def initrd_trouble(facts: Facts, entry: Entry, word: Word) -> str:
     if not entry.is_default:
         return "" if size else "it is empty"
     if real not in facts.troubles:
-        facts.troubles[real] = initramfs.problem(partial(facts.guest.read_range, real), size)
+        facts.troubles[real] = _content_trouble(facts, real, size)
     return facts.troubles[real]
+
+
+def _content_trouble(facts: Facts, image: GuestPath, size_bytes: int) -> str:
+    try:
+        return initramfs.problem(partial(facts.guest.read_range, image), size_bytes)
+    except FormatError as error:
+        facts.unread.append(f"{image}: {error.message}")
+        return ""
 
 
 def is_complete(facts: Facts, entry: Entry) -> bool:

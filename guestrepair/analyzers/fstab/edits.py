@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from guestrepair.formats.fstab import Entry, Line
 from guestrepair.model import Edit, EditFile, GuestPath, Repair, Safety
 
@@ -43,6 +45,17 @@ def add_options(entry: Entry, *options: str) -> Edit:
     if entry.options_token.raw.endswith(b","):
         return replace(entry.options_token.end, 0, text)
     return replace(entry.options_token.end, 0, f",{text}")
+
+
+def applied(text: bytes, changes: Iterable[Edit], *, start: int = 0) -> bytes:
+    """The text after edits that do not overlap; ``start`` is where in the file it begins."""
+    pieces: list[bytes] = []
+    position = 0
+    for edit in sorted(changes, key=lambda e: (e.offset, e.length)):
+        at = edit.offset - start
+        pieces += [text[position:at], edit.text]
+        position = at + edit.length
+    return b"".join([*pieces, text[position:]])
 
 
 def set_options(entry: Entry, options: list[str]) -> Edit:

@@ -8,15 +8,20 @@ of the choice before anything is weighed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
-from guestrepair.analyzers.fstab.facts import Facts, is_below
+from guestrepair.analyzers.fstab.facts import Facts
 from guestrepair.analyzers.fstab.nearness import near_miss
 from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, find
 from guestrepair.analyzers.fstab.specs import Spec
+from guestrepair.formats.fstab import Entry, is_number
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.model import Evidence
+
+_SWAP = "\0swap"
+"""In the place of a mount point, which holds no such byte."""
 
 DECISIVE = 2
 CONCLUSIVE = 4
@@ -173,7 +178,7 @@ def _swap(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> It
 def _content(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.is_swap or device.content in {"swap", "btrfs"} or spec.target == "/":
         return
-    names = set(facts.top_names(device) or ())
+    names = facts.top_names(device) or frozenset()
     seen = expected_names(facts, spec.target, names)
     if seen:
         weight = 3 if spec.target in _CONTENT or spec.target == "/home" else DECISIVE
@@ -182,7 +187,7 @@ def _content(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> 
         )
 
 
-def expected_names(facts: Facts, target: str, names: set[str]) -> tuple[str, ...]:
+def expected_names(facts: Facts, target: str, names: Set[str]) -> tuple[str, ...]:
     """Those of ``names`` that show a filesystem to be the one for a mount point; empty when nothing does."""
     for wanted in _CONTENT.get(target, ()):
         if set(wanted) <= names:
@@ -191,53 +196,70 @@ def expected_names(facts: Facts, target: str, names: set[str]) -> tuple[str, ...
         kernels = sorted(n for n in names if n.startswith(("vmlinuz", "initrd", "initramfs", "config-")))
         if kernels:
             return tuple(kernels[:3])
-    found = sorted(names & used_names(facts, target))
-    return tuple(found[:4])
-
-
-def used_names(facts: Facts, target: str) -> set[str]:
-    """First names below a mount point that the guest's own tables use: homes, nested mounts, bind sources."""
     if target == "/":
-        return set()
-    paths = [u.home for u in facts.users if u.uid >= 500 or target != "/home"]
-    for entry in facts.table.entries if facts.table is not None else ():
-        paths += [entry.target, entry.source]
-    below = [p.removeprefix(target).strip("/") for p in paths if is_below(p, target)]
-    return {p.partition("/")[0] for p in below if p}
+        return ()
+    return tuple(sorted(names & facts.names_below(target))[:4])
 
 
 def _boot_loader(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.target == "/":
-        for line in facts.boot:
-            root = line.cmdline.root
-            if root and device in find(classify(root, ""), facts.block, {}):
-                yield Clue(3, Evidence(line.place, f"root={root}", f"{device.name} as /"))
-                return
+        place, root = _first_naming(facts, "root").get(device.name, ("", ""))
+        if place:
+            yield Clue(3, Evidence(place, f"root={root}", f"{device.name} as /"))
+            return
     if spec.target == "/boot" and device is not facts.root:
         for place, uuid in facts.searched:
             if uuid == device.uuid:
                 yield Clue(3, Evidence(place, f"search {uuid}", f"{device.name} as /boot"))
                 return
     if spec.is_swap:
+        place, resume = _first_naming(facts, "resume").get(device.name, ("", ""))
+        if place:
+            yield Clue(3, Evidence(place, f"resume={resume}", f"{device.name} as swap"))
+
+
+def _first_naming(facts: Facts, parameter: str) -> dict[str, tuple[str, str]]:
+    """Device name to (place, value) of the first command line whose root= or resume= means it: looked up once."""
+    found = facts.remembered.get(parameter)
+    if found is None:
+        found = facts.remembered[parameter] = {}
         for line in facts.boot:
-            resume = line.cmdline.get("resume")
-            if resume and device in find(classify(resume, "swap"), facts.block, {}):
-                yield Clue(3, Evidence(line.place, f"resume={resume}", f"{device.name} as swap"))
-                return
+            value = line.cmdline.get(parameter)
+            if value:
+                for device in find(classify(value, "swap" if parameter == "resume" else ""), facts.block, {}):
+                    found.setdefault(device.name, (line.place, value))
+    return found
 
 
 def _older_copies(facts: Facts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
-    for path, table in facts.backups:
-        for entry in table.entries:
-            same = entry.is_swap if spec.is_swap else entry.target == spec.target
-            if not same or entry.source == source.text:
-                continue
-            if device in find(classify(entry.source, entry.type), facts.block, {}):
-                yield Clue(
-                    CONCLUSIVE,
-                    Evidence(f"{path}:{entry.number}", entry.source, f"the source of {spec.name}"),
-                )
-                return
+    for place, text in _older_sources(facts).get((_SWAP if spec.is_swap else spec.target, device.name), ()):
+        if text != source.text:
+            yield Clue(CONCLUSIVE, Evidence(place, text, f"the source of {spec.name}"))
+            return
+
+
+def _older_sources(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """What older tables name for a mount point, or as swap, by what that is: at most two sources each.
+
+    Of two at least one is another than what is written now.
+    """
+    if facts.older is None:
+        facts.older = defaultdict(list)
+        for path, table in facts.backups:
+            for entry in table.entries:
+                _note_older(facts, facts.older, f"{path}:{entry.number}", entry)
+    return facts.older
+
+
+def _note_older(
+    facts: Facts, older: dict[tuple[str, str], list[tuple[str, str]]], place: str, entry: Entry
+) -> None:
+    for device in find(classify(entry.source, entry.type), facts.block, {}):
+        # A swap line counts for swap by its type, and for what it calls its mount point as well.
+        for name in {entry.target, _SWAP} if entry.is_swap else {entry.target}:
+            known = older[name, device.name]
+            if len(known) < 2 and entry.source not in {text for _, text in known}:
+                known.append((place, entry.source))
 
 
 def _partition_number(facts: Facts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
@@ -254,12 +276,7 @@ def _subvolume(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) 
     if device.content == "btrfs" and wanted and wanted in device.subvolumes:
         yield Clue(DECISIVE, Evidence(device.name, f"subvolume {wanted}", f"subvol={wanted}"))
     number = spec.option("subvolid") or ""
-    if (
-        device.content == "btrfs"
-        and not wanted
-        and number.isdecimal()
-        and int(number) in device.subvolume_ids
-    ):
+    if device.content == "btrfs" and not wanted and is_number(number) and int(number) in device.subvolume_ids:
         path = device.subvolumes[device.subvolume_ids.index(int(number))]
         yield Clue(DECISIVE, Evidence(device.name, f"subvolume {number} ({path})", f"subvolid={number}"))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -29,6 +31,12 @@ _BUILT_IN = re.compile(
     r"\s*(?:RESUME=(?P<resume>[^\s#]+)|kernel_cmdline\+?=(?P<words>\"[^\"]*\"|'[^']*'|\S+))"
 )
 _MAX_BACKUPS = 16
+_BACKUP_BYTES = 256 * 1024
+_MAX_ENTRIES = 64
+"""Boot Loader Specification entries of one directory."""
+PATH_MAX = 4096
+FIRST_PERSON = 500
+_UID = re.compile(r"[0-9]{1,10}")
 _Parsed = TypeVar("_Parsed")
 
 
@@ -68,7 +76,15 @@ class Facts:
     boot_unread: bool = False
     """A boot loader's configuration is there that could not be read."""
     unread: list[str] = field(default_factory=list)
-    _names: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    remembered: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    """What the clues have looked up in ``boot``: parameter, device name, (place, value)."""
+    older: dict[tuple[str, str], list[tuple[str, str]]] | None = None
+    """What they have looked up in ``backups``: (mount point, device name), (place, source)."""
+    _names: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _hidden: frozenset[str] | None = field(default=None, init=False)
+    _sources: frozenset[str] | None = field(default=None, init=False)
+    _below: dict[str, frozenset[str]] = field(default_factory=dict, init=False)
+    _paths: list[tuple[str, bool]] | None = field(default=None, init=False)
 
     @property
     def block(self) -> BlockDevices:
@@ -107,10 +123,11 @@ class Facts:
         hiding = {"crypto_LUKS", "LVM2_member", "linux_raid_member", "BitLocker"}
         return tuple(d for d in self.block.devices if d.content in hiding and d.name not in parents)
 
-    def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
+    def top_names(self, device: BlockDevice) -> frozenset[str] | None:
         """Names in the top directory of a filesystem; None when it cannot be seen."""
         if device.name not in self._names:
-            self._names[device.name] = self._look(device)
+            names = self._look(device)
+            self._names[device.name] = None if names is None else frozenset(names)
         return self._names[device.name]
 
     def _look(self, device: BlockDevice) -> tuple[str, ...] | None:
@@ -122,12 +139,53 @@ class Facts:
         except GuestReadError:
             return None  # evidence that cannot be had is no evidence, for or against
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The first fields of all lines of the table."""
+        if self._sources is None:
+            table = self.table.entries if self.table is not None else ()
+            self._sources = frozenset(e.source for e in table)
+        return self._sources
+
     def covered(self, path: str) -> bool:
         """True when what is under a path can be seen here: no mount above it is missing."""
-        mounted = {m.target for m in self.guest.mounts}
-        table = self.table.entries if self.table is not None else ()
-        above = [e.target for e in table if e.target.startswith("/") and is_below(path, e.target)]
-        return all(target in mounted or target == "/" for target in above)
+        if self._hidden is None:
+            table = self.table.entries if self.table is not None else ()
+            mounted = {"/", *(m.target for m in self.guest.mounts)}
+            self._hidden = frozenset(e.target for e in table if e.target.startswith("/")) - mounted
+        return not any(above in self._hidden for above in paths_above(path))
+
+    def names_below(self, target: str) -> frozenset[str]:
+        """First names below a mount point that the guest's own tables use: homes, mounts, bind sources."""
+        if target not in self._below:
+            self._below[target] = frozenset(self._look_below(target))
+        return self._below[target]
+
+    def _look_below(self, target: str) -> Iterator[str]:
+        if self._paths is None:
+            paths = [(user.home, user.uid < FIRST_PERSON) for user in self.users]
+            for entry in self.table.entries if self.table is not None else ():
+                paths += [(entry.target, False), (entry.source, False)]
+            self._paths = sorted(paths)
+        prefix = target.rstrip("/") + "/"
+        for path, is_service in islice(self._paths, bisect_left(self._paths, (prefix, False)), None):
+            if not path.startswith(prefix):
+                return
+            # The homes of services say nothing of what /home holds.
+            if path != target and not (is_service and target == "/home"):
+                name = path.removeprefix(target).strip("/").partition("/")[0]
+                if name:
+                    yield name
+
+
+def paths_above(path: str) -> Iterator[str]:
+    """Every path that this one lies strictly under, the shortest first, without ``/``; none of no real path."""
+    if len(path) > PATH_MAX:
+        return
+    end = path.find("/", 1)
+    while end > 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
 
 
 def is_below(path: str, parent: str) -> bool:
@@ -165,7 +223,7 @@ def gather(context: Context) -> Facts:
 def _users(data: bytes) -> Iterator[User]:
     for line in data[: 1024 * 1024].decode("utf-8", "replace").split("\n"):
         parts = line.split(":")
-        if len(parts) == 7 and parts[2].isdigit() and parts[5].startswith("/"):
+        if len(parts) == 7 and _UID.fullmatch(parts[2]) and parts[5].startswith("/"):
             yield User(parts[0], int(parts[2]), parts[5])
 
 
@@ -203,7 +261,7 @@ class _Reader:
         for name in sorted(names, reverse=True)[:_MAX_BACKUPS]:
             path = folder / name
             try:
-                table = fstab.parse(self.guest.read(path))
+                table = fstab.parse(self.guest.read(path, limit_bytes=_BACKUP_BYTES))
             except (GuestReadError, FormatError):
                 continue  # an unreadable copy is no evidence
             if table.entries:
@@ -241,14 +299,16 @@ class _Reader:
         Sources: initramfs-tools(7) RESUME, dracut.conf(5) kernel_cmdline. The images hold the same words.
         """
         for folder, names in (("/etc/initramfs-tools/conf.d", "*"), ("/etc/dracut.conf.d", "*.conf")):
-            for path in self.guest.glob(GuestPath(folder), names):
+            for path in self.guest.glob(GuestPath(folder), names)[:_MAX_ENTRIES]:
                 text = (self.content(path) or b"").decode("utf-8", "surrogateescape")
                 for number, line in enumerate(text[: 64 * 1024].split("\n"), 1):
                     found = _BUILT_IN.match(line)
                     if found is not None:
                         words = f"resume={found['resume']}" if found["resume"] else found["words"]
-                        cmdline = kernel_cmdline.parse(words.strip("\"'").encode("utf-8", "surrogateescape"))
-                        yield BootLine(f"{path}:{number}", cmdline, is_rescue=True)
+                        raw = words.strip("\"'").encode("utf-8", "surrogateescape")
+                        cmdline = self.parsed(path, raw, kernel_cmdline.parse)
+                        if cmdline is not None:
+                            yield BootLine(f"{path}:{number}", cmdline, is_rescue=True)
 
     def _menus(self) -> dict[GuestPath, BootConfiguration]:
         """GRUB's menus, in /boot or else wholly on the EFI system partition."""
@@ -271,10 +331,14 @@ class _Reader:
 
     def _bls(self, variables: dict[str, str]) -> Iterator[BootLine]:
         for top in boot_files.ESP_MOUNTS:
-            for path in self.guest.glob(top / "loader/entries", "*.conf"):
-                entry = self.parsed(path, self.content(path), bootloader.parse_bls_entry)
+            for path in self.guest.glob(top / "loader/entries", "*.conf")[:_MAX_ENTRIES]:
+
+                def parse(data: bytes) -> BootEntry:
+                    return bootloader.with_variables(bootloader.parse_bls_entry(data), variables)
+
+                entry = self.parsed(path, self.content(path), parse)
                 if entry is not None:
-                    yield _boot_line(path, bootloader.with_variables(entry, variables))
+                    yield _boot_line(path, entry)
 
 
 def _boot_line(path: PurePosixPath, entry: BootEntry) -> BootLine:

@@ -19,6 +19,7 @@ from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.naming import split_mapper
 from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
 
+_MAX_NAMES = 100
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest
 
 
@@ -88,11 +89,12 @@ def _optional(facts: Facts, entry: Entry) -> Repair:
 
 def check_mapper(facts: Facts, judged: Sequence[Judged]) -> Iterator[Finding | Inconclusive]:
     """``/dev/mapper/X`` that is neither a logical volume nor opened by crypttab."""
+    opened = {e.name for e in facts.crypt}
     for j in judged:
         missing = j.state is State.MISSING and j.source.kind is SourceKind.MAPPER
         if not missing or not j.spec.required or j.spec.target == "/":
             continue
-        if any(e.name == j.source.value for e in facts.crypt):
+        if j.source.value in opened:
             continue  # crypttab makes it; whether it can is judged there
         if j.proposal is None and _may_be_elsewhere(facts, j):
             yield from _elsewhere(facts, j)
@@ -159,11 +161,15 @@ def _near_volume(facts: Facts, j: Judged) -> BlockDevice | None:
 
 
 def _crypt_name(facts: Facts, j: Judged) -> str:
-    """The one name of crypttab that no line uses, or that is a slip away from what is written."""
-    table = facts.table
-    used = {e.source for e in table.entries} if table is not None else set()
+    """The one name of crypttab that no line uses, or that is a slip away from what is written.
+
+    Of more names than any system has there is no telling.
+    """
+    if len(facts.crypt) > _MAX_NAMES:
+        return ""
+    sources = facts.sources
     near = [e.name for e in facts.crypt if near_miss(j.source.value, e.name) is not None]
-    free = [e.name for e in facts.crypt if f"/dev/mapper/{e.name}" not in used]
+    free = [e.name for e in facts.crypt if f"/dev/mapper/{e.name}" not in sources]
     for names in (near, free):
         if len(names) == 1:
             return names[0]
@@ -183,20 +189,25 @@ def _mapper_optional(facts: Facts, j: Judged, safety: Safety) -> Repair:
 
 def check_crypttab(facts: Facts) -> Iterator[Finding]:
     """crypttab's own sources: containers that are on none of the disks."""
+    free = _free_containers(facts)
     for entry in facts.crypt:
         source = classify(entry.source, "crypto_LUKS")
         judged_kinds = {SourceKind.TAG, SourceKind.LINK}
         if source.kind not in judged_kinds or entry.is_plain or not entry.required:
             continue
         if not find(source, facts.block, {}):
-            yield _no_container(facts, entry)
+            yield _no_container(facts, entry, free)
 
 
-def _no_container(facts: Facts, entry: CryptEntry) -> Finding:
+def _free_containers(facts: Facts) -> list[BlockDevice]:
+    """The containers that no line of crypttab names."""
+    used = {d.name for e in facts.crypt for d in find(classify(e.source, "crypto_LUKS"), facts.block, {})}
+    return [d for d in facts.block.devices if d.content == "crypto_LUKS" and d.name not in used]
+
+
+def _no_container(facts: Facts, entry: CryptEntry, free: list[BlockDevice]) -> Finding:
     subject = f"{CRYPTTAB}:{entry.number}"
     source = classify(entry.source, "crypto_LUKS")
-    used = {d.name for e in facts.crypt for d in find(classify(e.source, "crypto_LUKS"), facts.block, {})}
-    free = [d for d in facts.block.devices if d.content == "crypto_LUKS" and d.name not in used]
     near = [d for d in free if near_miss(source.value, str(getattr(d, source.tag.lower()))) is not None]
     fitting = near if len(near) == 1 else free
     evidence = [Evidence(subject, entry.source, "a LUKS container on one of the disks")]

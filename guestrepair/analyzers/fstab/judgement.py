@@ -7,6 +7,8 @@ two lines that name each other's devices are seen as the exchange that they are.
 from __future__ import annotations
 
 import enum
+import heapq
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +18,7 @@ from guestrepair.analyzers.fstab.facts import Facts
 from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, find
 from guestrepair.analyzers.fstab.specs import Spec
 from guestrepair.formats import crypttab
+from guestrepair.formats.fstab import is_number
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.naming import crypt_targets
 
@@ -141,7 +144,8 @@ def _find_misplaced(facts: Facts, judged: Sequence[Judged]) -> None:
     if not suspects:
         return
     # A line that nothing speaks for may have to give its device to one that has proof of it.
-    proven = {j.device.name for j in resolved if j not in suspects and j.device and _is_proven(facts, j)}
+    doubted = {id(j) for j in suspects}
+    proven = {j.device.name for j in resolved if id(j) not in doubted and j.device and _is_proven(facts, j)}
     for j in suspects:
         _propose_other(facts, j, proven)
     _exchange(resolved)
@@ -175,7 +179,7 @@ def _belies(facts: Facts, j: Judged) -> bool:
     mounted = {m.source for m in facts.guest.mounts}
     if j.device is None or j.device.name not in mounted:
         return False
-    names = set(facts.top_names(j.device) or ()) - {"lost+found"}
+    names = (facts.top_names(j.device) or frozenset()) - {"lost+found"}
     return bool(names) and not expected_names(facts, j.spec.target, names)
 
 
@@ -204,27 +208,76 @@ def _exchange(judged: Sequence[Judged]) -> None:
 
 
 def _find_missing(facts: Facts, judged: Sequence[Judged]) -> None:
+    """Give each what fits, the one with the weightiest evidence first: what it takes is gone for the others."""
     missing = [j for j in judged if j.state in {State.MISSING, State.CONTAINER} and j.spec.required]
     used = {d.name for j in judged if (d := j.meant) is not None and j.state is not State.CONTAINER}
-    pending = list(missing)
-    while pending:
-        ranked = [(j, *choose(_candidates(facts, j, used))) for j in pending]
-        decided = [(j, c) for j, c, _ in ranked if c is not None]
-        if not decided:
-            for j, _, rivals in ranked:
-                j.rivals = rivals
-            break
-        best, candidate = max(decided, key=lambda pair: pair[1].weight)
-        best.proposal = candidate
-        used.add(candidate.device.name)
-        pending.remove(best)
+    choice = _Choice(facts, missing, used)
+    while (best := choice.best()) is not None:
+        missing[best].proposal = choice.take(best)
+    pending = [j for number, j in enumerate(missing) if number in choice.pending]
+    for number in choice.pending:
+        missing[number].rivals = choice.ranked[number][1]
     _find_leftovers(facts, [j for j in pending if not j.rivals], used)
 
 
+class _Choice:
+    """What each of several mounts would be given now; worked out anew only where a device has gone.
+
+    ``pending`` are the numbers of those that have none yet, ``ranked`` what :func:`choose` says of each.
+    """
+
+    def __init__(self, facts: Facts, missing: Sequence[Judged], used: set[str]) -> None:
+        self._facts = facts
+        self._missing = missing
+        self._used = used
+        self._heap: list[tuple[int, int, str]] = []
+        self._wanted: dict[str, set[int]] = defaultdict(set)
+        self.pending = dict.fromkeys(range(len(missing)))
+        self.ranked: dict[int, tuple[Candidate | None, tuple[Candidate, ...]]] = {}
+        for number in self.pending:
+            self._rank(number)
+
+    def _rank(self, number: int) -> None:
+        candidates = _candidates(self._facts, self._missing[number], self._used)
+        found = self.ranked[number] = choose(candidates)
+        for candidate in candidates:
+            if candidate.device.name not in self._used:
+                self._wanted[candidate.device.name].add(number)
+        if found[0] is not None:
+            heapq.heappush(self._heap, (-found[0].weight, number, found[0].device.name))
+
+    def best(self) -> int | None:
+        """The number of the one with the weightiest choice, the first of several; None when none has one."""
+        while self._heap:
+            weight, number, name = self._heap[0]
+            chosen = self.ranked[number][0]
+            if (
+                number in self.pending
+                and chosen is not None
+                and (-chosen.weight, chosen.device.name) == (weight, name)
+            ):
+                return number
+            heapq.heappop(self._heap)
+        return None
+
+    def take(self, number: int) -> Candidate:
+        """Its choice, which is settled now."""
+        chosen = self.ranked[number][0]
+        assert chosen is not None  # noqa: S101 - true of what best() says
+        del self.pending[number]
+        name = chosen.device.name
+        if name not in self._used:
+            self._used.add(name)
+            for other in sorted(self._wanted.pop(name, ())):
+                if other in self.pending:
+                    self._rank(other)
+        return chosen
+
+
 def _find_leftovers(facts: Facts, pending: Sequence[Judged], used: set[str]) -> None:
+    alike = Counter(j.spec.type for j in pending)
     for j in pending:
-        alike = [o for o in pending if o.spec.type == j.spec.type]
-        if len(alike) == 1 and j.spec.type != "auto":
+        if alike[j.spec.type] == 1 and j.spec.type != "auto":
             j.unused = tuple(c.device for c in _candidates(facts, j, used))
 
 
@@ -254,7 +307,7 @@ def _usable(facts: Facts, spec: Spec, device: BlockDevice, used: set[str]) -> bo
         number = spec.option("subvolid") or ""
         if wanted:
             return wanted in device.subvolumes
-        if number.isdecimal() and int(number) > TOP_LEVEL and device.subvolume_ids:
+        if is_number(number) and int(number) > TOP_LEVEL and device.subvolume_ids:
             return int(number) in device.subvolume_ids
     is_root = facts.root is not None and device.name == facts.root.name
     return device.name not in used and not is_root

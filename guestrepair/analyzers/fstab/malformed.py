@@ -28,7 +28,8 @@ from guestrepair.model import Edit, GuestPath
 
 _OPTION = re.compile(r"[A-Za-z0-9_.+=:/@%~-]+(,[A-Za-z0-9_.+=:/@%~\"-]+)*,?\Z")
 _BLKID_NAME = re.compile(r"/dev/[^:\s]+:\Z")
-_INTEGER = re.compile(r"\d+\Z")
+_INTEGER = re.compile(r"[0-9]+\Z")
+_PREFERRED = ("UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,7 @@ def _readings(facts: Facts, bad: Malformed) -> Iterator[Reading]:
 
 
 def _spliced(line: Line, changes: Sequence[Edit]) -> Reading:
-    text = line.raw
-    for change in sorted(changes, key=lambda c: -c.offset):
-        start = change.offset - line.offset
-        text = text[:start] + change.text + text[start + change.length :]
-    return Reading(tuple(changes), text)
+    return Reading(tuple(changes), edits.applied(line.raw, changes, start=line.offset))
 
 
 def _cut(first: int, end: int) -> Edit:
@@ -132,7 +129,9 @@ def _without_pasted(bad: Malformed) -> Iterator[Reading]:
         rest_at = next((i for i, t in enumerate(words) if t.raw in {b"none", b"swap"}), None)
     if not pasted or rest_at is None or rest_at == 0:
         return
-    by_preference = sorted(tags, key=lambda t: ("UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=").index(_key(t)))
+    by_preference = sorted(
+        (t for t in tags if _key(t) in _PREFERRED), key=lambda t: _PREFERRED.index(_key(t))
+    )
     if not by_preference:
         return
     keep = by_preference[0]
@@ -200,7 +199,7 @@ def _numbers(bad: Malformed) -> Iterator[Reading]:
     for token in tokens[4:6]:
         if _INTEGER.match(token.text):
             continue
-        found = re.match(r"\d", token.text)
+        found = re.match(r"[0-9]", token.text)
         changes.append(edits.replace(token.offset, len(token.raw), found[0] if found else "0"))
     if len(tokens) > 6:
         changes.append(_cut(tokens[5].end, tokens[-1].end))

@@ -8,6 +8,7 @@ rules find on a mended line becomes part of the one repair of that line.
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from guestrepair.analyzers.fstab import declarations as rules
@@ -16,7 +17,7 @@ from guestrepair.analyzers.fstab.facts import FSTAB, Facts
 from guestrepair.analyzers.fstab.malformed import Mended, mend
 from guestrepair.analyzers.fstab.text_rules import check_encoding, plain_text, rewritten
 from guestrepair.errors import FormatError
-from guestrepair.formats.fstab import Fstab, Line, Malformed, parse
+from guestrepair.formats.fstab import Fstab, Line, Malformed, is_number, parse
 from guestrepair.model import (
     Change,
     Edit,
@@ -55,21 +56,18 @@ def _judge_plain(
     except FormatError as error:
         yield Inconclusive("fstab", f"{FSTAB}: {error.message}")
         return
-    after = text
-    taken: list[Edit] = []
+    taken = _Taken()
     for result in found:
         changes = _table_edits(result) if isinstance(result, Finding) and _is_safe(result) else []
-        if changes and not _overlap(changes, taken):
-            taken += changes
+        if changes and not taken.meets(changes):
+            taken.add(changes)
         elif isinstance(result, Finding):
             first = edits.manual("write the file as plain text first") if result.repair is not None else None
             yield dataclasses.replace(result, repair=first)
         else:
             yield result
-    for edit in sorted(taken, key=lambda e: (e.offset, e.length), reverse=True):
-        after = after[: edit.offset] + edit.text + after[edit.offset + edit.length :]
     facts.unread = [reason for reason in facts.unread if not reason.startswith(f"{FSTAB}:")]
-    yield rewritten(data, what, after)
+    yield rewritten(data, what, edits.applied(text, taken.edits))
 
 
 def _with_data(facts: Facts, data: bytes) -> Facts:
@@ -85,13 +83,51 @@ def _table_edits(finding: Finding) -> list[Edit]:
     return [e for c in changes if isinstance(c, EditFile) and c.path == FSTAB for e in c.edits]
 
 
-def _overlap(ones: Sequence[Edit], others: Sequence[Edit]) -> bool:
-    return any(
-        a.offset < b.offset + max(b.length, 1) and b.offset < a.offset + max(a.length, 1)
-        for a in ones
-        for b in others
-        if a.length or b.length
-    )
+class _Taken:
+    """Edits that are made together: their bytes as spans that do not touch, and the places of insertions."""
+
+    def __init__(self, changes: Iterable[Edit] = ()) -> None:
+        self.edits: list[Edit] = []
+        self._starts: list[int] = []
+        self._inserts: list[int] = []
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+        self.add(changes)
+
+    def add(self, changes: Iterable[Edit]) -> None:
+        """Take these as well."""
+        for edit in changes:
+            self.edits.append(edit)
+            insort(self._starts, edit.offset)
+            if edit.length:
+                self._cover(edit.offset, edit.offset + edit.length)
+            else:
+                insort(self._inserts, edit.offset)
+
+    def _cover(self, begin: int, end: int) -> None:
+        first, last = bisect_left(self._ends, begin), bisect_right(self._begins, end)
+        if first < last:
+            begin, end = min(begin, self._begins[first]), max(end, self._ends[last - 1])
+        self._begins[first:last], self._ends[first:last] = [begin], [end]
+
+    def meets(self, changes: Iterable[Edit]) -> bool:
+        """True when one of these touches the same bytes; two that insert at one place do not."""
+        return any(
+            self._meets(edit.offset, edit.offset + max(edit.length, 1), edit.length) for edit in changes
+        )
+
+    def _meets(self, begin: int, end: int, length: int) -> bool:
+        at = bisect_right(self._ends, begin)
+        covered = at < len(self._begins) and self._begins[at] < end
+        return covered or (length > 0 and _any_within(self._inserts, begin, end - 1))
+
+    def inserts_within(self, changes: Iterable[Edit]) -> bool:
+        """True when one of these has the beginning of another inside it, or at an end."""
+        return any(_any_within(self._starts, edit.offset, edit.offset + edit.length) for edit in changes)
+
+
+def _any_within(places: Sequence[int], first: int, last: int) -> bool:
+    return bisect_left(places, first) < bisect_right(places, last)
 
 
 # --- a file that is edited ---------------------------------------------------------------
@@ -128,7 +164,7 @@ def _mended_text(table: Fstab, mended: dict[int, Mended | None]) -> bytes:
 
 def _line_of(finding: Finding) -> int:
     name, _, number = finding.subject.rpartition(":")
-    return int(number) if name == str(FSTAB) and number.isdigit() else 0
+    return int(number) if name == str(FSTAB) and is_number(number) else 0
 
 
 def _malformed(
@@ -137,10 +173,11 @@ def _malformed(
     subject = f"{FSTAB}:{bad.number}"
     shown = bad.line.raw.decode("utf-8", "replace").strip()
     safe = [f for f in nested if _is_safe(f) and _table_edits(f)]
+    taken = {id(f) for f in safe}
     if mended is None:
         repair = edits.manual("write the line for / anew by hand")
     else:
-        line = next((n for n in whole.lines if n.number == bad.number), None) if whole is not None else None
+        line = next(iter(whole.lines[bad.number - 1 : bad.number]), None) if whole is not None else None
         repair = _line_repair(facts, mended, safe, line)
     yield Finding(
         rules.MALFORMED_LINE.name,
@@ -154,7 +191,7 @@ def _malformed(
         repair,
     )
     for finding in nested:
-        if finding in safe:
+        if id(finding) in taken:
             continue
         if finding.repair is None or (finding.repair.changes and not _table_edits(finding)):
             yield finding  # a directory to make, say: that goes together with the line's own repair
@@ -167,11 +204,8 @@ def _line_repair(facts: Facts, mended: Mended, nested: Sequence[Finding], line: 
     data = facts.data or b""
     if not nested or line is None:
         return edits.repair(FSTAB, data, mended.summary, Safety.SAFE, *mended.changes)
-    raw = line.raw
     changes = [e for f in nested for e in _table_edits(f) if _is_within(e, line)]
-    for edit in sorted(changes, key=lambda e: (e.offset, e.length), reverse=True):
-        start = edit.offset - line.offset
-        raw = raw[:start] + edit.text + raw[start + edit.length :]
+    raw = edits.applied(line.raw, changes, start=line.offset)
     old = mended.bad.line.raw
     kept = len(old.removesuffix(b"\r"))
     change = Edit(offset=mended.bad.line.offset, length=kept, text=raw.removesuffix(b"\r"))
@@ -212,14 +246,16 @@ class _Carry:
         return dataclasses.replace(finding, repair=dataclasses.replace(repair, changes=tuple(changes)))
 
     def _edit(self, edit: Edit) -> Edit | None:
-        if edit.offset >= len(bytes(self.after)):
+        last = self.after.lines[-1]
+        if edit.offset >= last.offset + len(last.raw) + len(last.ending):
             return dataclasses.replace(edit, offset=len(self.data))
-        for old, new in zip(self.before.lines, self.after.lines, strict=True):
-            if new.offset <= edit.offset <= new.offset + len(new.raw):
-                if new.number in self.mended:
-                    return None
-                return dataclasses.replace(edit, offset=edit.offset - new.offset + old.offset)
-        return edit
+        at = bisect_right(self.after.lines, edit.offset, key=lambda line: line.offset) - 1
+        if at < 0:
+            return edit
+        old, new = self.before.lines[at], self.after.lines[at]
+        if new.number in self.mended:
+            return None
+        return dataclasses.replace(edit, offset=edit.offset - new.offset + old.offset)
 
 
 # --- repairs that cannot be made together ------------------------------------------------
@@ -230,13 +266,10 @@ def _in_order(results: Sequence[Finding | Inconclusive]) -> Iterator[Finding | I
     for result in results:
         if isinstance(result, Finding) and result.rule == rules.ORDER.name:
             others = [f for f in results if isinstance(f, Finding) and f is not result]
-            taken = [e for f in others for e in _table_edits(f)]
-            if _overlap(_table_edits(result), taken) or _inserts_within(_table_edits(result), taken):
+            taken = _Taken(e for f in others for e in _table_edits(f))
+            moved = _table_edits(result)
+            if taken.meets(moved) or taken.inserts_within(moved):
                 first = edits.manual("repair the other findings on these lines first")
                 yield dataclasses.replace(result, repair=first)
                 continue
         yield result
-
-
-def _inserts_within(moved: Sequence[Edit], others: Sequence[Edit]) -> bool:
-    return any(m.offset <= o.offset <= m.offset + m.length for m in moved for o in others)

@@ -49,14 +49,21 @@ def edit_distance(a: str, b: str, most: int) -> int | None:
     """Insertions, deletions, replacements and swaps of neighbours between two names; None above ``most``."""
     if abs(len(a) - len(b)) > most or max(len(a), len(b)) > 256:
         return None
+    # Only the places at most ``most`` beside the diagonal can lead to an answer: all others count as too far.
+    far = most + 1
+    width = len(b) + 1
     before: list[int] = []
-    last = list(range(len(b) + 1))
+    last = [min(j, far) for j in range(width)]
     for i, left in enumerate(a, start=1):
-        row = [i]
-        for j, right in enumerate(b, start=1):
+        row = [far] * width
+        row[0] = min(i, far)
+        for j in range(max(1, i - most), min(len(b), i + most) + 1):
+            right = b[j - 1]
             best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (left != right))
             if before and j > 1 and left == b[j - 2] and a[i - 2] == right:
                 best = min(best, before[j - 2] + 1)
-            row.append(best)
+            row[j] = best
+        if min(row) >= far and min(last) >= far:
+            return None
         before, last = last, row
     return last[-1] if 0 < last[-1] <= most else None

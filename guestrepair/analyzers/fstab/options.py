@@ -10,8 +10,10 @@ xfs_fs_parameters, btrfs_fs_parameters, fat_param_spec (fs/*/super.c and their l
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from guestrepair.analyzers.fstab.nearness import edit_distance
 
@@ -157,6 +159,7 @@ _REMOVED: dict[tuple[str, str], Release] = {
 }
 """From which kernel on an option is refused (Documentation/admin-guide/xfs.rst, Removed Mount Options)."""
 
+_LONGEST_NAME = 32
 _SWAP_DISCARD = frozenset({"", "once", "pages"})
 
 
@@ -222,7 +225,7 @@ def _judge(family: str, fs_type: str, option: str) -> BadOption | None:
     if foreign:
         owner = {"ext": "ext4", "fat": "vfat"}.get(foreign[0], foreign[0])
         return BadOption(option, f"{key} is an option of {owner}, which {fs_type} refuses")
-    return _typo(option, key, known)
+    return _typo(option, key, family)
 
 
 def _bad_value(family: str, key: str, value: str, option: str) -> BadOption | None:
@@ -238,19 +241,36 @@ def _bad_value(family: str, key: str, value: str, option: str) -> BadOption | No
     return None
 
 
-def _typo(option: str, key: str, known: frozenset[str]) -> BadOption | None:
+def _typo(option: str, key: str, family: str) -> BadOption | None:
     """A name that is one or two slips away from a known option; other unknown names are left alone."""
     if len(key) < 4:
         return None
     most = 1 if len(key) < 6 else 2
-    near = {}
-    for name in known | _GENERIC:
-        distance = edit_distance(key, name, most) if len(name) >= 4 else None
-        if distance is not None:
-            near[name] = distance
+    names = _names_by_rest(family)
+    alike = {name for rest in _rests(key) for name in names.get(rest, ())}
+    near = {name: d for name in alike if (d := edit_distance(key, name, most)) is not None}
     if not near:
         return None
     best = min(near.values())
     nearest = sorted(name for name, distance in near.items() if distance == best)
     fix = nearest[0] + option[len(key) :] if len(nearest) == 1 else None
     return BadOption(option, f"no filesystem knows {key}", fix)
+
+
+@cache
+def _names_by_rest(family: str) -> dict[str, list[str]]:
+    """The options of a family by what is left of them without up to two of their letters."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in _OWN[family] | _SHARED[family] | _GENERIC:
+        if len(name) >= 4:
+            for rest in _rests(name):
+                found[rest].append(name)
+    return dict(found)
+
+
+def _rests(word: str) -> set[str]:
+    """A word without up to two of its letters: two words that are two slips apart have one in common."""
+    if len(word) > _LONGEST_NAME:
+        return set()
+    without_one = {word[:i] + word[i + 1 :] for i in range(len(word))}
+    return {word, *without_one, *(w[:i] + w[i + 1 :] for w in without_one for i in range(len(w)))}

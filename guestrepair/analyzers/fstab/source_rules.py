@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from guestrepair.analyzers.fstab import declarations as rules
 from guestrepair.analyzers.fstab import edits
@@ -20,13 +20,14 @@ DEVICE_TIMEOUT = "x-systemd.device-timeout=10s"
 
 def check_sources(facts: Facts, judged: Sequence[Judged]) -> Iterator[Finding | Inconclusive]:
     """Everything that is wrong with a source, one finding a line at most."""
+    mounted = _mounted(judged)
     for j in judged:
         if j.state is State.AMBIGUOUS:
             yield from _ambiguous(j)
         elif j.state is State.MISPLACED:
             yield _misplaced(facts, j)
         elif j.state in {State.MISSING, State.CONTAINER}:
-            yield from _missing(facts, j, judged)
+            yield from _missing(facts, j, mounted)
         elif j.state is State.RESOLVED:
             yield from _resolved(facts, j)
 
@@ -112,7 +113,7 @@ def _misplaced(facts: Facts, j: Judged) -> Finding:
 # --- it names nothing -----------------------------------------------------------
 
 
-def _missing(facts: Facts, j: Judged, judged: Sequence[Judged]) -> Iterator[Finding | Inconclusive]:
+def _missing(facts: Facts, j: Judged, mounted: Mapping[str, Judged]) -> Iterator[Finding | Inconclusive]:
     if not j.spec.required:
         if j.state is State.MISSING:
             yield _optional(j)
@@ -121,7 +122,7 @@ def _missing(facts: Facts, j: Judged, judged: Sequence[Judged]) -> Iterator[Find
     if mistaken is not None:
         yield _wrong_tag(j, mistaken.text, mistaken.reason)
     elif j.source.kind is not SourceKind.MAPPER or j.spec.target == "/":
-        yield from _not_found(facts, j, judged)
+        yield from _not_found(facts, j, mounted.get(j.spec.target))
 
 
 def _optional(j: Judged) -> Finding:
@@ -146,8 +147,7 @@ def _wrong_tag(j: Judged, text: str, reason: str) -> Finding:
     )
 
 
-def _not_found(facts: Facts, j: Judged, judged: Sequence[Judged]) -> Iterator[Finding | Inconclusive]:
-    other = _other_line(j, judged)
+def _not_found(facts: Facts, j: Judged, other: Judged | None) -> Iterator[Finding | Inconclusive]:
     if other is not None and j.spec.entry is not None and j.spec.target not in edits.NEVER_OUT:
         yield _superseded(j, other)
     elif j.proposal is not None:
@@ -163,11 +163,14 @@ def _not_found(facts: Facts, j: Judged, judged: Sequence[Judged]) -> Iterator[Fi
         yield _absent(facts, j)
 
 
-def _other_line(j: Judged, judged: Sequence[Judged]) -> Judged | None:
-    if not j.spec.target.startswith("/"):
-        return None
-    same = (o for o in judged if o is not j and o.spec.target == j.spec.target and o.spec.entry is not None)
-    return next((o for o in same if o.state is State.RESOLVED and o.spec.required), None)
+def _mounted(judged: Sequence[Judged]) -> Mapping[str, Judged]:
+    """The first required line of each mount point whose source is there."""
+    found: dict[str, Judged] = {}
+    for j in judged:
+        is_line = j.spec.entry is not None and j.spec.target.startswith("/")
+        if is_line and j.state is State.RESOLVED and j.spec.required:
+            found.setdefault(j.spec.target, j)
+    return found
 
 
 def _superseded(j: Judged, other: Judged) -> Finding:

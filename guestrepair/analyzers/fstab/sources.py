@@ -56,7 +56,7 @@ _MADE_AT_BOOT = re.compile(
     r"/dev/(root|zram|loop|ram|fd|sr|scd|cdrom|cdrw|dvd|nbd|rbd|drbd|bcache|pmem|dasd|mtd|ubi|null|fuse|dm-|st"
     r"|cciss|block/|usb|floppy|ida|rd/|shm|etherd|vx/|vmd|nst|nullb)"
 )
-_PART = re.compile(r"-part(\d+)\Z")
+_PART = re.compile(r"-part([0-9]{1,9})\Z")
 _MD = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")
 _VOLUME = re.compile(r"/dev/([A-Za-z0-9+_.-]+)/([A-Za-z0-9+_.-]+)\Z")
 _FOREIGN_MAPPER = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.fstab import Entry, normalize_target, split_options
 from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.model import GuestPath
@@ -83,9 +83,9 @@ def from_units(facts: Facts) -> Iterator[Spec]:
     if not units:
         return
     required = _pulled(facts, [n for n in names if n.endswith(".requires")])
-    wanted = _pulled(facts, [n for n in names if n.endswith(".wants")])
+    enabled = required | _pulled(facts, [n for n in names if n.endswith(".wants")])
     for name in units:
-        if name in required | wanted:
+        if name in enabled:
             spec = _from_unit(facts, UNITS / name, required=name in required)
             if spec is not None:
                 yield spec
@@ -99,14 +99,17 @@ def _pulled(facts: Facts, folders: list[str]) -> set[str]:
 def _from_unit(facts: Facts, path: GuestPath, *, required: bool) -> Spec | None:
     try:
         data = facts.guest.read(path)
+        unit = parse_unit(data)
     except GuestReadError as error:
         facts.unread.append(error.message)
         return None
+    except FormatError as error:
+        facts.unread.append(f"{path}: {error.message}")
+        return None
     section = "Swap" if path.suffix == ".swap" else "Mount"
-    found = [a for a in parse_unit(data).assignments if a.section == section and a.key == "What" and a.value]
+    found = [a for a in unit.assignments if a.section == section and a.key == "What" and a.value]
     if not found:
         return None
-    unit = parse_unit(data)
     what = found[-1]
     start = sum(len(line) + 1 for line in data.split(b"\n")[: what.line - 1])
     raw = what.value.encode("utf-8", "surrogateescape")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.fstab import declarations as rules
 from guestrepair.analyzers.fstab import edits, types
-from guestrepair.analyzers.fstab.facts import FSTAB, Facts, is_below
+from guestrepair.analyzers.fstab.facts import FSTAB, Facts, is_below, paths_above
 from guestrepair.analyzers.fstab.judgement import Judged, State
 from guestrepair.formats.fstab import Entry
 from guestrepair.model import (
@@ -206,11 +206,11 @@ def _duplicate_repair(
 
 def _order(facts: Facts, entries: Sequence[Entry]) -> Iterator[Finding]:
     mounts = [e for e in entries if e.target.startswith("/") and e.target != "/" and not e.has("noauto")]
-    wrong = [(c, p) for i, c in enumerate(mounts) for p in mounts[i + 1 :] if is_below(c.target, p.target)]
-    if not wrong:
+    children, parents = _out_of_order(mounts)
+    if not children:
         return
-    children = list(dict.fromkeys(child.number for child, _ in wrong))
-    child, parent = wrong[0]
+    child = children[0]
+    parent = next(p for p in parents if p.number > child.number and is_below(child.target, p.target))
     yield Finding(
         rules.ORDER.name,
         Severity.WARNING,
@@ -218,14 +218,28 @@ def _order(facts: Facts, entries: Sequence[Entry]) -> Iterator[Finding]:
         f"{_subject(child)}: {child.target} comes before line {parent.number}, which mounts "
         f"{parent.target} over it; systemd sorts that out, mount -a does not",
         (Evidence(_subject(child), child.target, f"after line {parent.number} ({parent.target})"),),
-        _reordered(facts, mounts, wrong),
-        folded=tuple(f"{FSTAB}:{number}" for number in children[1:]),
+        _reordered(facts, mounts, {e.number for e in (*children, *parents)}),
+        folded=tuple(f"{FSTAB}:{c.number}" for c in children[1:]),
     )
 
 
-def _reordered(facts: Facts, mounts: Sequence[Entry], wrong: Sequence[tuple[Entry, Entry]]) -> Repair:
+def _out_of_order(mounts: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The lines that come before one whose mount point is above theirs, and those that come after; in order."""
+    last = {entry.target: place for place, entry in enumerate(mounts)}
+    children: list[Entry] = []
+    first: dict[str, int] = {}
+    for place, entry in enumerate(mounts):
+        later = [above for above in paths_above(entry.target) if last.get(above, -1) > place]
+        if later:
+            children.append(entry)
+        for above in later:
+            first.setdefault(above, place)
+    parents = [e for place, e in enumerate(mounts) if first.get(e.target, place) < place]
+    return children, parents
+
+
+def _reordered(facts: Facts, mounts: Sequence[Entry], involved: set[int]) -> Repair:
     """Put the lines that are out of order into each other's places, parents first; all others stay."""
-    involved = {e.number for pair in wrong for e in pair}
     places = [e for e in mounts if e.number in involved]
     ordered = sorted(places, key=lambda e: (len(e.target.split("/")), e.number))
     changes = [

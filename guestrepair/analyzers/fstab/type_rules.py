@@ -14,7 +14,7 @@ from guestrepair.analyzers.fstab.judgement import TOP_LEVEL, Judged, State
 from guestrepair.analyzers.fstab.nearness import edit_distance
 from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options, needs_release
 from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats.fstab import Entry
+from guestrepair.formats.fstab import Entry, is_number
 from guestrepair.formats.modules import (
     MAX_SIZE_BYTES,
     Blocked,
@@ -135,7 +135,7 @@ def _bad_subvolume(j: Judged, entry: Entry) -> Iterator[BadOption]:
 def _bad_subvolume_number(j: Judged, entry: Entry) -> Iterator[BadOption]:
     """``subvolid=`` of no subvolume, or of another one than ``subvol=``: the kernel refuses both."""
     device, text = j.meant, entry.option("subvolid") or ""
-    if device is None or device.content != "btrfs" or not device.subvolume_ids or not text.isdecimal():
+    if device is None or device.content != "btrfs" or not device.subvolume_ids or not is_number(text):
         return
     numbers = dict(zip(device.subvolumes, device.subvolume_ids, strict=True))
     path = (entry.option("subvol") or "").strip("/")

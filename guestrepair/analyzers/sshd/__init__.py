@@ -33,7 +33,7 @@ from guestrepair.analyzers.sshd.server import find_server
 from guestrepair.analyzers.sshd.strict_modes import check_strict_modes
 from guestrepair.analyzers.sshd.user import check_user
 from guestrepair.analyzers.sshd.wrappers import check_wrappers
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive
 from guestrepair.packages.usrmerge import as_if_linked, broken_links
 
@@ -79,7 +79,7 @@ def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
                     findings.append(result)
                 else:
                     unread.add(result)
-        except GuestReadError as error:
+        except (GuestReadError, FormatError) as error:
             unread.add(facts.inconclusive(error.message))
     yield from with_log_evidence(facts, findings)
     yield from sorted(unread, key=lambda one: one.reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.formats.passwd import PasswdEntry
@@ -54,7 +55,7 @@ class Account:
     @property
     def is_admin(self) -> bool:
         """Root, or a member of a group that distributions let become root."""
-        return self.uid == 0 or bool(self.groups & set(ADMIN_GROUPS))
+        return self.uid == 0 or not self.groups.isdisjoint(ADMIN_GROUPS)
 
 
 def login_accounts(facts: SshdFacts) -> tuple[Account, ...]:
@@ -69,29 +70,18 @@ def login_accounts(facts: SshdFacts) -> tuple[Account, ...]:
 
 def groups_of(facts: SshdFacts, entry: PasswdEntry) -> frozenset[str]:
     """Names of the primary and the supplementary groups."""
-    return frozenset(
-        group.name for group in facts.group.entries if group.gid == entry.gid or entry.name in group.members
-    )
+    return facts.membership.names(entry)
 
 
-def matters_to_everyone(account: Account, accounts: tuple[Account, ...]) -> bool:
+def only_admin(accounts: tuple[Account, ...]) -> Account | None:
+    """The one administrator beside root, None where there is none or several."""
+    admins = list(islice((a for a in accounts if a.uid != 0 and a.is_admin), 2))
+    return admins[0] if len(admins) == 1 else None
+
+
+def matters_to_everyone(account: Account, only: Account | None) -> bool:
     """True for root and for the only administrator: locked out, nobody can mend the machine."""
-    admins = [a for a in accounts if a.is_admin and a.uid != 0]
-    return account.uid == 0 or admins == [account]
-
-
-def is_private_group(facts: SshdFacts, gid: int, uid: int, owner_uid: int) -> bool:
-    """True where Debian's sshd takes the group for the user's own: nobody else is in it."""
-    primary = [e for e in facts.passwd.entries if e.gid == gid]
-    if any(entry.uid != uid for entry in primary):
-        return False
-    group = next((g for g in facts.group.entries if g.gid == gid), None)
-    if group is None:
-        return False
-    owner = next((e.name for e in facts.passwd.entries if e.uid == owner_uid), None)
-    if owner is None or (group.members and group.members != (owner,)):
-        return False
-    return bool(primary or group.members)
+    return account.uid == 0 or account == only
 
 
 def writable_by_others(facts: SshdFacts, found: Stat, uid: int) -> bool:
@@ -101,7 +91,7 @@ def writable_by_others(facts: SshdFacts, found: Stat, uid: int) -> bool:
     if not found.permissions & 0o020:
         return False
     tolerant = facts.server.family in PRIVATE_GROUP_FAMILIES
-    return not (tolerant and is_private_group(facts, found.gid, uid, found.uid))
+    return not (tolerant and facts.membership.is_private(found.gid, uid, found.uid))
 
 
 def foreign(found: Stat, uid: int) -> bool:
@@ -122,8 +112,7 @@ def can(found: Stat, account: Account, group_ids: frozenset[int], bit: int) -> b
 
 def group_ids_of(facts: SshdFacts, account: Account) -> frozenset[int]:
     """Numbers of all the account's groups."""
-    named = {g.gid for g in facts.group.entries if account.name in g.members}
-    return frozenset({account.entry.gid, *named})
+    return facts.membership.numbers(account.entry)
 
 
 def ancestors(path: GuestPath) -> Iterator[GuestPath]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from guestrepair.analyzers.sshd.accounts import Account, groups_of, login_accounts
+from guestrepair.analyzers.sshd.accounts import PATH_MAX, Account, groups_of, login_accounts
 from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
 from guestrepair.formats.sshd_config.parse import Directive
 from guestrepair.model import (
@@ -50,7 +50,11 @@ def _directories(facts: SshdFacts) -> Iterator[tuple[GuestPath, Directive, str]]
         for value in facts.settings.for_account("chrootdirectory", account.name, account.groups):
             text = value.text
             for_all = not value.directive.conditions
-            if text.lower() == "none" or not text or (for_all and "%" in text and account.name not in people):
+            if (
+                text.lower() == "none"
+                or not 0 < len(text) < PATH_MAX
+                or (for_all and "%" in text and account.name not in people)
+            ):
                 continue  # the home of a service account need not be fit for a chroot
             text_path = _expand(text, account)
             path = guest_path(text_path)
@@ -92,8 +96,8 @@ def _judge(facts: SshdFacts, component: GuestPath, directive: Directive, who: st
     if not changes:
         return None
     observed = f"uid {found.uid}, mode {found.permissions:04o}"
-    homes = {entry.home.rstrip("/") for entry in facts.passwd.entries if entry.uid != 0}
-    return _finding(component, place, who, observed, tuple(changes), is_home=str(component) in homes)
+    is_home = str(component) in facts.membership.homes
+    return _finding(component, place, who, observed, tuple(changes), is_home=is_home)
 
 
 def _finding(

@@ -149,10 +149,9 @@ def check_libraries(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
     roots = [helper.path for helper in _helpers(facts) if facts.guest.is_file(helper.path)]
     modules = [path for _, path in facts.pam_modules if path is not None]
     closure = Closure(facts.guest)
-    for problem in closure.unresolved((*roots, *modules)):
-        if closure.unread and not problem.found:
-            yield facts.inconclusive(f"{problem.library} may be in a directory of {closure.unread[0]}")
-            continue
+    problems = closure.unresolved((*roots, *modules))
+    yield from map(facts.inconclusive, dict.fromkeys(closure.unread))
+    for problem in problems:
         if str(problem.path) == problem.found and problem.root == problem.path:
             continue  # the program itself is no ELF file or is damaged: the packages analyzer's finding
         change = _restore_library(facts, problem.library)

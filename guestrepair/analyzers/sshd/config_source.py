@@ -15,6 +15,7 @@ VENDOR_CONFIGS = (GuestPath("/usr/etc/ssh/sshd_config"),)
 """Where SUSE's build looks when /etc has none."""
 
 MAGIC = re.compile(r"[*?[]")
+PATH_MAX = 4096
 MAX_MATCHES = 10_000
 CONFIG_OPTION = re.compile(r"(?:^|\s)-[46dDeiqtT]*f\s*(\S+)")
 
@@ -27,7 +28,7 @@ class GuestSource:
 
     def glob(self, pattern: str) -> Sequence[str]:
         """Paths that match, sorted; ``~`` and paths that are not absolute match nothing."""
-        if not pattern.startswith("/") or "\0" in pattern:
+        if not pattern.startswith("/") or "\0" in pattern or len(pattern) > PATH_MAX:
             return ()
         found = [GuestPath("/")]
         parts = [p for p in pattern.split("/") if p and p != "."]

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from guestrepair.analyzers.base import Context
 from guestrepair.analyzers.sshd.config_source import GuestSource, config_path
+from guestrepair.analyzers.sshd.membership import Membership
 from guestrepair.analyzers.sshd.pam import PamCall, PamStack, find_module, read_stack, security_directories
 from guestrepair.analyzers.sshd.server import Server
 from guestrepair.analyzers.sshd.units import VENDOR_DIRECTORIES, LoadedUnit, load_unit, tmpfiles_lines
@@ -68,6 +69,11 @@ class SshdFacts:
     def group(self) -> AccountFile[GroupEntry]:
         """/etc/group, empty when it is not there."""
         return parse_group(self.guest.read_if_there(GuestPath("/etc/group")) or b"")
+
+    @cached_property
+    def membership(self) -> Membership:
+        """Who is in which group."""
+        return Membership(self.passwd.entries, self.group.entries)
 
     @cached_property
     def tmpfiles(self) -> tuple[tuple[GuestPath, TmpfilesLine], ...]:

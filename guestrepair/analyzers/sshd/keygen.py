@@ -14,9 +14,10 @@ from guestrepair.analyzers.sshd.units import UNIT_DIRECTORIES, LoadedUnit, load_
 from guestrepair.model import GuestPath
 
 KEYGEN = re.compile(
-    r"ssh-keygen\s+-\S*A|sshd-keygen|sshd-gen-keys|dpkg-reconfigure\s+(?:-\S+\s+)*openssh-server|ssh-keygen\b"
+    r"ssh-keygen\s+-\S*A|sshd-keygen|sshd-gen-keys|dpkg-reconfigure\s+(?:-\S+\s+){0,8}openssh-server|ssh-keygen\b"
 )
-KEYGEN_UNIT = re.compile(r"(?:ssh|key).*(?:gen|key)", re.IGNORECASE)
+SUBJECT = re.compile(r"ssh|key", re.IGNORECASE)
+MAKING = re.compile(r"gen|key", re.IGNORECASE)
 CLOUD_INIT = GuestPath("/usr/bin/cloud-init")
 CLOUD_INIT_SEMAPHORES = GuestPath("/var/lib/cloud/instance/sem")
 UNSET_MACHINE_IDS = (b"", b"uninitialized")
@@ -37,7 +38,7 @@ def key_generator(facts: SshdFacts) -> str:
                 return unit
     for directory in ("sysinit", "basic", "multi-user", "network-online"):
         for name in _links(facts, f"{directory}.target"):
-            if KEYGEN_UNIT.search(name):
+            if _may_generate(name):
                 unit = _generating_unit(facts, name, depth=0)
                 if unit:
                     return unit
@@ -56,10 +57,17 @@ def _links(facts: SshdFacts, name: str) -> Iterator[str]:
             yield from (path.name for path in facts.guest.glob(directory / f"{name}.{kind}", "*"))
 
 
+def _may_generate(name: str) -> bool:
+    """True for the name of a unit that has to do with ssh or keys, and with making them."""
+    found = SUBJECT.search(name)
+    return found is not None and MAKING.search(name, found.end()) is not None
+
+
 def _generating_unit(facts: SshdFacts, name: str, *, depth: int) -> str:
-    if depth > 2 or "/" in name or not KEYGEN_UNIT.search(name):
+    if depth > 2 or "/" in name or not _may_generate(name):
         return ""
-    template = re.sub(r"@[^.]*\.", "@.", name)
+    head, at, instance = name.partition("@")
+    template = f"{head}@.{instance.partition('.')[2]}" if at else name
     unit = load_unit(facts.guest, name) or load_unit(facts.guest, template)
     if unit is None or unit.masked or not _conditions_allow(facts, unit):
         return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.sshd.access import Access, access_of, has_credentials
-from guestrepair.analyzers.sshd.accounts import Account, login_accounts, matters_to_everyone
+from guestrepair.analyzers.sshd.accounts import Account, login_accounts, matters_to_everyone, only_admin
 from guestrepair.analyzers.sshd.components import restore_repair
 from guestrepair.analyzers.sshd.facts import SshdFacts
 from guestrepair.model import (
@@ -69,6 +69,7 @@ def _removed_at_boot(facts: SshdFacts, path: GuestPath) -> str:
 
 
 def _shells(facts: SshdFacts, accounts: tuple[Account, ...]) -> Iterator[Finding | Inconclusive]:
+    only = only_admin(accounts)
     by_shell: dict[GuestPath, list[Account]] = {}
     for account in accounts:
         by_shell.setdefault(account.shell, []).append(account)
@@ -79,7 +80,7 @@ def _shells(facts: SshdFacts, accounts: tuple[Account, ...]) -> Iterator[Finding
             continue
         problem = _shell_problem(facts, shell)
         if problem:
-            severe = any(matters_to_everyone(user, accounts) for user in users)
+            severe = any(matters_to_everyone(user, only) for user in users)
             yield _shell_finding(facts, shell, users, problem, severe=severe)
 
 

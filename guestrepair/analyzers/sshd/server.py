@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from guestrepair.analyzers.base import Context
 from guestrepair.errors import GuestReadError
@@ -17,6 +18,9 @@ from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
 BINARY_LIMIT_BYTES = 32 * 1024 * 1024
+MAX_STRINGS = 200_000
+"""Strings of one kind that are taken of a binary; the real ones have some thousands."""
+
 """An sshd is 1 to 2 MB; a static debug build stays far below this."""
 
 BINARIES = tuple(
@@ -95,7 +99,11 @@ class Server:
 
 def words_of(content: bytes) -> frozenset[str]:
     """The strings of a binary that can be keywords or names of algorithms."""
-    return frozenset(m[0].decode("ascii") for m in WORD_STRING.finditer(content))
+    return _strings(WORD_STRING, content)
+
+
+def _strings(pattern: re.Pattern[bytes], content: bytes) -> frozenset[str]:
+    return frozenset(m[0].decode("ascii") for m in islice(pattern.finditer(content), MAX_STRINGS))
 
 
 def family_of(os: OperatingSystem) -> str:
@@ -125,7 +133,7 @@ def find_server(context: Context) -> Server | None:
         return None
     content, unread = _read_binary(guest, binary) if present else (b"", "")
     release, source = _release(context, content, binary)
-    paths = frozenset(m[0].decode("ascii") for m in PATH_STRING.finditer(content))
+    paths = _strings(PATH_STRING, content)
     family = family_of(guest.os)
     libwrap = b"libwrap.so" in content
     return Server(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.sshd.accounts import (
+    PATH_MAX,
     Account,
     ancestors,
     can,
@@ -18,6 +19,7 @@ from guestrepair.analyzers.sshd.accounts import (
     group_ids_of,
     login_accounts,
     matters_to_everyone,
+    only_admin,
     writable_by_others,
 )
 from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
@@ -66,8 +68,9 @@ def check_strict_modes(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
                     faults.setdefault(fault.path, (fault, []))[1].append(account)
             except GuestReadError as error:
                 yield facts.inconclusive(f"keys of {account.name}: {error.message}")
+    only = only_admin(accounts)
     for fault, hit in faults.values():
-        severe = any(matters_to_everyone(account, accounts) for account in hit)
+        severe = any(matters_to_everyone(account, only) for account in hit)
         yield _finding(fault, list(dict.fromkeys(a.name for a in hit)), severe=severe)
 
 
@@ -77,8 +80,8 @@ def key_files(facts: SshdFacts, account: Account) -> tuple[GuestPath, ...]:
     words = [w for value in values for w in value.directive.args] or list(DEFAULT_FILES)
     paths = []
     for word in words:
-        if word.lower() == "none":
-            continue
+        if len(word) > PATH_MAX or word.lower() == "none":
+            continue  # sshd refuses what is longer than a path can be (misc.c, percent_expand())
         text = _expand(word, account)
         paths.append(guest_path(text) if text.startswith("/") else account.home / text)
     return tuple(dict.fromkeys(paths))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import FormatError, GuestReadError
@@ -54,6 +56,9 @@ RULES = (CRITICAL_MODES, SUDOERS)
 
 _SUDOERS = GuestPath("/etc/sudoers")
 _MAX_INCLUDED = 64
+_MAX_RULES = 50_000
+_MAX_NAMED = 20
+"""Broken lines of one file that have a finding each; the others have one together."""
 _DEBIAN_SHADOW_GID = 42
 """Of base-passwd; counts where the group file is lost."""
 _SETUID = ("/usr/bin/sudo", "/usr/bin/su", "/usr/bin/passwd")
@@ -163,22 +168,35 @@ def sudo(context: Context) -> Iterator[Finding | Inconclusive]:
     if not guest.exists(_SUDOERS):
         yield _missing(context)
         return
-    pending, seen = [_SUDOERS], set[GuestPath]()
-    while pending and len(seen) < _MAX_INCLUDED:
-        path = pending.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
+    pending, seen, rules = deque([_SUDOERS]), {_SUDOERS}, 0
+    while pending:
+        path = pending.popleft()
         try:
             lines = yield from _sudoers_file(guest, path)
+            rules += len(lines)
+            found = dict.fromkeys(islice(_included(guest, path, lines), _MAX_INCLUDED + 1))
         except (FormatError, GuestReadError) as error:
             yield Inconclusive("system", f"{path}: {error.message}")
             continue
-        pending += _included(guest, path, lines)
+        fresh = [name for name in found if name not in seen]
+        if len(seen) + len(fresh) > _MAX_INCLUDED or rules > _MAX_RULES:
+            reason = f"more than {_MAX_INCLUDED} included files or {_MAX_RULES} rules of sudo"
+            yield Inconclusive("system", f"{path}: {reason}, not all of them were looked at")
+            return
+        seen.update(fresh)
+        pending.extend(fresh)
 
 
 def _included(guest: Guest, path: GuestPath, lines: tuple[SudoersLine, ...]) -> Iterator[GuestPath]:
-    for is_directory, name in sudoers.includes(lines):
+    """Each file that the lines read.
+
+    Raises:
+        FormatError: more lines that do so than anybody writes.
+    """
+    includes = dict.fromkeys(sudoers.includes(lines))
+    if len(includes) > _MAX_INCLUDED:
+        raise FormatError(f"more than {_MAX_INCLUDED} includes, not all of them were looked at")
+    for is_directory, name in includes:
         target = path.parent / name
         if is_directory:
             # Names with a dot or a tilde at the end are left out (sudoers(5), @includedir).
@@ -226,9 +244,11 @@ def _sudoers_file(guest: Guest, path: GuestPath) -> Generator[Finding, None, tup
         yield _insecure_finding(path, real, found, problem)
     data = guest.read(path, limit_bytes=sudoers.MAX_SIZE_BYTES)
     lines = sudoers.parse(data)
-    for line in lines:
-        if line.problem:
-            yield _broken(path, real, data, line)
+    broken = [line for line in lines if line.problem]
+    for line in broken[:_MAX_NAMED]:
+        yield _broken(path, real, data, line)
+    if len(broken) > _MAX_NAMED:
+        yield _many_broken(path, real, data, broken[_MAX_NAMED:])
     return lines
 
 
@@ -259,10 +279,30 @@ def _insecure_finding(path: GuestPath, real: GuestPath, found: Stat, problem: st
     )
 
 
-def _broken(path: GuestPath, real: GuestPath, data: bytes, line: SudoersLine) -> Finding:
+def _commented_out(data: bytes, line: SudoersLine) -> Edit:
     body = data[line.offset : line.offset + line.length]
     commented = b"\n".join(b"# " + piece for piece in body.split(b"\n"))
-    edit = Edit(offset=line.offset, length=line.length, text=commented)
+    return Edit(offset=line.offset, length=line.length, text=commented)
+
+
+def _many_broken(path: GuestPath, real: GuestPath, data: bytes, lines: list[SudoersLine]) -> Finding:
+    """One finding for all the lines beyond those that have their own."""
+    first = lines[0]
+    change = EditFile(path=real, before=data, edits=tuple(_commented_out(data, line) for line in lines))
+    return Finding(
+        rule=SUDOERS.name,
+        severity=Severity.ERROR,
+        subject=f"{path}:{first.number}",
+        message=f"{path}:{first.number}: {first.problem}: sudo reports a syntax error, here and on "
+        f"{len(lines) - 1} more lines below",
+        evidence=(Evidence(f"{path}:{first.number}", first.text[:200], "a line as in sudoers(5)"),),
+        repair=Repair(f"comment out {len(lines)} lines of {path}", Safety.REVIEW, (change,)),
+        folded=tuple(f"{path}:{line.number}" for line in lines[1:]),
+    )
+
+
+def _broken(path: GuestPath, real: GuestPath, data: bytes, line: SudoersLine) -> Finding:
+    edit = _commented_out(data, line)
     return Finding(
         rule=SUDOERS.name,
         severity=Severity.ERROR,

@@ -12,11 +12,17 @@ from dataclasses import dataclass, field, replace
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import kernel_cmdline
+from guestrepair.formats.bootloader.lexer import MAX_WORDS
 from guestrepair.formats.bootloader.model import MAX_SIZE_BYTES, BootConfiguration, BootEntry, Word
-from guestrepair.formats.kernel_cmdline import CommandLine
+from guestrepair.formats.kernel_cmdline import MAX_LENGTH, CommandLine, Parameter
+from guestrepair.formats.lines import byte_lines
 
-_LINE = re.compile(rb"[^\n]*\n?")
-_KEY = re.compile(rb"[ \t]*(?P<key>[^ \t\r\n]+)(?:[ \t]+(?P<value>[^\r\n]*?))?[ \t]*\r?\n?\Z")
+MAX_LINES = 20_000
+"""Lines of one file that say something."""
+MAX_IMAGES = 64
+"""Initial ramdisks of one line."""
+
+_KEY = re.compile(rb"[^ \t\r]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +38,32 @@ def key_lines(data: bytes) -> Iterator[KeyLine]:
     """The lines that are neither blank nor comment.
 
     Raises:
-        FormatError: the text is larger than any real configuration.
+        FormatError: the text is larger than any real configuration, or has more lines.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a boot loader's configuration")
-    for number, match in enumerate(_LINE.finditer(data), start=1):
-        parts = _KEY.match(match[0])
-        if parts is None or parts["key"].startswith(b"#"):
+    offset = found = 0
+    for number, raw in enumerate(byte_lines(data), start=1):
+        line = _key_line(raw, offset, number)
+        offset += len(raw) + 1
+        if line is None:
             continue
-        value = parts["value"] or b""
-        offset = match.start() + (parts.start("value") if parts["value"] is not None else parts.end("key"))
-        yield KeyLine(_text(parts["key"]), Word(_text(value), offset, len(value)), number)
+        found += 1
+        if found > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines in a boot loader's configuration")
+        yield line
+
+
+def _key_line(raw: bytes, offset: int, number: int) -> KeyLine | None:
+    """One line without its end, which begins at ``offset``; None when it is blank, a comment or no text."""
+    text = raw.removesuffix(b"\r")
+    key = _KEY.match(text, len(text) - len(text.lstrip(b" \t")))
+    if key is None or key[0].startswith(b"#") or b"\r" in text:
+        return None
+    rest = text[key.end() :].lstrip(b" \t")
+    value = rest.rstrip(b" \t")
+    place = offset + len(text) - len(rest)
+    return KeyLine(_text(key[0]), Word(_text(value), place, len(value)), number)
 
 
 def _text(raw: bytes) -> str:
@@ -50,6 +71,8 @@ def _text(raw: bytes) -> str:
 
 
 def _cmdline(data: bytes, *values: Word) -> CommandLine:
+    if sum(v.length for v in values) > MAX_LENGTH:
+        raise FormatError(f"a kernel command line of more than {MAX_LENGTH} bytes on several lines")
     parsed = (kernel_cmdline.parse(data[v.offset : v.offset + v.length], offset=v.offset) for v in values)
     return CommandLine(tuple(p for line in parsed for p in line.parameters))
 
@@ -82,7 +105,9 @@ def parse_bls_entry(data: bytes, *, identifier: str = "") -> BootEntry:
 
 def _words(data: bytes, value: Word, *, separator: bytes = b" \t") -> Iterator[Word]:
     raw = data[value.offset : value.offset + value.length]
-    for match in re.finditer(rb"[^%s]+" % re.escape(separator), raw):
+    for number, match in enumerate(re.finditer(rb"[^%s]+" % re.escape(separator), raw)):
+        if number == MAX_IMAGES:
+            raise FormatError(f"more than {MAX_IMAGES} images on one line")
         yield Word(_text(match[0]), value.offset + match.start(), len(match[0]))
 
 
@@ -141,8 +166,15 @@ def parse_extlinux(data: bytes) -> BootConfiguration:
             _extlinux_key(data, current, keyword, line.value)
         elif keyword == "append":
             shared_append = line.value
-    entries = tuple(_extlinux_entry(data, label, shared_append) for label in labels if label.kernel)
-    return BootConfiguration(entries, default, (), tuple(includes))
+    shared = _cmdline(data, shared_append) if shared_append else CommandLine(())
+    entries: list[BootEntry] = []
+    words = 0
+    for label in (label for label in labels if label.kernel):
+        entries.append(_extlinux_entry(data, label, shared_append, shared))
+        words += len(entries[-1].initrds) + (len(entries[-1].cmdline.parameters) if label.append else 0)
+        if words > MAX_WORDS:
+            raise FormatError(f"more than {MAX_WORDS} words in a boot loader's configuration")
+    return BootConfiguration(tuple(entries), default, (), tuple(includes))
 
 
 def _extlinux_key(data: bytes, label: _Label, keyword: str, value: Word) -> None:
@@ -156,9 +188,10 @@ def _extlinux_key(data: bytes, label: _Label, keyword: str, value: Word) -> None
         label.title = value.text[6:].strip()
 
 
-def _extlinux_entry(data: bytes, label: _Label, shared: Word | None) -> BootEntry:
+def _extlinux_entry(data: bytes, label: _Label, shared: Word | None, parsed: CommandLine) -> BootEntry:
+    """The entry of a label; one without its own arguments has the shared ones, which are ``parsed`` once."""
     append = label.append or shared
-    cmdline = _cmdline(data, append) if append else CommandLine(())
+    cmdline = _cmdline(data, label.append) if label.append else parsed
     initrds = list(label.initrds)
     written = cmdline.last("initrd")
     if written is not None and written.value:
@@ -181,16 +214,26 @@ def with_variables(entry: BootEntry, variables: dict[str, str]) -> BootEntry:
     """The entry with ``$kernelopts`` and its like replaced by what the environment block or grub.cfg gives.
 
     The replaced parameters have no place of their own: their offsets are -1.
+
+    Raises:
+        FormatError: it is longer then than any real one.
     """
-    found = []
+    found: list[Parameter] = []
+    filled: dict[str, list[Parameter]] = {}
     for parameter in entry.cmdline.parameters:
         name = parameter.name.removeprefix("$").strip("{}")
         if not parameter.name.startswith("$") or parameter.value is not None:
             found.append(parameter)
             continue
-        text = variables.get(name, "").encode("utf-8", "surrogateescape")
-        found.extend(
-            replace(p, offset=-1, length=0, value_offset=-1, value_length=0)
-            for p in kernel_cmdline.parse(text).parameters
-        )
+        if name not in filled:
+            text = variables.get(name, "").encode("utf-8", "surrogateescape")
+            filled[name] = [
+                replace(p, offset=-1, length=0, value_offset=-1, value_length=0)
+                for p in kernel_cmdline.parse(text).parameters
+            ]
+        found += filled[name]
+        if len(found) > MAX_LENGTH:
+            raise FormatError(
+                "a kernel command line that grows without bound when its variables are filled in"
+            )
     return replace(entry, cmdline=CommandLine(tuple(found)))

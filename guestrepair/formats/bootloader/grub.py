@@ -6,6 +6,7 @@ stand, in all branches of its conditions; ``$name`` is replaced where a plain ``
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -199,12 +200,15 @@ def _parameter(data: bytes, word: Word) -> Parameter:
 def _value_word(data: bytes, word: Word, skip_bytes: int) -> Word:
     """The part of a word after its first ``skip_bytes`` unquoted bytes, with its own place."""
     raw = data[word.offset : word.offset + word.length]
-    kept = list(unquoted_bytes(raw))[skip_bytes:]
-    text = bytes(byte for byte, _ in kept).decode("utf-8", "surrogateescape")
+    kept = bytearray()
+    start = end = -1
+    for byte, at in itertools.islice(unquoted_bytes(raw), skip_bytes, None):
+        start = at if start < 0 else start
+        end = at + 1
+        kept.append(byte)
     if not kept:
         return Word("", word.offset + word.length, 0)
-    start, end = kept[0][1], kept[-1][1] + 1
-    return Word(text, word.offset + start, end - start)
+    return Word(kept.decode("utf-8", "surrogateescape"), word.offset + start, end - start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,19 @@ here is the shell's: single quotes keep all, double quotes keep all but ``\\``, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.bootloader.model import MAX_SIZE_BYTES, Word
 
-_BLANKS = b" \t\r"
-_SPECIAL = b"{}"
+MAX_WORDS = 400_000
+"""Words of one file: ten times those of the longest menus."""
+
+_BLANKS = re.compile(rb"[ \t\r]+")
+_PLAIN = re.compile(rb"[^ \t\r\n;'\"\\]+")
+_QUOTING = re.compile(rb"['\"\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,13 @@ def statements(data: bytes) -> Iterator[Statement]:
     """Commands in order, at newlines and semicolons; braces are words of their own. Comments are left out.
 
     Raises:
-        FormatError: the text is larger than any real configuration, or a quote is never closed.
+        FormatError: the text is larger than any real configuration, has more words, or a quote is never closed.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a boot loader's configuration")
     words: list[Word] = []
     line = first_line = 1
-    position = 0
+    position = count = 0
     while position < len(data):
         char = data[position]
         if char in b"\n;":
@@ -53,15 +58,20 @@ def statements(data: bytes) -> Iterator[Statement]:
                 words = []
             line += char == 0x0A
             position += 1
-        elif char in _BLANKS or data.startswith(b"\\\n", position):
-            line += char == 0x5C
-            position += 2 if char == 0x5C else 1
+        elif blanks := _BLANKS.match(data, position):
+            position = blanks.end()
+        elif data.startswith(b"\\\n", position):
+            line += 1
+            position += 2
         elif char == 0x23:
             end = data.find(b"\n", position)
             position = len(data) if end < 0 else end
         else:
             if not words:
                 first_line = line
+            count += 1
+            if count > MAX_WORDS:
+                raise FormatError(f"more than {MAX_WORDS} words in a boot loader's configuration")
             end = _word_end(data, position, line)
             words.append(Word(unquote(data[position:end]), position, end - position))
             line += data.count(b"\n", position, end)
@@ -75,14 +85,14 @@ def _word_end(data: bytes, position: int, line: int) -> int:
     start = position
     while position < len(data):
         char = data[position]
-        if char in b" \t\r\n;":
-            break
-        if char in b"'\"":
+        if plain := _PLAIN.match(data, position):
+            position = plain.end()
+        elif char in b"'\"":
             position = _quote_end(data, position, line)
         elif char == 0x5C:
             position += 2
         else:
-            position += 1
+            break
     return max(min(position, len(data)), start + 1)
 
 
@@ -98,6 +108,8 @@ def _quote_end(data: bytes, position: int, line: int) -> int:
 
 def unquote(raw: bytes) -> str:
     """The word without its quotes and backslashes."""
+    if not _QUOTING.search(raw):
+        return raw.decode("utf-8", "surrogateescape")
     return bytes(byte for byte, _ in unquoted_bytes(raw)).decode("utf-8", "surrogateescape")
 
 

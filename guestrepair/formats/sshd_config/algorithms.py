@@ -6,7 +6,6 @@ release without the name.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 
 Release = tuple[int, int]
@@ -125,7 +124,25 @@ MAX_PATTERN_LENGTH = 1023
 
 def matches(text: str, pattern: str) -> bool:
     """sshd's match_pattern(): ``*`` and ``?`` alone are special."""
-    return len(pattern) <= MAX_PATTERN_LENGTH and fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
+    if len(pattern) > MAX_PATTERN_LENGTH:
+        return False
+    at = place = 0
+    star = resume = -1
+    # After a mismatch the last star takes one more character: an earlier one never has to be tried again.
+    while at < len(text):
+        wanted = pattern[place : place + 1]
+        if wanted == "*":
+            star, resume = place, at
+            place += 1
+        elif wanted and wanted in ("?", text[at]):
+            at += 1
+            place += 1
+        elif star >= 0:
+            resume += 1
+            at, place = resume, star + 1
+        else:
+            return False
+    return not pattern[place:].strip("*")
 
 
 def selects_something(listed: str, table: Mapping[str, Range], release: Release) -> bool:

@@ -173,6 +173,9 @@ ROWS: tuple[Keyword, ...] = (
     Keyword("requiredrsasize", "int", (8, 0), (8, 0), vendor=True),
 )
 
+_NAMES = frozenset(row.name for row in ROWS)
+_BY_NAME = {name: tuple(row for row in ROWS if row.name == name) for name in _NAMES}
+
 VENDOR_FAMILIES = {
     "debian": "debianbanner gssapikeyexchange gssapistorecredentialsonrekey gssapikexalgorithms"
     " gssapicleanupcreds gssusesessionccache gssapiusesessioncredcache",
@@ -191,8 +194,8 @@ def find_keyword(name: str, release: Release, family: str) -> Keyword | None:
     """The keyword as that release of that distribution family has it, or None."""
     wanted = name.lower()
     vendor = VENDOR_FAMILIES.get(VENDOR_ALIASES.get(family, family))
-    for row in ROWS:
-        if row.name == wanted and row.exists(release):
+    for row in _BY_NAME.get(wanted, ()):
+        if row.exists(release):
             if row.vendor and vendor is not None and wanted not in vendor.split():
                 continue
             return row
@@ -201,4 +204,4 @@ def find_keyword(name: str, release: Release, family: str) -> Keyword | None:
 
 def known_names() -> frozenset[str]:
     """Every keyword of any release, for suggestions."""
-    return frozenset(row.name for row in ROWS)
+    return _NAMES

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from guestrepair.formats.sshd_config import numbers
 from guestrepair.formats.sshd_config.algorithms import matches
 from guestrepair.formats.sshd_config.line import BadLine
-from guestrepair.formats.sshd_config.tokens import Arguments, strdelim
+from guestrepair.formats.sshd_config.tokens import Arguments
 
 Release = tuple[int, int]
 ARGV_SINCE = (9, 9)
@@ -156,22 +156,18 @@ class _Words:
     """The words of a Match line: by strdelim() up to 9.8, whatever the other lines do, then as they do."""
 
     def __init__(self, args: Arguments, release: Release) -> None:
-        self._args = args
         self.is_argv = release >= ARGV_SINCE
-        self._left = args.following()
+        self._args = args
+        # Up to 9.8 the Match line is split by strdelim(), whatever the other lines are.
+        self._own = args if self.is_argv else Arguments(args.following(), None)
 
     def next(self) -> str | None:
-        if self.is_argv:
-            return self._args.next()
-        word, self._left = strdelim(self._left)
-        return word
+        return self._own.next()
 
     def consume(self) -> None:
-        self._left = None
-        if self.is_argv:
-            self._args.consume()
+        self._own.consume()
 
     def leave(self) -> None:
         """Tell the line's arguments how far this has read, for the check for what is left over."""
         if not self.is_argv:
-            self._args.set_following(self._left)
+            self._args.set_following(self._own.following())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.lines import byte_lines
 from guestrepair.formats.sshd_config.keywords import Keyword, find_keyword, known_names
 from guestrepair.formats.sshd_config.line import BadLine, Line, State
 from guestrepair.formats.sshd_config.matching import Condition, parse_match
@@ -135,21 +136,28 @@ def logical_lines(data: bytes) -> list[tuple[int, str]]:
     """The lines as sshd sees them, each with the offset of its first byte.
 
     Blanks at the start are gone; a NUL byte hides the rest of its line and the line end with it.
+
+    Raises:
+        FormatError: more lines than are read.
     """
     lines: list[tuple[int, str]] = []
-    text, start, offset = "", 0, 0
-    for raw in data.split(b"\n"):
-        if not text:
+    pending: list[str] = []
+    start = offset = 0
+    for raw in byte_lines(data):
+        if not pending:
             start = offset
         piece = raw.lstrip(b" \t\r").decode("latin-1")
         offset += len(raw) + 1
         visible, nul, _ = piece.partition("\0")
-        text += visible
+        if visible:
+            pending.append(visible)
         if not nul:
-            lines.append((start, text))
-            text = ""
-    if text:
-        lines.append((start, text))
+            lines.append((start, "".join(pending)))
+            pending = []
+        if len(lines) > MAX_LINES:
+            raise FormatError(f"more than the {MAX_LINES} lines that are read")
+    if pending:
+        lines.append((start, "".join(pending)))
     return lines
 
 

@@ -7,6 +7,7 @@ goes before what stands outside (sshd_config(5), Match).
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,15 +67,17 @@ class Settings:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._directives = [(ALIASES.get(d.name, d.name), d) for d in config.directives]
+        self._directives: dict[str, list[Directive]] = defaultdict(list)
+        for directive in config.directives:
+            self._directives[ALIASES.get(directive.name, directive.name)].append(directive)
 
     def first(self, name: str) -> Directive | None:
         """The line outside of Match blocks that decides a setting, or None: the default applies."""
-        return next((d for key, d in self._directives if key == name and d.is_global), None)
+        return next((d for d in self._directives.get(name, ()) if d.is_global), None)
 
     def every(self, name: str) -> tuple[Directive, ...]:
         """All lines of a keyword outside of Match blocks, in order."""
-        return tuple(d for key, d in self._directives if key == name and d.is_global)
+        return tuple(d for d in self._directives.get(name, ()) if d.is_global)
 
     def text(self, name: str, default: str = "") -> str:
         """The first argument of the deciding line, or the default."""
@@ -92,8 +95,8 @@ class Settings:
         certain the default can as well.
         """
         found: list[Value] = []
-        for key, directive in self._directives:
-            if key != name or directive.is_global:
+        for directive in self._directives.get(name, ()):
+            if directive.is_global:
                 continue
             verdicts = [c.verdict(user, groups) for c in directive.conditions]
             if Verdict.NO not in verdicts:

@@ -10,6 +10,8 @@ Source: sshd_config(5); the behaviour of OpenSSH misc.c strdelim(), argv_split()
 
 from __future__ import annotations
 
+import re
+
 BLANKS = " \t\r\n"
 ESCAPABLE = "'\"\\"
 
@@ -17,23 +19,41 @@ ARGV_SINCE = (8, 7)
 """The release from which arguments are split by argv_split()."""
 
 
+_DELIMITER = re.compile(r"[ \t\r\n\"=]")
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
 def strdelim(text: str | None) -> tuple[str | None, str | None]:
     """The next token and what remains; None for the token at the end or for a quote that does not close."""
     if text is None:
         return None, None
-    index = next((i for i, char in enumerate(text) if char in BLANKS or char in '"='), None)
-    if index is None:
-        return text, None
+    token, following = strdelim_at(text, 0)
+    return token, None if following is None else text[following:]
+
+
+def strdelim_at(text: str, start: int) -> tuple[str | None, int | None]:
+    """The token that begins at ``start``, and where what remains begins; None as :func:`strdelim` has it.
+
+    Taking a line apart by places and not by its rests costs no more than the line is long.
+    """
+    found = _DELIMITER.search(text, start)
+    if found is None:
+        return text[start:], None
+    index = found.start()
     if text[index] == '"':
-        text = text[:index] + text[index + 1 :]
-        end = text.find('"', index)
+        end = text.find('"', index + 1)
         if end < 0:
             return None, None
-        return text[:end], text[end + 1 :].lstrip(BLANKS)
-    rest = text[index + 1 :].lstrip(BLANKS)
-    if text[index] != "=" and rest.startswith("="):
-        rest = rest[1:].lstrip(BLANKS)
-    return text[:index], rest
+        return text[start:index] + text[index + 1 : end], _after_blanks(text, end + 1)
+    following = _after_blanks(text, index + 1)
+    if text[index] != "=" and text.startswith("=", following):
+        following = _after_blanks(text, following + 1)
+    return text[start:index], following
+
+
+def _after_blanks(text: str, start: int) -> int:
+    found = _BLANK.match(text, start)
+    return found.end() if found is not None else start
 
 
 def argv_split(text: str) -> list[str] | None:
@@ -83,7 +103,8 @@ class Arguments:
         self.rest = rest
         self._words = words
         self._taken = 0
-        self._left = rest
+        self._text = rest or ""
+        self._at: int | None = None if rest is None else 0
 
     @property
     def is_argv(self) -> bool:
@@ -93,7 +114,7 @@ class Arguments:
     def next(self) -> str | None:
         """The next argument, None when there is none (or, before 8.7, a quote does not close)."""
         if self._words is None:
-            token, self._left = strdelim(self._left)
+            token, self._at = (None, None) if self._at is None else strdelim_at(self._text, self._at)
             return token
         if self._taken == len(self._words):
             return None
@@ -103,7 +124,7 @@ class Arguments:
     def peek(self) -> str | None:
         """What :meth:`next` would give."""
         if self._words is None:
-            return strdelim(self._left)[0]
+            return None if self._at is None else strdelim_at(self._text, self._at)[0]
         return self._words[self._taken] if self._taken < len(self._words) else None
 
     def has_more(self) -> bool:
@@ -123,16 +144,19 @@ class Arguments:
 
     def consume(self) -> None:
         """Drop whatever is left."""
-        self._left = None
+        self._at = None
         self._taken = len(self._words or ())
 
     def following(self) -> str | None:
         """The text that strdelim() has not taken yet (before 8.7; afterwards the whole rest of the line)."""
-        return self._left if self._words is None else self.rest
+        if self._words is not None:
+            return self.rest
+        return None if self._at is None else self._text[self._at :]
 
     def set_following(self, text: str | None) -> None:
         """Go on with this text (before 8.7), or take the words as read when nothing is left (from 8.7 on)."""
         if self._words is None:
-            self._left = text
+            self._text = text or ""
+            self._at = None if text is None else 0
         elif not text:
             self.consume()

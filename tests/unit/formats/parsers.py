@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -55,8 +56,22 @@ from guestrepair.formats import (
 from guestrepair.formats.bootloader import entries
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, journal
+from guestrepair.guest.view import DEFAULT_READ_LIMIT
+from guestrepair.packages import dpkg_open, listed
 
 Parser: TypeAlias = Callable[[bytes], object]
+KIB, MIB = 1024, 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A parser, the most bytes that its callers give it, and something of its language to be repeated."""
+
+    parse: Parser
+    limit_bytes: int = DEFAULT_READ_LIMIT
+    sample: bytes = b""
+
+
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 
 
@@ -80,6 +95,15 @@ def _labels(data: bytes) -> object:
     return file_contexts.lookup(specifications, "/etc/ssh/" + "a" * 60, 0o100644)
 
 
+def _status(data: bytes) -> object:
+    return deb822.parse_deb822(data, wanted=dpkg_open.FIELDS)
+
+
+def _apk(data: bytes) -> object:
+    packages, problems = apkdb.parse_apk_installed(data)
+    return [len(package.files) for package in packages], problems
+
+
 def _paths(data: bytes) -> object:
     return dpkg_config.parse_path_filter([data]).excludes("/usr/share/doc/" + "a" * 60)
 
@@ -94,8 +118,8 @@ class _NoOthers:
         return None
 
 
-def _sshd(data: bytes) -> object:
-    config = sshd_config.parse("/etc/ssh/sshd_config", data, _NoOthers(), release=(9, 2))
+def _sshd(release: tuple[int, int], data: bytes) -> object:
+    config = sshd_config.parse("/etc/ssh/sshd_config", data, _NoOthers(), release=release)
     return list(settings.Settings(config).cross_problems())
 
 
@@ -129,101 +153,213 @@ def _layouts(data: bytes) -> object:
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
 
 
-PARSERS: Mapping[str, Mapping[str, Parser]] = {
-    "apkdb": {"installed": apkdb.parse_apk_installed},
+_STATUS = (
+    b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nConffiles:\n"
+    b" /etc/a 00000000000000000000000000000000\nDescription: a\n b\n\n"
+)
+
+
+PARSERS: Mapping[str, Mapping[str, Registered]] = {
+    "apkdb": {
+        "installed": Registered(_apk, listed.APK_LIMIT_BYTES, b"P:a\nV:1-r0\nA:x86_64\nF:usr/bin\nR:a\n\n")
+    },
     "apt_sources": {
-        "list": apt_sources.parse_list,
-        "sources": apt_sources.parse_sources,
-        "mirrors": apt_sources.parse_mirror_list,
+        "list": Registered(
+            apt_sources.parse_list, sample=b"deb [arch=amd64 signed-by=/etc/apt/a.gpg] http://a/b c main\n"
+        ),
+        "sources": Registered(
+            apt_sources.parse_sources, sample=b"Types: deb\nURIs: http://a/b\nSuites: c\nComponents: main\n\n"
+        ),
+        "mirrors": Registered(apt_sources.parse_mirror_list, sample=b"http://a/b\tpriority:1\n"),
     },
     "bootloader": {
-        "grub.cfg": bootloader.parse_grub_cfg,
-        "default grub": bootloader.parse_default_grub,
-        "environment": bootloader.parse_environment,
-        "loader entry": entries.parse_bls_entry,
-        "loader.conf": entries.parse_loader_conf,
-        "extlinux": entries.parse_extlinux,
-        "command line": entries.parse_cmdline_file,
+        "grub.cfg": Registered(
+            bootloader.parse_grub_cfg,
+            sample=b"menuentry 'Linux' --id a {\n search --fs-uuid --set=root 1-2\n linux /v root=/dev/sda1 ro\n"
+            b" initrd /i\n}\n",
+        ),
+        "default grub": Registered(bootloader.parse_default_grub, sample=b'GRUB_CMDLINE_LINUX="quiet a=b"\n'),
+        "environment": Registered(bootloader.parse_environment, sample=b"saved_entry=0\n"),
+        "loader entry": Registered(entries.parse_bls_entry, sample=b"title a\nlinux /v\noptions root=a ro\n"),
+        "loader.conf": Registered(entries.parse_loader_conf, sample=b"default a\ntimeout 3\n"),
+        "extlinux": Registered(
+            entries.parse_extlinux,
+            sample=b"LABEL a\n  LINUX /v\n  INITRD /i,/j\n  APPEND root=/dev/sda1 ro\n",
+        ),
+        "command line": Registered(entries.parse_cmdline_file, sample=b"root=/dev/sda1 ro quiet "),
     },
-    "capabilities": {"xattr": capabilities.parse_xattr, "text": lambda d: capabilities.parse_text(text(d))},
-    "crypttab": {"crypttab": crypttab.parse},
-    "deb822": {"status": deb822.parse_deb822, "some": lambda d: deb822.parse_deb822(d, wanted=("Package",))},
-    "dpkg_alternatives": {"alternative": lambda d: dpkg_alternatives.parse_alternative("editor", d)},
-    "dpkg_config": {"path filter": _paths},
+    "capabilities": {
+        "xattr": Registered(capabilities.parse_xattr, 64 * KIB),
+        "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),
+    },
+    "crypttab": {"crypttab": Registered(crypttab.parse, sample=b"data UUID=1-2 none luks,discard\n")},
+    "deb822": {
+        "status": Registered(_status, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
+        "all fields": Registered(deb822.parse_deb822, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
+    },
+    "dpkg_alternatives": {
+        "alternative": Registered(
+            lambda d: dpkg_alternatives.parse_alternative("editor", b"auto\n/usr/bin/editor\na\n/b\n\n" + d),
+            sample=b"/bin/nano\n40\n/usr/share/man/nano.1\n",
+        )
+    },
+    "dpkg_config": {"path filter": Registered(_paths, sample=b"path-exclude=/usr/share/doc/*\n")},
     "dpkg_lists": {
-        "list": lambda d: list(dpkg_lists.parse_list(d)),
-        "problem": dpkg_lists.list_problem,
-        "md5sums": dpkg_lists.parse_md5sums,
-        "conffiles": lambda d: dpkg_lists.parse_conffiles(text(d)),
-        "diversions": dpkg_lists.parse_diversions,
-        "statoverride": dpkg_lists.parse_statoverride,
+        "list": Registered(
+            lambda d: sum(1 for _ in dpkg_lists.parse_list(d)), dpkg_open.TREE_LIMIT_BYTES, b"/usr/bin/a\n"
+        ),
+        "problem": Registered(dpkg_lists.list_problem, dpkg_open.TREE_LIMIT_BYTES, b"/usr/bin/a\n"),
+        "md5sums": Registered(
+            dpkg_lists.parse_md5sums, dpkg_open.FILE_LIMIT_BYTES, b"%032d  usr/bin/a\n" % 0
+        ),
+        "conffiles": Registered(
+            lambda d: dpkg_lists.parse_conffiles(text(d)),
+            dpkg_open.STATUS_LIMIT_BYTES,
+            b"/etc/a 00000000000000000000000000000000\n",
+        ),
+        "diversions": Registered(
+            dpkg_lists.parse_diversions, dpkg_open.FILE_LIMIT_BYTES, b"/a\n/a.distrib\n:\n"
+        ),
+        "statoverride": Registered(
+            dpkg_lists.parse_statoverride, dpkg_open.FILE_LIMIT_BYTES, b"root mail 2755 /usr/bin/a\n"
+        ),
     },
-    "elf": {"elf": elf.parse_elf},
-    "ext_inodes": {"layouts": _layouts},
-    "ext_tree": {"tree": _tree, "block": lambda d: ext_tree.parse_block(d, 1 << 31, {})},
-    "extents": {"filefrag": lambda d: list(extents.parse_layouts(d))},
-    "file_contexts": {"labels": _labels, "substitutions": file_contexts.parse_substitutions},
+    "elf": {"elf": Registered(elf.parse_elf)},
+    "ext_inodes": {"layouts": Registered(_layouts)},
+    "ext_tree": {
+        "tree": Registered(_tree),
+        "block": Registered(lambda d: ext_tree.parse_block(d, 1 << 31, {}), 64 * KIB),
+    },
+    "extents": {
+        "filefrag": Registered(
+            lambda d: sum(1 for _ in extents.parse_layouts(d)),
+            32 * MIB,
+            b"File size of a is 1 (1 block of 1 bytes)\n   0:  0.. 0:  8.. 8:  1: last,eof\na: 1 extent found\n",
+        )
+    },
+    "file_contexts": {
+        "labels": Registered(_labels, 16 * MIB, b"/etc/ssh(/.*)?  --  system_u:object_r:etc_t:s0\n"),
+        "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),
+    },
     "fstab": {
-        "fstab": fstab.parse,
-        "options": lambda d: fstab.split_options(text(d)),
-        "tag": lambda d: fstab.split_tag(text(d)),
-        "escapes": lambda d: fstab.unescape(text(d)),
+        "fstab": Registered(fstab.parse, sample=b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
+        "options": Registered(lambda d: fstab.split_options(text(d)), MIB, b"noatime,"),
+        "tag": Registered(lambda d: fstab.split_tag(text(d)), MIB, b"UUID="),
+        "escapes": Registered(lambda d: fstab.unescape(text(d)), MIB, b"a\\040b"),
     },
     "gpt": {
-        "copy": lambda d: gpt.read_copy(sectors(d), 1, sector_bytes=512, total_sectors=len(d) // 512),
-        "header": gpt.parse_header,
+        "copy": Registered(
+            lambda d: gpt.read_copy(sectors(d), 1, sector_bytes=512, total_sectors=len(d) // 512), 2 * MIB
+        ),
+        "header": Registered(gpt.parse_header, 4096),
     },
-    "hosts_access": {"hosts.deny": hosts_access.parse_hosts_access},
-    "initramfs": {"problem": lambda d: initramfs.problem(reader(d), len(d))},
-    "kernel_cmdline": {"command line": kernel_cmdline.parse},
+    "hosts_access": {"hosts.deny": Registered(hosts_access.parse_hosts_access, sample=b"sshd: ALL: deny\n")},
+    "initramfs": {
+        "problem": Registered(
+            lambda d: initramfs.problem(reader(d), len(d)),
+            64 * MIB,
+            b"070701" + b"%08x" * 13 % (*[0] * 11, 11, 0) + b"TRAILER!!!\0\0\0\0",
+        )
+    },
+    "kernel_cmdline": {"command line": Registered(kernel_cmdline.parse, sample=b"root=/dev/sda1 ro ")},
     "kernel_image": {
-        "problem": lambda d: kernel_image.problem(d, len(d)),
-        "version": kernel_image.version,
+        "problem": Registered(lambda d: kernel_image.problem(d, len(d)), kernel_image.HEAD_BYTES),
+        "version": Registered(kernel_image.version, kernel_image.HEAD_BYTES),
     },
-    "ldso": {"ld.so.conf": ldso.parse_ld_so_conf, "preload": ldso.parse_preload},
+    "ldso": {
+        "ld.so.conf": Registered(ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"),
+        "preload": Registered(ldso.parse_preload, sample=b"/lib/a.so "),
+    },
     "logs": {
-        "syslog": lambda d: list(logs.parse_syslog(d, written=NOW)),
-        "compressed": lambda d: logs.decompress(d, limit_bytes=1 << 20),
+        "syslog": Registered(
+            lambda d: sum(1 for _ in logs.parse_syslog(d, written=NOW)),
+            64 * MIB,
+            b"Jan  1 00:00:00 host sshd[1]: Server listening on :: port 22.\n",
+        ),
+        "compressed": Registered(lambda d: logs.decompress(d, limit_bytes=64 * MIB), 16 * MIB),
     },
-    "mbr": {"record": mbr.parse_mbr, "logical": _logical},
+    "mbr": {"record": Registered(mbr.parse_mbr, 4096), "logical": Registered(_logical)},
     "modules": {
-        "dep": modules.parse_modules_dep,
-        "builtin": modules.parse_modules_builtin,
-        "modprobe.d": modules.parse_modprobe_conf,
+        "dep": Registered(
+            modules.parse_modules_dep,
+            modules.MAX_SIZE_BYTES,
+            b"kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz\n",
+        ),
+        "builtin": Registered(
+            modules.parse_modules_builtin, modules.MAX_SIZE_BYTES, b"kernel/fs/ext4/ext4.ko\n"
+        ),
+        "modprobe.d": Registered(
+            modules.parse_modprobe_conf, sample=b"blacklist vfat\ninstall a /bin/true\n"
+        ),
     },
-    "os_release": {"os-release": os_release.parse_os_release},
-    "pacmandb": {"desc": pacmandb.parse_desc, "mtree": pacmandb.parse_mtree},
-    "pam": {"pam.d": pam.parse_pam},
+    "os_release": {"os-release": Registered(os_release.parse_os_release, sample=b'NAME="A Linux"\nID=a\n')},
+    "pacmandb": {
+        "desc": Registered(
+            lambda d: pacmandb.parse_desc(d),
+            listed.DESC_LIMIT_BYTES,
+            b"%NAME%\na\n\n%FILES%\nusr/\nusr/bin/a\n\n",
+        ),
+        "mtree": Registered(
+            lambda d: pacmandb.parse_mtree(d),
+            listed.MTREE_LIMIT_BYTES,
+            b"/set type=file uid=0 gid=0 mode=644\n./usr/bin/a time=1.0 size=1 sha256digest=%064d\n" % 0,
+        ),
+    },
+    "pam": {
+        "pam.d": Registered(pam.parse_pam, sample=b"auth [default=die] pam_a.so x=y\n@include common-auth\n")
+    },
     "passwd": {
-        "passwd": passwd.parse_passwd,
-        "shadow": passwd.parse_shadow,
-        "group": passwd.parse_group,
+        "passwd": Registered(passwd.parse_passwd, sample=b"a:x:1000:1000:A:/home/a:/bin/sh\n"),
+        "shadow": Registered(passwd.parse_shadow, sample=b"a:*:19000:0:99999:7:::\n"),
+        "group": Registered(passwd.parse_group, sample=b"a:x:1000:b,c,d\n"),
     },
-    "posix_acl": {"attribute": posix_acl.acl_text},
-    "selinux_config": {"config": selinux_config.parse},
-    "ssh_key": {"private": ssh_key.parse_private_key, "public": ssh_key.parse_public_key},
+    "posix_acl": {"attribute": Registered(posix_acl.acl_text, 64 * KIB)},
+    "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
+    "ssh_key": {
+        "private": Registered(ssh_key.parse_private_key, ssh_key.MAX_KEY_BYTES),
+        "public": Registered(ssh_key.parse_public_key, ssh_key.MAX_KEY_BYTES, b"# a\n"),
+    },
     "sshd_config": {
-        "config": _sshd,
-        "list": lambda d: sshd_config.match_list("a" * 40, text(d)),
-        "addresses": lambda d: numbers.address_list_is_valid(text(d)),
-        "time": lambda d: numbers.seconds(text(d)),
-        "size": lambda d: numbers.scaled(text(d)),
-        "words": lambda d: tokens.argv_split(text(d)),
-        "delimited": lambda d: tokens.strdelim(text(d)),
+        "config": Registered(partial(_sshd, (9, 2)), sample=b"Match User a\nPort 22\nAllowUsers a b\n"),
+        "config of old releases": Registered(partial(_sshd, (7, 4)), sample=b"AllowUsers a b\nPort=22\n"),
+        "list": Registered(lambda d: sshd_config.match_list("a" * 40, text(d)), sample=b"a*b,"),
+        "addresses": Registered(lambda d: numbers.address_list_is_valid(text(d)), sample=b"10.0.0.0/8,"),
+        "time": Registered(lambda d: numbers.seconds(text(d)), sample=b"1h"),
+        "size": Registered(lambda d: numbers.scaled(text(d)), sample=b"1M"),
+        "words": Registered(lambda d: tokens.argv_split(text(d)), sample=b'a "b c" '),
+        "delimited": Registered(lambda d: tokens.Arguments(text(d), None).all_left(), sample=b'a "b c" =d '),
     },
-    "sudoers": {"sudoers": lambda d: list(sudoers.includes(sudoers.parse(d)))},
+    "sudoers": {
+        "sudoers": Registered(
+            lambda d: list(sudoers.includes(sudoers.parse(d))),
+            sudoers.MAX_SIZE_BYTES,
+            b"%sudo ALL=(ALL:ALL) NOPASSWD: ALL\n@includedir /etc/sudoers.d\n",
+        )
+    },
     "superblock": {
-        "root directory of FAT": _fat,
-        "identify": lambda d: superblock.identify(reader(d), len(d)),
-        "ext backup": lambda d: ext.find_backup(reader(d), len(d)),
-        **{f"journal of {c}": partial(_unclean, c) for c in ("xfs", "btrfs", "vfat")},
+        "root directory of FAT": Registered(_fat),
+        "identify": Registered(lambda d: superblock.identify(reader(d), len(d))),
+        "ext backup": Registered(lambda d: ext.find_backup(reader(d), len(d))),
+        **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
     },
-    "systemd_unit": {"unit": systemd_unit.parse_unit},
-    "sysusers": {"sysusers.d": sysusers.parse_sysusers},
-    "tmpfiles": {"tmpfiles.d": tmpfiles.parse_tmpfiles},
-    "web_address": {"address": lambda d: web_address.web_address(text(d))},
-    "words": {"words": lambda d: words.split_words(text(d), maximum=10)},
-    "yum_repo": {"repositories": lambda d: yum_repo.parse_repositories(d, {"releasever": "9"})},
+    "systemd_unit": {
+        "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n")
+    },
+    "sysusers": {"sysusers.d": Registered(sysusers.parse_sysusers, sample=b'u a 1 "A B" /a /bin/sh\n')},
+    "tmpfiles": {"tmpfiles.d": Registered(tmpfiles.parse_tmpfiles, sample=b"d /run/a 0755 root root - -\n")},
+    "web_address": {
+        "address": Registered(
+            lambda d: web_address.web_address(text(d)), sample=b"http://a:b@c.example/d?e=f#"
+        )
+    },
+    "words": {"words": Registered(lambda d: words.split_words(text(d), maximum=10), sample=b'a "b c" ')},
+    "yum_repo": {
+        "repositories": Registered(
+            lambda d: yum_repo.parse_repositories(d, {"releasever": "9"}),
+            MIB,
+            b"[base]\nbaseurl=http://a/$releasever\nenabled=1\n",
+        )
+    },
 }
 """Module of formats/ (a folder counts as one) to its parsers by name."""
 
@@ -235,5 +371,5 @@ WRITTEN_BACK: Mapping[str, Callable[[bytes], bytes]] = {
 }
 """What is edited and written back whole: parse and render."""
 
-WITHOUT_A_PARSER: Mapping[str, str] = {}
+WITHOUT_A_PARSER: Mapping[str, str] = {"lines": "it cuts text into lines, for the parsers"}
 """Modules that parse nothing, with the reason."""

@@ -1,6 +1,7 @@
-"""For every parser: any bytes give a value or FormatError and nothing else, in bounded time.
+"""For every parser: any bytes give a value or FormatError and nothing else, in linear time and bounded memory.
 
-`GUESTREPAIR_TEST_DEPTH=thorough` tries many more bytes, and longer ones.
+Time and memory are measured on as many bytes as the callers read, an eighth of them by default;
+`GUESTREPAIR_TEST_DEPTH=thorough` (`make test-all`) takes all of them, and every kind of line.
 """
 
 from __future__ import annotations
@@ -8,7 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pkgutil
+import resource
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -18,12 +23,17 @@ from guestrepair import formats
 from guestrepair.errors import FormatError
 from guestrepair.formats.dpkg_config import MAX_PATTERNS, parse_path_filter
 from guestrepair.formats.file_contexts import lookup, parse_file_contexts
-from tests.unit.formats.parsers import PARSERS, WITHOUT_A_PARSER, WRITTEN_BACK, Parser
+from tests.unit.formats.parsers import PARSERS, WITHOUT_A_PARSER, WRITTEN_BACK, Registered
 
 THOROUGH = os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough"
 ALL = [pytest.param(p, id=f"{m}-{n}") for m, parsers in PARSERS.items() for n, p in parsers.items()]
-LENGTH = 1_000_000 if THOROUGH else 6_000
-SECONDS = 8.0 if THOROUGH else 0.5
+SHARE = 1 if THOROUGH else 8
+MIB = 1024 * 1024
+MOST_BYTES = 64 * MIB if THOROUGH else MIB // 2
+SHORT_BYTES = MIB if THOROUGH else 6_000
+UNMEASURABLE_SECONDS = 0.15
+"""What takes less is not held against the clock: at a megabyte a square would take minutes."""
+SECONDS_PER_MIB = 12.0
 
 PIECES = (
     *b"a 0-/,:=*?%@!.\t\r\n\0\xff\"'\\#$[({})]".split(b" "),
@@ -42,6 +52,39 @@ PIECES = (
 BYTES = st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join)
 
 
+FAMILIES = (
+    b"a", b" ", b"\n", b"=", b":", b"\\\n", b" a\n", b"a b ", b"a\n", b"\"", b"[", b"\0\n", b"$a ", b"a=b\n",
+    b"a: b\n\n",
+)  # fmt: skip
+"""One long line, many short ones, blanks, words, lines that continue, what opens something."""
+
+AFTER_A_SAMPLE = (b"a", b" ", b"A", b"\\\n", b"\n a")
+"""What may go on for long after a beginning that makes sense."""
+
+
+def families(parser: Registered) -> Iterator[tuple[bytes, bytes]]:
+    """(beginning, what repeats after it): each piece by itself, and after lines of the language."""
+    if parser.sample:
+        yield b"", parser.sample
+    yield from ((b"", piece) for piece in (PIECES if THOROUGH else FAMILIES) if piece)
+    lines = [line for line in parser.sample.split(b"\n") if line]
+    for start in lines if THOROUGH else lines[-1:]:
+        yield from ((start, piece) for piece in (PIECES if THOROUGH else AFTER_A_SAMPLE) if piece)
+
+
+def bytes_of(family: tuple[bytes, bytes], length: int) -> bytes:
+    """The family's input of that length; its end is another character, or the repeat would match at once."""
+    start, piece = family
+    return start + piece * (length // len(piece)) + b"!"
+
+
+def seconds(parser: Registered, data: bytes) -> float:
+    started = time.process_time()
+    with contextlib.suppress(FormatError):
+        parser.parse(data)
+    return time.process_time() - started
+
+
 def test_no_parser_is_missing() -> None:
     there = {module.name for module in pkgutil.iter_modules(formats.__path__)}
     assert there == PARSERS.keys() | WITHOUT_A_PARSER.keys()
@@ -49,9 +92,9 @@ def test_no_parser_is_missing() -> None:
 
 @pytest.mark.parametrize("parser", ALL)
 @given(data=BYTES)
-def test_nothing_but_format_errors(parser: Parser, data: bytes) -> None:
+def test_nothing_but_format_errors(parser: Registered, data: bytes) -> None:
     with contextlib.suppress(FormatError):
-        parser(data)
+        parser.parse(data)
 
 
 @pytest.mark.parametrize("name", WRITTEN_BACK)
@@ -64,16 +107,33 @@ def test_what_is_written_back_is_what_was_read(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("parser", ALL)
-def test_time_is_bounded(parser: Parser) -> None:
-    """A parser whose time grew with the square of the length would need minutes for some of these."""
-    for piece in PIECES:
-        if not piece:
+def test_every_kind_of_line_ends(parser: Registered) -> None:
+    """A parser that tries in many ways would need minutes for some of these."""
+    for piece in filter(None, PIECES):
+        taken = seconds(parser, bytes_of((b"", piece), min(SHORT_BYTES, parser.limit_bytes)))
+        assert taken < (8.0 if THOROUGH else 0.5), (
+            f"{piece!r} times {SHORT_BYTES // len(piece)}: {taken:.1f} s"
+        )
+
+
+@pytest.mark.parametrize("parser", ALL)
+def test_time_grows_with_the_length_alone(parser: Registered) -> None:
+    """Twice the bytes take about twice the time, where it can be measured at all."""
+    length = min(parser.limit_bytes // SHARE, MOST_BYTES)
+    for family in families(parser):
+        taken = seconds(parser, bytes_of(family, length))
+        assert taken < SECONDS_PER_MIB * max(length / MIB, 1), (
+            f"{family!r}: {length} bytes take {taken:.1f} s"
+        )
+        if taken < UNMEASURABLE_SECONDS:
             continue
-        data = piece * (LENGTH // len(piece))
-        started = time.process_time()
-        with contextlib.suppress(FormatError):
-            parser(data)
-        assert time.process_time() - started < SECONDS, f"{piece!r} times {LENGTH // len(piece)}"
+        half = bytes_of(family, length // 2)
+        for _ in range(4):
+            if taken <= 3 * seconds(parser, half):
+                break
+            taken = min(taken, seconds(parser, bytes_of(family, length)))
+        else:
+            pytest.fail(f"{family!r}: the time more than trebles from {length // 2} to {length} bytes")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +147,7 @@ def test_a_policy_cannot_keep_the_matcher_busy(expression: str) -> None:
     policy = parse_file_contexts(f"/etc/{expression} x:y:z\n".encode() * 20 + b"/etc(/.*)? a:b:c\n")
     started = time.process_time()
     assert lookup(policy, "/etc/" + "a" * 120, 0o100644) in ("a:b:c", "")
-    assert time.process_time() - started < SECONDS
+    assert time.process_time() - started < (8.0 if THOROUGH else 0.5)
 
 
 def test_of_many_path_filters_the_last_ones_count() -> None:
@@ -95,3 +155,49 @@ def test_of_many_path_filters_the_last_ones_count() -> None:
     found = parse_path_filter([b"".join(lines)])
     assert found.excludes(f"/{MAX_PATTERNS}/a")
     assert not found.excludes("/0/a")
+
+
+MOST_MEMORY_BYTES = 320 * MIB
+"""What one parser may take for one file; the process holds no more than one such at a time."""
+
+
+@pytest.mark.parametrize("module", PARSERS)
+def test_memory_is_bounded(module: str) -> None:
+    """What a parser takes of a file as large as is read: scaled up from an eighth of it by default."""
+    script = "from tests.unit.formats.test_every_parser import print_memory; print_memory()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=module, capture_output=True, text=True, timeout=800, check=True
+    )
+    for line in done.stdout.splitlines():
+        name, family, scaled = line.split("\t")
+        assert int(scaled) < MOST_MEMORY_BYTES, f"{name}: {int(scaled) // MIB} MiB for {family} repeated"
+
+
+def print_memory() -> None:
+    """For each parser of a module the input that takes the most memory, and that memory: run in a process."""
+    for name, parser in PARSERS[sys.stdin.read()].items():
+        length = min(parser.limit_bytes // SHARE, MOST_BYTES)
+        scale = parser.limit_bytes / length
+        worst = max(
+            ((peak(parser, bytes_of(f, length)), f) for f in families(parser)), default=(0, (b"", b""))
+        )
+        print(name, repr(worst[1]), round(worst[0] * scale), sep="\t")
+
+
+def peak(parser: Registered, data: bytes) -> int:
+    """Bytes of memory that the parser's process grows by: measured in a process of its own."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with contextlib.suppress(FormatError):
+            result = parser.parse(data)
+            del result
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        os.write(write, str(max(0, grown) * 1024).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        answer = stream.read()
+    os.waitpid(child, 0)
+    return int(answer)
