@@ -79,7 +79,6 @@ def _analyze(context: Context) -> Iterator[Finding | Inconclusive]:
     yield from unresolved_libraries(closure, database, roots)
     for reason in unread:
         yield Inconclusive(NAME, f"not all programs of boot and login are known: {reason}")
-    yield from (Inconclusive(NAME, reason) for reason in dict.fromkeys(closure.unread))
     yield from preload_problems(guest, database)
     if database is None:
         return

@@ -152,6 +152,8 @@ def check_libraries(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
     problems = closure.unresolved((*roots, *modules))
     yield from map(facts.inconclusive, dict.fromkeys(closure.unread))
     for problem in problems:
+        if closure.unread and not problem.found:
+            continue  # it may be in a directory that is not known
         if str(problem.path) == problem.found and problem.root == problem.path:
             continue  # the program itself is no ELF file or is damaged: the packages analyzer's finding
         change = _restore_library(facts, problem.library)
