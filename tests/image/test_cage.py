@@ -20,9 +20,8 @@ from guestrepair.confine.process import run_caged
 from guestrepair.disk.device import open_image, open_shared
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.overlay import create_overlay, files_of
-from guestrepair.errors import GuestRepairError, ImageError
-from guestrepair.guest.appliance import LaunchOptions
-from guestrepair.guest.session import SessionDisk, open_session
+from guestrepair.errors import ApplianceError, ImageError
+from guestrepair.guest.appliance import Drive, LaunchOptions, launched
 from tests.unit.confine.test_cage import usable
 
 pytestmark = pytest.mark.image
@@ -102,11 +101,7 @@ def test_the_appliance_opens_nothing_of_the_host(kind: str, home: Path) -> None:
     case = next(c for c in LEADING_OUT if c.format == kind and not c.beside)
     image = unchecked(case, home)
     overlay = overlay_of(image, home.parent / "overlay")
-    disk = SessionDisk(overlay=overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes)
     seen = b""
-    with (
-        contextlib.suppress(GuestRepairError),
-        open_session([disk], launch=LaunchOptions(stock=False)) as session,
-    ):
-        seen = session.handle.pread_device("/dev/sda", image.virtual_size_bytes, 0)
+    with contextlib.suppress(ApplianceError), launched([Drive(overlay=overlay)], LaunchOptions()) as starting:
+        seen = starting.handle().pread_device("/dev/sda", image.virtual_size_bytes, 0)
     assert SECRET not in seen
