@@ -16,6 +16,7 @@ from guestrepair.report.escape import printable, valid_unicode
 SCHEMA = "guestrepair.history/1"
 _WORDS = {
     "committed": "done",
+    "pruned": "done",
     "undone": "undone",
     "reverted": "taken back",
     "committing": "interrupted",
@@ -66,7 +67,7 @@ def _table(image: Path, entries: list[HistoryEntry]) -> str:
             "\n".join(printable(f"{rule} {subject}") for rule, subject in e.repaired) or "-",
             e.range_count,
             e.changed_bytes,
-            "yes" if e.undoable else "no",
+            "yes" if e.undoable else f"pruned {e.pruned}" if e.pruned else "no",
         )
         for e in entries
     ]
@@ -85,6 +86,7 @@ def _json(image: Path, entries: list[HistoryEntry]) -> str:
             "ranges": e.range_count,
             "bytes": e.changed_bytes,
             "undoable": e.undoable,
+            "pruned": e.pruned or None,
             "directory": valid_unicode(str(e.directory)),
         }
         for e in entries

@@ -4,6 +4,7 @@ from guestrepair.disk.examine import examine
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.manifest import RepairRecord
 from guestrepair.disk.overlay import Overlay, throwaway
+from guestrepair.disk.prune import Prunable, Wanted, prunable, prune
 from guestrepair.disk.recovery import interrupted
 from guestrepair.disk.space import watched as watched_space
 from guestrepair.disk.state import state_directory
@@ -18,14 +19,18 @@ __all__ = [
     "Image",
     "Layer",
     "Overlay",
+    "Prunable",
     "RepairRecord",
     "Transaction",
     "UndoResult",
+    "Wanted",
     "check_writable",
     "examine",
     "history",
     "interrupted",
     "last_repair",
+    "prunable",
+    "prune",
     "recorded_format",
     "state_directory",
     "throwaway",

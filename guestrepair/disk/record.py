@@ -29,6 +29,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -135,10 +136,11 @@ class Record:
         manifest = read_manifest(self.directory / "manifest.json")
         return None if manifest is None else Record(self.directory, manifest)
 
-    def size_bytes(self) -> int:
-        """Bytes that its files occupy."""
-        files = [f.lstat() for f in self.directory.rglob("*")]
-        return sum(status.st_blocks * 512 for status in files)
+    def spare_bytes(self) -> int:
+        """Bytes on the disk of all that a record without undo data does not need."""
+        needed = {"manifest.json", "ranges.json", _LOCK}
+        files = [f.lstat() for f in self.directory.rglob("*") if f.name not in needed]
+        return sum(status.st_blocks * 512 for status in files if stat.S_ISREG(status.st_mode))
 
     def remove(self) -> None:
         """Remove the directory and all that is in it."""

@@ -64,27 +64,29 @@ class HistoryEntry:
 
 
 def last_repair(image: Image, state_dir: Path) -> HistoryEntry | None:
-    """The repair that :func:`undo` would take back; None when there is none."""
+    """The repair that :func:`undo` would take back; None when there is none.
+
+    Raises:
+        StateError: its record is damaged.
+    """
     found = _candidate(all_records(state_dir), image)
-    return None if found is None else _entry(found.record, undoable=found.record.phase is not Phase.PRUNED)
+    return None if found is None else _entry(found.record, undoable=_is_undoable(found))
 
 
 def history(image: Image, state_dir: Path) -> list[HistoryEntry]:
     """The repairs of an image that this state directory knows, oldest first."""
     records = all_records(state_dir)
-    last = _undoable(records, image)
-    shown = [r for r in of_image(records, image) if r.phase not in UNTOUCHED]
-    return [_entry(r, undoable=r.directory == last) for r in shown]
-
-
-def _undoable(records: list[Record], image: Image) -> Path | None:
     try:
-        found = _candidate(records, image)
+        last = _candidate(records, image)
     except StateError:  # damaged
-        return None
-    if found is None or found.fit not in (Fit.OURS, Fit.CHANGED) or found.record.phase is Phase.PRUNED:
-        return None
-    return found.record.directory
+        last = None
+    undoable = last.record.directory if last is not None and _is_undoable(last) else None
+    shown = [r for r in of_image(records, image) if r.phase not in UNTOUCHED]
+    return [_entry(r, undoable=r.directory == undoable) for r in shown]
+
+
+def _is_undoable(found: Judged) -> bool:
+    return found.fit in (Fit.OURS, Fit.CHANGED) and found.record.phase is not Phase.PRUNED
 
 
 def recorded_format(path: Path, state_dir: Path) -> str | None:
@@ -98,9 +100,14 @@ def recorded_format(path: Path, state_dir: Path) -> str | None:
 
 
 def _is_this_file(record: Record, layer: Layer) -> bool:
-    """Another file that took the path's place is what its own header says."""
-    relation = relate(record.manifest, layer)
-    return relation.near and relation.same_file is not False
+    """Another file that took the path's place, or a raw disk of another size, is what its own header says."""
+    relation, manifest = relate(record.manifest, layer), record.manifest
+    converted = (
+        manifest.format == Format.RAW
+        and not layer.is_block_device
+        and layer.path.stat().st_size != manifest.virtual_size_bytes
+    )
+    return relation.near and relation.same_file is not False and not converted
 
 
 def undo(

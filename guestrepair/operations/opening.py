@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from guestrepair.analyzers.base import AnalysisOptions, Context
-from guestrepair.disk import Image, examine, throwaway
-from guestrepair.errors import FormatError, GuestReadError, LockedError, NoSystemError
+from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway
+from guestrepair.errors import FormatError, GuestReadError, ImageAccessError, LockedError, NoSystemError
 from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.keys import KeyRing
 from guestrepair.guest.live import LiveGuest
@@ -62,6 +62,14 @@ def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
     report.size_bytes = images[0].virtual_size_bytes
     for image in images:
         report.warnings.extend(image.warnings)
+
+
+def warn_of_interruption(image: Image, state_dir: Path | None = None) -> list[str]:
+    """The warning that an image is half written by an interrupted repair or undo; none when it is whole."""
+    try:
+        return list(filter(None, [interrupted(image, state_directory(state_dir))]))
+    except ImageAccessError:
+        return []  # no state directory, no interrupted repair
 
 
 @contextlib.contextmanager
