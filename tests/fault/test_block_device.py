@@ -16,7 +16,7 @@ import pytest
 from guestrepair.disk import Image, Transaction, check_writable, examine, interrupted, state_directory, undo
 from guestrepair.errors import GuestRepairError, ImageAccessError, ImageInUseError, StateError
 from tests.fault import victim
-from tests.fault.conftest import Bench, make_bench
+from tests.fault.conftest import THOROUGH_RUNS, Bench, make_bench
 
 pytestmark = [
     pytest.mark.fault,
@@ -102,7 +102,7 @@ def test_the_device_goes_away_and_comes_back(device: DeviceBench, fault_runs: in
     steps = device.steps("repair")
     after = device.digest()
     outcomes: dict[str, int] = {}
-    for number in range(0, steps - 1, 3 if fault_runs < 100 else 1):
+    for number in range(0, steps - 1, 3 if fault_runs < THOROUGH_RUNS else 1):
         device.fresh()
         status = device.run("repair", number, f"device:{device.device}")
         told = device.log.read_text().splitlines()
