@@ -42,8 +42,8 @@ test: check ## everything that must pass: lint, types, unit, image, fault and bo
 test-all: test ## the same, and the long tests of many launches
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) --dist loadfile -m long
 
-test-faults: setup ## the fault tests, many more of them
-	GUESTREPAIR_FAULT_RUNS=200 $(PYTEST) tests/fault -q -s
+test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments
+	GUESTREPAIR_FAULT_RUNS=1000 $(PYTEST) tests/fault -q -n $(JOBS)
 
 test-corpus: setup ## published images: make test-corpus CORPUS=DIR
 	@test -n "$(CORPUS)" || { echo "say where the images are: make test-corpus CORPUS=DIR" >&2; exit 2; }

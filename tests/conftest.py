@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import hypothesis
 import pytest
@@ -14,6 +15,7 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("GUESTREPAIR_TEST_DEPTH", "quick"))
 
+_KILLED = re.compile(r"killed (\d+) times")
 _COUNTING = ("tests/fault/", "tests/oracle/", "tests/image/test_corpora")
 
 
@@ -30,3 +32,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("what was counted")
     for line in lines:
         terminalreporter.write_line(line)
+    killed = sum(int(number) for line in lines for number in _KILLED.findall(line))
+    if killed:
+        terminalreporter.write_line(f"killed in all: {killed} times")

@@ -15,6 +15,7 @@ from guestrepair.report.escape import json_text, printable
 SCHEMA = "guestrepair.history/1"
 _WORDS = {
     "committed": "done",
+    "pruned": "done",
     "undone": "undone",
     "reverted": "taken back",
     "committing": "interrupted",
@@ -65,7 +66,7 @@ def _table(image: Path, entries: list[HistoryEntry]) -> str:
             "\n".join(printable(f"{rule} {subject}") for rule, subject in e.repaired) or "-",
             e.range_count,
             e.changed_bytes,
-            "yes" if e.undoable else "no",
+            "yes" if e.undoable else f"pruned {e.pruned}" if e.pruned else "no",
         )
         for e in entries
     ]
@@ -84,6 +85,7 @@ def _json(image: Path, entries: list[HistoryEntry]) -> str:
             "ranges": e.range_count,
             "bytes": e.changed_bytes,
             "undoable": e.undoable,
+            "pruned": e.pruned or None,
             "directory": str(e.directory),
         }
         for e in entries

@@ -24,6 +24,7 @@ _COMMANDS = {
     "repair": "guestrepair.cli.repair",
     "undo": "guestrepair.cli.undo",
     "history": "guestrepair.cli.history",
+    "prune": "guestrepair.cli.prune",
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }

@@ -39,17 +39,24 @@ def command(
     """Put back, bit for bit, what the last repair of IMAGE changed.
 
     Refused when the image has changed since that repair (booted, or repaired by hand), unless
-    --force is given. A repair that was interrupted while it was written is taken back. Again,
-    it takes back the repair before that one.
+    --force is given; never written into another image. A repair that was interrupted while it was
+    written is taken back. Again, it takes back the repair before that one.
     """
     state = state_directory(state_dir)
     # What the repair took the image for: its content may have been made to look like something else.
     taken_for = "vpc" if input_format == "vhd" else input_format or recorded_format(image, state)
     found = examine(image, input_format=taken_for, allow_backing=allow_backing)
     last = last_repair(found, state)
-    if last is not None and not yes:
+    if last is not None and last.undoable and not yes:
         _ask(console, image, last)
     result = undo(found, state, force=force, say=console.note)
+    if not result.written:
+        click.echo(
+            printable(
+                f"{image}: held the old content already; the record of the repair of {result.time} is closed"
+            )
+        )
+        return 0
     what = "taken back the interrupted repair" if result.was_interrupted else "undone the repair"
     click.echo(
         printable(

@@ -2,12 +2,14 @@
 
 from guestrepair.disk.examine import examine
 from guestrepair.disk.image import Format, Image, Layer
+from guestrepair.disk.manifest import RepairRecord
 from guestrepair.disk.overlay import Overlay, throwaway
-from guestrepair.disk.record import recorded_format
+from guestrepair.disk.prune import Prunable, Wanted, prunable, prune
+from guestrepair.disk.recovery import interrupted
 from guestrepair.disk.space import watched as watched_space
 from guestrepair.disk.state import state_directory
-from guestrepair.disk.transaction import CommitRecord, Transaction, interrupted
-from guestrepair.disk.undo import HistoryEntry, UndoResult, history, last_repair, undo
+from guestrepair.disk.transaction import CommitRecord, Transaction
+from guestrepair.disk.undo import HistoryEntry, UndoResult, history, last_repair, recorded_format, undo
 from guestrepair.disk.writable import check_writable
 
 __all__ = [
@@ -17,13 +19,18 @@ __all__ = [
     "Image",
     "Layer",
     "Overlay",
+    "Prunable",
+    "RepairRecord",
     "Transaction",
     "UndoResult",
+    "Wanted",
     "check_writable",
     "examine",
     "history",
     "interrupted",
     "last_repair",
+    "prunable",
+    "prune",
     "recorded_format",
     "state_directory",
     "throwaway",

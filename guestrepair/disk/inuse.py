@@ -14,7 +14,9 @@ import os
 import re
 import stat
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from guestrepair.errors import ImageInUseError
@@ -24,6 +26,8 @@ _LOOP_INFO_BYTES = 232
 """struct loop_info64 (linux/loop.h); it begins with the file's device and inode numbers."""
 _SYS_BLOCK = Path("/sys/dev/block")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+CLAIM_PATIENCE_SECONDS = 1.0
+"""udev looks at a device that was just written to, and a killed process's child lets go in a moment."""
 
 
 def block_device_users(path: Path) -> list[str]:
@@ -86,23 +90,56 @@ def refuse_in_use(path: Path, *, is_block_device: bool) -> None:
     Raises:
         ImageInUseError: something does.
     """
+    refuse_users(path, is_block_device=is_block_device)
+    if is_block_device:
+        with claimed(path):
+            pass
+
+
+def refuse_users(path: Path, *, is_block_device: bool) -> None:
+    """True afterwards: nothing on this host mounts or holds the disk.
+
+    Raises:
+        ImageInUseError: something does.
+    """
     users = block_device_users(path) if is_block_device else loop_users(path)
     if users:
         raise ImageInUseError(f"{path}: {users[0]}", hint="unmount it, or detach what holds it, first")
-    if is_block_device:
-        _probe_exclusive(path)
 
 
-def _probe_exclusive(path: Path) -> None:
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """While the block runs, nothing else can mount or hold a block device, its whole disk or its partitions.
+
+    That is what O_EXCL means for a block device (open(2); bd_may_claim in the kernel's block/bdev.c):
+    it keeps away others that claim it, which mounts, swap, volume managers and other repairs do, and
+    lets in those who only open it, as qemu does.
+
+    Raises:
+        ImageInUseError: something has claimed it already.
+    """
+    fd = _claim(path, time.monotonic() + CLAIM_PATIENCE_SECONDS)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise ImageInUseError(
-                f"{path}: opened exclusively by something on this host",
-                hint="see lsblk, mount, dmsetup ls and cat /proc/mdstat",
-            ) from error
-        # Other errors (permission, read-only) are told where the right to write is checked.
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _claim(path: Path, deadline: float) -> int:
+    """The claim as a file descriptor; -1 where the right to write is missing, which is told elsewhere."""
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return -1
+            if time.monotonic() > deadline:
+                raise ImageInUseError(
+                    f"{path}: opened exclusively by something on this host",
+                    hint="another repair of it, or see lsblk, mount, dmsetup ls and cat /proc/mdstat",
+                ) from error
+        time.sleep(0.05)
 
 
 def _numbers(device: int) -> str:

@@ -2,7 +2,8 @@
 
 The lock is an open file description lock (fcntl(2), F_OFD_SETLK) on the image
 itself, on one byte far behind any data and far from the bytes that qemu locks
-(100-107, 200-207: qemu's block/file-posix.c). The kernel frees it with the process.
+(100-107, 200-207: qemu's block/file-posix.c). A block device is claimed besides: it, its
+whole disk and its partitions have files of their own. The kernel frees both with the process.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from guestrepair.disk.inuse import claimed, refuse_users
 from guestrepair.disk.source import access_error
 from guestrepair.errors import ImageInUseError
 
@@ -29,10 +32,10 @@ _FLOCK = struct.Struct("@hhqqi4x")
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """True while the block runs: no other repair or undo works on the image.
+    """True while the block runs: no other repair or undo works on the image, and nothing mounts or holds it.
 
     Raises:
-        ImageInUseError: another one does.
+        ImageInUseError: another one does, or something on this host uses it.
         ImageAccessError: the image cannot be opened for writing.
     """
     try:
@@ -41,7 +44,12 @@ def exclusive(path: Path) -> Iterator[None]:
         raise access_error(path, error) from error
     try:
         _lock(fd, path)
-        yield
+        is_block_device = stat.S_ISBLK(os.fstat(fd).st_mode)
+        refuse_users(path, is_block_device=is_block_device)
+        with ExitStack() as stack:
+            if is_block_device:
+                stack.enter_context(claimed(path))
+            yield
     finally:
         os.close(fd)
 

@@ -3,106 +3,61 @@
 ::
 
     STATE/repairs/<UTC time>-<random>/
-        manifest.json   what, when, which image, and the phase (replaced by rename, never edited)
-        ranges.json     the changed ranges with the digests of both contents
-        undo.data       their old content, one after the other
-        overlay.qcow2   their new content, until the commit is over
+        manifest.json       what, when, which image, and the phase (replaced by rename, never edited)
+        manifest.reverting  the same in phase reverting, written beforehand: going back takes no space
+        ranges.json         the changed ranges with the digests of both contents
+        undo.data           their old content, one after the other
+        sectors-<digest>    a digest of each sector's other content (guestrepair.disk.content)
+        lock                empty; locked (flock(2)) by whoever works with the record
+        overlay.qcow2       their new content, until the commit is over
 
-A phase is on stable storage before what it announces begins::
+A phase is on stable storage before what it announces begins, and what it needs before it::
 
     staged ─▶ prepared ─▶ committing ─▶ committed ─▶ undoing ─▶ undone
                                └──▶ reverting ─▶ reverted
+                                        committed ─▶ pruned
 
 In staged and prepared the image has not been touched; in committing, reverting
-and undoing it may hold old and new content, and everything to go either way is there.
+and undoing it may hold old and new content, and what is needed to go on is there. What is no longer
+needed is removed after the phase that does not need it any more is stored.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
-import json
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from guestrepair import __version__
 from guestrepair.disk import ranges
-from guestrepair.disk.image import Image, Layer
+from guestrepair.disk.durable import rename_durably, sync_names, write_durably, write_synced
+from guestrepair.disk.image import Image
+from guestrepair.disk.manifest import (
+    IN_FORCE,
+    UNTOUCHED,
+    Identity,
+    Manifest,
+    Phase,
+    as_text,
+    read_manifest,
+)
+from guestrepair.disk.relation import file_marks
 from guestrepair.errors import StateError
 
-SCHEMA = "guestrepair.undo/1"
+_LOCK_PATIENCE_SECONDS = 1.0
+"""A killed process's child that had not yet started its program still holds the lock for a moment."""
 
-
-class Phase(enum.StrEnum):
-    """How far a repair (or its undo) has come."""
-
-    STAGED = "staged"
-    PREPARED = "prepared"
-    COMMITTING = "committing"
-    COMMITTED = "committed"
-    REVERTING = "reverting"
-    REVERTED = "reverted"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-
-
-UNTOUCHED = frozenset({Phase.STAGED, Phase.PREPARED})
-HALF_WRITTEN = frozenset({Phase.COMMITTING, Phase.REVERTING, Phase.UNDOING})
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells that a file was not written to: size and modification time (0 for block devices)."""
-
-    size_bytes: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, layer: Layer) -> Identity:
-        """The identity of a layer's files now, its data files summed up in it."""
-        if layer.is_block_device:
-            return cls(0, 0)
-        found = [f.stat() for f in layer.files]
-        return cls(sum(s.st_size for s in found), max(s.st_mtime_ns for s in found))
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The digest of a few bytes of the disk that any later use of it would change."""
-
-    offset: int
-    length: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Everything about a repair that is needed to finish it, take it back or list it."""
-
-    identifier: str
-    time: str
-    tool_version: str
-    phase: Phase
-    path: str
-    inode: tuple[int, int]
-    format: str
-    virtual_size_bytes: int
-    before: Identity
-    follows: str = ""
-    after: Identity | None = None
-    samples: tuple[Sample, ...] = ()
-    range_count: int = 0
-    changed_bytes: int = 0
-    ranges_sha256: str = ""
-    plan: Any = field(default=None, hash=False)
-    report: Any = field(default=None, hash=False)
+_REVERTING = "manifest.reverting"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +77,10 @@ class Record:
         """The old content."""
         return self.directory / "undo.data"
 
+    def sectors(self, sha256: str) -> Path:
+        """The sector digests whose own digest is this."""
+        return self.directory / f"sectors-{sha256[:16]}"
+
     @property
     def phase(self) -> Phase:
         """How far it has come."""
@@ -134,9 +93,27 @@ class Record:
             OSError: it cannot be written; the old manifest is then still there.
         """
         manifest = replace(self.manifest, **changed)
-        text = json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1)
-        write_durably(self.directory / "manifest.json", text.encode())
+        write_durably(self.directory / "manifest.json", manifest.as_json())
         return Record(self.directory, manifest)
+
+    def prepare_reverting(self) -> None:
+        """Write the manifest with which this repair is taken back; it counts once it has its name.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_synced(self.directory / _REVERTING, replace(self.manifest, phase=Phase.REVERTING).as_json())
+
+    def reverting(self) -> Record:
+        """The record in phase reverting, on stable storage; takes no space where that was prepared.
+
+        Raises:
+            OSError: it cannot be written; the old manifest is then still there.
+        """
+        if not (self.directory / _REVERTING).exists():
+            return self.saved(phase=Phase.REVERTING)
+        rename_durably(self.directory / _REVERTING, self.directory / "manifest.json")
+        return Record(self.directory, replace(self.manifest, phase=Phase.REVERTING))
 
     def ranges(self) -> list[ranges.Range]:
         """The changed ranges.
@@ -154,14 +131,30 @@ class Record:
             raise StateError(f"{self.directory}: the changed ranges are damaged")
         return ranges.load(data)
 
+    def again(self) -> Record | None:
+        """The record as it is on the disk now; None when it is gone."""
+        manifest = read_manifest(self.directory / "manifest.json")
+        return None if manifest is None else Record(self.directory, manifest)
+
+    def spare_bytes(self) -> int:
+        """Bytes on the disk of all that a record without undo data does not need."""
+        needed = {"manifest.json", "ranges.json", _LOCK}
+        files = [f.lstat() for f in self.directory.rglob("*") if f.name not in needed]
+        return sum(status.st_blocks * 512 for status in files if stat.S_ISREG(status.st_mode))
+
     def remove(self) -> None:
         """Remove the directory and all that is in it."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def keep_only(self, names: frozenset[str]) -> None:
-        """Remove everything of the directory but the files of those names."""
+    def tidy(self) -> None:
+        """Remove the files that a settled record has no more use for."""
+        needed = {"manifest.json", _LOCK}
+        if self.phase in IN_FORCE:
+            needed.add("ranges.json")
+        if self.phase is Phase.COMMITTED:
+            needed |= {self.undo_data.name, self.sectors(self.manifest.sectors).name}
         for entry in self.directory.iterdir():
-            if entry.name in names:
+            if entry.name in needed:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -172,34 +165,35 @@ class Record:
 
     def sibling(self, identifier: str) -> Record | None:
         """Another record of the same state directory; None when there is none."""
-        directory = self.directory.parent / identifier
-        manifest = read_manifest(directory / "manifest.json") if identifier else None
-        return None if manifest is None else Record(directory, manifest)
+        return Record(self.directory.parent / identifier, self.manifest).again() if identifier else None
+
+    @contextlib.contextmanager
+    def held(self, *, patience_seconds: float = _LOCK_PATIENCE_SECONDS) -> Iterator[None]:
+        """True while the block runs: no other process of this tool works with the record.
+
+        Raises:
+            StateError: another one does.
+        """
+        fd = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(fd, self.directory, time.monotonic() + patience_seconds)
+            yield
+        finally:
+            os.close(fd)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file by rename, both on stable storage afterwards (fsync(2) of file and directory).
-
-    Raises:
-        OSError: it cannot be written; the old file is then still there.
-    """
-    temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync_path(path.parent)
-
-
-def sync_path(path: Path) -> None:
-    """fsync(2) of a file, directory or block device."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _lock(fd: int, directory: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StateError(
+                    f"{directory}: another process works with this record", hint="wait until it has ended"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextlib.contextmanager
@@ -218,8 +212,11 @@ def recorded_in(state_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def new_record(image: Image, state_dir: Path, *, follows: str) -> Record:
-    """A record in phase staged, in a directory of its own.
+@contextlib.contextmanager
+def new_record(image: Image, state_dir: Path, *, follows: str) -> Iterator[Record]:
+    """A record in phase staged, its name on stable storage; held while the block runs.
+
+    It is gone afterwards when its image was not touched.
 
     Raises:
         OSError: it cannot be written.
@@ -228,77 +225,43 @@ def new_record(image: Image, state_dir: Path, *, follows: str) -> Record:
     identifier = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
     directory = state_dir / "repairs" / identifier
     directory.mkdir(mode=0o700, parents=True)
-    status = image.top.path.stat()
     manifest = Manifest(
         identifier=identifier,
         time=now.isoformat(timespec="seconds"),
         tool_version=__version__,
         phase=Phase.STAGED,
-        path=_as_text(image.top.path),
-        inode=(status.st_dev, status.st_ino),
+        path=as_text(image.top.path),
         format=image.format.value,
         virtual_size_bytes=image.virtual_size_bytes,
         before=Identity.of(image.top),
         follows=follows,
+        **file_marks(image.top),
     )
-    return Record(directory, manifest).saved()
+    record = Record(directory, manifest)
+    try:
+        with record.held():  # before there is a manifest: nobody takes it for a dead one's
+            record.saved()
+            sync_names(directory)
+            yield record
+    finally:
+        _remove_untouched(record)
 
 
-def records_of(image: Image, state_dir: Path) -> list[Record]:
-    """The records of an image, oldest first: those of its path, or of its inode when it was renamed."""
-    return [
-        record
-        for record in _records_at(image.top.path, state_dir)
-        if record.manifest.virtual_size_bytes == image.virtual_size_bytes
-        and record.manifest.format == image.format
-    ]
+def _remove_untouched(record: Record) -> None:
+    """Remove a record whose image was not touched; what is in the file decides, not what we remember."""
+    written = record.again()
+    if written is None or written.phase in UNTOUCHED:
+        record.remove()
 
 
-def other_size_bytes(image: Image, state_dir: Path) -> int:
-    """The size that an image had when it was last repaired; 0 when no record has another than today's."""
-    sizes = [r.manifest.virtual_size_bytes for r in _records_at(image.top.path, state_dir)]
-    return next((size for size in reversed(sizes) if size != image.virtual_size_bytes), 0)
+def all_records(state_dir: Path) -> list[Record]:
+    """Every record, oldest first.
 
-
-def recorded_format(path: Path, state_dir: Path) -> str | None:
-    """The format that the last repair of this path took it for; None when none is recorded."""
-    real = Path(os.path.realpath(path))
-    records = _records_at(real, state_dir) if real.exists() else []
-    return records[-1].manifest.format if records else None
-
-
-def _records_at(path: Path, state_dir: Path) -> list[Record]:
-    """A directory without a readable manifest is no record: its process died before the first was written."""
-    status = path.stat()
+    A directory without a readable manifest is no record: its process died before the first was written.
+    """
     found = []
     for directory in sorted((state_dir / "repairs").glob("*")):
         manifest = read_manifest(directory / "manifest.json")
-        if manifest is None:
-            continue
-        same_place = manifest.path == _as_text(path)
-        # The number of a block device says nothing about which disk is behind it today.
-        same_file = stat.S_ISREG(status.st_mode) and manifest.inode == (status.st_dev, status.st_ino)
-        if same_place or same_file:
+        if manifest is not None:
             found.append(Record(directory, manifest))
     return found
-
-
-def _as_text(path: Path) -> str:
-    """A path as the manifest holds it: JSON has no place for bytes that are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """The manifest in a file; None when there is none that can be read."""
-    try:
-        data = json.loads(path.read_bytes())
-        if data.pop("schema") != SCHEMA:
-            return None
-        data["phase"] = Phase(data["phase"])
-        data["inode"] = tuple(data["inode"])
-        data["before"] = Identity(**data["before"])
-        data["after"] = Identity(**data["after"]) if data["after"] else None
-        data["samples"] = tuple(Sample(**s) for s in data["samples"])
-        return Manifest(**data)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None

@@ -1,84 +1,42 @@
 """Writing recorded ranges into an image: forward (the repair) or back (as it was).
 
 Both directions are idempotent: each writes whole ranges from what is kept on this
-host, so after a kill at any moment either can be run again from its start. Before
-an interrupted write is taken up, every sector must hold its old or its new
-content; anything else was written by somebody since, and is not overwritten.
+host, so after a kill at any moment either can be run again from its start. Only a record that was
+judged to be of this image (guestrepair.disk.belonging) comes here, and of its ranges only those
+are written that do not hold what they should already.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeAlias
 
+from guestrepair.disk.belonging import Judged
+from guestrepair.disk.content import Holds, keep_sectors, sample_around, undo_data
 from guestrepair.disk.device import Device, open_image, open_overlay
+from guestrepair.disk.durable import sync_path
 from guestrepair.disk.image import Image
-from guestrepair.disk.partitions import partition_starts
+from guestrepair.disk.manifest import Identity, Phase, as_text
 from guestrepair.disk.ranges import BLOCK_BYTES, Range, digest
-from guestrepair.disk.record import Identity, Phase, Record, Sample, sync_path
+from guestrepair.disk.record import Record
+from guestrepair.disk.relation import file_marks
 from guestrepair.errors import ImageError, StateError
 
 Steps: TypeAlias = Callable[[str], None]
 """Called with the name of each step before it begins; raising from it ends the work there."""
-
-SECTOR = 512
-SAMPLE_BYTES = 256 * 1024
-KEPT = frozenset({"manifest.json", "ranges.json", "undo.data"})
 
 
 def no_steps(_name: str) -> None:
     """The hook that does nothing."""
 
 
-class UndoData:
-    """The old content of the ranges of a record."""
-
-    def __init__(self, fd: int, record: Record) -> None:
-        self._fd = fd
-        self._record = record
-
-    def old(self, of: Range) -> bytes:
-        """The old content of a range.
-
-        Raises:
-            StateError: it is damaged.
-        """
-        data = bytes(of.length) if of.undo_offset < 0 else os.pread(self._fd, of.length, of.undo_offset)
-        if digest(data) != of.before:
-            raise StateError(
-                f"{self._record.directory}: the undo data of byte {of.offset} is damaged",
-                hint="restore the image from a backup; 'guestrepair repair' finishes an interrupted repair",
-            )
-        return data
-
-
-@contextmanager
-def undo_data(record: Record) -> Iterator[UndoData]:
-    """The undo data of a record, open while the block runs.
-
-    Raises:
-        StateError: it is not there.
-    """
-    try:
-        fd = os.open(record.undo_data, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StateError(f"{record.undo_data}: the undo data cannot be read: {error.strerror}") from error
-    try:
-        yield UndoData(fd, record)
-    finally:
-        os.close(fd)
-
-
 def write_ranges(
     device: Device, ranges: list[Range], content: Callable[[Range], bytes], *, back: bool, steps: Steps
-) -> tuple[Sample, ...]:
-    """Write ranges, flush, read them back; answers with the samples of the disk as it is now.
+) -> None:
+    """Write ranges and flush them.
 
     Raises:
         ImageError: a write failed.
-        StateError: what was read back is not what was written.
     """
     for number, part in enumerate(ranges):
         steps(f"write {number}")
@@ -88,15 +46,6 @@ def write_ranges(
             device.write(part.offset, content(part), keep_space=True)
     steps("flush")
     device.flush()
-    steps("read back")
-    for part in ranges:
-        expected = part.before if back else part.after
-        if digest(device.read(part.offset, part.length)) != expected:
-            raise StateError(
-                f"byte {part.offset} reads back other than it was written",
-                hint="the host's disk is failing; copy the image away",
-            )
-    return take_samples(device)
 
 
 def _put_back(device: Device, offset: int, data: bytes) -> None:
@@ -113,92 +62,94 @@ def _put_back(device: Device, offset: int, data: bytes) -> None:
                 device.write(offset + at, block)
 
 
-def take_samples(device: Device) -> tuple[Sample, ...]:
-    """Digests of the start of the disk and of each partition: superblocks, which any mount changes."""
-    found = []
-    for offset in (0, *partition_starts(device.read, device.size_bytes)):
-        length = min(SAMPLE_BYTES, device.size_bytes - offset)
-        found.append(Sample(offset, length, digest(device.read(offset, length))))
-    return tuple(found)
+def read_back(device: Device, ranges: list[Range], *, back: bool, steps: Steps) -> None:
+    """True afterwards: all ranges hold what they should.
 
-
-def unexplained(device: Device, ranges: list[Range], old: UndoData, new: Device | None) -> int | None:
-    """The first byte of a sector that holds neither its old nor its new content; None when there is none."""
+    Raises:
+        StateError: one does not.
+    """
+    steps("read back")
     for part in ranges:
-        now = device.read(part.offset, part.length)
-        if digest(now) in (part.before, part.after):
-            continue
-        before = old.old(part)
-        after = new.read(part.offset, part.length) if new is not None else b""
-        for at in range(0, part.length, SECTOR):
-            sector = now[at : at + SECTOR]
-            if sector not in (before[at : at + SECTOR], after[at : at + SECTOR]):
-                return part.offset + at
-    return None
+        expected = part.before if back else part.after
+        if digest(device.read(part.offset, part.length)) != expected:
+            raise StateError(
+                f"byte {part.offset} reads back other than it was written",
+                hint="the host's disk is failing; copy the image away",
+            )
 
 
-def write_forward(record: Record, image: Image, *, steps: Steps = no_steps) -> Record:
+def write_forward(judged: Judged, image: Image, *, steps: Steps = no_steps) -> Record:
     """Finish an interrupted commit: the image holds the whole repair afterwards, and the record is committed.
 
     Raises:
-        StateError: the image was written to since, or the record is damaged.
+        StateError: the staged repair is gone.
         ImageError: a write failed; the record stays interrupted.
     """
-    ranges = record.ranges()
+    record = judged.record
     if not record.overlay.exists():
         raise StateError(
             f"{record.overlay}: the staged repair is gone", hint="take it back: guestrepair undo"
         )
-    with (
-        undo_data(record) as old,
-        open_overlay(record.overlay) as new,
-        open_image(image, writable=True) as device,
-    ):
-        _refuse_unexplained(record, unexplained(device, ranges, old, new))
-        samples = write_ranges(
-            device, ranges, lambda r: new.read(r.offset, r.length), back=False, steps=steps
-        )
-    return settle(record, image, Phase.COMMITTED, samples, steps=steps)
+    ranges = record.ranges()
+    left = [r for r, holds in zip(ranges, judged.content.ranges, strict=True) if holds is not Holds.NEW]
+    with open_overlay(record.overlay) as new, open_image(image, writable=True) as device:
+        write_ranges(device, left, lambda r: new.read(r.offset, r.length), back=False, steps=steps)
+        read_back(device, ranges, back=False, steps=steps)
+    return settle(record, image, Phase.COMMITTED, steps=steps)
 
 
-def write_back(record: Record, image: Image, *, force: bool = False, steps: Steps = no_steps) -> Record:
-    """Take back an interrupted commit or undo: the image is as it was before the repair afterwards.
+def write_back(judged: Judged, image: Image, *, forced: bool = False, steps: Steps = no_steps) -> Record:
+    """Take back a repair, or go on with that: the image is as it was before the repair afterwards.
+
+    ``forced``: what is overwritten may be anything.
 
     Raises:
-        StateError: the image was written to since (unless forced), or the record is damaged.
+        StateError: the record is damaged.
         ImageError: a write failed; the record stays interrupted.
+        OSError: the phase cannot be stored; nothing was begun.
+    """
+    record = judged.record
+    ranges = record.ranges()
+    left = [r for r, holds in zip(ranges, judged.content.ranges, strict=True) if holds is not Holds.OLD]
+    with undo_data(record) as old:
+        for part in ranges:
+            old.old(part)  # all of it must be whole before anything is overwritten
+        record = _on_the_way_back(record, image, steps, forced=forced)
+        with open_image(image, writable=True) as device:
+            write_ranges(device, left, old.old, back=True, steps=steps)
+            read_back(device, ranges, back=True, steps=steps)
+    return settle(record, image, _taken_back(record), steps=steps)
+
+
+def _on_the_way_back(record: Record, image: Image, steps: Steps, *, forced: bool) -> Record:
+    """The record in phase undoing or reverting, with all that is needed to go on from there."""
+    phase = Phase.UNDOING if _taken_back(record) is Phase.UNDONE else Phase.REVERTING
+    if forced or not record.manifest.sectors:
+        steps("write down")
+        return _write_down(record, image, phase)
+    if record.phase is phase:
+        return record
+    steps(f"begin {phase.value}")
+    return record.reverting() if phase is Phase.REVERTING else record.saved(phase=phase)
+
+
+def _taken_back(record: Record) -> Phase:
+    return Phase.UNDONE if record.phase in (Phase.UNDOING, Phase.COMMITTED) else Phase.REVERTED
+
+
+def _write_down(record: Record, image: Image, phase: Phase) -> Record:
+    """Keep digests of what is there before it is overwritten; the record is in ``phase`` afterwards.
+
+    So an undo that is killed is only gone on with where each sector holds the old content or this.
     """
     ranges = record.ranges()
-    with undo_data(record) as old:
-        if not force:
-            _check_explained(record, image, ranges, old)
-        with open_image(image, writable=True) as device:
-            samples = write_ranges(device, ranges, old.old, back=True, steps=steps)
-    undoing = record.phase in (Phase.UNDOING, Phase.COMMITTED)
-    return settle(record, image, Phase.UNDONE if undoing else Phase.REVERTED, samples, steps=steps)
+    with open_image(image) as device:
+        sectors = keep_sectors(record, (device.read(r.offset, r.length) for r in ranges))
+        around = sample_around(ranges, device.size_bytes, device.read)
+    return record.saved(phase=phase, sectors=sectors, around=around)
 
 
-def _check_explained(record: Record, image: Image, ranges: list[Range], old: UndoData) -> None:
-    if not record.overlay.exists():
-        # An interrupted undo: the new content is no longer kept, only its digests. Where a range
-        # was cut in the middle, its sectors cannot be told apart, and the old content is right for all.
-        return
-    with open_overlay(record.overlay) as new, open_image(image) as device:
-        _refuse_unexplained(record, unexplained(device, ranges, old, new))
-
-
-def _refuse_unexplained(record: Record, offset: int | None) -> None:
-    if offset is not None:
-        raise StateError(
-            f"{record.manifest.path}: byte {offset} was changed by something else after the repair of "
-            f"{record.manifest.time} was interrupted",
-            hint="guestrepair undo --force puts the old content back all the same",
-        )
-
-
-def settle(
-    record: Record, image: Image, phase: Phase, samples: tuple[Sample, ...], *, steps: Steps
-) -> Record:
+def settle(record: Record, image: Image, phase: Phase, *, steps: Steps) -> Record:
     """The end of a write: image synced, its identity recorded, phase saved, what is not needed removed."""
     steps("sync")
     for file in image.top.files:
@@ -207,9 +158,17 @@ def settle(
     if phase is not Phase.COMMITTED:
         _refresh_predecessor(record, identity)
     steps("settle")
-    record = record.saved(phase=phase, after=identity, samples=samples)
+    record = record.saved(phase=phase, after=identity, path=as_text(image.top.path), **file_marks(image.top))
     steps("clean up")
-    record.keep_only(KEPT if phase is Phase.COMMITTED else frozenset({"manifest.json"}))
+    record.tidy()
+    return record
+
+
+def close(record: Record, image: Image) -> Record:
+    """Settle a record whose repair the image does not hold any more; nothing is written to the image."""
+    _refresh_predecessor(record, Identity.of(image.top))
+    record = record.saved(phase=_taken_back(record))
+    record.tidy()
     return record
 
 

@@ -8,48 +8,43 @@ the next undo takes back.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from guestrepair.disk import ranges as ranges_module
-from guestrepair.disk.device import open_image, open_overlay
+from guestrepair.disk.belonging import Judge, Judged
+from guestrepair.disk.content import keep_sectors, patched, sample_around
+from guestrepair.disk.device import Device, open_image, open_overlay
+from guestrepair.disk.durable import sync_path, write_durably
 from guestrepair.disk.image import Image
 from guestrepair.disk.lock import exclusive
+from guestrepair.disk.manifest import Identity, Phase, RepairRecord, Sample
 from guestrepair.disk.overlay import create_overlay
-from guestrepair.disk.ranges import Range
-from guestrepair.disk.record import (
-    HALF_WRITTEN,
-    UNTOUCHED,
-    Identity,
-    Phase,
-    Record,
-    new_record,
-    read_manifest,
-    recorded_in,
-    records_of,
-    sync_path,
-    write_durably,
-)
+from guestrepair.disk.ranges import Change, Range
+from guestrepair.disk.record import Record, new_record
+from guestrepair.disk.recovery import predecessor, recover, refuse_unless_ours
 from guestrepair.disk.restore import (
     Steps,
     no_steps,
+    read_back,
     settle,
     write_back,
-    write_forward,
     write_ranges,
 )
 from guestrepair.disk.signals import Deferred, cleaned_up_on_termination, deferred
 from guestrepair.disk.space import LEAST_FREE_BYTES, growth_bytes, require_free
-from guestrepair.disk.writable import check_writable
+from guestrepair.disk.writable import check_container, check_permitted
 from guestrepair.errors import GuestRepairError, ImageAccessError, RepairError
 
 _log = logging.getLogger(__name__)
+NOTHING_TOLD = RepairRecord()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +94,19 @@ class Transaction:
             StateError: an interrupted repair can be neither finished nor taken back as things are.
         """
         with ExitStack() as stack:
-            check_writable(image)
+            check_permitted(image)
             stack.enter_context(cleaned_up_on_termination())
             stack.enter_context(exclusive(image.top.path))
             # Finishing needs hardly any space, and gives back that of the overlay.
-            recover(image, state_dir, say=say)
+            recover(image, state_dir, say=say, steps=steps)
+            check_container(image)
             require_free(state_dir, LEAST_FREE_BYTES, "a repair's overlay and undo data")
             steps("begin")
             try:
-                record = new_record(image, state_dir, follows=_predecessor(image, state_dir))
+                follows = predecessor(image, state_dir)
+                record = stack.enter_context(new_record(image, state_dir, follows=follows))
             except OSError as error:
                 raise _no_room(state_dir, error) from error
-            stack.callback(_remove_untouched, record)
             steps("make overlay")
             create_overlay(record.directory, image)
             steps("staged")
@@ -137,31 +133,38 @@ class Transaction:
         self._open = False
         self._stack.close()
 
-    def commit(self, plan: object = None, report: object = None) -> CommitRecord:
+    def commit(
+        self, plan: object = None, report: object = None, *, repair: RepairRecord = NOTHING_TOLD
+    ) -> CommitRecord:
         """Write what changed into the image, undoably; on stable storage when this returns.
 
-        ``plan`` and ``report`` (of JSON's types) are kept with the undo data. An overlay
-        that changes nothing is dropped, and the image file stays untouched.
+        ``repair`` says what it was for; ``plan`` and ``report`` (of JSON's types) are kept beside it,
+        for people. An overlay that changes nothing is dropped, and the image file stays untouched.
 
         Raises:
             RepairError: it could not be written, and the image is as it was (or, when the message
                 says so, half written because its disk went away: then undo and repair both go on).
             KeyboardInterrupt: interrupted meanwhile, and the image is as it was.
         """
+        self._record = dataclasses.replace(
+            self._record,
+            manifest=dataclasses.replace(self._record.manifest, repair=repair, plan=plan, report=report),
+        )
         try:
-            return self._commit(plan, report)
+            return self._commit()
         except OSError as error:
             raise _no_room(self._record.directory, error) from error
         finally:
             self._close()
 
-    def _commit(self, plan: object, report: object) -> CommitRecord:
+    def _commit(self) -> CommitRecord:
         if Identity.of(self._image.top) != self._record.manifest.before:
             raise RepairError(
                 f"{self._image.path}: was written to by something else during the repair",
                 hint="shut down what uses it, and repair again",
             )
-        ranges = self._keep_old_content()
+        kept = self._keep_old_content()
+        ranges = kept.ranges
         changed = sum(r.length for r in ranges)
         if not ranges:
             return CommitRecord(self._record.manifest.identifier, self.directory, 0, 0)
@@ -173,37 +176,40 @@ class Transaction:
             phase=Phase.PREPARED,
             range_count=len(ranges),
             changed_bytes=changed,
-            ranges_sha256=ranges_module.digest((self.directory / "ranges.json").read_bytes()),
-            plan=plan,
-            report=report,
+            ranges_sha256=kept.sha256,
+            sectors=kept.sectors,
+            around=kept.around,
         )
+        self._record.prepare_reverting()
         with deferred() as held:
             self._write(ranges, held)
         return CommitRecord(self._record.manifest.identifier, self.directory, len(ranges), changed)
 
-    def _keep_old_content(self) -> list[Range]:
-        """Compare overlay and image; the old content and the ranges are on stable storage afterwards."""
+    def _keep_old_content(self) -> _Kept:
+        """Compare overlay and image; what is needed to go back is on stable storage afterwards.
+
+        That is the old content and the ranges, and what tells later whether the image is as it was left.
+        """
         self._steps("compare")
         extents = ranges_module.held_extents(self.overlay)
-        found: list[Range] = []
-        with (
-            open_overlay(self.overlay) as overlay,
-            open_image(self._image) as image,
-            (self.directory / "undo.data").open("wb") as undo,
-        ):
-            for change in ranges_module.changes(extents, overlay, image):
-                zero = not change.old.strip(b"\0")
-                at = -1 if zero else undo.tell()
-                before, after = ranges_module.digest(change.old), ranges_module.digest(change.new)
-                found.append(Range(change.offset, len(change.old), before, after, at))
-                if not zero:
-                    undo.write(change.old)
-            self._steps("keep old content")
-            undo.flush()
-            os.fsync(undo.fileno())
+        with open_overlay(self.overlay) as overlay, open_image(self._image) as image:
+            found: list[Range] = []
+            with (self.directory / "undo.data").open("wb") as undo:
+
+                def new_contents() -> Iterator[bytes]:
+                    for change in ranges_module.changes(extents, overlay, image):
+                        found.append(_kept_range(change, undo))
+                        yield change.new
+
+                sectors = keep_sectors(self._record, new_contents())
+                self._steps("keep old content")
+                undo.flush()
+                os.fsync(undo.fileno())
+            around = _sample_both(found, image, overlay)
         sync_path(self.overlay)
-        write_durably(self.directory / "ranges.json", ranges_module.dump(found))
-        return found
+        data = ranges_module.dump(found)
+        write_durably(self.directory / "ranges.json", data)
+        return _Kept(found, ranges_module.digest(data), sectors, around)
 
     def _write(self, ranges: list[Range], held: Deferred) -> None:
         self._steps("commit")
@@ -216,14 +222,15 @@ class Transaction:
 
         try:
             with open_overlay(self.overlay) as new, open_image(self._image, writable=True) as device:
-                samples = write_ranges(
+                write_ranges(
                     device,
                     ranges,
                     lambda r: new.read(r.offset, r.length),
                     back=False,
                     steps=stop_when_interrupted,
                 )
-            self._record = settle(self._record, self._image, Phase.COMMITTED, samples, steps=self._steps)
+                read_back(device, ranges, back=False, steps=self._steps)
+            self._record = settle(self._record, self._image, Phase.COMMITTED, steps=self._steps)
         except (OSError, GuestRepairError, KeyboardInterrupt) as error:
             self._revert(error)
             raise
@@ -235,11 +242,13 @@ class Transaction:
             RepairError: always, saying what failed; unless the error was an interruption that is now undone.
         """
         why = _reason(error)
-        # The host's disk may be full: the new content goes first, so that there is room to take it back.
-        self.overlay.unlink(missing_ok=True)
         try:
-            self._record = self._record.saved(phase=Phase.REVERTING)
-            self._record = write_back(self._record, self._image, force=True, steps=self._steps)
+            self._steps("revert")
+            self._record = self._record.reverting()
+            self._steps("make room")
+            # The host's disk may be full: the new content goes first, so that there is room to take it back.
+            self.overlay.unlink(missing_ok=True)
+            self._record = write_back(self._judged(), self._image, steps=self._steps)
         except (OSError, GuestRepairError) as second:
             raise RepairError(
                 f"{self._image.path}: half written: the repair could not be written ({why}), "
@@ -252,53 +261,37 @@ class Transaction:
                 hint="see the reason; nothing was lost, and the repair can be run again",
             ) from error
 
-
-def recover(image: Image, state_dir: Path, *, say: Callable[[str], None]) -> None:
-    """Clean up after killed repairs of an image, finishing what was being written; needs the image's lock.
-
-    Raises:
-        StateError: an interrupted write cannot be finished.
-    """
-    with recorded_in(state_dir):
-        _recover(image, state_dir, say)
+    def _judged(self) -> Judged:
+        with Judge(self._image) as judge:
+            judged = judge(self._record)
+        refuse_unless_ours(judged, self._image)
+        return judged
 
 
-def _recover(image: Image, state_dir: Path, say: Callable[[str], None]) -> None:
-    for record in records_of(image, state_dir):
-        repair = f"{image.path}: the repair of {record.manifest.time}"
-        if record.phase in UNTOUCHED:
-            record.remove()
-            say(f"{repair} was interrupted before it changed the image: cleaned up")
-        elif record.phase is Phase.COMMITTING:
-            say(f"{repair} was interrupted while it was written: finishing it")
-            write_forward(record, image)
-        elif record.phase in HALF_WRITTEN:
-            say(f"{repair} was interrupted while it was taken back: going on with that")
-            write_back(record, image)
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was kept before a commit; ``sha256`` is of the ranges' file, ``sectors`` of the digests."""
+
+    ranges: list[Range]
+    sha256: str
+    sectors: str
+    around: tuple[Sample, ...]
 
 
-def interrupted(image: Image, state_dir: Path) -> str:
-    """One line when the image is half written by a killed repair or undo; empty when it is whole."""
-    for record in records_of(image, state_dir):
-        if record.phase in HALF_WRITTEN:
-            return (
-                f"{image.path}: a repair of {record.manifest.time} was interrupted while it was written: "
-                "'guestrepair repair' finishes it, 'guestrepair undo' takes it back"
-            )
-    return ""
+def _kept_range(change: Change, undo: BinaryIO) -> Range:
+    """Append a change's old content to the undo data, unless it is zeros; answers with its range."""
+    zero = not change.old.strip(b"\0")
+    at = -1 if zero else undo.tell()
+    if not zero:
+        undo.write(change.old)
+    before, after = ranges_module.digest(change.old), ranges_module.digest(change.new)
+    return Range(change.offset, len(change.old), before, after, at)
 
 
-def _predecessor(image: Image, state_dir: Path) -> str:
-    """The repair that left the image as it is now; empty when something else wrote to it since."""
-    done = [r for r in records_of(image, state_dir) if r.phase is Phase.COMMITTED]
-    return done[-1].manifest.identifier if done and done[-1].manifest.after == Identity.of(image.top) else ""
-
-
-def _remove_untouched(record: Record) -> None:
-    """Remove a record whose image was not touched; what is in the file decides, not what we remember."""
-    manifest = read_manifest(record.directory / "manifest.json")
-    if manifest is None or manifest.phase in UNTOUCHED:
-        record.remove()
+def _sample_both(ranges: list[Range], image: Device, overlay: Device) -> tuple[Sample, ...]:
+    """Samples around the ranges, at the partitions that the disk has before the repair and after it."""
+    after = patched(image.read, ranges, overlay.read)
+    return sample_around(ranges, image.size_bytes, image.read, after)
 
 
 def _reason(error: BaseException) -> str:

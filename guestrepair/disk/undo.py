@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from guestrepair.disk.device import Device, open_image
-from guestrepair.disk.image import Image
+from guestrepair.disk.belonging import Fit, Judged, half_written, in_force, near, of_image, same_shape
+from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.lock import exclusive
-from guestrepair.disk.ranges import digest
-from guestrepair.disk.record import (
-    HALF_WRITTEN,
-    UNTOUCHED,
-    Identity,
-    Phase,
-    Record,
-    other_size_bytes,
-    recorded_in,
-    records_of,
-)
-from guestrepair.disk.restore import Steps, no_steps, write_back
+from guestrepair.disk.manifest import HALF_WRITTEN, UNTOUCHED, Identity, Phase
+from guestrepair.disk.record import Record, all_records, recorded_in
+from guestrepair.disk.recovery import changed, drop_untouched, refuse_unless_ours, way_back
+from guestrepair.disk.relation import relate
+from guestrepair.disk.restore import Steps, close, no_steps, write_back
 from guestrepair.disk.signals import deferred
 from guestrepair.disk.space import growth_bytes, require_free
-from guestrepair.disk.writable import check_writable
+from guestrepair.disk.writable import check_container, check_permitted
 from guestrepair.errors import StateError
 
-_BACKUP = re.compile(r"/[^\s\"']+\.guestrepair-[0-9TZ]+")
 _SHOWN_BACKUPS = 5
 
 
@@ -37,20 +30,25 @@ class NothingToUndoError(StateError):
 
 @dataclass(frozen=True, slots=True)
 class UndoResult:
-    """What was taken back; ``was_interrupted``: a repair (or undo) that a kill had left half written."""
+    """What was taken back; ``was_interrupted``: a repair (or undo) that a kill had left half written.
+
+    ``written`` is false where the image held the old content already, and only the record was closed.
+    """
 
     identifier: str
     time: str
     range_count: int
     changed_bytes: int
     was_interrupted: bool = False
+    written: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One repair of an image: when, by which version, what it repaired, what it wrote, how it stands.
 
-    ``undoable`` is true for the last committed one alone; ``repaired`` holds (rule, subject).
+    ``undoable`` is true for the last committed one alone; ``repaired`` holds (rule, subject);
+    ``pruned`` is when its undo data was removed, empty while that is there.
     """
 
     identifier: str
@@ -62,19 +60,54 @@ class HistoryEntry:
     changed_bytes: int
     undoable: bool
     directory: Path
+    pruned: str = ""
 
 
 def last_repair(image: Image, state_dir: Path) -> HistoryEntry | None:
-    """The repair that :func:`undo` would take back; None when there is none."""
-    record = _candidate(records_of(image, state_dir))
-    return None if record is None else _entry(record, undoable=True)
+    """The repair that :func:`undo` would take back; None when there is none.
+
+    Raises:
+        StateError: its record is damaged.
+    """
+    found = _candidate(all_records(state_dir), image)
+    return None if found is None else _entry(found.record, undoable=_is_undoable(found))
 
 
 def history(image: Image, state_dir: Path) -> list[HistoryEntry]:
     """The repairs of an image that this state directory knows, oldest first."""
-    records = [r for r in records_of(image, state_dir) if r.phase not in UNTOUCHED]
-    candidate = _candidate(records)
-    return [_entry(r, undoable=r is candidate) for r in records]
+    records = all_records(state_dir)
+    try:
+        last = _candidate(records, image)
+    except StateError:  # damaged
+        last = None
+    undoable = last.record.directory if last is not None and _is_undoable(last) else None
+    shown = [r for r in of_image(records, image) if r.phase not in UNTOUCHED]
+    return [_entry(r, undoable=r.directory == undoable) for r in shown]
+
+
+def _is_undoable(found: Judged) -> bool:
+    return found.fit in (Fit.OURS, Fit.CHANGED) and found.record.phase is not Phase.PRUNED
+
+
+def recorded_format(path: Path, state_dir: Path) -> str | None:
+    """The format that the last repair of this file or device took it for; None when none is recorded."""
+    real = Path(os.path.realpath(path))
+    if not real.exists():
+        return None
+    layer = Layer(real, Format.RAW, is_block_device=real.is_block_device())
+    records = [r for r in all_records(state_dir) if _is_this_file(r, layer)]
+    return records[-1].manifest.format if records else None
+
+
+def _is_this_file(record: Record, layer: Layer) -> bool:
+    """Another file that took the path's place, or a raw disk of another size, is what its own header says."""
+    relation, manifest = relate(record.manifest, layer), record.manifest
+    converted = (
+        manifest.format == Format.RAW
+        and not layer.is_block_device
+        and layer.path.stat().st_size != manifest.virtual_size_bytes
+    )
+    return relation.near and relation.same_file is not False and not converted
 
 
 def undo(
@@ -87,114 +120,138 @@ def undo(
 ) -> UndoResult:
     """Put back what the last repair changed; on stable storage when this returns.
 
-    A repair that was killed while it was written is taken back instead, and an undo
-    that was killed is finished. With ``force`` the old content is written whatever is there now.
+    A repair that was killed while it was written is taken back instead, and an undo that was
+    killed is finished. With ``force`` the old content is written over whatever has changed since, but never
+    into another image.
 
     Raises:
         NothingToUndoError: no repair is recorded.
-        StateError: the undo data is damaged, or the image has changed since.
+        StateError: the undo data is damaged or gone, or the image has changed since.
         ImageInUseError: a machine, a mount, a holder or another repair has it.
         ImageError: it cannot be written.
     """
-    check_writable(image)
-    with exclusive(image.top.path):
-        records = records_of(image, state_dir)
-        for record in [r for r in records if r.phase in UNTOUCHED]:
-            record.remove()
-            say(f"{image.path}: the repair of {record.manifest.time} had not changed the image: cleaned up")
-        candidate = _candidate(records)
-        if candidate is None and (size := other_size_bytes(image, state_dir)):
-            raise StateError(
-                f"{image.path}: its size has changed since its repair, from {size} bytes to "
-                f"{image.virtual_size_bytes}",
-                hint="one that grew can be cut back (qemu-img resize --shrink) and then undone",
-            )
-        if candidate is None:
+    check_permitted(image)
+    with exclusive(image.top.path), recorded_in(state_dir), ExitStack() as stack:
+        records = all_records(state_dir)
+        for record in near(records, image):
+            if record.phase in UNTOUCHED:
+                drop_untouched(record, image, say)
+        found = _candidate(records, image)
+        if found is None:
             raise NothingToUndoError(
                 f"{image.path}: no repair of it to take back is recorded in {state_dir}",
                 hint="was it repaired with another --state-dir, or on another host?",
             )
-        was_interrupted = candidate.phase in HALF_WRITTEN
-        with deferred(), recorded_in(state_dir):
-            _take_back(candidate, image, force=force, say=say, steps=steps)
-    manifest = candidate.manifest
+        stack.enter_context(found.record.held())
+        _refuse_pruned(found.record.again(), image)
+        stack.enter_context(deferred())
+        was_interrupted = found.record.phase in HALF_WRITTEN
+        if found.fit is Fit.RESTORED and force:
+            close(found.record, image)
+        else:
+            _take_back(found, image, force=force, say=say, steps=steps)
+    manifest = found.record.manifest
     return UndoResult(
-        manifest.identifier, manifest.time, manifest.range_count, manifest.changed_bytes, was_interrupted
+        manifest.identifier,
+        manifest.time,
+        manifest.range_count,
+        manifest.changed_bytes,
+        was_interrupted,
+        found.fit is not Fit.RESTORED,
     )
 
 
-def _take_back(
-    record: Record, image: Image, *, force: bool, say: Callable[[str], None], steps: Steps
-) -> None:
-    if record.phase in HALF_WRITTEN:
-        say(f"{image.path}: the repair of {record.manifest.time} was interrupted: taking it back")
-        write_back(record, image, force=force, steps=steps)
-        return
-    steps("verify")
-    reason = "" if force else changed_since(record, image)
-    if reason:
+def _candidate(records: list[Record], image: Image) -> Judged | None:
+    """A half-written record before any other, else the last repair that the image holds."""
+    half = half_written(records, image)
+    return half[-1] if half else in_force(records, image)
+
+
+def _refuse_pruned(record: Record | None, image: Image) -> None:
+    if record is None or record.phase is Phase.PRUNED:
+        when = f" on {record.manifest.pruned}" if record is not None else ""
+        time = f"of {record.manifest.time} " if record is not None else ""
         raise StateError(
-            f"{image.path}: changed since the repair of {record.manifest.time}: {reason}",
-            hint=_file_level_way(record),
+            f"{image.path}: the undo data of its last repair {time}was pruned{when}: it cannot be taken back",
+            hint="restore the image from a backup",
         )
-    growth = growth_bytes(image.top, [(r.offset, r.length) for r in record.ranges()])
-    require_free(image.top.path.parent, growth, "what the image will grow by")
-    steps("undo")
-    write_back(record.saved(phase=Phase.UNDOING), image, force=True, steps=steps)
 
 
-def _candidate(records: list[Record]) -> Record | None:
-    """A half-written record before any other (there is at most one), else the last committed one."""
-    half = [r for r in records if r.phase in HALF_WRITTEN]
-    done = [r for r in records if r.phase is Phase.COMMITTED]
-    found = half or done
-    return found[-1] if found else None
+def _take_back(found: Judged, image: Image, *, force: bool, say: Callable[[str], None], steps: Steps) -> None:
+    record = found.record
+    forced = force and found.fit is Fit.CHANGED
+    if forced:
+        _refuse_too_small(record, image)
+    if record.phase in HALF_WRITTEN:
+        if not forced:
+            refuse_unless_ours(found, image)
+        say(f"{image.path}: the repair of {record.manifest.time} was interrupted: taking it back")
+    else:
+        steps("verify")
+        check_container(image)
+        if not forced:
+            _refuse_changed(found, image, any_time=force)
+        growth = growth_bytes(image.top, [(r.offset, r.length) for r in record.ranges()])
+        require_free(image.top.path.parent, growth, "what the image will grow by")
+    write_back(found, image, forced=forced, steps=steps)
 
 
-def changed_since(record: Record, image: Image) -> str:
-    """Why the image is no longer what the repair left, in one phrase; empty when it still is.
+def _refuse_changed(found: Judged, image: Image, *, any_time: bool) -> None:
+    """True afterwards: the image is what the repair left; ``any_time``: whenever its file was written to.
 
-    A file is compared by size and time of modification; every image by the digests of
-    the ranges written and of the first 256 KiB of the disk and of each partition, where
-    any mount leaves its mark.
+    A file is compared by size and time of modification; every image sector by sector where the
+    repair wrote, and by what lies around that at the beginnings of the disk and its partitions,
+    where any mount leaves its mark.
     """
-    if record.manifest.after != Identity.of(image.top):
-        return "the file was written to (its size or time differs): was the machine booted?"
-    with open_image(image) as device:
-        return next(_differences(record, device), "")
+    record, time = found.record, found.record.manifest.time
+    written_since = record.manifest.after != Identity.of(image.top) and not any_time
+    since = f"{image.path}: changed since the repair of {time}"
+    match found.fit:
+        case Fit.RESTORED:
+            raise NothingToUndoError(
+                f"{image.path}: this file is not what the repair of {time} left: it holds the old content "
+                "everywhere (a restored backup?); nothing to undo",
+                hint="'guestrepair undo --force' closes the record of that repair, and writes nothing",
+            )
+        case Fit.CHANGED:
+            raise StateError(f"{since}: {changed(found, image)}", hint=_ways_back(found, image))
+        case Fit.OURS if written_since:
+            raise StateError(
+                f"{since}: the file was written to (its size or time differs): was the machine booted?",
+                hint=_file_level_way(record),
+            )
+        case Fit.OURS:
+            return
+        case _:
+            raise StateError(
+                f"{since}: another disk is in its place, which is left alone",
+                hint="give the image that was repaired, under whatever name it has now",
+            )
 
 
-def _differences(record: Record, device: Device) -> Iterator[str]:
-    ranges = record.ranges()
-    other = sum(digest(device.read(r.offset, r.length)) != r.after for r in ranges)
-    if other:
-        yield f"{other} of the {len(ranges)} ranges that it wrote hold something else"
-    for sample in record.manifest.samples:
-        inside = sample.offset + sample.length <= device.size_bytes
-        if not inside or digest(device.read(sample.offset, sample.length)) != sample.sha256:
-            yield f"what begins at byte {sample.offset} (the disk or a partition) is not the same"
+def _refuse_too_small(record: Record, image: Image) -> None:
+    end = max(r.offset + r.length for r in record.ranges())
+    if end > image.virtual_size_bytes:
+        raise StateError(
+            f"{image.path}: its size has changed since the repair of {record.manifest.time}: it ends before "
+            f"byte {end}, up to which the old content goes",
+            hint="restore the image from a backup",
+        )
+
+
+def _ways_back(found: Judged, image: Image) -> str:
+    if same_shape(found.record, image):
+        return _file_level_way(found.record)
+    return f"{way_back(found, image)}, and undo that"
 
 
 def _file_level_way(record: Record) -> str:
-    names = sorted(set(_strings(record.manifest.plan)) | set(_strings(record.manifest.report)))
-    backups = [n for n in names if _BACKUP.fullmatch(n)]
+    backups = sorted(set(record.manifest.repair.backups))
     if not backups:
         return "--force puts the old content back all the same, and may damage what changed since"
     more = f" and {len(backups) - _SHOWN_BACKUPS} more" if len(backups) > _SHOWN_BACKUPS else ""
     listed = ", ".join(backups[:_SHOWN_BACKUPS])
     return f"copy back the files that were kept in the guest: {listed}{more}; or --force"
-
-
-def _strings(value: object) -> Iterator[str]:
-    """Every backup name in a JSON value, however deep."""
-    if isinstance(value, str):
-        yield from _BACKUP.findall(value)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
 
 
 def _entry(record: Record, *, undoable: bool) -> HistoryEntry:
@@ -204,20 +261,10 @@ def _entry(record: Record, *, undoable: bool) -> HistoryEntry:
         manifest.time,
         manifest.tool_version,
         manifest.phase.value,
-        tuple(_repaired(manifest.report)),
+        manifest.repair.repaired,
         manifest.range_count,
         manifest.changed_bytes,
         undoable,
         record.directory,
+        manifest.pruned,
     )
-
-
-def _repaired(report: object) -> Iterator[tuple[str, str]]:
-    """Rule and subject of each repaired finding of a report, or of one image of it."""
-    if not isinstance(report, dict):
-        return
-    for image in report.get("images", [report]):
-        findings = image.get("findings", []) if isinstance(image, dict) else []
-        for finding in findings:
-            if isinstance(finding, dict) and finding.get("status") == "repaired":
-                yield str(finding.get("rule", "")), str(finding.get("subject", ""))

@@ -8,8 +8,10 @@ import stat
 from pathlib import Path
 
 from guestrepair.disk import qemu
-from guestrepair.disk.image import Image
+from guestrepair.disk.headers import qcow2
+from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.inuse import refuse_in_use
+from guestrepair.disk.source import opened
 from guestrepair.errors import ImageAccessError, ImageError
 
 
@@ -21,8 +23,22 @@ def check_writable(image: Image) -> None:
         ImageInUseError: mounted, held, attached, or opened exclusively.
         ImageError: a format that cannot be written, or a damaged container.
     """
+    check_permitted(image)
+    refuse_in_use(image.top.path, is_block_device=image.top.is_block_device)
+    check_container(image)
+
+
+def check_permitted(image: Image) -> None:
+    """True afterwards: the format can be written, and we may.
+
+    A qcow2 that was not closed cleanly passes: whether that is a repair of ours is not known here.
+
+    Raises:
+        ImageAccessError: no permission, or a read-only medium.
+        ImageError: a format that cannot be written, or a truncated image.
+    """
     top = image.top
-    if top.read_only:
+    if top.read_only and not _is_dirty(top):
         raise ImageError(
             f"{image.path}: {top.read_only}",
             hint="convert it to qcow2 (qemu-img convert -O qcow2) and repair that",
@@ -30,12 +46,20 @@ def check_writable(image: Image) -> None:
     for file in top.files:
         refuse_in_use(file, is_block_device=file.is_block_device())
         _check_permission(image, str(file))
-    if not top.is_block_device and top.format == "raw" and image.top.path.stat().st_size % 512:
+    if not top.is_block_device and top.format == "raw" and top.path.stat().st_size % 512:
         raise ImageError(
             f"{image.path}: its size is no multiple of 512 bytes: a truncated copy?",
             hint="copy it again; if it is whole, extend it with truncate -s %512",
         )
-    _check_container(image)
+
+
+def _is_dirty(layer: Layer) -> bool:
+    """True for a qcow2 with lazy refcounts whose writer was killed; asked of the file as it is now."""
+    if layer.format is not Format.QCOW2:
+        return False
+    with opened(layer.path) as (source, _status):
+        incompatible = qcow2.parse(source).incompatible
+    return incompatible & (qcow2.INCOMPATIBLE_DIRTY | qcow2.INCOMPATIBLE_CORRUPT) == qcow2.INCOMPATIBLE_DIRTY
 
 
 def _check_permission(image: Image, file: str) -> None:
@@ -64,7 +88,17 @@ def _is_read_only_device(fd: int) -> bool:
     return flag.strip() == "1"
 
 
-def _check_container(image: Image) -> None:
+def check_container(image: Image) -> None:
+    """True afterwards: the image file's own tables are in order.
+
+    Raises:
+        ImageError: they are damaged, or were not written out by a writer that was killed.
+    """
+    if _is_dirty(image.top):
+        raise ImageError(
+            f"{image.path}: was not closed cleanly, so its reference counts are not right",
+            hint=f"when nothing uses it: qemu-img check -r all {image.path}",
+        )
     counts = qemu.check(image.top) or {}
     damage = [k for k in ("corruptions", "check-errors") if counts.get(k)]
     if damage:

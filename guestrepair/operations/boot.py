@@ -21,6 +21,8 @@ def boot(path: Path, image_options: ImageOptions, options: BootOptions, voice: V
         BootError: qemu cannot be started.
     """
     images = opening.examine_all(path, image_options)
+    for warning in opening.warn_of_interruption(images[0]):
+        voice.note(warning)
     verdict = acceleration()
     if verdict.fresh and verdict.reason:
         voice.note(f"software emulation is used, which is slow: {verdict.reason}")

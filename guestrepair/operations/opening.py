@@ -12,12 +12,13 @@ from typing import TypeVar
 from guestrepair import fence
 from guestrepair.analyzers.base import AnalysisOptions, Context, budget_for
 from guestrepair.confine.process import confinement
-from guestrepair.disk import Image, examine, throwaway
+from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway
 from guestrepair.errors import (
     BudgetError,
     FormatError,
     GuestReadError,
     GuestRepairError,
+    ImageAccessError,
     LockedError,
     NoSystemError,
     words_of,
@@ -82,6 +83,14 @@ def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
         report.warnings.append(_UNCONFINED)
     for image in images:
         report.warnings.extend(image.warnings)
+
+
+def warn_of_interruption(image: Image, state_dir: Path | None = None) -> list[str]:
+    """The warning that an image is half written by an interrupted repair or undo; none when it is whole."""
+    try:
+        return list(filter(None, [interrupted(image, state_directory(state_dir))]))
+    except ImageAccessError:
+        return []  # no state directory, no interrupted repair
 
 
 @contextlib.contextmanager

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, all_rules, budget_for
-from guestrepair.disk import Image, Transaction, check_writable, examine, state_directory, watched_space
+from guestrepair.disk import Image, RepairRecord, Transaction, examine
 from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
 from guestrepair.fence import FIND, LOOK, PLAN, within
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.machines import end_machines
 from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session, SessionDisk, open_session
+from guestrepair.guest.session import Session, open_session
 from guestrepair.guest.temporary import temporary_directory
 from guestrepair.model import Finding, Inconclusive, Status
 from guestrepair.operations import opening
@@ -28,6 +27,7 @@ from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
 from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.operations.sources import Sources, donor_images
+from guestrepair.operations.staging import staged
 from guestrepair.packages.sources import resolve_sources
 from guestrepair.repair.apply import Applied, apply_steps, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
@@ -77,7 +77,10 @@ def repair(
             examine(donor, allow_backing=image_options.allow_backing) for donor in donor_images(how.sources)
         ]
         _refuse_same(images, donors)
-        with _staged(images[0], how, voice) as (disk, transaction), contextlib.ExitStack() as stack:
+        with (
+            staged(images[0], how.state_dir, voice, dry_run=bool(how.dry_run)) as (disk, transaction),
+            contextlib.ExitStack() as stack,
+        ):
             disks = [disk]
             disks += [opening.throwaway_disk(stack, image) for image in images[1:]]
             keys = opening.key_ring(image_options, voice)
@@ -100,30 +103,6 @@ def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:
     for donor in donors:
         if any(donor.path.samefile(image.path) for image in images):
             raise UsageError(f"--donor {donor.path}: that is the disk to be repaired itself")
-
-
-@contextlib.contextmanager
-def _staged(
-    image: Image, how: RepairOptions, voice: Voice
-) -> Iterator[tuple[SessionDisk, Transaction | None]]:
-    """The disk to work on: a transaction's overlay, or a throw-away one for a dry run."""
-    if how.dry_run:
-        check_writable(image)
-        with contextlib.ExitStack() as stack:
-            yield opening.throwaway_disk(stack, image), None
-        return
-
-    def give_up() -> None:
-        # qemu stops the machine when the overlay cannot grow, and the call in progress would never return.
-        voice.note(f"no room left in {state}: the repair is dropped")
-        end_machines()
-
-    state = state_directory(how.state_dir)
-    with Transaction.begin(image, state, say=voice.note) as transaction, watched_space(state, give_up):
-        disk = SessionDisk(
-            overlay=transaction.overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes
-        )
-        yield disk, transaction
 
 
 @dataclass(slots=True)
@@ -364,9 +343,13 @@ def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
     run.voice.progress("writing to the image")
     plan = [change_json(step.change) for each in run.plans for step in each.steps]
     findings = [finding_json(finding) for finding in run.report.findings]
-    backups = [str(path) for path in run.done.backups]
+    repaired = [f for f in run.report.findings if f.status is Status.REPAIRED]
+    told = RepairRecord(
+        repaired=tuple((f.rule, f.subject) for f in repaired),
+        backups=tuple(str(path) for path in run.done.backups),
+    )
     try:
-        record = transaction.commit({"changes": plan, "backups": backups}, {"findings": findings})
+        record = transaction.commit({"changes": plan}, {"findings": findings}, repair=told)
     except Exception:  # the transaction says, and has on record, how the image is now
         run.mark_failed()
         raise

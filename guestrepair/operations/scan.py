@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, budget_for
-from guestrepair.disk import interrupted, state_directory
-from guestrepair.errors import ImageAccessError, LockedError, NoSystemError
+from guestrepair.errors import LockedError, NoSystemError
 from guestrepair.fence import LOOK, within
 from guestrepair.guest.session import Session
 from guestrepair.operations import opening
@@ -56,8 +54,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
-        with contextlib.suppress(ImageAccessError):  # no state directory, no interrupted repair
-            report.warnings += filter(None, [interrupted(images[0], state_directory())])
+        report.warnings += opening.warn_of_interruption(images[0])
         watch.lap("examine")
         with opening.read_only_session(images, image_options, voice) as session:
             watch.waited = lambda: session.starting.waited_seconds
@@ -90,6 +87,7 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageRepor
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
+        report.warnings += opening.warn_of_interruption(images[0])
         with opening.read_only_session(images, image_options, voice) as session:
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")

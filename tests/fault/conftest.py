@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,23 +20,45 @@ from guestrepair.disk.undo import NothingToUndoError
 from tests.fault import victim
 
 FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc")
+FLAVOURS = (
+    "raw", "qcow2", "lazy", "chain", "raw-base", "compressed", "extended-l2", "metadata", "data-file",
+    "data-file-raw",
+)  # fmt: skip
+"""The ways in which an image is written that differ in how its own tables are: raw, and those of qcow2."""
+
+THOROUGH_RUNS = 100
+"""From that many runs on nothing is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A disk before and after its repair, and a place to repair copies of it."""
+    """A disk before and after its repair, and a place to repair copies of it.
+
+    ``originals`` are the files that the image is made of, the image itself first.
+    """
 
     format: str
-    original: Path
+    originals: tuple[Path, ...]
     repaired_raw: Path
     home: Path
     image_home: Path | None = None
     state_home: Path | None = None
+    flavour: str = ""
+
+    @property
+    def original(self) -> Path:
+        """The disk before its repair."""
+        return self.originals[0]
+
+    @property
+    def place(self) -> Path:
+        """Where the image lies."""
+        return self.image_home or self.home
 
     @property
     def image(self) -> Path:
         """The copy that is worked on."""
-        return (self.image_home or self.home) / f"disk.{self.format}"
+        return self.place / f"disk.{self.format}"
 
     @property
     def state(self) -> Path:
@@ -46,7 +70,8 @@ class Bench:
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir()
         shutil.rmtree(self.state, ignore_errors=True)
-        shutil.copyfile(self.original, self.image)
+        for file in self.originals:
+            shutil.copyfile(file, self.place / file.name)
         state_directory(self.state)
 
     def examine(self) -> Image:
@@ -62,14 +87,44 @@ class Bench:
         return self._same(self.repaired_raw, "raw")
 
     def is_untouched(self) -> bool:
-        """The file, byte for byte."""
-        return self.image.read_bytes() == self.original.read_bytes()
+        """The files, byte for byte."""
+        return all((self.place / f.name).read_bytes() == f.read_bytes() for f in self.originals)
+
+    def content(self) -> bytes:
+        """All bytes that the guest sees."""
+        return self._read(self.image)
+
+    def original_content(self) -> bytes:
+        """All bytes that the guest saw before."""
+        return self._read(self.original)
+
+    def _read(self, disk: Path) -> bytes:
+        seen = self.place / "seen"
+        command = ["qemu-img", "convert", "-f", self.format, "-O", "raw", str(disk), str(seen)]
+        subprocess.run(command, check=True)
+        return seen.read_bytes()
+
+    def is_dirty(self) -> bool:
+        """The dirty bit of a qcow2 with lazy refcounts (docs/interop/qcow2.txt)."""
+        return bool(int.from_bytes(self.image.read_bytes()[72:80], "big") & 1)
 
     def _same(self, other: Path, other_format: str) -> bool:
         command = ["qemu-img", "compare", "-q", "-f", self.format, "-F", other_format]
         status = subprocess.run([*command, self.image, other], check=False).returncode
         assert status in (0, 1), f"qemu-img compare failed on {self.image}"
         return status == 0
+
+    def check_container(self) -> None:
+        """Nothing of the file is damaged, and a snapshot is still there."""
+        if self.format != "qcow2":
+            return
+        done = subprocess.run(["qemu-img", "check", "-q", self.image], check=False)
+        assert done.returncode in (0, 3), "more than leaked clusters"
+        if self.flavour == "qcow2":
+            listed = subprocess.run(
+                ["qemu-img", "snapshot", "-l", self.image], check=True, capture_output=True
+            )
+            assert b"before" in listed.stdout
 
     def start(self, what: str, at: int | None = None, target: str = "self") -> BaseProcess:
         """A child that repairs or undoes; forked, so that most of its time is the work itself."""
@@ -86,10 +141,19 @@ class Bench:
         assert process.exitcode is not None
         return process.exitcode
 
+    def kill(self, what: str, at: int) -> None:
+        """Run a child that is killed at a step."""
+        assert self.run(what, at) == -signal.SIGKILL, f"step {at}: {self.log.read_text()}"
+
     def steps(self, what: str) -> int:
         """Run a child that is not killed; how many steps it had."""
-        assert self.run(what) == 0, self.log.read_text()
-        return len(self.log.read_text().splitlines())
+        return len(self.step_names(what))
+
+    def step_names(self, what: str) -> list[str]:
+        """Run a child that is not killed; the steps it had."""
+        expected = victim.INTERRUPTED if what == "revert" else 0
+        assert self.run(what) == expected, self.log.read_text()
+        return self.log.read_text().splitlines()
 
     @property
     def log(self) -> Path:
@@ -115,7 +179,7 @@ class Bench:
 @pytest.fixture(scope="session")
 def fault_runs() -> int:
     """How many random kills: a few by default, more with GUESTREPAIR_FAULT_RUNS (make test-faults)."""
-    return int(os.environ.get("GUESTREPAIR_FAULT_RUNS", "12"))
+    return int(os.environ.get("GUESTREPAIR_FAULT_RUNS", "20"))
 
 
 @pytest.fixture(scope="session", params=FORMATS)
@@ -130,22 +194,72 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return make_bench(request.param, tmp_path_factory.mktemp(request.param))
 
 
+@pytest.fixture(scope="session", params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A bench for each way in which an image is written."""
+    return make_bench(request.param, tmp_path_factory.mktemp(request.param))
+
+
 @pytest.fixture
 def raw_bench(tmp_path: Path) -> Bench:
     """A bench of this test's own, raw."""
     return make_bench("raw", tmp_path)
 
 
-def make_bench(format_name: str, home: Path) -> Bench:
-    """16 MiB with data, zeros and holes; qcow2 with a snapshot that shares clusters."""
-    original = home / f"original.{format_name}"
-    subprocess.run(["qemu-img", "create", "-q", "-f", format_name, original, "16M"], check=True)
-    io = ["qemu-io", "-f", format_name, "-c", "write -P 1 0 7M", "-c", "write -P 2 12M 64k", str(original)]
-    subprocess.run(io, check=True, stdout=subprocess.DEVNULL)
-    if format_name == "qcow2":
-        subprocess.run(["qemu-img", "snapshot", "-c", "before", original], check=True)
+_OPTIONS = {
+    "lazy": ["-o", "lazy_refcounts=on"],
+    "extended-l2": ["-o", "extended_l2=on"],
+    "metadata": ["-o", "preallocation=metadata"],
+    "data-file": ["-o", "data_file=disk.data"],
+    "data-file-raw": ["-o", "data_file=disk.data,data_file_raw=on"],
+    "chain": ["-b", "base.qcow2", "-F", "qcow2"],
+    "raw-base": ["-b", "base.raw", "-F", "raw"],
+}
+_CONTENT = ("write -P 1 0 7M", "write -P 2 12M 64k")
+SIZE = "16M"
+
+
+def qemu_io(disk: Path, format_name: str, commands: Sequence[str]) -> None:
+    """Write to a disk as a machine would."""
+    arguments = [part for text in commands for part in ("-c", text)]
+    command = ["qemu-io", "-f", format_name, *arguments, str(disk)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def make_bench(flavour: str, home: Path) -> Bench:
+    """16 MiB with data, zeros and holes; plain qcow2 with a snapshot that shares clusters."""
+    format_name = flavour if flavour in FORMATS else "qcow2"
+    where = home / "original"
+    where.mkdir()
+    original = where / f"disk.{format_name}"
+    _make(original, flavour, format_name)
     repaired = home / "repaired.raw"
     subprocess.run(["qemu-img", "convert", "-f", format_name, "-O", "raw", original, repaired], check=True)
-    commands = [part for text in victim.CHANGES for part in ("-c", text)]
-    subprocess.run(["qemu-io", "-f", "raw", *commands, repaired], check=True, stdout=subprocess.DEVNULL)
-    return Bench(format_name, original, repaired, home / "work")
+    qemu_io(repaired, "raw", victim.CHANGES)
+    others = sorted(f for f in where.iterdir() if f != original)
+    return Bench(format_name, (original, *others), repaired, home / "work", flavour=flavour)
+
+
+def _make(original: Path, flavour: str, format_name: str) -> None:
+    def create(path: Path, name: str, *options: str) -> None:
+        # The names in the header are relative, so that copies of all the files go together.
+        command = ["qemu-img", "create", "-q", "-f", name, *options, path.name, SIZE]
+        subprocess.run(command, check=True, cwd=path.parent)
+
+    for base in ("raw", "qcow2"):
+        if f"base.{base}" in _OPTIONS.get(flavour, ()):
+            create(original.with_name(f"base.{base}"), base)
+            qemu_io(original.with_name(f"base.{base}"), base, _CONTENT)
+    create(original, format_name, *_OPTIONS.get(flavour, ()))
+    over_base = "-b" in _OPTIONS.get(flavour, ())
+    # Reference counts change, and the dirty bit is set, where the repair writes into holes.
+    content = ("write -P 4 8M 64k",) if over_base else _CONTENT[1:] if flavour == "lazy" else _CONTENT
+    qemu_io(original, format_name, content)
+    if flavour == "qcow2":
+        subprocess.run(["qemu-img", "snapshot", "-c", "before", original], check=True)
+    if flavour == "compressed":
+        plain = original.with_name("plain")
+        original.rename(plain)
+        packed = ["qemu-img", "convert", "-c", "-f", "qcow2", "-O", "qcow2", str(plain), str(original)]
+        subprocess.run(packed, check=True)
+        plain.unlink()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import pytest
 from guestrepair.disk import Image, Transaction, check_writable, examine, interrupted, state_directory, undo
 from guestrepair.errors import GuestRepairError, ImageAccessError, ImageInUseError, StateError
 from tests.fault import victim
-from tests.fault.conftest import Bench, make_bench
+from tests.fault.conftest import THOROUGH_RUNS, Bench, make_bench
 
 pytestmark = [
     pytest.mark.fault,
@@ -102,7 +104,7 @@ def test_the_device_goes_away_and_comes_back(device: DeviceBench, fault_runs: in
     steps = device.steps("repair")
     after = device.digest()
     outcomes: dict[str, int] = {}
-    for number in range(0, steps - 1, 3 if fault_runs < 100 else 1):
+    for number in range(0, steps - 1, 3 if fault_runs < THOROUGH_RUNS else 1):
         device.fresh()
         status = device.run("repair", number, f"device:{device.device}")
         told = device.log.read_text().splitlines()
@@ -180,6 +182,113 @@ def test_a_device_opened_exclusively_is_refused(device: DeviceBench, tmp_path: P
         assert "exclusively" in refused(device.image, tmp_path / "s").message
     finally:
         os.close(held)
+
+
+@contextlib.contextmanager
+def partition(device: str, home: Path) -> Iterator[Path]:
+    """A partition of a loop device, with a node of its own: machines without udev have none."""
+    added = subprocess.run(["addpart", device, "1", "2048", "4096"], check=False, capture_output=True)
+    name = Path(device).name
+    numbers = Path(f"/sys/block/{name}/{name}p1/dev")
+    if added.returncode or not numbers.exists():
+        pytest.skip("this kernel makes no partitions of a loop device")
+    try:
+        major, _, minor = numbers.read_text().strip().partition(":")
+        node = home / "partition"
+        os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(int(major), int(minor)))
+        yield node
+    finally:
+        subprocess.run(["delpart", device, "1"], check=True)
+
+
+@pytest.mark.parametrize("order", ["disk-first", "partition-first"])
+def test_a_disk_and_its_partition_are_not_repaired_at_once(
+    device: DeviceBench, tmp_path: Path, order: str
+) -> None:
+    """Not by two state directories either: the device itself is claimed while a repair runs."""
+    one, two = state_directory(tmp_path / "one"), state_directory(tmp_path / "two")
+    device.fresh()
+    with partition(device.device, tmp_path) as part:
+        first, second = (device.image, part) if order == "disk-first" else (part, device.image)
+        with (
+            Transaction.begin(examine(first), one),
+            pytest.raises(ImageInUseError),
+            Transaction.begin(examine(second), two),
+        ):
+            pass
+        with Transaction.begin(examine(second), two):
+            pass
+
+
+def test_while_a_repair_or_an_undo_runs_nothing_else_can_claim_the_device(
+    device: DeviceBench, tmp_path: Path
+) -> None:
+    """A mount, swap and volume managers claim it; qemu only opens it, and must be able to."""
+    device.fresh()
+    seen: list[str] = []
+
+    def try_to_claim(step: str) -> None:
+        with pytest.raises(OSError, match="busy"):
+            os.open(device.device, os.O_RDWR | os.O_EXCL)
+        if step in ("staged", "write 1"):
+            qemu = ["qemu-img", "info", "-U", "-f", "raw", device.device]
+            subprocess.run(qemu, check=True, stdout=subprocess.DEVNULL)
+        seen.append(step)
+
+    with Transaction.begin(device.examine(), device.state, steps=try_to_claim) as transaction:
+        victim.change(transaction.overlay)
+        transaction.commit()
+    undo(device.examine(), device.state, steps=try_to_claim)
+    assert len(seen) > 20
+    os.close(os.open(device.device, os.O_RDWR | os.O_EXCL))
+
+
+def stranger(device: DeviceBench) -> bytes:
+    """Put the disk of another machine behind the name; what is on it."""
+    content = (b"Q" * 512 + bytes(512)) * (8 << 10) + bytes(8 << 20)
+    Path(device.device).write_bytes(content)
+    return content
+
+
+@pytest.mark.parametrize("what", ["repair", "undo"])
+def test_another_disk_behind_the_name_of_a_half_written_one_is_left_alone(
+    device: DeviceBench, what: str
+) -> None:
+    """Names come and go on a machine that disks are attached to: the record waits for its own."""
+    device.fresh()
+    if what == "undo":
+        device.steps("repair")
+    device.kill(what, 9 if what == "repair" else 5)
+    assert interrupted(device.examine(), device.state)
+    half = Path(device.device).read_bytes()
+    content = stranger(device)
+    assert not interrupted(device.examine(), device.state)
+    with Transaction.begin(device.examine(), device.state):
+        pass
+    for force in (False, True):
+        with pytest.raises(StateError):
+            undo(device.examine(), device.state, force=force)
+    assert Path(device.device).read_bytes() == content
+    Path(device.device).write_bytes(half)
+    assert device.take_back()
+    assert Path(device.device).read_bytes() == device.original.read_bytes()
+
+
+def test_a_half_written_device_that_was_booted_stops_every_command(device: DeviceBench) -> None:
+    device.fresh()
+    device.kill("repair", 9)
+    booted = bytearray(Path(device.device).read_bytes())
+    booted[1024:1536] = b"B" * 512
+    Path(device.device).write_bytes(booted)
+    assert interrupted(device.examine(), device.state)
+    for command in (device.begin_again, device.take_back):
+        with pytest.raises(StateError, match="changed by something else"):
+            command()
+    assert Path(device.device).read_bytes() == booted
+    undo(device.examine(), device.state, force=True)
+    expected = bytearray(device.original.read_bytes())
+    expected[1024:1536] = b"B" * 512
+    assert Path(device.device).read_bytes() == expected
 
 
 def test_a_file_that_a_loop_device_shows_is_refused(device: DeviceBench, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from guestrepair.disk import history, interrupted
-from tests.fault.conftest import Bench, make_bench
+from tests.fault.conftest import THOROUGH_RUNS, Bench, make_bench
 
 pytestmark = [
     pytest.mark.fault,
@@ -68,7 +68,7 @@ def test_full_during_a_repair(
     bench.fresh()
     steps = bench.steps("repair")
     outcomes: dict[str, int] = {}
-    for number in range(0, steps, EVERY if fault_runs < 100 else 1):
+    for number in range(0, steps, EVERY if fault_runs < THOROUGH_RUNS else 1):
         empty(small)
         bench.fresh()
         status = bench.run("repair", number, f"space:{small}")
@@ -97,7 +97,7 @@ def test_full_during_an_undo(
     bench.steps("repair")
     steps = bench.steps("undo")
     outcomes: dict[str, int] = {}
-    for number in range(0, steps, EVERY if fault_runs < 100 else 1):
+    for number in range(0, steps, EVERY if fault_runs < THOROUGH_RUNS else 1):
         empty(small)
         bench.fresh()
         bench.steps("repair")

@@ -24,11 +24,16 @@ CHANGES = (
 """What a repair does to the disk, for qemu-io: new data, zeros, several megabytes, and bytes that stay."""
 
 
+INTERRUPTED = 130
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the victim does: ``what`` is repair or undo; ``log`` gets a line for each step it reached.
+    """What the victim does: ``log`` gets a line for each step it reached.
 
-    ``at`` is the number of the step at which ``target`` is hit (from 0; None: never): self or server
+    ``what`` is repair, undo, revert (a repair that Ctrl-C interrupts while it is written, which
+    therefore takes itself back) or recover (what the next repair does first, and no more). ``at``
+    is the number of the step at which ``target`` is hit (from 0; None: never): self or server
     (the qemu-nbd that writes for it) are killed, ``space:DIR`` is filled up, ``device:/dev/loopN`` goes away.
     """
 
@@ -47,6 +52,9 @@ def change(overlay: Path) -> None:
     subprocess.run(["qemu-io", "-f", "qcow2", *commands, overlay], check=True, stdout=subprocess.DEVNULL)
 
 
+INTERRUPTED_AT = "write 3"
+
+
 class Killer:
     """The hook that ends this process, or its server, at one step."""
 
@@ -57,6 +65,8 @@ class Killer:
     def __call__(self, name: str) -> None:
         with self.task.log.open("a") as log:
             log.write(f"{name}\n")
+        if self.task.what == "revert" and name == INTERRUPTED_AT:
+            os.kill(os.getpid(), signal.SIGINT)
         if self.count == self.task.at:
             hit(self.task.target)
         self.count += 1
@@ -125,10 +135,13 @@ def run(task: Task) -> int:
         image = examine(task.image, input_format=task.format)
         if task.what == "undo":
             undo(image, task.state, steps=killer)
-        else:
-            with Transaction.begin(image, task.state, steps=killer) as transaction:
+            return 0
+        with Transaction.begin(image, task.state, steps=killer) as transaction:
+            if task.what != "recover":
                 change(transaction.overlay)
                 transaction.commit({"plan": "test"}, {"findings": []})
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except subprocess.CalledProcessError:
         return RepairError.exit_status  # the changes could not be staged
     except GuestRepairError as error:

@@ -1,0 +1,45 @@
+"""Where a repair works: on a transaction's overlay, or for a dry run on one that is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from guestrepair.disk import Image, Transaction, check_writable, state_directory, watched_space
+from guestrepair.errors import StateError
+from guestrepair.guest.machines import end_machines
+from guestrepair.guest.session import SessionDisk
+from guestrepair.operations import opening
+from guestrepair.operations.options import Voice
+
+
+@contextlib.contextmanager
+def staged(
+    image: Image, state_dir: Path | None, voice: Voice, *, dry_run: bool
+) -> Iterator[tuple[SessionDisk, Transaction | None]]:
+    """The disk to work on: a transaction's overlay, or a throw-away one for a dry run.
+
+    Raises:
+        ImageError: and its kinds; the image may not be written to.
+        StateError: it is half written, and that cannot be finished, or this is a dry run.
+    """
+    if dry_run:
+        for line in opening.warn_of_interruption(image, state_dir):
+            raise StateError(line, hint="a dry run finishes nothing")
+        check_writable(image)
+        with contextlib.ExitStack() as stack:
+            yield opening.throwaway_disk(stack, image), None
+        return
+
+    def give_up() -> None:
+        # qemu stops the machine when the overlay cannot grow, and the call in progress would never return.
+        voice.note(f"no room left in {state}: the repair is dropped")
+        end_machines()
+
+    state = state_directory(state_dir)
+    with Transaction.begin(image, state, say=voice.note) as transaction, watched_space(state, give_up):
+        disk = SessionDisk(
+            overlay=transaction.overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes
+        )
+        yield disk, transaction
