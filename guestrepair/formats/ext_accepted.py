@@ -64,17 +64,14 @@ class Inode(NamedTuple):
     uid_high: int
     gid_high: int
     checksum: int
+    extra_bytes: int
+    """How many bytes are in use behind the first 128, extended attributes not counted."""
     data: bytes
 
     @property
     def kind(self) -> int:
         """The format bits of its mode."""
         return self.mode & 0xF000
-
-    @property
-    def extra_bytes(self) -> int:
-        """How many bytes are in use behind the first 128, extended attributes not counted."""
-        return int.from_bytes(self.data[INODE_BASE_BYTES : INODE_BASE_BYTES + 2], "little")
 
     @property
     def has_attributes_inside(self) -> bool:
@@ -85,7 +82,8 @@ class Inode(NamedTuple):
 
 def parse_inode(data: bytes) -> Inode:
     """The fields of an inode of at least 128 bytes."""
-    return Inode(*_FIELDS.unpack_from(data), data)
+    extra = int.from_bytes(data[INODE_BASE_BYTES : INODE_BASE_BYTES + 2], "little")
+    return Inode._make((*_FIELDS.unpack_from(data), extra, data))
 
 
 def is_accepted(inode: Inode, geometry: Geometry, zone: Zone) -> bool:

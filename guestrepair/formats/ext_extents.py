@@ -7,16 +7,16 @@ Documentation/filesystems/ext4 (ifork.rst, checksums.rst).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from guestrepair.formats.ext_geometry import Geometry, Zone
-from guestrepair.formats.extents import Extent
+from guestrepair.formats.extents import MAX_EXTENTS, Extent
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
 _MAGIC = 0xF30A
 _MAX_DEPTH = 5
-MAX_EXTENTS = 20_000
 MAX_NODES = 50_000
 """Blocks of extent trees read of one filesystem in all: a bound for trees that share their nodes."""
 
@@ -32,8 +32,8 @@ class Node:
     """A node of the tree: of depth 0, the file's extents; else what lies below it."""
 
     depth: int
-    entries: tuple[tuple[int, int, int], ...]
-    """Logical block, number of blocks (negative: not written yet; of a node: 1) and physical block, in order."""
+    entries: Sequence[tuple[int, int, int]]
+    """Logical block, number of blocks (negative: not written yet; of a node: 1) and physical block."""
 
 
 def parse_node(data: bytes, zone: Zone, *, depth: int | None = None, first: int = 0) -> Node | None:
@@ -50,29 +50,26 @@ def parse_node(data: bytes, zone: Zone, *, depth: int | None = None, first: int 
     if (depth is not None and (own_depth != depth or not count)) or (own_depth and not count):
         return None
     raw = data[_HEAD_BYTES : _HEAD_BYTES + count * _ENTRY_BYTES]
-    entries = tuple(map(_index, _INDEX.iter_unpack(raw)) if own_depth else map(_leaf, _LEAF.iter_unpack(raw)))
+    entries = _indexes(raw) if own_depth else _leaves(raw)
     if depth is not None and entries[0][0] != first:
         return None
-    return Node(own_depth, entries) if _are_in_order(entries, zone) else None
-
-
-def _leaf(entry: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    logical, length, high, low = entry
-    return logical, length if length <= _WRITTEN_MOST else _WRITTEN_MOST - length, low | high << 32
-
-
-def _index(entry: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    logical, low, high, _ = entry
-    return logical, 1, low | high << 32
-
-
-def _are_in_order(entries: tuple[tuple[int, int, int], ...], zone: Zone) -> bool:
     end = 0
     for logical, length, physical in entries:
         if logical < end or not zone.allows(physical, abs(length)):
-            return False
+            return None
         end = logical + abs(length)
-    return end < 1 << 32
+    return Node(own_depth, entries) if end < 1 << 32 else None
+
+
+def _leaves(raw: bytes) -> list[tuple[int, int, int]]:
+    return [
+        (logical, length if length <= _WRITTEN_MOST else _WRITTEN_MOST - length, low | high << 32)
+        for logical, length, high, low in _LEAF.iter_unpack(raw)
+    ]
+
+
+def _indexes(raw: bytes) -> list[tuple[int, int, int]]:
+    return [(logical, 1, low | high << 32) for logical, low, high, _ in _INDEX.iter_unpack(raw)]
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ class Zone:
 
     def allows(self, start: int, count: int) -> bool:
         """Whether a file may lie on those blocks: all of them on the filesystem, and none of its own."""
-        if not 0 < count or not self.first_block < start <= self.blocks - count:
+        if count <= 0 or not self.first_block < start <= self.blocks - count:
             return False
         index = bisect.bisect_left(self.starts, start + count) - 1
         return index < 0 or self.ends[index] <= start
@@ -210,12 +210,16 @@ def _is_possible(geometry: Geometry, block: Block) -> bool:
         and geometry.spare_descriptor_blocks <= unit // 4
     )
     inodes = (
-        unit // geometry.inode_bytes <= geometry.group_inodes <= unit * 8
-        and geometry.group_inodes * geometry.inode_bytes % unit == 0
-        and geometry.first_inode >= _OLD_FIRST_INODE
-        and geometry.inodes == geometry.groups * geometry.group_inodes
-        and geometry.journal in (0, JOURNAL_INODE)
-    ) if sizes else False
+        (
+            unit // geometry.inode_bytes <= geometry.group_inodes <= unit * 8
+            and geometry.group_inodes * geometry.inode_bytes % unit == 0
+            and geometry.first_inode >= _OLD_FIRST_INODE
+            and geometry.inodes == geometry.groups * geometry.group_inodes
+            and geometry.journal in (0, JOURNAL_INODE)
+        )
+        if sizes
+        else False
+    )
     return inodes and 0 < geometry.groups <= MAX_GROUPS and _clusters_fit(geometry, block)
 
 

@@ -41,6 +41,7 @@ _KEPT_PIECES = 128
 _KEPT_INODES = 4096
 _NUMBERS = struct.Struct("<II")
 
+
 @dataclass(frozen=True, slots=True)
 class _Filesystem:
     """What is certain of a filesystem before any of its files is looked at."""
@@ -53,10 +54,12 @@ class _Filesystem:
 
 @dataclass(slots=True)
 class Inodes:
-    """The inodes of one filesystem; ``read`` gives bytes of its device, of ``size_bytes`` where that is known."""
+    """The inodes of one filesystem; ``read`` gives bytes of its device, whose size may be known."""
 
     read: Read
     size_bytes: int | None = None
+    geometry: Geometry | None = field(init=False, default=None)
+    """The filesystem's geometry; None for one that cannot be read here."""
     _filesystem: _Filesystem | None = field(init=False, default=None)
     _walker: Walker | None = field(init=False, default=None)
     _pieces: dict[int, bytes] = field(init=False, default_factory=dict)
@@ -69,9 +72,10 @@ class Inodes:
         if geometry is None or groups is None:
             return
         self._walker = Walker(self.read, geometry)
-        self._filesystem = _Filesystem(geometry, groups, groups.zone)
+        self._filesystem, self.geometry = _Filesystem(geometry, groups, groups.zone), geometry
         zone = self._zone_with_journal(geometry, groups)
         self._filesystem = None if zone is None else _Filesystem(geometry, groups, zone)
+        self.geometry = None if zone is None else geometry
 
     def _zone_with_journal(self, geometry: Geometry, groups: Groups) -> Zone | None:
         """The zone, the journal's blocks in it; None when they are not certain, or meet others of it."""
@@ -142,28 +146,23 @@ class Inodes:
 
     def seed(self, number: int, inode: Inode) -> int | None:
         """What the checksums of an inode and of its blocks start with; None where there are none."""
-        seed = None if self._filesystem is None else self._filesystem.geometry.seed
+        seed = None if self.geometry is None else self.geometry.seed
         return None if seed is None else crc32c(_NUMBERS.pack(number, inode.generation), seed)
-
-    @property
-    def geometry(self) -> Geometry | None:
-        """The filesystem's geometry; None for one that cannot be read here."""
-        return self._filesystem.geometry if self._filesystem is not None else None
 
     @property
     def is_certain(self) -> bool:
         """True for a filesystem that can be read here."""
-        return self._filesystem is not None
+        return self.geometry is not None
 
     @property
     def count(self) -> int:
         """How many inodes the filesystem has; 0 when it is not certain."""
-        return self._filesystem.geometry.inodes if self._filesystem is not None else 0
+        return self.geometry.inodes if self.geometry is not None else 0
 
     @property
     def block_bytes(self) -> int:
         """The filesystem's block size; 0 when it is not certain."""
-        return self._filesystem.geometry.block_bytes if self._filesystem is not None else 0
+        return self.geometry.block_bytes if self.geometry is not None else 0
 
     def layout(self, number: int, *, kind: int = REGULAR) -> Layout | None:
         """Where the content of an inode of that kind (its format bits) lies; None when it is not certain."""

@@ -36,7 +36,7 @@ _SMALL_DIRECTORY_BYTES = 64 << 10
 
 _MAX_TRACES = 10_000
 _MAX_TRACE_BYTES = 32 << 20
-"""Inodes, and bytes of directories, that are looked through for what was deleted, on one filesystem in all."""
+"""Inodes, and bytes of directories, that are looked at for what was deleted, on one filesystem in all."""
 
 _ENTRY_HEAD_BYTES = 8
 _ENTRY_LEAST_BYTES = 12

@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+MAX_EXTENTS = 20_000
+"""A file in more pieces has no layout here: each takes memory, and a read of its own."""
+
 _PLAIN = frozenset({"last", "eof", "merged", "shared"})
-_FILE = re.compile(rb"File size of (.*) is (\d+) \(\d+ blocks? of (\d+) bytes\)", re.DOTALL)
+_FILE = re.compile(rb"File size of (.*) is (\d{1,20}) \(\d+ blocks? of (\d{1,20}) bytes\)", re.DOTALL)
 _NUMBERS = re.compile(
-    rb" *(\d+): *(\d+)\.\. *(\d+): *(\d+)\.\. *(\d+): *(\d+): *(?:\d+:)? *([a-z0-9_,]*)",
+    rb" *(\d+): *(\d{1,20})\.\. *(\d+): *(\d{1,20})\.\. *(\d+): *(\d{1,20}): *(?:\d+:)? *([a-z0-9_,]*)",
 )
-_END = re.compile(rb"(.*): (\d+) extents? found", re.DOTALL)
+_END = re.compile(rb"(.*): (\d{1,20}) extents? found", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def parse_layouts(output: bytes) -> Iterator[tuple[bytes, Layout]]:
             extents = None
         elif extents is not None and b".." in line:
             extent = _extent(line, unit)
-            if extent is None:
+            if extent is None or len(extents) >= MAX_EXTENTS:
                 extents = None
             else:
                 extents.append(extent)
