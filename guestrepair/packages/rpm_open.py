@@ -7,6 +7,7 @@ import struct
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.guest.view import Guest
@@ -21,6 +22,7 @@ DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
 
 _LIMIT_BYTES = 2 * 1024**3
 _CHUNK_BYTES = 48 * 1024**2
+_PIECE_BYTES = 64 * 1024
 _REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
 _BDB_MAGICS = frozenset({0x00061561, 0x00053162})
 
@@ -87,10 +89,15 @@ def open_rpm(guest: Guest) -> RpmDatabase:
 def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
     with tempfile.TemporaryDirectory(prefix="guestrepair-rpmdb-") as temporary:
         host = Path(temporary)
-        _copy(guest, directory / backend.main, host / backend.main)
-        for name in backend.others:
-            if guest.is_file(directory / name):
+        for name in (backend.main, *(n for n in backend.others if guest.is_file(directory / n))):
+            try:
                 _copy(guest, directory / name, host / name)
+            except OSError as error:
+                raise GuestReadError(
+                    directory / name,
+                    f"it cannot be copied to {host.parent}: {error.strerror}",
+                    hint="make room there, or set TMPDIR to a directory with more",
+                ) from error
         _check_magic(host / backend.main, backend)
         return _run_child(host, backend)
 
@@ -104,7 +111,17 @@ def _copy(guest: Guest, path: GuestPath, target: Path) -> None:
         raise GuestReadError(path, f"{found.size_bytes} bytes, more than the {_LIMIT_BYTES} that are read")
     with target.open("wb") as out:
         for offset in range(0, found.size_bytes, _CHUNK_BYTES):
-            out.write(guest.read_range(resolved, offset, _CHUNK_BYTES))
+            _write_sparse(out, offset, guest.read_range(resolved, offset, _CHUNK_BYTES))
+        out.truncate(found.size_bytes)
+
+
+def _write_sparse(out: BinaryIO, offset: int, data: bytes) -> None:
+    """Write data, but for pieces of zeros: a hole in the guest's file takes no room here either."""
+    for at in range(0, len(data), _PIECE_BYTES):
+        piece = data[at : at + _PIECE_BYTES]
+        if piece.count(0) < len(piece):
+            out.seek(offset + at)
+            out.write(piece)
 
 
 def _check_magic(path: Path, backend: Backend) -> None:

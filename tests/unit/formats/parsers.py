@@ -20,6 +20,9 @@ from guestrepair.formats import (
     dpkg_config,
     dpkg_lists,
     elf,
+    ext_accepted,
+    ext_extents,
+    ext_geometry,
     ext_inodes,
     ext_tree,
     extents,
@@ -52,7 +55,7 @@ from guestrepair.formats import (
 )
 from guestrepair.formats.bootloader import entries
 from guestrepair.formats.sshd_config import numbers, settings, tokens
-from guestrepair.formats.superblock import ext, fat, journal
+from guestrepair.formats.superblock import ext, fat, journal, luks_keys
 
 Parser: TypeAlias = Callable[[bytes], object]
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
@@ -122,6 +125,27 @@ def _fat(data: bytes) -> object:
     return fat.root_names(reader(boot), len(boot))
 
 
+def _geometry(data: bytes) -> object:
+    geometry = ext_geometry.read_geometry(data[:56].ljust(56, b"\0") + b"\x53\xef" + data)
+    return None if geometry is None else ext_geometry.read_groups(reader(data), geometry)
+
+
+def _node(data: bytes) -> object:
+    zone = ext_geometry.make_zone(0, 1 << 40, ())
+    return None if zone is None else ext_extents.parse_node(data, zone)
+
+
+def _inode(data: bytes) -> object:
+    inode = ext_accepted.parse_inode(data.ljust(128, b"\0"))
+    return ext_accepted._is_extra_sound(inode)
+
+
+def _luks(data: bytes) -> object:
+    json = data[:3000]
+    size = (0x4000).to_bytes(8, "big")
+    return luks_keys.objection(reader(b"LUKS\xba\xbe\0\2" + size + bytes(4080) + json))
+
+
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
@@ -152,6 +176,9 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
         "statoverride": dpkg_lists.parse_statoverride,
     },
     "elf": {"elf": elf.parse_elf},
+    "ext_accepted": {"inode": _inode},
+    "ext_extents": {"node": _node},
+    "ext_geometry": {"geometry": _geometry},
     "ext_inodes": {"layouts": _layouts},
     "ext_tree": {"tree": _tree, "block": lambda d: ext_tree.parse_block(d, 1 << 31, {})},
     "extents": {"filefrag": lambda d: list(extents.parse_layouts(d))},
@@ -208,6 +235,7 @@ PARSERS: Mapping[str, Mapping[str, Parser]] = {
     "superblock": {
         "root directory of FAT": _fat,
         "identify": lambda d: superblock.identify(reader(d), len(d)),
+        "keys of LUKS": _luks,
         "ext backup": lambda d: ext.find_backup(reader(d), len(d)),
         **{f"journal of {c}": partial(_unclean, c) for c in ("xfs", "btrfs", "vfat")},
     },
