@@ -88,8 +88,9 @@ class Hasher:
     toolbox: Toolbox
     host: HostTree
     told: Callable[[], Mapping[str, tuple[Read, int]]] = dict
-    _left: int = field(init=False, default=MAX_TOTAL_BYTES)
-    _left_to_confirm: int = field(init=False, default=MAX_CONFIRMED_BYTES)
+    left_bytes: int = MAX_TOTAL_BYTES
+    """What may still be read for digests."""
+    _confirmable: int = field(init=False, default=MAX_CONFIRMED_BYTES)
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool = False
@@ -112,8 +113,8 @@ class Hasher:
             with contextlib.suppress(GuestReadError):
                 answer |= self._on_the_host(algorithm, left)
             left = {path: stat for path, stat in left.items() if path not in answer}
-        self._left -= sum(stat.size_bytes for stat in left.values())
-        if self._left < 0:
+        self.left_bytes -= sum(stat.size_bytes for stat in left.values())
+        if self.left_bytes < 0:
             return answer
         if len(left) > FEW and f"{algorithm}sum" in PROGRAMS:
             with contextlib.suppress(GuestReadError):
@@ -143,8 +144,8 @@ class Hasher:
         """What reads as ``read`` does, until what may be read in all is used up."""
 
         def counted(offset: int, size: int) -> bytes:
-            self._left -= size + _READ_COST_BYTES
-            if self._left < 0:
+            self.left_bytes -= size + _READ_COST_BYTES
+            if self.left_bytes < 0:
                 raise GuestReadError("files to be hashed", "more than is hashed in all")
             return read(offset, size)
 
@@ -181,12 +182,12 @@ class Hasher:
         total = 0
         for path, stat in files.items():
             size = stat.size_bytes
-            if size > MAX_FILE_BYTES or total + size > self._left:
+            if size > MAX_FILE_BYTES or total + size > self.left_bytes:
                 continue
             if through_filesystem:
-                if size > self._left_to_confirm:
+                if size > self._confirmable:
                     continue
-                self._left_to_confirm -= size
+                self._confirmable -= size
             total += size
             yield path, stat
 

@@ -262,7 +262,7 @@ class LiveGuest(Guest):
         """See :meth:`Guest.deletion_times`."""
         by_directory: dict[GuestPath, list[GuestPath]] = defaultdict(list)
         for path in paths:
-            directory = self._directory(path.parent)
+            directory = self._directory(path.parent) if is_possible(str(path)) else None
             if directory is not None:  # else it is gone as well: what it held went with it
                 by_directory[directory].append(path)
         times: dict[GuestPath, int] = {}
