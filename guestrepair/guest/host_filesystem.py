@@ -122,6 +122,9 @@ def pieces(layout: Layout, start: int, end: int) -> Iterable[tuple[int, int]]:
 
     What follows each other in the file and on the device as well is one piece.
     """
+    if len(layout.extents) < 2:  # as most files are
+        yield from _parts(layout, start, end)
+        return
     held_at, held = 0, 0
     for at, length in _parts(layout, start, end):
         if held and (at == held_at + held if held_at >= 0 else at < 0):
@@ -136,7 +139,7 @@ def pieces(layout: Layout, start: int, end: int) -> Iterable[tuple[int, int]]:
 
 def _parts(layout: Layout, start: int, end: int) -> Iterator[tuple[int, int]]:
     at = start
-    first = bisect.bisect_right(layout.extents, start, key=lambda extent: extent.logical) - 1
+    first = bisect.bisect_right(layout.extents, start, key=lambda e: e.logical) - 1 if start else 0
     for extent in itertools.islice(layout.extents, max(first, 0), None):
         if extent.logical >= end:
             break

@@ -104,14 +104,3 @@ def test_raid_wins_over_what_shows_through() -> None:
 )
 def test_hostile(magic: tuple[int, bytes], junk: bytes, shift: int) -> None:
     assert isinstance(of(magic, (magic[0] + len(magic[1]) + shift, junk)), Superblock)
-
-
-def test_a_record_of_ntfs_full_of_attributes_without_length_ends_at_the_first() -> None:
-    """Its label is not found; a step for each byte of a record of a mebibyte took seconds."""
-    boot = bytearray(512)
-    boot[3:11], boot[0x0B:0x0E], boot[0x40] = b"NTFS    ", b"\x00\x02\x08", 256 - 20
-    boot[0x28:0x30], boot[0x30:0x40] = (1 << 30).to_bytes(8, "little"), (1).to_bytes(8, "little") * 2
-    record = bytearray(b"\x01\0\0\0" * (1 << 18))  # attributes of kind 1, each one byte long
-    record[:4], record[0x14:0x16] = b"FILE", b"\x38\0"
-    found = of((0, bytes(boot)), (4096, b"FILE"), (4096 + 3 * (1 << 20), bytes(record)))
-    assert (found.content, found.label) == ("ntfs", "")
