@@ -3,16 +3,25 @@
 Only what is certain is answered, as in :mod:`guestrepair.formats.ext_inodes`; for everything else
 (encrypted, inline or very large directories, ext2's block lists, damaged entries) the answer is None.
 
-Source: Documentation/filesystems/ext4 (directory.rst, inodes.rst, special_inodes.rst).
+Source: Documentation/filesystems/ext4 (directory.rst, inodes.rst, special_inodes.rst); Linux
+fs/ext4/dir.c (__ext4_check_dir_entry) and namei.c (ext4_lookup).
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from guestrepair.formats.ext_inodes import DIRECTORY, SYMLINK, Inodes
+from guestrepair.formats.ext_accepted import (
+    DIRECTORY,
+    INODE_BASE_BYTES,
+    SYMLINK,
+    Inode,
+    attribute_block,
+    is_fast_link,
+    size_of,
+)
+from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block
@@ -21,18 +30,19 @@ _FLAG_CASEFOLD = 0x40000000
 _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
 
-_XATTR_MAGIC = 0xEA020000
 _KEPT_NAMES = 100_000
-EXTENTS_IN_INODE = 4
+_SMALL_DIRECTORY_BYTES = 64 << 10
+"""Of a larger one, the first block alone is read to learn its parent."""
+
+_MAX_TRACES = 10_000
+_MAX_TRACE_BYTES = 32 << 20
+"""Inodes, and bytes of directories, that are looked at for what was deleted, on one filesystem in all."""
+
 _ENTRY_HEAD_BYTES = 8
+_ENTRY_LEAST_BYTES = 12
 _LEAF_TAIL_BYTES = 12
 _LEAF_TAIL = b"\0\0\0\0\x0c\0\0\xde"
 """An entry without a name that ends a leaf and holds its checksum (struct ext4_dir_entry_tail)."""
-
-_FAST_LINK_BYTES = 60
-_INODE_BASE_BYTES = 128
-_BASE = struct.Struct("<HHI4xii4xHH80xI8xHH4x")
-"""Of an inode: mode, uid, size, ctime, mtime, gid, links; and the high halves of size, uid and gid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,10 @@ class _Directory:
     """What a directory holds, and where that lies."""
 
     names: Mapping[bytes, int]
+    parent: int
     layout: Layout
+    is_flat: bool
+    """Its extents lie in the inode, and not in blocks of their own."""
 
 
 @dataclass(slots=True)
@@ -64,6 +77,8 @@ class Tree:
     inodes: Inodes
     _kept: dict[int, _Directory] = field(init=False, default_factory=dict)
     _names: int = field(init=False, default=0)
+    _traces: int = field(init=False, default=_MAX_TRACES)
+    _trace_bytes: int = field(init=False, default=_MAX_TRACE_BYTES)
 
     def adopt(self, former: Tree, is_unchanged: Callable[[int, int], bool]) -> None:
         """Keep what another reader of the same filesystem has found, where its bytes did not change since.
@@ -74,18 +89,37 @@ class Tree:
             return
         for number, directory in former._kept.items():
             places = [self.inodes.place(number), *((e.physical, e.length) for e in directory.layout.extents)]
-            # More extents than an inode holds lie in a block of their own, of which nothing is known here.
-            if len(places) <= 1 + EXTENTS_IN_INODE and all(is_unchanged(at, size) for at, size in places):
+            # Of blocks that hold extents, nothing is known here.
+            if directory.is_flat and all(is_unchanged(at, size) for at, size in places):
                 self._keep(number, directory)
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
         """The names in a directory and their inode numbers, ``.`` and ``..`` left out; None: not certain."""
+        found = self._directory(directory)
+        return None if found is None else found.names
+
+    def parent(self, directory: int) -> int | None:
+        """The inode number that a directory's ``..`` stands for; None: not certain.
+
+        One that is reached from another directory may lead in circles: the kernel follows no such name.
+        """
         if directory not in self._kept:
-            found = self._read(directory)
+            layout = self._layout(directory)
+            if layout is None:
+                return None
+            if layout.size_bytes > _SMALL_DIRECTORY_BYTES:
+                (first, *_) = self._blocks(directory, layout, self.inodes.block_bytes) or (b"",)
+                return _parent(first, directory)
+        found = self._directory(directory)
+        return None if found is None else found.parent
+
+    def _directory(self, number: int) -> _Directory | None:
+        if number not in self._kept:
+            found = self._read(number)
             if found is None:
                 return None
-            self._keep(directory, found)
-        return self._kept[directory].names
+            self._keep(number, found)
+        return self._kept[number]
 
     def _keep(self, number: int, directory: _Directory) -> None:
         while self._kept and self._names + len(directory.names) > _KEPT_NAMES:
@@ -95,94 +129,111 @@ class Tree:
 
     def attributes(self, number: int) -> Attributes | None:
         """The attributes of an inode that is in use; None: not certain."""
-        inode = self.inodes.inode(number)
-        if inode is None or len(inode) < _INODE_BASE_BYTES:
-            return None
-        fields = _BASE.unpack_from(inode.data)
-        mode, uid, size, ctime, mtime, gid, links, size_high, uid_high, gid_high = fields
-        if not mode or not links:
+        inode, geometry = self.inodes.inode(number), self.inodes.geometry
+        if inode is None or geometry is None:
             return None
         return Attributes(
             inode=number,
-            mode=mode,
-            uid=uid | uid_high << 16,
-            gid=gid | gid_high << 16,
-            size_bytes=size | size_high << 32,
-            links=links,
-            mtime=_with_epoch(inode, mtime, 136),
-            ctime=_with_epoch(inode, ctime, 132),
+            mode=inode.mode,
+            uid=inode.uid | inode.uid_high << 16,
+            gid=inode.gid | inode.gid_high << 16,
+            size_bytes=size_of(inode, geometry),
+            links=inode.links,
+            mtime=_with_epoch(inode, inode.mtime, 136),
+            ctime=_with_epoch(inode, inode.ctime, 132),
         )
 
     def has_xattrs(self, number: int) -> bool | None:
         """Whether an inode in use has extended attributes, in itself or in a block; None: not certain."""
-        inode = self.inodes.inode(number)
-        if inode is None or not inode.le16(0) or not inode.le16(26):
+        inode, geometry = self.inodes.inode(number), self.inodes.geometry
+        if inode is None or geometry is None:
             return None
-        inside = _INODE_BASE_BYTES + inode.le16(128) if len(inode) > _INODE_BASE_BYTES else len(inode)
-        return bool(inode.le32(104) or inode.le16(118) or inode.le32(inside) == _XATTR_MAGIC)
+        return bool(attribute_block(inode, geometry)) or inode.has_attributes_inside
 
     def link_target(self, number: int) -> bytes | None:
         """Where a short symbolic link leads, empty for what is none; None for a long one, or not certain."""
-        inode = self.inodes.inode(number)
-        if inode is None or not inode.le16(0) or not inode.le16(26):
+        inode, geometry = self.inodes.inode(number), self.inodes.geometry
+        if inode is None or geometry is None:
             return None
-        if inode.le16(0) & 0xF000 != SYMLINK:
+        if inode.kind != SYMLINK:
             return b""
-        if inode.le32(32) & 0x10080804:
-            return None  # in extents, encrypted, compressed or inline
-        size = inode.le32(4)
-        target = inode.bytes_at(40, size) if 0 < size < _FAST_LINK_BYTES else b""
-        return target if target and b"\0" not in target else None
+        return inode.places[: inode.size] if is_fast_link(inode, geometry) else None
 
-    def deletion_times(self, directory: int) -> Mapping[bytes, int] | None:
+    def deletion_times(
+        self, directory: int, wanted: Collection[bytes] | None = None
+    ) -> Mapping[bytes, int] | None:
         """Deleted names that still stand in a directory's gaps, and when their inodes last changed.
 
-        Only those whose inodes were not used again. Linux 5.13 and newer wipe such names. None: not certain.
+        Only those whose inodes were not used again, and of ``wanted`` names where some are given. Linux 5.13
+        and newer wipe such names. How much is looked through on one filesystem is bounded; what lies
+        beyond that has left no trace. None: not certain.
         """
         layout = self._layout(directory)
-        blocks = None if layout is None else self._blocks(directory, layout)
+        if layout is None or layout.size_bytes > self._trace_bytes:
+            return None if layout is None else {}
+        self._trace_bytes -= layout.size_bytes
+        blocks = self._blocks(directory, layout)
         if blocks is None:
             return None
         found: dict[bytes, int] = {}
-        for block in blocks:
-            for name, number in deleted_entries(block, self.inodes.count):
-                inode = self.inodes.inode(number)
-                if inode is not None and inode.le32(20) and not inode.le16(26):
-                    found[name] = _with_epoch(
-                        inode, int.from_bytes(inode.bytes_at(12, 4), "little", signed=True), 132
-                    )
+        for name, number in (each for block in blocks for each in deleted_entries(block, self.inodes.count)):
+            if wanted is not None and name not in wanted:
+                continue
+            if not self._traces:
+                break
+            self._traces -= 1
+            inode = self.inodes.raw(number)
+            if inode is not None and inode.deleted and not inode.links:
+                found[name] = _with_epoch(inode, inode.ctime, 132)
         return found
 
     def _read(self, directory: int) -> _Directory | None:
-        layout = self._layout(directory)
+        layout, inode = self._layout(directory), self.inodes.inode(directory)
         blocks = None if layout is None else self._blocks(directory, layout)
-        if layout is None or not blocks:
+        if layout is None or inode is None or not blocks:
             return None
         names: dict[bytes, int] = {}
-        if not all(parse_block(block, self.inodes.count, names) for block in blocks):
+        parent = _parent(blocks[0], directory)
+        if parent is None or not all(parse_block(block, self.inodes.count, names) for block in blocks):
             return None
-        return _Directory(names, layout)
+        if directory in names.values():
+            return None  # a name in a directory for that directory: the kernel follows it nowhere
+        return _Directory(names, parent, layout, is_flat=not int.from_bytes(inode.places[6:8], "little"))
 
     def _layout(self, directory: int) -> Layout | None:
         layout, inode = self.inodes.layout(directory, kind=DIRECTORY), self.inodes.inode(directory)
-        if layout is None or inode is None or inode.le32(32) & _FLAG_CASEFOLD:
+        if layout is None or inode is None or inode.flags & _FLAG_CASEFOLD:
             return None
         if layout.size_bytes > _MAX_DIRECTORY_BYTES or layout.size_bytes % self.inodes.block_bytes:
             return None
         return None if layout.hole_bytes else layout
 
-    def _blocks(self, directory: int, layout: Layout) -> list[bytes] | None:
-        """The blocks of a directory, all of them intact; None when that is not certain."""
+    def _blocks(self, directory: int, layout: Layout, size_bytes: int | None = None) -> list[bytes] | None:
+        """A directory's blocks (up to a size), all of them intact; None when that is not certain."""
+        size_bytes = layout.size_bytes if size_bytes is None else size_bytes
         inode, block_bytes = self.inodes.inode(directory), self.inodes.block_bytes
         if inode is None:
             return None
         seed = self.inodes.seed(directory, inode)
         blocks: list[bytes] = []
         for extent in layout.extents:
-            data = self.inodes.read(extent.physical, min(extent.length, layout.size_bytes - extent.logical))
+            data = self.inodes.read(extent.physical, min(extent.length, size_bytes - extent.logical))
             blocks += (data[at : at + block_bytes] for at in range(0, len(data), block_bytes))
-        whole = sum(map(len, blocks)) == layout.size_bytes
+            if extent.logical + extent.length >= size_bytes:
+                break
+        whole = sum(map(len, blocks)) == size_bytes
         return blocks if whole and all(seed is None or is_block_intact(b, seed) for b in blocks) else None
+
+
+def _parent(first_block: bytes, directory: int) -> int | None:
+    """What ``..`` stands for; None unless the first entries are "." for the directory itself, and ".."."""
+    block = Block(first_block)
+    dotdot = block.le16(4)
+    if block.le32(0) != directory or block.u8(6) != 1 or block.bytes_at(8, 1) != b".":
+        return None
+    if block.u8(dotdot + 6) != 2 or block.bytes_at(dotdot + 8, 2) != b"..":
+        return None
+    return block.le32(dotdot)
 
 
 def is_block_intact(data: bytes, seed: int) -> bool:
@@ -208,8 +259,8 @@ def parse_block(data: bytes, inodes: int, into: dict[bytes, int]) -> bool:
     block, at = Block(data), 0
     while at < len(data):
         number, length, name_bytes = block.le32(at), block.le16(at + 4), block.u8(at + 6)
-        length = length or 65536  # of a block of 64 KiB
-        if length < _ENTRY_HEAD_BYTES + name_bytes or length % 4 or at + length > len(data):
+        least = max(_ENTRY_HEAD_BYTES + name_bytes, _ENTRY_LEAST_BYTES)
+        if length < least or length % 4 or at + length > len(data):
             return False
         name = block.bytes_at(at + _ENTRY_HEAD_BYTES, name_bytes)
         if number > inodes or (number and (not name or b"/" in name or b"\0" in name or name in into)):
@@ -242,8 +293,8 @@ def _entry_bytes(name_bytes: int) -> int:
     return (_ENTRY_HEAD_BYTES + name_bytes + 3) // 4 * 4
 
 
-def _with_epoch(inode: Block, seconds: int, extra_at: int) -> int:
+def _with_epoch(inode: Inode, seconds: int, extra_at: int) -> int:
     """A time (signed, 32 bits) with the bits that carry it beyond 2038, where the inode has room for them."""
-    if len(inode.data) > _INODE_BASE_BYTES and _INODE_BASE_BYTES + inode.le16(128) >= extra_at + 4:
+    if len(inode.data) > INODE_BASE_BYTES and INODE_BASE_BYTES + inode.extra_bytes >= extra_at + 4:
         seconds += (inode.data[extra_at] & 3) << 32
     return seconds

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from guestrepair.formats.lines import byte_lines
 
+MAX_EXTENTS = 20_000
+"""A file in more pieces has no layout here: each takes memory, and a read of its own."""
+
 _PLAIN = frozenset({"last", "eof", "merged", "shared"})
 _FILE = re.compile(rb"File size of (.*) is (\d{1,20}) \(\d+ blocks? of (\d{1,20}) bytes\)", re.DOTALL)
 _NUMBERS = re.compile(
@@ -75,7 +78,7 @@ def parse_layouts(output: bytes) -> Iterator[tuple[bytes, Layout]]:
             extents = None
         elif extents is not None and b".." in line:
             extent = _extent(line, unit)
-            if extent is None:
+            if extent is None or len(extents) >= MAX_EXTENTS:
                 extents = None
             else:
                 extents.append(extent)

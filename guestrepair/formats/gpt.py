@@ -15,6 +15,8 @@ from guestrepair.formats.superblock.text import guid
 HEADER_BYTES = 92
 MAX_ENTRIES_BYTES = 1024 * 1024
 """A table larger than this is not read: 128 entries of 128 bytes are 16 KiB."""
+MAX_PARTITIONS = 255
+"""Linux makes no device of a later entry of the array (DISK_MAX_PARTS)."""
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT_TYPE = "21686148-6449-6e6f-744e-656564454649"
 
@@ -139,7 +141,7 @@ def parse_entries(header: GptHeader, raw: bytes) -> tuple[GptEntry, ...]:
     """The partitions in use of an entry array; those with impossible ranges are kept as they stand."""
     found = []
     step = max(header.entry_bytes, _ENTRY.size)
-    for index in range(min(header.entry_count, len(raw) // step)):
+    for index in range(min(header.entry_count, len(raw) // step, MAX_PARTITIONS)):
         kind, unique, first, last, attributes, name = _ENTRY.unpack_from(raw, index * step)
         if any(kind):
             text = name.decode("utf-16-le", "replace").split("\0", 1)[0]

@@ -8,7 +8,7 @@ import tarfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.handle import Handle, reading
@@ -16,6 +16,8 @@ from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
 MAX_TREE_FILES = 200_000
+_MAX_MEMBERS = 4 * MAX_TREE_FILES
+"""Directories, links and all else, with the files."""
 
 
 class _Collector(threading.Thread):
@@ -41,7 +43,11 @@ class _Collector(threading.Thread):
     def _collect(self) -> None:
         left = self._limit_bytes
         with tarfile.open(fileobj=self._source, mode="r|", errors="surrogateescape") as archive:
-            for member in archive:
+            for count, member in enumerate(archive):
+                cast("Any", archive).members.clear()  # or each would be kept to the end
+                if count >= _MAX_MEMBERS:
+                    self.problem = _too_much(self._limit_bytes)
+                    return
                 if not member.isreg() or excluded(PurePosixPath(member.name).name, self._exclude):
                     continue
                 left -= member.size
@@ -75,6 +81,8 @@ def tree_files(
             if stat.is_directory and (stat.device, stat.inode) not in seen:
                 seen.add((stat.device, stat.inode))  # a damaged filesystem may lead in circles
                 pending.append(path)
+                if len(seen) > MAX_TREE_FILES:
+                    raise GuestReadError(directory, _too_much(limit_bytes))
             elif stat.is_file:
                 left -= stat.size_bytes
                 if left < 0 or len(files) >= MAX_TREE_FILES:

@@ -17,6 +17,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.journal import unclean
+from guestrepair.formats.superblock.luks_keys import objection
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
 from guestrepair.guest.handle import Handle, reading
@@ -28,6 +29,9 @@ TOLD_BY_APPLIANCE = frozenset({"btrfs", "crypto_LUKS", "linux_raid_member", "LVM
 _PIECE_BYTES = 1024 * 1024
 """Taken by one read of a device: libguestfs's messages hold 4 MB at most."""
 
+_BEYOND = 1 << 62
+"""No device has bytes there, but tables on a disk may lead there; the appliance takes no such number."""
+
 
 def read_device(handle: Handle, device: str, offset_bytes: int, size_bytes: int) -> bytes:
     """Raw bytes of a device, short at its end.
@@ -36,7 +40,7 @@ def read_device(handle: Handle, device: str, offset_bytes: int, size_bytes: int)
         GuestReadError: no such device, or an I/O error.
     """
     pieces = []
-    while size_bytes > 0:
+    while size_bytes > 0 and offset_bytes < _BEYOND:
         with reading(handle, device):
             piece = handle.pread_device(device, min(size_bytes, _PIECE_BYTES), offset_bytes)
         pieces.append(piece)
@@ -58,6 +62,10 @@ class Discovery:
     unread: list[tuple[str, str]] = field(default_factory=list)
     locked: list[BlockDevice] = field(default_factory=list)
     """LUKS containers that no given key opens."""
+    _readers: dict[str, Read] = field(default_factory=dict)
+    """What reads the LUKS containers."""
+    _refused: set[str] = field(default_factory=set)
+    """Those on which no key is tried."""
 
     def run(self, disks: Sequence[Disk], readers: Mapping[str, Read] | None = None) -> None:
         """Look at every disk, then at what shows only after opening something: md, LUKS, LVM.
@@ -110,6 +118,8 @@ class Discovery:
             self.unread.append((device.name, error.reason))
             self.devices.append(device)
             return
+        if found.content == "crypto_LUKS":
+            self._readers[device.name] = read
         self.devices.append(
             dataclasses.replace(
                 device,
@@ -191,7 +201,7 @@ class Discovery:
 
     def _open(self, container: BlockDevice) -> bool:
         mapping = f"luks-{container.uuid}"
-        for key in self.keys.candidates(container):
+        for key in self.keys.candidates(container) if self._may_be_tried(container) else ():
             try:
                 with reading(self.handle, container.name):
                     self.handle.cryptsetup_open(container.name, key, mapping)
@@ -200,6 +210,19 @@ class Discovery:
             self._mapped(f"/dev/mapper/{mapping}", DeviceKind.CRYPT, [container])
             return True
         return False
+
+    def _may_be_tried(self, container: BlockDevice) -> bool:
+        """Whether trying a key takes a reasonable time; asked before anybody types one, said once."""
+        if container.name in self._refused:
+            return False
+        try:
+            reason = objection(self._readers[container.name])
+        except GuestReadError as error:
+            reason = error.reason
+        if reason:
+            self._refused.add(container.name)
+            self.unread.append((container.name, reason))
+        return not reason
 
     # --- btrfs --------------------------------------------------------------------
 

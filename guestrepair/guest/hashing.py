@@ -14,14 +14,14 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.extents import Extent, Layout, parse_layouts
+from guestrepair.formats.extents import Layout, parse_layouts
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.handle import Handle, reading
-from guestrepair.guest.host_filesystem import MAX_HOLE_BYTES, pieces
+from guestrepair.guest.host_filesystem import pieces
 from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.toolbox import Toolbox
 from guestrepair.guest.view import Stat
@@ -45,7 +45,21 @@ FEW = 4
 MAX_FILE_BYTES = 4 << 30
 """A larger file is not hashed: no package has one, and a sparse file of terabytes would take days."""
 
+MAX_HOLE_BYTES = 64 << 20
+"""A file with more holes than that is read by the appliance."""
+
 MAX_TOTAL_BYTES = 64 << 30
+"""What is hashed of a guest in one launch, on the host and in the appliance. A healthy one has less."""
+
+MAX_CONFIRMED_BYTES = 2 << 30
+"""Of that, what is hashed once more through the filesystem, which is slow: where a difference was found."""
+
+_READ_COST_BYTES = 64 << 10
+"""What one read of the disk costs beside its bytes: a file of many small pieces takes time, too."""
+
+_MAX_EXTENTS = 100_000
+"""Extents of files that are hashed together; each takes some 150 bytes of memory."""
+
 _LIST_BYTES = 1 << 20
 """Names in one run: libguestfs's messages hold 4 MB at most."""
 
@@ -74,20 +88,34 @@ class Hasher:
     toolbox: Toolbox
     host: HostTree
     told: Callable[[], Mapping[str, tuple[Read, int]]] = dict
+    left_bytes: int = MAX_TOTAL_BYTES
+    """What may still be read for digests."""
+    _confirmable: int = field(init=False, default=MAX_CONFIRMED_BYTES)
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool = False
     ) -> dict[GuestPath, str]:
-        """Hex digests; a file that cannot be hashed is left out.
+        """Hex digests; a file that cannot be hashed, or is beyond what may be hashed in all, is left out.
 
-        With ``through_filesystem`` no byte is read behind the filesystem's back.
+        A file of several names is hashed once. With ``through_filesystem`` no byte is read
+        behind the filesystem's back.
         """
-        left = dict(_within_limits(files))
+        names = _by_inode(files)
+        once = {same[0]: files[same[0]] for same in names}
+        found = self._once(algorithm, dict(self._within_limits(once, through_filesystem)), through_filesystem)
+        return {path: found[same[0]] for same in names if same[0] in found for path in same}
+
+    def _once(
+        self, algorithm: str, left: dict[GuestPath, Stat], through_filesystem: bool
+    ) -> dict[GuestPath, str]:
         answer: dict[GuestPath, str] = {}
         if not through_filesystem:
             with contextlib.suppress(GuestReadError):
                 answer |= self._on_the_host(algorithm, left)
             left = {path: stat for path, stat in left.items() if path not in answer}
+        self.left_bytes -= sum(stat.size_bytes for stat in left.values())
+        if self.left_bytes < 0:
+            return answer
         if len(left) > FEW and f"{algorithm}sum" in PROGRAMS:
             with contextlib.suppress(GuestReadError):
                 answer |= self._in_the_appliance(algorithm, left)
@@ -100,25 +128,42 @@ class Hasher:
     # --- on the host --------------------------------------------------------------------
 
     def _on_the_host(self, algorithm: str, files: Mapping[GuestPath, Stat]) -> dict[GuestPath, str]:
-        found: list[tuple[GuestPath, Layout, Read]] = []
+        answer: dict[GuestPath, str] = {}
+        for batch in _together(self._places(files)):
+            for whole in {id(read): read for _, _, read in batch}.values():
+                there = [(path, layout) for path, layout, read in batch if read is whole]
+                there.sort(key=lambda each: _first_byte(each[1]))
+                ahead = Ahead(self._counted(whole), [layout for _, layout in there])
+                for path, layout in there:
+                    # What cannot be read here is hashed in the appliance, which may fare better.
+                    with contextlib.suppress(GuestReadError):
+                        answer[path] = _digest(algorithm, ahead.read, layout)
+        return answer
+
+    def _counted(self, read: Read) -> Read:
+        """What reads as ``read`` does, until what may be read in all is used up."""
+
+        def counted(offset: int, size: int) -> bytes:
+            self.left_bytes -= size + _READ_COST_BYTES
+            if self.left_bytes < 0:
+                raise GuestReadError("files to be hashed", "more than is hashed in all")
+            return read(offset, size)
+
+        return counted
+
+    def _places(self, files: Mapping[GuestPath, Stat]) -> Iterator[tuple[GuestPath, Layout, Read]]:
+        """Where files lie, in the order of their inodes, which is about that of the disk."""
         elsewhere: dict[GuestPath, Stat] = {}
-        for path, stat in files.items():
+        for path, stat in sorted(files.items(), key=lambda item: item[1].inode):
             filesystem = self.host.filesystem(str(path))
             if filesystem is None:
                 elsewhere[path] = stat
-            elif (layout := self.host.layout(str(path), stat)) is not None:
-                found.append((path, layout, filesystem.read))
-        found += self._told_by_the_appliance(elsewhere)
-        answer: dict[GuestPath, str] = {}
-        for whole in {id(read): read for _, _, read in found}.values():
-            there = [(path, layout) for path, layout, read in found if read is whole]
-            there.sort(key=lambda each: _first_byte(each[1]))
-            ahead = Ahead(whole, [layout for _, layout in there])
-            for path, layout in there:
-                # What cannot be read here is hashed in the appliance, which may fare better.
-                with contextlib.suppress(GuestReadError):
-                    answer[path] = _digest(algorithm, ahead.read, layout)
-        return answer
+                continue
+            layout = self.host.layout(str(path), stat)
+            if layout is not None and layout.hole_bytes <= MAX_HOLE_BYTES:
+                yield path, layout, filesystem.read
+        with contextlib.suppress(GuestReadError):
+            yield from self._told_by_the_appliance(elsewhere)
 
     def _told_by_the_appliance(
         self, files: Mapping[GuestPath, Stat]
@@ -130,6 +175,21 @@ class Hasher:
             for path, layout in self._run("{filefrag} -v -b1", there, parse_layouts):
                 if path in there and _is_usable(layout, there[path], size_bytes):
                     yield path, layout, read
+
+    def _within_limits(
+        self, files: Mapping[GuestPath, Stat], through_filesystem: bool
+    ) -> Iterator[tuple[GuestPath, Stat]]:
+        total = 0
+        for path, stat in files.items():
+            size = stat.size_bytes
+            if size > MAX_FILE_BYTES or total + size > self.left_bytes:
+                continue
+            if through_filesystem:
+                if size > self._confirmable:
+                    continue
+                self._confirmable -= size
+            total += size
+            yield path, stat
 
     # --- in the appliance -----------------------------------------------------------------
 
@@ -171,12 +231,28 @@ class Hasher:
         return b"".join(pieces)
 
 
-def _within_limits(files: Mapping[GuestPath, Stat]) -> Iterator[tuple[GuestPath, Stat]]:
-    total = 0
+def _by_inode(files: Mapping[GuestPath, Stat]) -> list[list[GuestPath]]:
+    """The names of each file together; one whose inode is not known is by itself."""
+    names: dict[object, list[GuestPath]] = {}
     for path, stat in files.items():
-        if stat.size_bytes <= MAX_FILE_BYTES and total + stat.size_bytes <= MAX_TOTAL_BYTES:
-            total += stat.size_bytes
-            yield path, stat
+        names.setdefault((stat.device, stat.inode) if stat.inode else path, []).append(path)
+    return list(names.values())
+
+
+def _together(
+    found: Iterable[tuple[GuestPath, Layout, Read]],
+) -> Iterator[list[tuple[GuestPath, Layout, Read]]]:
+    """Files in batches of as many extents as are held at a time."""
+    batch: list[tuple[GuestPath, Layout, Read]] = []
+    extents = 0
+    for each in found:
+        if batch and extents + len(each[1].extents) > _MAX_EXTENTS:
+            yield batch
+            batch, extents = [], 0
+        batch.append(each)
+        extents += len(each[1].extents)
+    if batch:
+        yield batch
 
 
 def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -217,7 +293,8 @@ class Ahead:
 
     def __init__(self, read: Read, layouts: Iterable[Layout]) -> None:
         self._read = read
-        self._spans = list(_spans(e for layout in layouts for e in layout.extents))
+        places = ((at, size) for layout in layouts for at, size in pieces(layout, 0, layout.size_bytes))
+        self._spans = list(_spans({place for place in places if place[0] >= 0}))
         self._held: tuple[int, bytes] = (0, b"")
 
     def read(self, offset: int, size: int) -> bytes:
@@ -232,9 +309,9 @@ class Ahead:
         return data[offset - start : offset - start + size]
 
 
-def _spans(extents: Iterable[Extent]) -> Iterator[tuple[int, int]]:
-    """First byte and end of what is read at once: small extents with no wide gap between them."""
-    small = sorted((e.physical, e.physical + e.length) for e in extents if e.length <= _SMALL_BYTES)
+def _spans(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """First byte and end of what is read at once: small pieces with no wide gap between them."""
+    small = sorted((at, at + length) for at, length in places if length <= _SMALL_BYTES)
     start = end = -1
     for at, last in small:
         if start >= 0 and at - end <= _GAP_BYTES and last - start <= _PIECE_BYTES:

@@ -6,8 +6,10 @@ is asked of the appliance.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,10 +21,8 @@ from guestrepair.formats.superblock.model import Read
 
 T = TypeVar("T")
 ROOT_INODE = 2
-MAX_HOLE_BYTES = 64 << 20
-"""A file with more holes than that is read by the appliance."""
-
-_KEPT_LAYOUTS = 1024
+_KEPT_LAYOUTS, _KEPT_EXTENTS = 1024, 100_000
+"""What is kept of where files lie: so many files, with so many extents in all."""
 
 
 @dataclass(slots=True)
@@ -33,10 +33,11 @@ class HostFilesystem:
     size_bytes: int
     _tree: Tree | None = field(init=False, default=None)
     _layouts: dict[int, Layout | None] = field(init=False, default_factory=dict)
+    _extents: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         with contextlib.suppress(GuestReadError):
-            self._tree = Tree(Inodes(self.read))
+            self._tree = Tree(Inodes(self.read, self.size_bytes))
 
     @property
     def is_certain(self) -> bool:
@@ -56,6 +57,10 @@ class HostFilesystem:
         """The names in a directory and their inode numbers."""
         return self._ask(lambda tree: tree.names(directory))
 
+    def parent(self, directory: int) -> int | None:
+        """The inode number that a directory's ``..`` stands for."""
+        return self._ask(lambda tree: tree.parent(directory))
+
     def attributes(self, inode: int) -> Attributes | None:
         """What an inode in use says."""
         return self._ask(lambda tree: tree.attributes(inode))
@@ -68,9 +73,9 @@ class HostFilesystem:
         """Where a short symbolic link leads; empty for what is none."""
         return self._ask(lambda tree: tree.link_target(inode))
 
-    def deletion_times(self, directory: int) -> Mapping[bytes, int] | None:
-        """When names went that a directory still holds traces of; seconds since the epoch."""
-        return self._ask(lambda tree: tree.deletion_times(directory))
+    def deletion_times(self, directory: int, wanted: Collection[bytes]) -> Mapping[bytes, int] | None:
+        """When those names went that a directory still holds traces of; seconds since the epoch."""
+        return self._ask(lambda tree: tree.deletion_times(directory, wanted))
 
     def content(self, inode: int, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file, short at its end."""
@@ -83,15 +88,19 @@ class HostFilesystem:
     def layout(self, inode: int) -> Layout | None:
         """Where the content of a regular file lies."""
         if inode not in self._layouts:
-            if len(self._layouts) >= _KEPT_LAYOUTS:
-                self._layouts.pop(next(iter(self._layouts)))
-            self._layouts[inode] = self._ask(lambda tree: self._usable(tree.inodes.layout(inode)))
+            self._keep(inode, self._ask(lambda tree: self._usable(tree.inodes.layout(inode))))
         return self._layouts[inode] if self._tree is not None else None
 
+    def _keep(self, inode: int, layout: Layout | None) -> None:
+        self._layouts[inode] = layout
+        self._extents += _extents(layout)
+        while len(self._layouts) > 1 and (
+            len(self._layouts) > _KEPT_LAYOUTS or self._extents > _KEPT_EXTENTS
+        ):
+            self._extents -= _extents(self._layouts.pop(next(iter(self._layouts))))
+
     def _usable(self, layout: Layout | None) -> Layout | None:
-        if layout is None or not layout.lies_within(self.size_bytes) or layout.hole_bytes > MAX_HOLE_BYTES:
-            return None
-        return layout
+        return layout if layout is not None and layout.lies_within(self.size_bytes) else None
 
     def _ask(self, question: Callable[[Tree], T]) -> T | None:
         """The answer; a filesystem that cannot be read here is not asked again."""
@@ -104,10 +113,34 @@ class HostFilesystem:
             return None
 
 
+def _extents(layout: Layout | None) -> int:
+    return 0 if layout is None else len(layout.extents)
+
+
 def pieces(layout: Layout, start: int, end: int) -> Iterable[tuple[int, int]]:
-    """What makes up a part of a file: where each piece lies on the device (-1: zeros), and its length."""
+    """What makes up a part of a file: where each piece lies on the device (-1: zeros), and its length.
+
+    What follows each other in the file and on the device as well is one piece.
+    """
+    if len(layout.extents) < 2:  # as most files are
+        yield from _parts(layout, start, end)
+        return
+    held_at, held = 0, 0
+    for at, length in _parts(layout, start, end):
+        if held and (at == held_at + held if held_at >= 0 else at < 0):
+            held += length
+            continue
+        if held:
+            yield held_at, held
+        held_at, held = at, length
+    if held:
+        yield held_at, held
+
+
+def _parts(layout: Layout, start: int, end: int) -> Iterator[tuple[int, int]]:
     at = start
-    for extent in layout.extents:
+    first = bisect.bisect_right(layout.extents, start, key=lambda e: e.logical) - 1 if start else 0
+    for extent in itertools.islice(layout.extents, max(first, 0), None):
         if extent.logical >= end:
             break
         last = min(extent.logical + extent.length, end)

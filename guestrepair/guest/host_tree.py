@@ -9,6 +9,7 @@ mind: the appliance's filesystem is asked about all of that together before it i
 from __future__ import annotations
 
 import os
+import stat as stat_module
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -63,10 +64,10 @@ class HostTree:
         """The mount point that a real path lies below. Kept by directory: there are far more files."""
         if path in self.mounted:
             return path
-        directory = path.rpartition("/")[0] or "/"
-        if directory not in self._holders:
-            self._holders[directory] = self.mount_point(directory)
-        return self._holders[directory]
+        directory = above = path.rpartition("/")[0] or "/"
+        while above not in self._holders:
+            above = above.rpartition("/")[0] or "/"
+        return self._holders.setdefault(directory, self._holders[above])
 
     def filesystem(self, path: str) -> HostFilesystem | None:
         """The filesystem that a real path lies on, where the host reads it."""
@@ -84,6 +85,7 @@ class HostTree:
         if filesystem is None or inside is None:
             return found
         prefix, number = directory.rstrip("/"), self._numbers[self.mount_point(directory)]
+        here = self._inode(directory, top)
         for name in names:
             path = f"{prefix}/{name}"
             inode = inside.get(name.encode(errors="surrogateescape"))
@@ -91,7 +93,7 @@ class HostTree:
                 found[name] = None
                 self.missing[directory].add(name)
                 continue
-            attributes = filesystem.attributes(inode) if path not in self.mounted else None
+            attributes = _reached(filesystem, here, inode) if path not in self.mounted else None
             stat = self.top(path) if attributes is None else _stat(attributes, number)
             if stat is not None:
                 found[name] = stat
@@ -121,13 +123,13 @@ class HostTree:
                 found[name] = target.decode(errors="surrogateescape")
         return found
 
-    def deletion_times(self, directory: str, top: Stat | None) -> dict[str, int] | None:
-        """When names went that the directory still holds traces of; None when that is not certain."""
+    def deletion_times(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, int] | None:
+        """When those names went that the directory still holds traces of; None when that is not certain."""
         filesystem, inside = self._look(directory, top)
         if filesystem is None or inside is None:
             return None
-        number = ROOT_INODE if top is None or directory in self.mounted else top.inode
-        times = filesystem.deletion_times(number)
+        wanted = frozenset(map(os.fsencode, names))
+        times = filesystem.deletion_times(self._inode(directory, top), wanted)
         return None if times is None else {os.fsdecode(name): when for name, when in times.items()}
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
@@ -152,6 +154,9 @@ class HostTree:
         """The filesystem of a file, whose lstat is from there."""
         return self.filesystem(path) if stat.device == self._numbers[self.mount_point(path)] else None
 
+    def _inode(self, directory: str, top: Stat | None) -> int:
+        return ROOT_INODE if top is None or directory in self.mounted else top.inode
+
     def _look(
         self, directory: str, top: Stat | None
     ) -> tuple[HostFilesystem | None, Mapping[bytes, int] | None]:
@@ -164,6 +169,17 @@ class HostTree:
         if top is None or not top.is_directory or top.device != self._numbers[target]:
             return None, None
         return filesystem, filesystem.names(top.inode)
+
+
+def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attributes | None:
+    """The attributes of what a directory leads to; of another directory, only where that is its child.
+
+    So no path leads in circles: a kernel goes no such way either.
+    """
+    found = filesystem.attributes(inode)
+    if found is not None and stat_module.S_ISDIR(found.mode) and filesystem.parent(inode) != directory:
+        return None
+    return found
 
 
 def _stat(found: Attributes, device: int) -> Stat:

@@ -15,14 +15,12 @@ from guestrepair.guest.discovery import read_device
 from guestrepair.guest.handle import Handle, reading
 from guestrepair.guest.host_tree import HostTree
 from guestrepair.guest.metadata import Metadata
+from guestrepair.guest.paths import Directories
 from guestrepair.guest.temporary import temporary_file
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
+from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 
 _PREAD_BYTES = 1024 * 1024
-_DEEP = 64
-"""Parts of a path beyond which its directories are gone through in a loop, not by recursion."""
-
 _DOWNLOAD_FROM_BYTES = 3 * 1024 * 1024
 """Below, repeated pread is faster; above, the fixed cost of a download pays off."""
 
@@ -53,18 +51,16 @@ class LiveGuest(Guest):
         self.device_reader: Callable[[str], Read | None] = lambda _device: None
         self._host: HostTree | None = None
         self._metadata = Metadata(handle, prefix)
-        self._directories: dict[GuestPath, GuestPath | None] = {GuestPath("/"): GuestPath("/")}
-        self._deleted: dict[GuestPath, Mapping[str, int] | None] = {}
+        self._directories = Directories(self._metadata)
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted anew."""
         self._metadata = Metadata(self.handle, self.prefix, self._host)
-        self._directories = {GuestPath("/"): GuestPath("/")}
+        self._directories = Directories(self._metadata)
 
     def start_over(self) -> None:
         """See :meth:`Guest.start_over`; what the host still has to have confirmed is kept."""
         self.forget()
-        self._deleted = {}
         if self._host is not None:
             self._host.disks.start_over()
 
@@ -100,8 +96,11 @@ class LiveGuest(Guest):
         answer: dict[GuestPath, Stat | None] = {}
         for path in paths:
             # As text: tens of thousands of paths are asked for, and a path's parent is dear to make.
-            parent, _, name = str(path).rpartition("/")
-            if name:
+            text = str(path)
+            parent, _, name = text.rpartition("/")
+            if not is_possible(text):
+                answer[path] = None
+            elif name:
                 by_parent[parent or "/"].append((path, name))
             else:
                 answer[path] = self._metadata.root()
@@ -116,21 +115,18 @@ class LiveGuest(Guest):
 
     def _directory(self, path: GuestPath) -> GuestPath | None:
         """The real directory behind a path; None when it is none or not there. Cached."""
-        if path not in self._directories:
-            self._directories[path] = None  # for a link that leads through itself
-            try:
-                resolved = self.resolve(path)
-                found = None if resolved is None else self.lstat(resolved)
-            except BaseException:
-                del self._directories[path]  # not known: not missing either
-                raise
-            self._directories[path] = resolved if found is not None and found.is_directory else None
-        return self._directories[path]
+        return self._directories.reach(path)[0]
+
+    def resolve(self, path: GuestPath) -> GuestPath | None:
+        """See :meth:`Guest.resolve`; what a directory was found to be is kept."""
+        return self._directories.resolve(path)
 
     def resolve_parent(self, path: GuestPath) -> GuestPath | None:
         """See :meth:`Guest.resolve_parent`; what a directory was found to be is kept."""
-        if path.name in {"", ".."} or len(path.parts) > _DEEP:
-            return super().resolve_parent(path)
+        if not is_possible(str(path)):
+            return None
+        if path.name in {"", ".."}:
+            return self._directory(path)
         directory = self._directory(path.parent)
         return None if directory is None else directory / path.name
 
@@ -172,7 +168,9 @@ class LiveGuest(Guest):
             links = (
                 {}
                 if directory is None
-                else self._metadata.links(str(directory), [child.name for child in children])
+                else self._metadata.links(
+                    str(directory), [child.name for child in children if is_possible(str(child))]
+                )
             )
             answer.update((child, links.get(child.name, "")) for child in children)
         return answer
@@ -201,8 +199,8 @@ class LiveGuest(Guest):
             content = self._host.content(str(real), found, offset_bytes, size_bytes)
             if content is not None:
                 return content
-        if offset_bytes == 0 and size_bytes >= _DOWNLOAD_FROM_BYTES:
-            return self._download(real, size_bytes)
+        if size_bytes >= _DOWNLOAD_FROM_BYTES:
+            return self._download(real, offset_bytes, size_bytes)
         pieces = []
         while size_bytes > 0:
             with reading(self.handle, path):
@@ -214,12 +212,12 @@ class LiveGuest(Guest):
             size_bytes -= len(piece)
         return b"".join(pieces)
 
-    def _download(self, real: GuestPath, size_bytes: int) -> bytes:
+    def _download(self, real: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:
+        """That part of the file, and no other: the next part may be asked for next."""
         with temporary_file() as out:
             with reading(self.handle, real):
-                self.handle.download(self.inside(real), str(out))
-            with out.open("rb") as content:
-                return content.read(size_bytes)
+                self.handle.download_offset(self.inside(real), str(out), offset_bytes, size_bytes)
+            return out.read_bytes()
 
     def read_tree(
         self, path: GuestPath, *, exclude: Sequence[str] = (), limit_bytes: int = 256 * 1024 * 1024
@@ -268,26 +266,26 @@ class LiveGuest(Guest):
 
     def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
         """See :meth:`Guest.deletion_times`."""
+        by_directory: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        for path in paths:
+            directory = self._directory(path.parent) if is_possible(str(path)) else None
+            if directory is not None:  # else it is gone as well: what it held went with it
+                by_directory[directory].append(path)
         times: dict[GuestPath, int] = {}
         unknown: list[GuestPath] = []
-        for path in paths:
-            directory = self._directory(path.parent)
-            if directory is None:
-                continue  # gone as well: what it held went with it
-            if directory not in self._deleted:
-                self._deleted[directory] = self._deleted_in(directory)
-            known = self._deleted[directory]
+        for directory, wanted in by_directory.items():
+            known = self._deleted_in(directory, [path.name for path in wanted])
             if known is None:
-                unknown.append(path)
-            elif path.name in known:
-                times[path] = known[path.name]
+                unknown += wanted
+            else:
+                times.update((path, known[path.name]) for path in wanted if path.name in known)
         walked = self._walked() if unknown else {}
         return times | {path: walked[str(path)] for path in unknown if str(path) in walked}
 
-    def _deleted_in(self, directory: GuestPath) -> Mapping[str, int] | None:
+    def _deleted_in(self, directory: GuestPath, names: Sequence[str]) -> Mapping[str, int] | None:
         if self._host is None:
             return None
-        return self._host.deletion_times(str(directory), self.lstat(directory))
+        return self._host.deletion_times(str(directory), self.lstat(directory), names)
 
     def _walked(self) -> Mapping[str, int]:
         """What The Sleuth Kit tells of the mounted filesystems, by guest path."""

@@ -120,10 +120,19 @@ class Metadata:
 
     def _own(self, directory: str) -> Stat | None:
         """The lstat of a directory itself, by which the host finds what it holds."""
-        place = PurePosixPath(directory)
-        if place == place.parent:
+        if directory == "/":
             return None  # known by its mount
-        return self.stats(str(place.parent), [place.name])[place.name]
+        # From the top down, if what was known of the parents was let go: no recursion, however deep.
+        waiting: list[tuple[str, str]] = []
+        parent, name = _parted(directory)
+        while parent != "/" and name not in self._stats.get(parent, ()):
+            waiting.append((parent, name))
+            parent, name = _parted(parent)
+        found = self.stats(parent, [name])[name]
+        while waiting:
+            parent, name = waiting.pop()
+            found = self.stats(parent, [name])[name]
+        return found
 
     def root(self) -> Stat:
         """Stat of the root directory itself."""
@@ -197,6 +206,11 @@ class Metadata:
         # A name or a target that is not UTF-8: one by one.
         place = PurePosixPath(directory)
         return [raw.readlink(self._handle, self.inside(place / name)) for name in names]
+
+
+def _parted(path: str) -> tuple[str, str]:
+    parent, _, name = path.rpartition("/")
+    return parent or "/", name
 
 
 def _stat(answer: Mapping[str, Any], device: int | None = None) -> Stat:

@@ -26,9 +26,29 @@ MAX_LINKS = 40
 
 MAX_PATTERN = 4096
 """A longer pattern of names matches nothing: to compile it would take more than all else."""
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
+"""The longest name and path that a kernel looks up (limits.h: NAME_MAX, and PATH_MAX with its NUL)."""
 
 DEFAULT_READ_LIMIT = 4 * 1024 * 1024
 """Bytes that :meth:`Guest.read` takes of a file unless told otherwise: no configuration file is larger."""
+
+
+def is_possible(path: str) -> bool:
+    """Whether there can be such a path at all: nothing is at one that is too long, or holds a NUL."""
+    if "\0" in path:
+        return False
+    if len(path) <= MAX_NAME_BYTES and path.isascii():
+        return True
+    try:
+        raw = path.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False  # half a character: no bytes on a disk are read as that
+    return len(raw) <= MAX_PATH_BYTES and all(len(name) <= MAX_NAME_BYTES for name in raw.split(b"/"))
+
+
+def components(path: GuestPath) -> list[str]:
+    """The names in a path, the last one first."""
+    return [part for part in path.parts if part.strip("/")][::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,52 +218,40 @@ class Guest(abc.ABC):
 
     def resolve(self, path: GuestPath) -> GuestPath | None:
         """The path with every link followed inside the guest's root; None when that leads nowhere."""
-        resolved = self.resolve_parent(path)
-        followed = 0
-        while resolved is not None:
-            found = self.lstat(resolved)
-            if found is None:
-                return None
-            if not found.is_symlink:
-                return resolved
-            followed += 1
-            if followed > MAX_LINKS:
-                return None
-            resolved = self.resolve_parent(resolved.parent / self.readlink(resolved))
-        return None
+        return self._follow(path, follow_last=True)
 
     def resolve_parent(self, path: GuestPath) -> GuestPath | None:
         """The path with the links of its parent directories followed, its last component as it is.
 
         The last component need not exist; None when a parent does not.
         """
-        budget = MAX_LINKS
-        current = GuestPath("/")
-        pending = [p for p in path.parts if p.strip("/")][::-1]
+        return self._follow(path, follow_last=False)
+
+    def _follow(self, path: GuestPath, *, follow_last: bool) -> GuestPath | None:
+        """One component after another, as the kernel goes; links are counted over the whole way."""
+        budget, current = MAX_LINKS, GuestPath("/")
+        pending = components(path) if is_possible(str(path)) else None
         while pending:
             name = pending.pop()
             if name == "..":
                 current = current.parent
                 continue
             step = current / name
-            if not pending:
+            if not pending and not follow_last:
                 return step
             found = self.lstat(step)
-            if found is None:
+            if found is None or (pending and not found.is_directory and not found.is_symlink):
                 return None
-            if found.is_symlink:
-                budget -= 1
-                if budget < 0:
-                    return None
-                target = GuestPath(self.readlink(step))
-                if target.is_absolute():
-                    current = GuestPath("/")
-                pending.extend([p for p in target.parts if p.strip("/")][::-1])
+            if not found.is_symlink:
+                current = step
                 continue
-            if not found.is_directory:
+            budget -= 1
+            target = GuestPath(self.readlink(step)) if budget >= 0 else None
+            if target is None or not is_possible(str(target)):
                 return None
-            current = step
-        return current
+            current = GuestPath("/") if target.is_absolute() else current
+            pending.extend(components(target))
+        return None if pending is None else current
 
     def stat(self, path: GuestPath) -> Stat | None:
         """Stat with links followed inside the guest; None where they lead nowhere."""

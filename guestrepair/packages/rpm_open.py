@@ -7,6 +7,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from guestrepair.disk import children
 from guestrepair.disk.tempdirs import passable_parent, private_directory
@@ -24,6 +25,7 @@ DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
 _LIMIT_BYTES = 2 * 1024**3
 _LIMITS = children.Limits(memory_bytes=3 * 1024**3, cpu_seconds=120, file_bytes=64 * 1024**2)
 _CHUNK_BYTES = 48 * 1024**2
+_PIECE_BYTES = 64 * 1024
 _REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
 _BDB_MAGICS = frozenset({0x00061561, 0x00053162})
 
@@ -92,10 +94,15 @@ def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
     with private_directory(None if user is None else passable_parent()) as private:
         host = private / "database"
         host.mkdir(mode=0o700)
-        _copy(guest, directory / backend.main, host / backend.main)
-        for name in backend.others:
-            if guest.is_file(directory / name):
+        for name in (backend.main, *(n for n in backend.others if guest.is_file(directory / n))):
+            try:
                 _copy(guest, directory / name, host / name)
+            except OSError as error:
+                raise GuestReadError(
+                    directory / name,
+                    f"it cannot be copied to {host.parent}: {error.strerror}",
+                    hint="make room there, or set TMPDIR to a directory with more",
+                ) from error
         _check_magic(host / backend.main, backend)
         if user is not None:
             _hand_over(host, user)
@@ -118,7 +125,17 @@ def _copy(guest: Guest, path: GuestPath, target: Path) -> None:
         raise GuestReadError(path, f"{found.size_bytes} bytes, more than the {_LIMIT_BYTES} that are read")
     with target.open("wb") as out:
         for offset in range(0, found.size_bytes, _CHUNK_BYTES):
-            out.write(guest.read_range(resolved, offset, _CHUNK_BYTES))
+            _write_sparse(out, offset, guest.read_range(resolved, offset, _CHUNK_BYTES))
+        out.truncate(found.size_bytes)
+
+
+def _write_sparse(out: BinaryIO, offset: int, data: bytes) -> None:
+    """Write data, but for pieces of zeros: a hole in the guest's file takes no room here either."""
+    for at in range(0, len(data), _PIECE_BYTES):
+        piece = data[at : at + _PIECE_BYTES]
+        if piece.count(0) < len(piece):
+            out.seek(offset + at)
+            out.write(piece)
 
 
 def _check_magic(path: Path, backend: Backend) -> None:

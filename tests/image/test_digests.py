@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,3 +74,23 @@ def test_what_was_written_a_moment_ago_is_hashed_as_it_is_now(debian_image: Path
             assert after.pop(path) == hashlib.md5(content, usedforsecurity=False).hexdigest()
         assert after == fresh.digests("md5", paths, through_filesystem=True)
         assert {p for p in paths if after[p] != before[p]} == {changed}
+
+
+def test_a_part_of_a_large_file_is_carried_out_as_that_part() -> None:
+    """Nothing of this process grows beyond the part: the first piece of a file is not the whole file."""
+    with opened(fixtures.build("debian-xfs")) as (session, _, guest):
+        directory = GuestPath("/usr/lib/x86_64-linux-gnu")
+        stats = guest.lstat_many(directory / name for name in guest.listdir(directory))
+        sizes = {path: stat.size_bytes for path, stat in stats.items() if stat is not None and stat.is_file}
+        path = max(sizes, key=lambda each: sizes[each])
+        piece = 3 << 20
+        assert sizes[path] > piece
+        wanted = session.handle.checksum("sha256", guest.inside(path))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (piece, hard))
+        try:
+            pieces = [guest.read_range(path, at, piece) for at in range(0, sizes[path], piece)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert hashlib.sha256(b"".join(pieces)).hexdigest() == wanted
+        assert [len(each) for each in pieces[:-1]] == [piece] * (len(pieces) - 1)

@@ -298,7 +298,7 @@ def _ntfs_label(record: Block) -> str:
     at = record.le16(0x14)
     while at + 24 <= len(record):
         kind, length = record.le32(at), record.le32(at + 4)
-        if kind == 0xFFFFFFFF or not length:
+        if kind == 0xFFFFFFFF or length < 24:
             break
         if kind == 0x60:
             start = at + record.le16(at + 20)

@@ -22,6 +22,9 @@ from guestrepair.formats import (
     dpkg_config,
     dpkg_lists,
     elf,
+    ext_accepted,
+    ext_extents,
+    ext_geometry,
     ext_inodes,
     ext_tree,
     extents,
@@ -55,7 +58,7 @@ from guestrepair.formats import (
 )
 from guestrepair.formats.bootloader import entries
 from guestrepair.formats.sshd_config import numbers, settings, tokens
-from guestrepair.formats.superblock import ext, fat, journal
+from guestrepair.formats.superblock import ext, fat, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
 from guestrepair.packages import dpkg_open, listed
 
@@ -148,6 +151,27 @@ def _fat(data: bytes) -> object:
     return fat.root_names(reader(boot), len(boot))
 
 
+def _geometry(data: bytes) -> object:
+    geometry = ext_geometry.read_geometry(data[:56].ljust(56, b"\0") + b"\x53\xef" + data)
+    return None if geometry is None else ext_geometry.read_groups(reader(data), geometry)
+
+
+def _node(data: bytes) -> object:
+    zone = ext_geometry.make_zone(0, 1 << 40, ())
+    return None if zone is None else ext_extents.parse_node(data, zone)
+
+
+def _inode(data: bytes) -> object:
+    inode = ext_accepted.parse_inode(data.ljust(128, b"\0"))
+    return ext_accepted._is_extra_sound(inode)
+
+
+def _luks(data: bytes) -> object:
+    json = data[:3000]
+    size = (0x4000).to_bytes(8, "big")
+    return luks_keys.objection(reader(b"LUKS\xba\xbe\0\2" + size + bytes(4080) + json))
+
+
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
@@ -225,6 +249,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
     },
     "elf": {"elf": Registered(elf.parse_elf)},
+    "ext_accepted": {"inode": Registered(_inode, 4 * KIB)},
+    "ext_extents": {"node": Registered(_node, 64 * KIB)},
+    "ext_geometry": {"geometry": Registered(_geometry, 4 * KIB)},
     "ext_inodes": {"layouts": Registered(_layouts)},
     "ext_tree": {
         "tree": Registered(_tree),
@@ -340,6 +367,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "root directory of FAT": Registered(_fat),
         "identify": Registered(lambda d: superblock.identify(reader(d), len(d))),
         "ext backup": Registered(lambda d: ext.find_backup(reader(d), len(d))),
+        "keys of LUKS": Registered(_luks),
         **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
     },
     "systemd_unit": {

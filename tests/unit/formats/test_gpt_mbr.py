@@ -15,6 +15,7 @@ from guestrepair.formats.gpt import (
     backup_from_primary,
     build_header,
     moved_to_end,
+    parse_entries,
     parse_header,
     primary_from_backup,
     read_copy,
@@ -50,6 +51,14 @@ def test_grown_disk() -> None:
     moved = moved_to_end(HEADER, total_sectors=2000, sector_bytes=512)
     assert (moved.alternate_sector, moved.last_usable) == (1999, 1966)
     assert copy_of({1: build_header(moved, sector_bytes=512)}, 1, 2000).is_sound
+
+
+def test_entries_that_linux_makes_no_device_of_are_left_out() -> None:
+    """A mebibyte of entries would be thousands of partitions, each of which is looked at."""
+    entry = struct.pack("<16s16sQQQ72s", b"t" * 16, b"u" * 16, 2048, 4095, 0, b"")
+    header = replace(HEADER, entry_count=8192)
+    found = parse_entries(header, entry * 8192)
+    assert [partition.number for partition in found] == list(range(1, 256))
 
 
 @pytest.mark.parametrize(
