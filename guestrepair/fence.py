@@ -186,7 +186,8 @@ def within(budget: Budget, work: Callable[[], T]) -> T:
         running.over = True
         _leave(running)
     # Out of the handler: the exception no longer holds what the work had taken.
-    _give_back()
+    if 2 * used_bytes() > running.memory_end:
+        _give_back()
     raise BudgetError(budget.what, reason)
 
 

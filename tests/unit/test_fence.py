@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SHORT = Budget(what="this", cpu_seconds=0.3, wall_seconds=20)
 BRIEF = Budget(what="this", cpu_seconds=20, wall_seconds=0.3)
+PATIENT = Budget(what="this", cpu_seconds=60, wall_seconds=2)
 AMPLE = Budget(what="all of it", cpu_seconds=60, wall_seconds=120)
 
 
@@ -136,8 +137,8 @@ def test_an_inner_budget_ends_before_the_outer_one_and_leaves_it_time_to_say_so(
                 said.append(error.message)
         return "done"
 
-    assert within(Budget(what="the whole", cpu_seconds=1.5), outer) == "done"
-    assert said == ["all of it: stopped: the whole may take 1.5 s of processor time"] * 3
+    assert within(Budget(what="the whole", cpu_seconds=4), outer) == "done"
+    assert said == ["all of it: stopped: the whole may take 4 s of processor time"] * 3
 
 
 def test_the_end_of_the_outer_budget_is_not_taken_for_that_of_the_inner_one() -> None:
@@ -173,25 +174,25 @@ def test_nothing_is_raised_in_a_shelter_and_what_is_due_comes_after_it() -> None
 def test_waiting_for_the_user_does_not_count() -> None:
     def work() -> str:
         with uncounted():
-            time.sleep(0.8)
+            time.sleep(2.5)
         return "answered"
 
-    assert within(BRIEF, work) == "answered"
+    assert within(PATIENT, work) == "answered"
     ask = fence.unhurried(lambda name: f"{name}: {work()}")
     assert ask is not None
-    assert within(BRIEF, lambda: ask("passphrase")) == "passphrase: answered"
+    assert within(PATIENT, lambda: ask("passphrase")) == "passphrase: answered"
     assert fence.unhurried(None) is None
 
 
 def test_a_slow_call_counts_for_less_where_the_machine_is_slow() -> None:
     def work() -> str:
         with sheltered():
-            time.sleep(0.6)
-            fence.credit(0.5)
-        time.sleep(0.01)
+            time.sleep(2.5)
+            fence.credit(2.4)
+        time.sleep(0.3)
         return "done"
 
-    assert within(BRIEF, work) == "done"
+    assert within(PATIENT, work) == "done"
 
 
 def test_ctrl_c_goes_through_a_budget() -> None:
@@ -226,18 +227,18 @@ def assert_no_timer_of_ours() -> None:
     assert not left or left > 1  # that of the test runner
 
 
-def test_the_timer_of_somebody_else_is_put_back() -> None:
-    rung = []
-    handler = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
-    timer = signal.setitimer(signal.ITIMER_REAL, 5)
+def test_the_timer_of_somebody_else_goes_on_afterwards() -> None:
+    rung = threading.Event()
+    handler = signal.signal(signal.SIGALRM, lambda *_: rung.set())
+    timer = signal.setitimer(signal.ITIMER_REAL, 500)
     try:
         with pytest.raises(BudgetError):
             within(BRIEF, lambda: time.sleep(60))
-        assert not rung
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 4.8
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        time.sleep(0.4)
-        assert rung == [True]
+        assert 100 < signal.getitimer(signal.ITIMER_REAL)[0] < 499.8
+        signal.setitimer(signal.ITIMER_REAL, 0.1)  # it would have rung within the work: it does after it
+        with pytest.raises(BudgetError):
+            within(BRIEF, lambda: time.sleep(60))
+        assert rung.wait(60)
     finally:
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, *timer)

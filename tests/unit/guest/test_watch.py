@@ -150,12 +150,12 @@ def test_an_overrun_waits_for_the_end_of_a_call_and_of_the_mounts_ahead_of_it() 
 
 def test_the_wait_for_the_launch_does_not_count() -> None:
     def launch(_this: Starting) -> Handle:
-        time.sleep(0.8)
+        time.sleep(2.5)
         return cast("Handle", Appliance())
 
     starting = Starting(launch, lambda: None)
     handle = when_started(starting)
-    small = Budget(what="this", cpu_seconds=60, wall_seconds=0.5)
+    small = Budget(what="this", cpu_seconds=60, wall_seconds=2)
     assert within(small, lambda: handle.ls("/")) == ["/"]
     starting.end()
 
