@@ -14,7 +14,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.measure import Result
-from guestrepair.guest.acceleration import acceleration
+from guestrepair.appliance.acceleration import acceleration
 
 _MEBIBYTE = 1 << 20
 _TIMING = re.compile(r"^ *([\d.]+) s  (.+)$", re.MULTILINE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from guestrepair.guest.acceleration import Acceleration, acceleration
+from guestrepair.appliance.acceleration import Acceleration, acceleration
 
 GUESTREPAIR = str(Path(sys.executable).with_name("guestrepair"))
 _FLOOR = """

@@ -132,7 +132,7 @@ def words_of(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """The last line of ours that an exception went through, as ``guest/live.py:120``; "" when none did."""
+    """The last line of ours that an exception went through, as ``session/live.py:120``; "" when none did."""
     package = Path(__file__).parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).is_relative_to(package):

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from guestrepair.appliance.acceleration import Acceleration
 from guestrepair.boot.qmp import Monitor
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import wrapped
@@ -30,7 +31,6 @@ from guestrepair.disk import children
 from guestrepair.disk.overlay import files_under
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError
-from guestrepair.guest.acceleration import Acceleration
 
 MEMORY_MIB = 1024
 PROCESSORS = 2

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from guestrepair.appliance.acceleration import Acceleration, acceleration
 from guestrepair.boot.console import Console
 from guestrepair.boot.firmware import needs_uefi
 from guestrepair.boot.machine import Machine, MachineOptions, running
@@ -22,7 +23,6 @@ from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError, BudgetError
 from guestrepair.fence import LOOK, within
-from guestrepair.guest.acceleration import Acceleration, acceleration
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 _POLL_SECONDS = 0.25

@@ -15,10 +15,10 @@ from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.overlay import files_under
 from guestrepair.errors import GuestRepairError
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.session import SessionDisk, open_session
-from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import SessionDisk, open_session
+from guestrepair.session.writer import Writer
 
 _ARGUMENTS = b" console=tty0 console=ttyS0,115200"
 _PLACES = (

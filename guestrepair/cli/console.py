@@ -17,7 +17,7 @@ from guestrepair.disk.rawfile import is_disk
 from guestrepair.errors import GuestRepairError, UsageError, words_of
 from guestrepair.fence import REPORT, within
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.roots import Root
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.report.data import ImageReport, Report, StageError
 from guestrepair.report.escape import printable

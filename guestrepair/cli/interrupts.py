@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from guestrepair.guest.machines import end_machines
+from guestrepair.appliance.qemu_processes import end_machines
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
-from guestrepair.guest.keys import names_a_file, parse_key
+from guestrepair.appliance.keys import names_a_file, parse_key
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.report.data import Again

@@ -1,7 +1,7 @@
 """The read-only view of a guest that every analyzer works on.
 
 :class:`Guest` is what analyzers see; there are two of it: the real one
-(``guest/live.py``, on libguestfs) and the one of mapped files
+(``session/live.py``, on libguestfs) and the one of mapped files
 (``guest/memory.py``) that unit tests use. Paths are absolute guest paths.
 Only primitives are abstract; everything else is built from them here, so both
 kinds of guest resolve links and glob alike.

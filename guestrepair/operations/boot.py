@@ -6,9 +6,9 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
+from guestrepair.appliance.acceleration import acceleration
 from guestrepair.boot import BootOptions, BootReport, prove
 from guestrepair.disk import throwaway
-from guestrepair.guest.acceleration import acceleration
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
 

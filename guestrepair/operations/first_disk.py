@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
-from guestrepair.guest.mounting import holders, mount_points
+from guestrepair.guest.mount_plan import holders, mount_points
 from guestrepair.guest.view import Guest
 from guestrepair.model import Change, Finding, GuestPath, MakeDirectory, PackagedKind, RestoreFile
 from guestrepair.repair.plan import Left

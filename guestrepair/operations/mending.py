@@ -11,12 +11,12 @@ from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER
 from guestrepair.errors import BudgetError
 from guestrepair.fence import MENDING, within
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import EditFile, GuestPath, Safety, WriteFile
 from guestrepair.packages.sources import Resolution
 from guestrepair.repair.plan import edited, make_plan
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
 
 _FSTAB = GuestPath("/etc/fstab")
 

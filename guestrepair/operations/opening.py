@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from guestrepair import fence
 from guestrepair.analyzers.base import AnalysisOptions, Context, budget_for
+from guestrepair.appliance.keys import KeyRing
+from guestrepair.appliance.launch import LaunchOptions
 from guestrepair.confine.process import confinement
 from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway
 from guestrepair.errors import (
@@ -24,15 +26,13 @@ from guestrepair.errors import (
     words_of,
 )
 from guestrepair.fence import within
-from guestrepair.guest.appliance import LaunchOptions
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.keys import KeyRing
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session, SessionDisk, open_session
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
 from guestrepair.report.data import ImageReport
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session, SessionDisk, open_session
 
 T = TypeVar("T")
 

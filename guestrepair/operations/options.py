@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.analyzers.base import AnalysisOptions
+from guestrepair.appliance.keys import Key
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.keys import Key
-from guestrepair.guest.roots import Root
+from guestrepair.guest.root_filesystems import Root
 
 
 def _silent(_message: str) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from guestrepair.analyzers.base import Context, all_rules, budget_for
 from guestrepair.disk import Image, RepairRecord, Transaction, examine
+from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
 from guestrepair.fence import FIND, LOOK, PLAN, within
 from guestrepair.guest.devices import BlockDevices
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session, open_session
-from guestrepair.guest.temporary import temporary_directory
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Finding, Inconclusive, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
@@ -35,6 +33,8 @@ from guestrepair.repair.plan import Plan, make_plan, sourced_changes
 from guestrepair.repair.verify import gone, gone_wrong, new_findings, place, unclean
 from guestrepair.report.data import ImageReport, RepairOutcome, StageError
 from guestrepair.report.json import change_json, finding_json
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session, open_session
 
 MAX_ROUNDS = 3
 """A repair may uncover what the damage hid (a missing /lib link hides what is below it)."""

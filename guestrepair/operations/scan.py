@@ -7,7 +7,6 @@ from pathlib import Path
 from guestrepair.analyzers.base import Context, budget_for
 from guestrepair.errors import LockedError, NoSystemError
 from guestrepair.fence import LOOK, within
-from guestrepair.guest.session import Session
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import (
     analyze,
@@ -20,6 +19,7 @@ from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.reported import reported
 from guestrepair.report.data import ImageReport, StageError
+from guestrepair.session.session import Session
 
 
 def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: Voice) -> ImageReport:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from guestrepair.errors import ImageError, LockedError, UsageError
 from guestrepair.guest.devices import OperatingSystem
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session
+from guestrepair.guest.host_directory import HostDirectoryGuest
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import SourceOptions
-from guestrepair.packages.host_directory import HostDirectoryGuest
 from guestrepair.packages.reference import AttributeSource, Reference
 from guestrepair.packages.sources import (
     CacheSource,
@@ -21,6 +19,8 @@ from guestrepair.packages.sources import (
     FetchSource,
     FileSource,
 )
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
 
 
 def donor_images(options: SourceOptions) -> tuple[Path, ...]:

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from guestrepair.appliance.qemu_processes import end_machines
 from guestrepair.disk import Image, Transaction, check_writable, state_directory, watched_space
 from guestrepair.errors import StateError
-from guestrepair.guest.machines import end_machines
-from guestrepair.guest.session import SessionDisk
 from guestrepair.operations import opening
 from guestrepair.operations.options import Voice
+from guestrepair.session.session import SessionDisk
 
 
 @contextlib.contextmanager

@@ -16,15 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 
+from guestrepair.appliance.fsck import repair_filesystem
+from guestrepair.appliance.guest_programs import run_guest_program
 from guestrepair.errors import GuestReadError, RepairError
-from guestrepair.guest.checking import repair_filesystem
-from guestrepair.guest.hostkeys import generate_host_key
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.programs import run_guest_program
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.guest.view import Stat
-from guestrepair.guest.writer import Writer
 from guestrepair.model import (
     EditFile,
     GenerateHostKey,
@@ -43,8 +39,12 @@ from guestrepair.model import (
     WriteFile,
 )
 from guestrepair.packages.sources import SourcedFile
+from guestrepair.repair.host_keys import generate_host_key
 from guestrepair.repair.plan import Step, edited
 from guestrepair.repair.restoring import Restorer, batches, check_content
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
+from guestrepair.session.writer import Writer
 
 _BULK: dict[type, int] = {RestoreAttributes: 5_000}
 MAX_TEXT_BYTES = 16 * 1024 * 1024

@@ -11,15 +11,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from guestrepair.disk.temporary import temporary_file
 from guestrepair.errors import RepairError
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.temporary import temporary_file
 from guestrepair.guest.view import Guest, Stat
-from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.places import real_place
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.plan import Step
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.writer import Writer
 
 BATCH_STEPS = 2_000
 BATCH_BYTES = 256 * 1024 * 1024

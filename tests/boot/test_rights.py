@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from guestrepair.appliance.acceleration import acceleration
 from guestrepair.boot.machine import Machine, MachineOptions, running
 from guestrepair.disk.children import LESSER_USERS, lesser_user
-from guestrepair.guest.acceleration import acceleration
 
 pytestmark = [
     pytest.mark.boot,
@@ -25,7 +25,7 @@ SUPERVISOR = """
 import sys, time
 from pathlib import Path
 from guestrepair.boot.machine import MachineOptions, running
-from guestrepair.guest.acceleration import acceleration
+from guestrepair.appliance.acceleration import acceleration
 place = Path(sys.argv[1])
 options = MachineOptions(
     disks=(place / "disk.qcow2",), uefi=False, ssh=False, acceleration=acceleration().acceleration

@@ -10,14 +10,14 @@ import pytest
 
 import fixtures
 from fixtures.variants import PASSPHRASE
+from guestrepair.appliance import launch as appliance
+from guestrepair.appliance.acceleration import Acceleration, Verdict, acceleration
+from guestrepair.appliance.fast_build import fast_appliance
+from guestrepair.appliance.keys import KeyRing, parse_key
+from guestrepair.appliance.launch import LaunchOptions
 from guestrepair.disk import examine, throwaway
 from guestrepair.errors import NoSystemError
-from guestrepair.guest import appliance
-from guestrepair.guest.acceleration import Acceleration, Verdict, acceleration
-from guestrepair.guest.appliance import LaunchOptions
-from guestrepair.guest.fast_appliance import fast_appliance
-from guestrepair.guest.keys import KeyRing, parse_key
-from guestrepair.guest.session import Session, SessionDisk, open_session
+from guestrepair.session.session import Session, SessionDisk, open_session
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 

@@ -14,6 +14,7 @@ import pytest
 
 from fixtures.hostile import SECRET, secret_outside
 from fixtures.hostile_headers import LEADING_OUT, SECTORS, LeadsOut
+from guestrepair.appliance.launch import Drive, LaunchOptions, launched
 from guestrepair.confine import means
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged
@@ -21,7 +22,6 @@ from guestrepair.disk.device import open_image, open_shared
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.overlay import create_overlay, files_of
 from guestrepair.errors import ApplianceError, ImageError
-from guestrepair.guest.appliance import Drive, LaunchOptions, launched
 from tests.unit.confine.test_cage import usable
 
 pytestmark = pytest.mark.image

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import fixtures
-from guestrepair.guest import hashing
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.roots import Root
-from guestrepair.guest.session import Session
+from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.session import hashing
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
 
 pytestmark = pytest.mark.image
 OPTIONS = ImageOptions()

@@ -15,11 +15,11 @@ from typing import Any, cast
 import pytest
 
 import fixtures
+from guestrepair.appliance.call_watch import CallWatch, usual_seconds
 from guestrepair.disk import examine, throwaway
 from guestrepair.errors import ApplianceError
 from guestrepair.fence import Budget, within
-from guestrepair.guest.session import SessionDisk, open_session
-from guestrepair.guest.watch import CallWatch, usual_seconds
+from guestrepair.session.session import SessionDisk, open_session
 
 pytestmark = pytest.mark.image
 PATIENCE_SECONDS = 5.0

@@ -14,10 +14,10 @@ from fixtures.debian_server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER
 from guestrepair.disk import examine
-from guestrepair.guest.live import LiveGuest
 from guestrepair.model import EditFile, Finding, GuestPath, Safety, WriteFile
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.session.live import LiveGuest
 
 pytestmark = pytest.mark.image
 

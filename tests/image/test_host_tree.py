@@ -15,14 +15,14 @@ import pytest
 
 import fixtures
 from guestrepair.formats.ext_tree import Tree
-from guestrepair.guest.live import LiveGuest
-from guestrepair.guest.session import Session
 from guestrepair.guest.view import Guest, Stat
-from guestrepair.guest.writer import Writer
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.scan import scan
+from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
+from guestrepair.session.writer import Writer
 from tests.image.test_digests import opened
 
 pytestmark = pytest.mark.image

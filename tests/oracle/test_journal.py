@@ -12,8 +12,8 @@ import pytest
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.sshd import ANALYZER
 from guestrepair.guest.devices import OperatingSystem
-from guestrepair.guest.journal import read_journal
 from guestrepair.guest.memory import MemoryGuest
+from guestrepair.system.journal import read_journal
 
 JOURNALD = Path("/lib/systemd/systemd-journald")
 UNSAFE = "fatal: /var/empty/sshd must be owned by root and not group or world-writable."

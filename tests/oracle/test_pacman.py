@@ -13,9 +13,9 @@ import pytest
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.packages import ANALYZER
 from guestrepair.guest.devices import OperatingSystem
+from guestrepair.guest.host_directory import HostDirectoryGuest
 from guestrepair.model import Finding, GuestPath, RestoreAttributes, RestoreFile
 from guestrepair.packages import open_database
-from guestrepair.packages.host_directory import HostDirectoryGuest
 from guestrepair.packages.sources import DirectorySource, DonorSource, FileSource, resolve_sources
 
 pytestmark = [

@@ -11,11 +11,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
-    "ownership", "errors", "fence", "model", "formats", "confine", "disk", "guest", "packages", "system",
-    "analyzers", "repair", "boot", "report", "operations", "cli",
+    "ownership", "errors", "fence", "model", "formats", "guest", "confine", "disk", "appliance", "session",
+    "packages", "system", "analyzers", "repair", "boot", "report", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
-# formats/ describes superblocks in the terms of guest/devices, and nothing more.
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -52,9 +51,9 @@ def test_a_room_imports_only_what_lies_before_it(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_libguestfs_stays_in_guest(module: Path) -> None:
-    if room(module) != "guest":
-        assert "guestfs" not in set(imports(module))
+def test_libguestfs_stays_in_the_appliance_and_nbd_in_disk(module: Path) -> None:
+    for binding, home in (("guestfs", "appliance"), ("nbd", "disk")):
+        assert room(module) == home or binding not in set(imports(module))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)

@@ -161,7 +161,7 @@ def texts(pattern: re.Pattern[Any], length: int) -> Iterator[tuple[str, str]]:
 
 
 NOT_OF_A_GUEST = {
-    "guestrepair.guest.toolbox": "what ldd prints of the host's own programs",
+    "guestrepair.appliance.toolbox": "what ldd prints of the host's own programs",
     "guestrepair.disk.undo._BACKUP": "the tool's own record",
 }
 """Patterns for text that no guest has a hand in, with what it is."""

@@ -15,8 +15,8 @@ from guestrepair.analyzers.fstab.source_rules import DEVICE_TIMEOUT
 from guestrepair.analyzers.fstab.sources import SourceKind, classify, find
 from guestrepair.formats.crypttab import CryptEntry
 from guestrepair.formats.fstab import Entry
+from guestrepair.guest.device_names import split_mapper
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.naming import split_mapper
 from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
 
 _MAX_NAMES = 100

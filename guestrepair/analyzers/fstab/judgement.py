@@ -19,8 +19,8 @@ from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, fi
 from guestrepair.analyzers.fstab.specs import Spec
 from guestrepair.formats import crypttab
 from guestrepair.formats.fstab import is_number
+from guestrepair.guest.device_names import crypt_targets
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.naming import crypt_targets
 
 TOP_LEVEL = 5
 """The number of the subvolume that holds all others (btrfs(5), subvolid); 0 means it too."""

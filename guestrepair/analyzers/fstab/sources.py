@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guestrepair.formats.fstab import normalize_target, split_tag
+from guestrepair.guest.device_names import arrays, disk_and_partition, mapped
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
-from guestrepair.guest.naming import arrays, disk_and_partition, mapped
 
 
 class SourceKind(enum.StrEnum):

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from guestrepair.analyzers.sshd.facts import SshdFacts
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.logs import LogLine, decompress, parse_syslog
-from guestrepair.guest.journal import read_journal
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import Evidence, Finding, GuestPath
+from guestrepair.system.journal import read_journal
 
 PROGRAMS = ("sshd", "sshd-session", "sshd-auth", "sshd-keygen")
 LOG_DIRECTORY = GuestPath("/var/log")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from guestrepair.appliance.acceleration import Acceleration
 from guestrepair.boot.machine import Confinement, MachineOptions, command_line
 from guestrepair.boot.outcome import BootReport, Outcome
 from guestrepair.confine.cage import Cage
-from guestrepair.guest.acceleration import Acceleration
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="qemu is not installed")
 

@@ -19,7 +19,7 @@ from guestrepair.errors import FormatError
 from guestrepair.formats import gpt, mbr
 from guestrepair.formats.ext_tree import Tree
 from guestrepair.formats.superblock import ext, fat, identify, journal, luks_keys
-from guestrepair.guest.host_filesystem import HostFilesystem
+from guestrepair.session.host.filesystem import HostFilesystem
 from tests.unit.formats.ext_images import ROOT, WITHOUT_CHECKSUMS, edit, make, metadata, tree, tree_of
 
 THOROUGH = os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough"

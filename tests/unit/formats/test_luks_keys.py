@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
+from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.keys import Key, KeyRing
 from guestrepair.formats.superblock.luks_keys import objection
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
-from guestrepair.guest.discovery import Discovery
-from guestrepair.guest.handle import Handle
-from guestrepair.guest.keys import Key, KeyRing
+from guestrepair.session.discovery import Discovery
 
 SIZE = 20 << 20
 KINDS = {

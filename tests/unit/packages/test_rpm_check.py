@@ -12,8 +12,8 @@ import pytest
 
 from guestrepair.errors import FormatError
 from guestrepair.guest.devices import OperatingSystem
+from guestrepair.guest.host_directory import HostDirectoryGuest
 from guestrepair.packages import open_database
-from guestrepair.packages.host_directory import HostDirectoryGuest
 from guestrepair.packages.rpm_child import bdb_check, sqlite_check
 
 PAGE = 4096

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from guestrepair.errors import GuestReadError
+from guestrepair.guest.host_directory import HostDirectoryGuest
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, PackagedKind, RestoreAttributes, RestoreFile
-from guestrepair.packages.host_directory import HostDirectoryGuest
 from guestrepair.packages.rpm import RpmDatabase
 from guestrepair.packages.sources import (
     CacheSource,

@@ -1,0 +1,148 @@
+"""The appliance, starting in the background: whoever needs it waits for it, everybody else goes on.
+
+A launch is most of what a command takes. Meanwhile the host reads what it can read by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+from guestrepair import fence
+from guestrepair.appliance.call_watch import CallWatch
+from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.qemu_processes import end_machines
+
+_POLL_SECONDS = 0.05
+
+
+class Starting:
+    """A launch in a thread of its own; the thread stays until the end, for what it started may end with it.
+
+    ``start`` returns libguestfs's handle, launched; ``waiting`` is called when somebody has to wait for it,
+    ``prepare`` with the handle in each thread that uses it, ahead of everything else. ``watch`` sees to it
+    that calls on the handle come to an end. With ``at_once`` false the launch begins when the handle is
+    first asked for.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Starting], Handle],
+        waiting: Callable[[], None],
+        prepare: Callable[[Handle], None] = lambda _handle: None,
+        watch: CallWatch | None = None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        self.given_up = False
+        """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
+        self.waited_seconds = 0.0
+        """How long others have waited for the appliance."""
+        self.watch = watch or CallWatch()
+        self._start = start
+        self._waiting = waiting
+        self._prepare = prepare
+        self._threads = threading.local()
+        self._started, self._ended = threading.Event(), threading.Event()
+        self._handle: Handle | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="launch", daemon=True)
+        self._begun = False
+        if at_once:
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """True when nobody has to wait any more."""
+        return self._started.is_set()
+
+    def handle(self) -> Handle:
+        """The handle of the running appliance, waited for.
+
+        Raises:
+            ApplianceError: it does not start.
+        """
+        self._begin()
+        if not self._started.is_set():
+            since = time.monotonic()
+            with fence.uncounted():
+                self._waiting()
+                self._started.wait()
+            self.waited_seconds += time.monotonic() - since
+        if self._handle is None:
+            raise self._error or AssertionError("neither a handle nor an error")
+        if not getattr(self._threads, "prepared", False):
+            self._prepare(self._handle)
+            self._threads.prepared = True
+        return self._handle
+
+    def end(self) -> None:
+        """Close the handle; a launch that is under way is ended, not waited for."""
+        self.given_up = True
+        if not self._begun:
+            return
+        while not self._started.wait(_POLL_SECONDS):
+            end_machines()
+        if self._handle is not None:
+            self.watch.close(self._handle.close)
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        since = time.monotonic()
+        try:
+            self._handle = self._start(self)
+            self.watch.launched(time.monotonic() - since)
+        except BaseException as error:  # raised where the handle is asked for
+            self._error = error
+        finally:
+            self._started.set()
+        self._ended.wait()
+
+
+class _WhenStarted:
+    """Stands for the handle; a call waits for the appliance, has ``before`` done first, and is watched.
+
+    An overrun of a budget waits for the call's end: neither a mount that waits nor an answer gets lost.
+    """
+
+    def __init__(self, starting: Starting, before: Callable[[], None]) -> None:
+        self._starting = starting
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what the bindings keep in their object, for appliance/raw.py
+            with fence.sheltered():
+                return getattr(self._ready(), name)
+        return partial(self._call, name)
+
+    def watched(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function that does what that method does, as the method is called."""
+        fence.check()
+        with fence.sheltered():
+            self._ready()
+            return self._starting.watch.call(name, function, *arguments)
+
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        fence.check()
+        with fence.sheltered():
+            method = getattr(self._ready(), name)
+            return self._starting.watch.call(name, method, *arguments, **options)
+
+    def _ready(self) -> Handle:
+        handle = self._starting.handle()
+        self._before()
+        return handle
+
+
+def when_started(starting: Starting, before: Callable[[], None] = lambda: None) -> Handle:
+    """A handle that can be given away before the appliance runs; ``before`` is called ahead of every use."""
+    return cast("Handle", _WhenStarted(starting, before))

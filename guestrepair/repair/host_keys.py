@@ -1,0 +1,31 @@
+"""New ssh host keys for a guest, made on this host by ssh-keygen(1): nothing of the guest runs."""
+
+from __future__ import annotations
+
+import subprocess
+
+from guestrepair.disk.temporary import temporary_directory
+from guestrepair.errors import RepairError
+
+_TYPES = frozenset({"rsa", "ecdsa", "ed25519"})
+
+
+def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
+    """A fresh key pair: private half (OpenSSH format, no passphrase) and public half.
+
+    Raises:
+        RepairError: an unknown type, or ssh-keygen is not there or fails.
+    """
+    if key_type not in _TYPES:
+        raise RepairError(f"no host key of type {key_type!r} is made")
+    comment = "root@" + "".join(c for c in hostname if c.isalnum() or c in "-.")[:64]
+    with temporary_directory() as directory:
+        path = directory / "key"
+        command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise RepairError(
+                "ssh-keygen on this host does not make a key", hint="install openssh-client"
+            ) from error
+        return path.read_bytes(), path.with_suffix(".pub").read_bytes()

@@ -1,0 +1,168 @@
+"""The bytes of the disks, read on the host: while the appliance starts, and beside it when it runs.
+
+A read of a device in the emulated appliance takes a tenth of a second; the host takes microseconds.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from guestrepair import fence
+from guestrepair.disk.device import Device, open_shared
+from guestrepair.disk.ranges import held_extents
+from guestrepair.errors import GuestReadError, ImageError
+from guestrepair.formats.ext_tree import Tree
+from guestrepair.formats.superblock.fat import root_names
+from guestrepair.formats.superblock.model import Read
+from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.session.host.filesystem import ROOT_INODE, HostFilesystem
+
+_EXT = frozenset({"ext2", "ext3", "ext4"})
+
+
+@dataclass(slots=True)
+class HostDisks:
+    """The disks by their names in the appliance, and the overlay that shows each; opened when first read.
+
+    What the appliance writes is seen only after :meth:`forget`: the disks are then opened anew,
+    and ``flush`` makes it write out what it holds before that.
+    """
+
+    overlays: Mapping[str, Path]
+    flush: Callable[[], None]
+    trusted: bool = True
+    """False: filesystems are left to the appliance."""
+    _written: bool = field(init=False, default=False)
+    _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
+    _filesystems: dict[tuple[str, str], HostFilesystem | None] = field(init=False, default_factory=dict)
+    """By disk and device."""
+    _former: dict[tuple[str, str], Tree] = field(init=False, default_factory=dict)
+    """What was read of filesystems before their disks were written to, by disk and device."""
+    _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
+    """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
+
+    def disk(self, name: str) -> Read | None:
+        """A function that reads a disk; None where it cannot be opened here.
+
+        The function raises GuestReadError where the disk cannot be read.
+        """
+        device = self._device(name)
+        return None if device is None else partial(_read, device, name)
+
+    def readers(self) -> dict[str, Read]:
+        """What reads the disks, by name; those that cannot be opened here are left out."""
+        return {name: read for name in self.overlays if (read := self.disk(name)) is not None}
+
+    def part(self, device: BlockDevice) -> Read | None:
+        """The same for a disk or partition; None for whatever does not lie in one piece on one disk."""
+        whole = self.disk(device.disk) if device.kind in (DeviceKind.DISK, DeviceKind.PARTITION) else None
+        return None if whole is None else partial(_within, whole, device)
+
+    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
+        """The filesystem on a device; None when the host is not certain of it."""
+        key = (device.disk, device.name)
+        if key not in self._filesystems:
+            read = self.part(device) if device.content in _EXT and self.trusted else None
+            found = None if read is None else HostFilesystem(read, device.size_bytes)
+            former = self._former.pop(key, None)
+            if found is not None and former is not None:
+                found.adopt(former, partial(self._is_unchanged, device))
+            self._filesystems[key] = found if found is not None and found.is_certain else None
+        return self._filesystems[key]
+
+    def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
+        """The names in the top directory of a filesystem, sorted; None when the host is not certain."""
+        filesystem = self.filesystem(device)
+        if filesystem is not None:
+            inside = filesystem.names(ROOT_INODE) or ()
+            return tuple(sorted(name.decode(errors="surrogateescape") for name in inside))
+        read = self.part(device) if device.content == "vfat" and self.trusted else None
+        if read is None:
+            return None
+        with contextlib.suppress(GuestReadError):
+            names = root_names(read, device.size_bytes)
+            return None if names is None else tuple(sorted(names))
+        return None
+
+    def forget(self) -> None:
+        """The appliance writes to the disks, or has: what was read is not to be used again."""
+        self._written = True
+        self.close()
+
+    def start_over(self) -> None:
+        """Work was ended in the middle of a read: what was read of the filesystems is read again."""
+        self._filesystems.clear()
+        self._former.clear()
+
+    def writer_ended(self) -> None:
+        """The appliance has ended in order: nothing is left to be flushed."""
+        self._written = False
+
+    def close(self) -> None:
+        """Let the disks go."""
+        for name in list(self._open):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        for key in [key for key in self._filesystems if key[0] == name]:
+            filesystem = self._filesystems.pop(key)
+            tree = filesystem.leave() if filesystem is not None else None
+            if tree is not None:
+                self._former[key] = tree
+        self._open.pop(name)[0].close()
+        self._held.pop(name, None)
+
+    def _is_unchanged(self, device: BlockDevice, offset: int, size: int) -> bool:
+        """Whether a part of a partition is as it is in the image: the overlay holds nothing of it."""
+        if device.disk not in self._held:
+            self._held[device.disk] = _held(self.overlays[device.disk])
+        start, held = device.start_bytes + offset, self._held[device.disk]
+        # The last piece that begins before the end of the part: it is the only one that may reach into it.
+        index = bisect.bisect_left(held, start + size, key=lambda piece: piece[0]) - 1
+        return size > 0 and (index < 0 or held[index][1] <= start)
+
+    def _device(self, name: str) -> Device | None:
+        if name not in self._open:
+            if self._written:
+                # After a flush the overlay's file holds its tables too, which qemu may keep back.
+                self.flush()
+                self._written = False
+            stack, device = contextlib.ExitStack(), None
+            with contextlib.suppress(ImageError):
+                if name in self.overlays:
+                    device = stack.enter_context(open_shared(self.overlays[name]))
+            self._open[name] = (stack, device)
+        return self._open[name][1]
+
+
+def _held(overlay: Path) -> list[tuple[int, int]]:
+    try:
+        return [(e.offset, e.offset + e.length) for e in held_extents(overlay, shared=True)]
+    except ImageError:
+        return [(0, 1 << 63)]  # it cannot be told: anything may have changed
+
+
+def _read(device: Device, name: str, offset: int, size: int) -> bytes:
+    """Bytes of a disk, short at its end.
+
+    Raises:
+        GuestReadError: the disk cannot be read there.
+    """
+    end = min(offset + size, device.size_bytes)
+    if not 0 <= offset < end:
+        return b""
+    fence.check()
+    try:
+        return device.read(offset, end - offset)
+    except ImageError as error:
+        raise GuestReadError(name, error.message) from error
+
+
+def _within(read: Read, device: BlockDevice, offset: int, size: int) -> bytes:
+    end = min(offset + size, device.size_bytes)
+    return read(device.start_bytes + offset, end - offset) if 0 <= offset < end else b""

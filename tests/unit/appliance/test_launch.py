@@ -1,0 +1,36 @@
+"""Counting the calls into libguestfs, with the bindings of this host and with those of others."""
+
+from __future__ import annotations
+
+import guestfs
+import pytest
+
+from guestrepair.appliance.launch import CallCount
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("lstatns", 1),
+        (b"lstatns", 1),
+        ("internal_lstatnslist", 0),
+        (b"internal_lstatnslist", 0),
+        (b"\xff", 1),
+    ],
+)
+def test_a_call_is_counted_whether_its_name_comes_as_text_or_as_bytes(
+    name: str | bytes, counted: int
+) -> None:
+    count = CallCount()
+    count.called(1, 1, name, [])
+    assert count.count == counted
+
+
+def test_the_bindings_of_this_host_call_it_without_a_complaint(capfd: pytest.CaptureFixture[str]) -> None:
+    # What a callback raises is printed by the bindings and goes no further.
+    handle, count = guestfs.GuestFS(python_return_dict=True), CallCount()
+    handle.set_event_callback(count.called, guestfs.EVENT_ENTER)
+    handle.get_path()
+    handle.close()
+    assert count.count >= 1
+    assert capfd.readouterr().err == ""
