@@ -15,7 +15,7 @@ work              processor time   waiting   when it is used up
 ``PLAN``          300 s            -         the repair is not made, the image is as it was
 ``DIFF``          5 s              -         the report has no diff of that change
 ``REPORT``        40 s             60 s      the report is written without its details
-each of them      448 MiB of our process     (a healthy guest of 300,000 files takes 140 MiB)
+each of them      448 MiB of our process     (a healthy guest of 300,000 files: 140 MiB)
 ================  ===============  ========  ==================================================
 
 A healthy guest of 300,000 files takes a tenth of this on the machine that the benchmarks ran on.

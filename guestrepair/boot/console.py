@@ -121,7 +121,7 @@ class Console:
 
     def feed(self, data: bytes, seconds: float) -> None:
         """Take what the console printed up to ``seconds`` after power-on."""
-        # Any run of line ends is one: empty lines say nothing, and a run without LF is not tried again and again.
+        # Any run of line ends is one: empty lines say nothing, and a run of CR alone is looked at once.
         *lines, rest = re.split(rb"[\r\n]+", self._rest + data)
         for line in lines:
             self._line(_plain(line), seconds)

@@ -15,7 +15,7 @@ MAX_LINE_BYTES = 1024 * 1024
 """A longer line is damage or an attack: no field of a real control file comes near."""
 MAX_PROBLEMS = 100
 MAX_STANZAS = 200_000
-"""Three times the packages of a whole distribution: what comes after them is not read, and that is a problem."""
+"""Three times the packages of a distribution: what comes after is not read, and that is a problem."""
 
 
 @dataclass(frozen=True, slots=True)

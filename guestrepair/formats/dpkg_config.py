@@ -48,7 +48,7 @@ def parse_path_filter(files: Iterable[bytes]) -> PathFilter:
 
 
 def _option(line: str) -> tuple[bool, str] | None:
-    """(is an exclusion, pattern) of a line ``path-exclude=GLOB`` or ``path-exclude GLOB``; None for others."""
+    """(is an exclusion, pattern) of ``path-exclude=GLOB`` or ``path-exclude GLOB``; None for other lines."""
     text = line.strip()
     if not text.startswith(("path-exclude", "path-include")):
         return None

@@ -17,6 +17,9 @@ from guestrepair.formats.lines import byte_lines
 MAX_PATHS = 300_000
 """Paths of one package: three times those of the largest ones."""
 
+MAX_LINE = 8192
+"""Characters of a path with what is said of it."""
+
 MAX_CONFFILES = 20_000
 MAX_CHANGED = 100_000
 """Diversions, and stat overrides."""
@@ -98,6 +101,8 @@ def parse_conffiles(value: str) -> dict[str, str]:
         raise FormatError(f"more than {MAX_CONFFILES} configuration files of one package")
     found = {}
     for line in value.split("\n"):
+        if len(line) > MAX_LINE:
+            continue
         words = line.split()
         trailing = set()
         while words and words[-1] in {"obsolete", "remove-on-upgrade"}:

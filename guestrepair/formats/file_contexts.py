@@ -65,7 +65,7 @@ def parse_file_contexts(data: bytes) -> tuple[Specification, ...]:
     for line in text_lines(data):
         if len(found) == MAX_SPECIFICATIONS:
             raise FormatError(f"more than {MAX_SPECIFICATIONS} lines in a policy's file_contexts")
-        words = line.split("#")[0].split() if line.lstrip().startswith("#") else line.split()
+        words = [] if line.lstrip().startswith("#") else line.split(None, 3)
         if len(words) not in (2, 3) or len(words[0]) > _MAX_EXPRESSION or _is_explosive(words[0]):
             continue
         if len(words) == 3 and words[1] not in _TYPES:
@@ -83,7 +83,7 @@ def parse_file_contexts(data: bytes) -> tuple[Specification, ...]:
 
 def parse_substitutions(data: bytes) -> tuple[tuple[str, str], ...]:
     """``file_contexts.subs``: paths that are labelled as if they lay elsewhere; the first ones count."""
-    pairs = (line.split() for line in text_lines(data))
+    pairs = (line.split(None, 2) for line in text_lines(data))
     found = ((p[0], p[1]) for p in pairs if len(p) == 2 and p[0].startswith("/"))
     return tuple(itertools.islice(found, MAX_SUBSTITUTIONS))
 

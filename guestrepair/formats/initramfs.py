@@ -19,7 +19,7 @@ Read = Callable[[int, int], bytes]
 """``read(offset_bytes, size_bytes)``, short at the end of the file."""
 
 _HEADER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
-"""A header of the format: magic, then thirteen numbers of eight hexadecimal digits, without signs or blanks."""
+"""A header: magic, then thirteen numbers of eight hexadecimal digits, without signs or blanks."""
 _MAX_STEPS = 500_000
 """Headers, frames and blocks that are looked at in one image; an image of a gigabyte has a tenth of them."""
 _MAX_READ_BYTES = 1 << 30
@@ -88,7 +88,7 @@ def problem(read: Read, size_bytes: int) -> str:
 
 def _skip_zeros(window: _Window, offset: int) -> int:
     while offset < window.size:
-        piece = window.get(offset, min(4096, window.size - offset))
+        piece = window.get(offset, min(64 * 1024, window.size - offset))
         rest = piece.lstrip(b"\0")
         offset += len(piece) - len(rest)
         if rest or not piece:

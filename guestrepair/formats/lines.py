@@ -1,4 +1,4 @@
-"""Lines of a guest's text one after another: a list of all of them would take many times the text's memory."""
+"""Lines of a guest's text, one after another: a list of all would take many times the text's memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def byte_lines(data: bytes) -> Iterator[bytes]:
-    """What ``data.split(b"\\n")`` gives, without holding it: the last piece is what follows the last newline."""
+    """What ``data.split(b"\\n")`` gives, the last piece being what follows the last newline."""
     raw = b"\n"
     for raw in io.BytesIO(data):
         yield raw.removesuffix(b"\n")

@@ -18,7 +18,7 @@ MAX_LINES = 20_000
 
 _ALIAS = re.compile(r"(User|Runas|Host|Cmnd|Cmd)_Alias\s+[A-Z][A-Z0-9_]*\s*=\s*\S")
 _TAGS = re.compile(r"(?:[A-Z_]++(?:=\S*+\s++|\s*+:\s*+))*")
-"""Options and tags before a command. No repeat gives back what it took, or a long word would be tried for ever."""
+"""Options and tags before a command. No repeat gives back what it took: a long word is tried once."""
 _DEFAULTS = re.compile(r"Defaults(\s|[@:!>])")
 
 

@@ -62,9 +62,9 @@ class Unresolved:
 class Closure:
     """Follows programs of one guest and remembers what it has read.
 
-    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says what was not looked at
-    (of the loader's configuration that cannot be read, or of a guest with more than anybody has): what seems to
-    be missing then may lie there.
+    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says what was not
+    looked at (of the loader's configuration that cannot be read, or of a guest with more than anybody
+    has): what seems to be missing then may lie there.
     """
 
     guest: Guest
@@ -279,7 +279,7 @@ class Closure:
 
 @dataclass(slots=True)
 class _SearchPath:
-    """The directories of ld.so.conf and its includes, each once; ``unread`` says which files cannot be read."""
+    """The directories of ld.so.conf and its includes, each once; ``unread`` says what cannot be read."""
 
     guest: Guest
     directories: dict[str, None] = field(default_factory=dict)

@@ -28,7 +28,7 @@ TREE_LIMIT_BYTES = 128 * 1024 * 1024
 DESC_LIMIT_BYTES = 32 * 1024 * 1024
 MTREE_LIMIT_BYTES = 64 * 1024 * 1024
 MTREE_TOTAL_BYTES = 256 * 1024 * 1024
-"""Bytes of unpacked mtree that are read, of one package and of all: several times those of the largest systems."""
+"""Bytes of unpacked mtree that are read, of one package and of all: several times a large system's."""
 
 KEPT_LINES = 120_000
 """Lines of a database whose files are kept in memory; some 40 MB."""

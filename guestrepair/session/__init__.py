@@ -1,1 +1,1 @@
-"""One launch: what is on the disks, what is mounted, and who answers a question: the host or the appliance."""
+"""One launch: what is on the disks, what is mounted, and who answers: the host or the appliance."""

@@ -1,4 +1,4 @@
-"""No regular expression of the code takes more time than its text is long: each is tried on text made against it.
+"""Every regular expression takes time by the length of its text: each is tried on text made against it.
 
 The texts come from the pattern itself: a text that it matches is made, and each beginning of it is followed
 by one character many times, and by one that does not fit. A pattern is tried in the ways in which the code

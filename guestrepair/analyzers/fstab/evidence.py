@@ -9,7 +9,8 @@ of the choice before anything is weighed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from guestrepair.analyzers.fstab.facts import Facts
@@ -187,7 +188,7 @@ def _content(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> 
         )
 
 
-def expected_names(facts: Facts, target: str, names: Set[str]) -> tuple[str, ...]:
+def expected_names(facts: Facts, target: str, names: AbstractSet[str]) -> tuple[str, ...]:
     """Those of ``names`` that show a filesystem to be the one for a mount point; empty when nothing does."""
     for wanted in _CONTENT.get(target, ()):
         if set(wanted) <= names:
@@ -219,7 +220,7 @@ def _boot_loader(facts: Facts, spec: Spec, _source: Source, device: BlockDevice)
 
 
 def _first_naming(facts: Facts, parameter: str) -> dict[str, tuple[str, str]]:
-    """Device name to (place, value) of the first command line whose root= or resume= means it: looked up once."""
+    """Device name to (place, value) of the first command line whose root= or resume= means it."""
     found = facts.remembered.get(parameter)
     if found is None:
         found = facts.remembered[parameter] = {}

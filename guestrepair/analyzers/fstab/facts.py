@@ -179,7 +179,7 @@ class Facts:
 
 
 def paths_above(path: str) -> Iterator[str]:
-    """Every path that this one lies strictly under, the shortest first, without ``/``; none of no real path."""
+    """Every path that this one lies strictly under but ``/``, the shortest first; of no real path none."""
     if len(path) > PATH_MAX:
         return
     end = path.find("/", 1)

@@ -208,7 +208,7 @@ def _exchange(judged: Sequence[Judged]) -> None:
 
 
 def _find_missing(facts: Facts, judged: Sequence[Judged]) -> None:
-    """Give each what fits, the one with the weightiest evidence first: what it takes is gone for the others."""
+    """Give each what fits, the weightiest evidence first: what one takes is gone for the others."""
     missing = [j for j in judged if j.state in {State.MISSING, State.CONTAINER} and j.spec.required]
     used = {d.name for j in judged if (d := j.meant) is not None and j.state is not State.CONTAINER}
     choice = _Choice(facts, missing, used)

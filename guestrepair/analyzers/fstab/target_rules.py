@@ -224,7 +224,7 @@ def _order(facts: Facts, entries: Sequence[Entry]) -> Iterator[Finding]:
 
 
 def _out_of_order(mounts: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """The lines that come before one whose mount point is above theirs, and those that come after; in order."""
+    """The lines that come before one whose mount point is above theirs, and those that come after."""
     last = {entry.target: place for place, entry in enumerate(mounts)}
     children: list[Entry] = []
     first: dict[str, int] = {}

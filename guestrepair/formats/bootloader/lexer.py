@@ -16,7 +16,8 @@ from guestrepair.formats.bootloader.model import MAX_SIZE_BYTES, Word
 MAX_WORDS = 400_000
 """Words of one file: ten times those of the longest menus."""
 
-_BLANKS = re.compile(rb"[ \t\r]+")
+_BETWEEN = re.compile(rb"[ \t\r]+|\\\n|#[^\n]*")
+"""What stands between words: blanks, a line that goes on, a comment."""
 _PLAIN = re.compile(rb"[^ \t\r\n;'\"\\]+")
 _QUOTING = re.compile(rb"['\"\\]")
 
@@ -43,7 +44,7 @@ def statements(data: bytes) -> Iterator[Statement]:
     """Commands in order, at newlines and semicolons; braces are words of their own. Comments are left out.
 
     Raises:
-        FormatError: the text is larger than any real configuration, has more words, or a quote is never closed.
+        FormatError: larger than any real configuration, more words, or a quote that is never closed.
     """
     if len(data) > MAX_SIZE_BYTES:
         raise FormatError(f"{len(data)} bytes are too many for a boot loader's configuration")
@@ -58,14 +59,9 @@ def statements(data: bytes) -> Iterator[Statement]:
                 words = []
             line += char == 0x0A
             position += 1
-        elif blanks := _BLANKS.match(data, position):
-            position = blanks.end()
-        elif data.startswith(b"\\\n", position):
-            line += 1
-            position += 2
-        elif char == 0x23:
-            end = data.find(b"\n", position)
-            position = len(data) if end < 0 else end
+        elif between := _BETWEEN.match(data, position):
+            line += data.count(b"\n", position, between.end())
+            position = between.end()
         else:
             if not words:
                 first_line = line

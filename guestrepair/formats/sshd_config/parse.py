@@ -29,6 +29,9 @@ MAX_DEPTH = 16
 MAX_LINES = 200_000
 """Lines read in all; a configuration that includes itself over and over ends here."""
 
+MAX_BYTES = 8 * 1024 * 1024
+"""Bytes read in all, a file counted each time that it is included."""
+
 CONFIG_DIRECTORY = "/etc/ssh"
 PATCHED_PREFIXES = ("hpn", "tcprcv", "noneenabled", "nonemac", "gssapi", "kerberos", "ldap", "audit")
 """How keywords of patched builds begin; the binary must have such a word as well to be believed."""
@@ -101,6 +104,28 @@ class _Reader:
     problems: list[Problem] = field(default_factory=list)
     ignored: list[Directive] = field(default_factory=list)
     lines: int = 0
+    total_bytes: int = 0
+
+    def take_file(self, path: str, data: bytes) -> None:
+        """Keep a file.
+
+        Raises:
+            FormatError: the configuration is larger than any real one.
+        """
+        self.files[path] = data
+        self.total_bytes += len(data)
+        if self.total_bytes > MAX_BYTES:
+            raise FormatError(f"{path}: with it there are more than the {MAX_BYTES} bytes that are read")
+
+    def take_line(self, path: str) -> None:
+        """Count a line.
+
+        Raises:
+            FormatError: there are more than in any real configuration.
+        """
+        self.lines += 1
+        if self.lines > MAX_LINES:
+            raise FormatError(f"{path}: more than the {MAX_LINES} lines that are read")
 
 
 class _TooDeep(Exception):  # noqa: N818  (ends the reading, as it ends sshd)
@@ -171,12 +196,10 @@ def _read_file(
     active: bool,
     never: bool,
 ) -> None:
-    reader.files[path] = data
+    reader.take_file(path, data)
     block: tuple[Condition, ...] = ()
     for number, (offset, text) in enumerate(logical_lines(data), 1):
-        reader.lines += 1
-        if reader.lines > MAX_LINES:
-            raise FormatError(f"{path}: more than the {MAX_LINES} lines that are read")
+        reader.take_line(path)
         place = Place(path, number, offset)
         cut = _cut(text, reader.release)
         if cut is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,13 @@ def test_an_entry_that_grub_cannot_load_is_the_loaders_end_with_its_first_reason
     verdict = classify(text)
     assert verdict.outcome is Outcome.LOADER_SHELL
     assert verdict.detail == "error: no such device: 5f1d2c34-0b6e-4c39-9d5a-6a1f3be0dead."
+
+
+def test_a_console_of_nothing_but_carriage_returns_costs_no_more_than_any_other() -> None:
+    console = Console()
+    started = time.process_time()
+    for second in range(20):
+        console.feed(b"\r" * 65_536, second)
+    assert time.process_time() - started < 10
+    console.feed(b"\r\r\nguest login: ", 20)
+    assert console.verdict().outcome is Outcome.LOGIN

@@ -185,7 +185,7 @@ _STATUS = (
 
 PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "apkdb": {
-        "installed": Registered(_apk, listed.APK_LIMIT_BYTES, b"P:a\nV:1-r0\nA:x86_64\nF:usr/bin\nR:a\n\n")
+        "installed": Registered(_apk, listed.APK_LIMIT_BYTES, b"P:a\nV:1\nA:x86_64\nF:usr/bin\nR:a\n\n")
     },
     "apt_sources": {
         "list": Registered(
@@ -199,7 +199,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "bootloader": {
         "grub.cfg": Registered(
             bootloader.parse_grub_cfg,
-            sample=b"menuentry 'Linux' --id a {\n search --fs-uuid --set=root 1-2\n linux /v root=/dev/sda1 ro\n"
+            sample=b"menuentry 'Linux' --id a {\n search --fs-uuid --set=root 1\n linux /v root=/dev/sda1\n"
             b" initrd /i\n}\n",
         ),
         "default grub": Registered(bootloader.parse_default_grub, sample=b'GRUB_CMDLINE_LINUX="quiet a=b"\n'),
@@ -216,7 +216,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "xattr": Registered(capabilities.parse_xattr, 64 * KIB),
         "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),
     },
-    "crypttab": {"crypttab": Registered(crypttab.parse, sample=b"data UUID=1-2 none luks,discard\n")},
+    "crypttab": {
+        "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n")
+    },
     "deb822": {
         "status": Registered(_status, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
         "all fields": Registered(deb822.parse_deb822, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
@@ -230,9 +232,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "dpkg_config": {"path filter": Registered(_paths, sample=b"path-exclude=/usr/share/doc/*\n")},
     "dpkg_lists": {
         "list": Registered(
-            lambda d: sum(1 for _ in dpkg_lists.parse_list(d)), dpkg_open.TREE_LIMIT_BYTES, b"/usr/bin/a\n"
+            lambda d: sum(1 for _ in dpkg_lists.parse_list(d)), dpkg_open.FILE_LIMIT_BYTES, b"/usr/bin/a\n"
         ),
-        "problem": Registered(dpkg_lists.list_problem, dpkg_open.TREE_LIMIT_BYTES, b"/usr/bin/a\n"),
+        "problem": Registered(dpkg_lists.list_problem, dpkg_open.FILE_LIMIT_BYTES, b"/usr/bin/a\n"),
         "md5sums": Registered(
             dpkg_lists.parse_md5sums, dpkg_open.FILE_LIMIT_BYTES, b"%032d  usr/bin/a\n" % 0
         ),
@@ -261,7 +263,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "filefrag": Registered(
             lambda d: sum(1 for _ in extents.parse_layouts(d)),
             32 * MIB,
-            b"File size of a is 1 (1 block of 1 bytes)\n   0:  0.. 0:  8.. 8:  1: last,eof\na: 1 extent found\n",
+            b"File size of a is 1 (1 block of 1 bytes)\n 0: 0.. 0: 8.. 8: 1: last,eof\na: 1 extent found\n",
         )
     },
     "file_contexts": {
@@ -269,7 +271,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),
     },
     "fstab": {
-        "fstab": Registered(fstab.parse, sample=b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
+        "fstab": Registered(fstab.parse, fstab.MAX_SIZE_BYTES, b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
         "options": Registered(lambda d: fstab.split_options(text(d)), MIB, b"noatime,"),
         "tag": Registered(lambda d: fstab.split_tag(text(d)), MIB, b"UUID="),
         "escapes": Registered(lambda d: fstab.unescape(text(d)), MIB, b"a\\040b"),
@@ -319,15 +321,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             modules.parse_modprobe_conf, sample=b"blacklist vfat\ninstall a /bin/true\n"
         ),
     },
-    "os_release": {"os-release": Registered(os_release.parse_os_release, sample=b'NAME="A Linux"\nID=a\n')},
+    "os_release": {
+        "os-release": Registered(os_release.parse_os_release, 64 * KIB, sample=b'NAME="A Linux"\nID=a\n')
+    },
     "pacmandb": {
         "desc": Registered(
-            lambda d: pacmandb.parse_desc(d),
+            pacmandb.parse_desc,
             listed.DESC_LIMIT_BYTES,
             b"%NAME%\na\n\n%FILES%\nusr/\nusr/bin/a\n\n",
         ),
         "mtree": Registered(
-            lambda d: pacmandb.parse_mtree(d),
+            pacmandb.parse_mtree,
             listed.MTREE_LIMIT_BYTES,
             b"/set type=file uid=0 gid=0 mode=644\n./usr/bin/a time=1.0 size=1 sha256digest=%064d\n" % 0,
         ),

@@ -154,6 +154,7 @@ def test_defaults_and_variables_of_a_repo_file_do_not_multiply() -> None:
     sections = b"".join(b"[s%d]\n" % n for n in range(20_000))
     variables = b"[v]\nbaseurl=" + b"$a" * 200_000 + b"\n"
     started = time.process_time()
-    found = parse_repositories(defaults + sections + variables, {"a": "x" * 256})
+    for hostile in (defaults + sections, variables):
+        with pytest.raises(FormatError):
+            parse_repositories(hostile, {"a": "x" * 256})
     assert time.process_time() - started < 10
-    assert found[-1].baseurl == ()
