@@ -22,7 +22,7 @@ A healthy guest of 300,000 files takes a tenth of this on the machine that the b
 ``--digests all`` and ``--deep``, whose work grows with the disk, get several times as much. Processor time
 is that of our own thread: a machine under load is not slower by it. Waiting is for other processes and
 the appliance; the wait for its launch and for an answer of the user does not count, and the time of a call
-counts for less where the launch has shown the machine to be slow (:mod:`guestrepair.appliance.call_watch`, which
+counts for less where the launch has shown the machine to be slow (see ``appliance/call_watch.py``, which
 also ends an appliance that does not answer at all). An inner budget ends a little before the outer one.
 
 How: a timer of the kernel (setitimer(2)) interrupts the main thread ten times a second, since a thread

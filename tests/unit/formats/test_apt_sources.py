@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from guestrepair.errors import FormatError
 from guestrepair.formats.apt_sources import (
     MAX_PROBLEMS,
     MAX_REPOSITORIES,
