@@ -304,6 +304,41 @@ class Repair:
     changes: tuple[Change, ...] = ()
 
 
+class Subject(str):
+    """What a finding is about, as users name it: a guest path, ``PATH:LINE`` (1-based), or a device.
+
+    It is that text, and knows its parts; make one with :meth:`of_path`, :meth:`of_line` or :meth:`of_device`.
+    """
+
+    path: GuestPath | None = None
+    line: int | None = None
+    device: str | None = None
+
+    @classmethod
+    def of_path(cls, path: GuestPath) -> Subject:
+        """A file, directory or link of the guest."""
+        return cls._made(str(path), path, None, None)
+
+    @classmethod
+    def of_line(cls, path: GuestPath, line: int) -> Subject:
+        """A line of a text file of the guest."""
+        return cls._made(f"{path}:{line}", path, line, None)
+
+    @classmethod
+    def of_device(cls, device: str) -> Subject:
+        """A disk, partition or volume, by the name that it has in the appliance."""
+        return cls._made(device, None, None, device)
+
+    @classmethod
+    def _made(cls, text: str, path: GuestPath | None, line: int | None, device: str | None) -> Subject:
+        made = cls(text)
+        made.path, made.line, made.device = path, line, device
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Subject._made, (str(self), self.path, self.line, self.device))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is wrong (or worth knowing) in the guest.

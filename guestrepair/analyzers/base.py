@@ -15,11 +15,12 @@ import warnings
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from guestrepair import fence
-from guestrepair.errors import BudgetError, GuestRepairError, words_of
-from guestrepair.model import Finding, Inconclusive, Safety, Severity
+from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
+from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.system.guest_system import System
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
@@ -49,6 +50,26 @@ class Rule:
     example: str = ""
     sources: tuple[str, ...] = ()
 
+    def finding(
+        self,
+        subject: str,
+        message: str,
+        *,
+        severity: Severity | None = None,
+        evidence: tuple[Evidence, ...] = (),
+        repair: Repair | None = None,
+        folded: tuple[str, ...] = (),
+    ) -> Finding:
+        """A finding of this rule, of its usual severity unless said; ``subject`` is a model.Subject.
+
+        Raises:
+            UndeclaredError: the rule does not declare that severity, or a repair of that safety.
+        """
+        found = Finding(self.name, severity or self.severities[0], subject, message, evidence, repair, folded)
+        for words in _undeclared(self, found):
+            raise UndeclaredError(words)
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisOptions:
@@ -76,13 +97,31 @@ class Context:
     reference: Reference | None = None
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
     progress: Callable[[str], None] = lambda _message: None
+    _system: System | None = field(default=None, init=False)
+
+    @property
+    def system(self) -> System:
+        """What the guest is set up to do: the facts that rules judge."""
+        if self._system is None:
+            self._system = System(self.guest, self.packages)
+        return self._system
+
+    def start_over(self) -> None:
+        """Forget what was read: whoever read it was stopped in the middle."""
+        self.guest.start_over()
+        self._system = None
+
+
+Check: TypeAlias = "Callable[[Context], Iterator[Finding | Inconclusive]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analyzer:
-    """One area: its name, its rules, and the function that judges a guest.
+    """One area: its name, its rules, and what judges a guest by them.
 
-    ``analyze`` yields findings, and :class:`Inconclusive` for whatever it could not look at.
+    ``checks`` each yield findings, and :class:`Inconclusive` for what they could not look at. Each stands
+    alone: one that meets a fact that cannot be read is inconclusive, and the others go on. ``analyze`` is
+    the same as one function, for an analyzer that needs more than one check after the other.
     ``needs_system`` is false for one that judges disks also where no system on them can be
     mounted: its guest then has no mounts, and every file of it reads as missing. ``late`` is true for
     one that always asks what only the appliance can tell (space, an EFI system partition): it runs
@@ -92,7 +131,8 @@ class Analyzer:
     name: str
     summary: str
     rules: tuple[Rule, ...]
-    analyze: Callable[[Context], Iterator[Finding | Inconclusive]]
+    analyze: Check | None = None
+    checks: tuple[Check, ...] = ()
     needs_system: bool = True
     late: bool = False
 
@@ -153,7 +193,7 @@ def run_analyzer(
             budget_for(context.options, budget), lambda: _gather(analyzer, context, findings, inconclusive)
         )
     except (BudgetError, MemoryError) as error:
-        context.guest.start_over()
+        context.start_over()
         reason = error.reason if isinstance(error, BudgetError) else "stopped: the host is out of memory"
         inconclusive.append(Inconclusive(analyzer.name, reason))
     except GuestRepairError as error:
@@ -171,7 +211,7 @@ def run_analyzer(
 def _gather(
     analyzer: Analyzer, context: Context, findings: list[Finding], inconclusive: list[Inconclusive]
 ) -> None:
-    for result in analyzer.analyze(context):
+    for result in _results(analyzer, context):
         if isinstance(result, Inconclusive):
             inconclusive.append(result)
         elif not isinstance(result, Finding):
@@ -182,6 +222,24 @@ def _gather(
             return
         else:
             findings.append(result)
+
+
+def _results(analyzer: Analyzer, context: Context) -> Iterator[Finding | Inconclusive]:
+    """What its checks yield; an unreadable fact ends the check that asked for it, and is said once."""
+    if analyzer.analyze is not None:
+        yield from analyzer.analyze(context)
+    said: set[str] = set()
+    for check in analyzer.checks:
+        try:
+            yield from check(context)
+        except (GuestReadError, FormatError) as error:
+            if error.message not in said:
+                said.add(error.message)
+                yield Inconclusive(analyzer.name, error.message)
+
+
+class UndeclaredError(Exception):
+    """A finding is not as its rule declares: a fault of the analyzer's code."""
 
 
 class UndeclaredWarning(Warning):
@@ -199,10 +257,15 @@ def undeclared(analyzer: Analyzer, findings: Iterable[Finding]) -> Iterator[str]
     rules = {rule.name: rule for rule in analyzer.rules}
     for finding in findings:
         rule = rules.get(finding.rule)
-        safety = finding.repair.safety if finding.repair is not None else None
         if rule is None:
             yield f"{finding.rule} is no rule of {analyzer.name}"
-        elif finding.severity not in rule.severities:
-            yield f"{finding.rule} is no {finding.severity}: it declares {', '.join(rule.severities)}"
-        elif safety is not None and safety not in rule.safeties:
-            yield f"{finding.rule} has a repair that is {safety}: it declares {', '.join(rule.safeties)}"
+        else:
+            yield from _undeclared(rule, finding)
+
+
+def _undeclared(rule: Rule, finding: Finding) -> Iterator[str]:
+    safety = finding.repair.safety if finding.repair is not None else None
+    if finding.severity not in rule.severities:
+        yield f"{rule.name} is no {finding.severity}: it declares {', '.join(rule.severities)}"
+    if safety is not None and safety not in rule.safeties:
+        yield f"{rule.name} has a repair that is {safety}: it declares {', '.join(rule.safeties)}"
