@@ -38,9 +38,11 @@ def test_what_the_rule_does_not_declare_cannot_be_made(severity: Severity | None
 
 
 def test_an_unreadable_fact_costs_its_check_and_is_said_once() -> None:
-    def unlucky(_context: Context) -> Iterator[Finding | Inconclusive]:
+    def unreadable() -> tuple[Finding, ...]:
         raise GuestReadError("/etc/passwd", "Input/output error")
-        yield
+
+    def unlucky(_context: Context) -> Iterator[Finding | Inconclusive]:
+        yield from unreadable()
 
     def lucky(_context: Context) -> Iterator[Finding | Inconclusive]:
         yield RULE.finding(MOTD, "words")
