@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from guestrepair import __version__
-from guestrepair.boot import BootOptions, BootReport
+from guestrepair.boot import BootOptions
 from guestrepair.boot.prove import DEFAULT_TIMEOUT_SECONDS
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
 from guestrepair.errors import UsageError
 from guestrepair.operations.boot import boot
-from guestrepair.report import boot as boot_report
-from guestrepair.report.escape import json_text
+from guestrepair.report.data import Boot
+from guestrepair.report.formats import renderer
 
 _NOT_UP = 1
 
@@ -32,7 +31,7 @@ _NOT_UP = 1
     help="Give up after so many seconds.",
 )
 @image_options
-@output_options("table", "json")
+@output_options(Boot)
 @click.pass_obj
 def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **values: Any) -> int:
     """Boot a throw-away overlay of IMAGE under qemu, and report how far it comes.
@@ -56,16 +55,6 @@ def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **va
     check_output(output, (image,), image_opts)
     options = BootOptions(ssh=ssh, timeout_seconds=timeout, screenshot=screenshot)
     result = boot(image, image_opts, options, console.voice())
-    text = _json(image, result) if output_format == "json" else boot_report.render(image, result)
+    text = renderer(output_format, Boot)(Boot(image, result))
     console.write(text, None if screenshot is not None else output)
     return 0 if result.came_up else _NOT_UP
-
-
-def _json(image: Path, result: BootReport) -> str:
-    document = {
-        "schema": "guestrepair.boot/1",
-        "tool": {"name": "guestrepair", "version": __version__},
-        "path": str(image),
-        **result.to_json(),
-    }
-    return json_text(document)

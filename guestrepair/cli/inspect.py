@@ -10,14 +10,14 @@ import click
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
 from guestrepair.operations.scan import inspect
-from guestrepair.report import json, table
-from guestrepair.report.data import Report
+from guestrepair.report.data import Inspection, Report
+from guestrepair.report.formats import all_formats, renderer
 
 
 @click.command("inspect")
 @click.argument("image", type=PATH)
 @image_options
-@output_options("table", "json")
+@output_options(Inspection)
 @click.pass_obj
 def command(console: Console, /, *, image: Path, **values: Any) -> int:
     """Show what is on IMAGE: partition table, filesystems, the system, what is mounted where.
@@ -34,8 +34,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     check_output(output, (image,), options)
     result = inspect(image, options, console.voice())
     console.show_errors(result)
-    if output_format == "json":
-        console.write_report(Report([result]), json.render, output)
-    elif output or result.block is not None:
-        console.write_report(Report([result]), lambda _report: table.render_inspection(result), output)
+    if output or all_formats()[output_format].for_programs or result.block is not None:
+        render = renderer(output_format, Inspection)
+        console.write_report(Report([result]), lambda _report: render(Inspection(result)), output)
     return max((error.exit_status for error in result.errors), default=0)

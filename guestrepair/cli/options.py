@@ -14,6 +14,7 @@ from guestrepair.appliance.keys import names_a_file, parse_key
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.report.data import Again
+from guestrepair.report.formats import names_for
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -90,8 +91,9 @@ def analyzer_options(command: Command) -> Command:
     return command
 
 
-def output_options(*formats: str) -> Callable[[Command], Command]:
-    """``--format`` with these choices (the first is the default) and ``-o``."""
+def output_options(kind: type) -> Callable[[Command], Command]:
+    """``--format``, of those that this kind of report can be written in (the first unless told), and ``-o``."""
+    formats = names_for(kind)
 
     def decorate(command: Command) -> Command:
         with_format = click.option(

@@ -24,8 +24,9 @@ from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
 from guestrepair.repair.choose import Choice
 from guestrepair.repair.plan import Plan
-from guestrepair.report import json, table
 from guestrepair.report.data import Report
+from guestrepair.report.formats import all_formats, renderer
+from guestrepair.report.table import render_plan
 
 
 class _DryRunCommand(click.Command):
@@ -80,7 +81,7 @@ class _DryRunCommand(click.Command):
 @analyzer_options
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
-@output_options("table", "json")
+@output_options(Report)
 @click.pass_obj
 def command(console: Console, /, *, image: Path, **values: Any) -> int:
     """Repair what scan finds in IMAGE, in the image itself.
@@ -97,7 +98,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     """
     output: Path | None = values.pop("output")
     limit = threshold(values.pop("fail_on"))
-    render = json.render if values.pop("output_format") == "json" else table.render
+    output_format = values.pop("output_format")
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
     check_output(output, (image,), image_opts, values["donors"])
@@ -109,8 +110,8 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
         for stage, seconds in result.timings:
             click.echo(f"{seconds:8.2f} s  {stage}", err=True)
     report = Report([result])
-    if output or render is json.render or not result.errors or result.findings:
-        console.write_report(report, render, output)
+    if output or all_formats()[output_format].for_programs or not result.errors or result.findings:
+        console.write_report(report, renderer(output_format, Report), output)
     return report.exit_status(limit)
 
 
@@ -124,7 +125,7 @@ def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
 
     def confirm(plan: Plan) -> bool:
         console.clear()
-        click.echo(within(REPORT, lambda: table.render_plan(plan)), err=True)
+        click.echo(within(REPORT, lambda: render_plan(plan)), err=True)
         try:
             return click.confirm("Make these changes?", err=True)
         except click.Abort:

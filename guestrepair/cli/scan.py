@@ -19,8 +19,8 @@ from guestrepair.cli.options import (
     to_scan_options,
 )
 from guestrepair.operations.scan import scan
-from guestrepair.report import json, table
 from guestrepair.report.data import Report
+from guestrepair.report.formats import all_formats, renderer
 
 
 @click.command("scan")
@@ -28,7 +28,7 @@ from guestrepair.report.data import Report
 @analyzer_options
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
-@output_options("table", "json")
+@output_options(Report)
 @click.pass_obj
 def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> int:
     """Find what keeps the guests in IMAGE... from booting or from letting people in.
@@ -57,7 +57,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
             for stage, seconds in result.timings:
                 click.echo(f"{seconds:8.2f} s  {stage}", err=True)
             click.echo(f"{result.round_trips:8d}    calls to the appliance", err=True)
-    render = json.render if output_format == "json" else table.render
-    if output or output_format == "json" or any(not i.errors or i.findings for i in report.images):
-        console.write_report(report, render, output)
+    told = all_formats()[output_format].for_programs or any(not i.errors or i.findings for i in report.images)
+    if output or told:
+        console.write_report(report, renderer(output_format, Report), output)
     return report.exit_status(limit)

@@ -1,20 +1,32 @@
-"""The report of a boot, for a person to read."""
+"""The report of a boot."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tabulate import tabulate
 
-from guestrepair.boot import BootReport
-from guestrepair.report.escape import printable
+from guestrepair import __version__
+from guestrepair.report.data import Boot
+from guestrepair.report.escape import json_text, printable
 
+SCHEMA = "guestrepair.boot/1"
 _TAIL_LINES = 12
 _LINE_WIDTH = 90
 
 
-def render(image: Path, result: BootReport) -> str:
+def render_json(boot: Boot) -> str:
+    """All of it as a JSON document."""
+    document = {
+        "schema": SCHEMA,
+        "tool": {"name": "guestrepair", "version": __version__},
+        "path": str(boot.path),
+        **boot.result.to_json(),
+    }
+    return json_text(document)
+
+
+def render(boot: Boot) -> str:
     """The milestones as a table, the verdict, and the end of the console where the guest did not come up."""
+    image, result = boot.path, boot.result
     rows = [(f"{m.seconds:.1f} s", m.stage.value, printable(m.line)[:_LINE_WIDTH]) for m in result.milestones]
     lines = [f"{printable(str(image))}: booted by {result.firmware}, {result.acceleration.upper()}", ""]
     if rows:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from guestrepair.boot.outcome import BootReport
+from guestrepair.disk import HistoryEntry
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Finding, Inconclusive, Severity, Status
 from guestrepair.repair.plan import Plan
@@ -83,9 +86,32 @@ class ImageReport:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is on one image, without findings."""
+
+    image: ImageReport
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """How far an image's guest came when it was booted."""
+
+    path: Path
+    result: BootReport
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """The repairs of an image that are on record, oldest first."""
+
+    path: Path
+    entries: tuple[HistoryEntry, ...]
+
+
 @dataclass(slots=True)
 class Report:
-    """The whole run."""
+    """The whole run of a scan or repair."""
 
     images: list[ImageReport] = field(default_factory=list)
 

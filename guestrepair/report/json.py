@@ -7,9 +7,11 @@ from typing import Any
 from guestrepair import __version__
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Change, EditFile, Finding, Repair, WriteFile
-from guestrepair.report.data import ImageReport, Report, summary
+from guestrepair.report import boot, history
+from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import json_text
+from guestrepair.report.formats import Format
 
 SCHEMA = "guestrepair.report/1"
 Json = dict[str, Any]
@@ -144,3 +146,14 @@ def change_json(change: Change) -> Json:
     if isinstance(change, EditFile | WriteFile):
         rendered["diff"] = unified_diff(change)
     return rendered
+
+
+FORMAT = Format(
+    name="json",
+    renderers={
+        Report: render,
+        Inspection: lambda inspection: render(Report([inspection.image])),
+        Boot: boot.render_json,
+        Repairs: history.render_json,
+    },
+)

@@ -13,9 +13,11 @@ from tabulate import tabulate
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
-from guestrepair.report.data import ImageReport, Report, summary
+from guestrepair.report import boot, history
+from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable, shell_words
+from guestrepair.report.formats import Format
 
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
@@ -287,3 +289,15 @@ def human_bytes(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value == int(value) else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+FORMAT = Format(
+    name="table",
+    renderers={
+        Report: render,
+        Inspection: lambda inspection: render_inspection(inspection.image),
+        Boot: boot.render,
+        Repairs: history.render,
+    },
+    for_programs=False,
+)

@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 
 from guestrepair.boot import BootReport
 from guestrepair.boot.outcome import Milestone, Outcome, Stage
-from guestrepair.cli import boot as boot_command
-from guestrepair.cli import history as history_command
 from guestrepair.disk import HistoryEntry
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount, OperatingSystem
 from guestrepair.model import (
@@ -37,10 +35,11 @@ from guestrepair.model import (
     WriteFile,
 )
 from guestrepair.repair.plan import Plan, Step
-from guestrepair.report import boot, json, table
-from guestrepair.report.data import ImageReport, RepairOutcome, Report, StageError
+from guestrepair.report import json, table
+from guestrepair.report.data import Boot, ImageReport, RepairOutcome, Repairs, Report, StageError
 from guestrepair.report.diff import MAX_COMPARED_LINES, unified_diff
 from guestrepair.report.escape import printable, shell_words, valid_unicode
+from guestrepair.report.formats import renderer
 
 UNSEEN = "\u3164\u115f\u1160\uffa0\u2800\u034f\u180e\u200b\u202e\u2066\ufe0f\ufeff\u00ad\U000e0041\U000e0100"
 ODD = st.sampled_from(
@@ -152,13 +151,15 @@ def boot_of(text: str) -> BootReport:
 @given(TEXT, NAME)
 def test_a_boot_and_the_history_are_as_safe(text: str, name: str) -> None:
     image = Path(f"/{name}")
-    check_shown(boot.render(image, boot_of(text)), "")
+    booted = Boot(image, boot_of(text))
+    check_shown(renderer("table", Boot)(booted), "")
     entry = HistoryEntry(
         identifier=text, time=text, tool_version=text, phase="committed", repaired=((text, text),),
         range_count=1, changed_bytes=1, undoable=True, directory=image,
     )  # fmt: skip
-    check_shown(history_command._table(image, [entry]), "")
-    for shown in (boot_command._json(image, boot_of(text)), history_command._json(image, [entry])):
+    repairs = Repairs(image, (entry,))
+    check_shown(renderer("table", Repairs)(repairs), "")
+    for shown in (renderer("json", Boot)(booted), renderer("json", Repairs)(repairs)):
         assert shown.isascii()
         document = json_module.loads(shown)
         assert document["path"] == valid_unicode(str(image))
