@@ -92,7 +92,7 @@ def analyzer_options(command: Command) -> Command:
 
 
 def output_options(kind: type) -> Callable[[Command], Command]:
-    """``--format``, of those that this kind of report can be written in (the first unless told), and ``-o``."""
+    """``--format``, of those that this kind of report can be written in (the first is usual), and ``-o``."""
     formats = names_for(kind)
 
     def decorate(command: Command) -> Command:
