@@ -24,7 +24,9 @@ def test_only_the_table_may_be_left_out_where_errors_say_all() -> None:
     assert [name for name, each in all_formats().items() if not each.for_programs] == ["table"]
 
 
-@pytest.mark.parametrize(("command", "kind"), zip(("scan", "inspect", "boot", "history"), KINDS, strict=True))
+@pytest.mark.parametrize(
+    ("command", "kind"), [*zip(("scan", "inspect", "boot", "history"), KINDS, strict=True)]
+)
 def test_a_command_offers_what_its_report_can_be_written_in(command: str, kind: type) -> None:
     done = CliRunner().invoke(main, [command, "--format", "no-such-format", "x"])
     assert done.exit_code == 2
