@@ -72,7 +72,78 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EditFile:
+class ChangeBase:
+    """What all changes have: the kind's name in reports, and its place among the others.
+
+    Changes are applied by ``order``: the disk's structure first, then the links and directories that paths go
+    through, then content, then attributes. Two changes with one ``acts_on`` must agree, or be made one.
+    """
+
+    kind: ClassVar[str]
+    order: ClassVar[int]
+
+    @property
+    def place(self) -> GuestPath | None:
+        """The guest path that it changes; None for devices and programs."""
+        return None
+
+    @property
+    def block_device(self) -> str:
+        """The device that it changes; empty for paths and programs."""
+        return ""
+
+    @property
+    def acts_on(self) -> tuple[object, ...]:
+        """What no other change may act on in another way."""
+        return (type(self), self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathChange(ChangeBase):
+    """A change of one path."""
+
+    path: GuestPath
+
+    @property
+    def place(self) -> GuestPath | None:
+        """Its path."""
+        return self.path
+
+    @property
+    def acts_on(self) -> tuple[object, ...]:
+        """One attribute, or the directory or link, at its path."""
+        return (type(self), self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentChange(PathChange):
+    """A change of what a path holds: whatever kind it is, there is one for a path."""
+
+    @property
+    def acts_on(self) -> tuple[object, ...]:
+        """The content of its path."""
+        return (ContentChange, self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChange(ChangeBase):
+    """A change of a block device of the guest."""
+
+    device: str
+
+    @property
+    def block_device(self) -> str:
+        """Its device."""
+        return self.device
+
+    @property
+    def acts_on(self) -> tuple[object, ...]:
+        """The whole device."""
+        return (type(self), self.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditFile(ContentChange):
     """Edit a text file in place, touching only the bytes named.
 
     ``before`` is the whole content that must be there. The planner merges the
@@ -83,14 +154,24 @@ class EditFile:
     """
 
     kind: ClassVar[str] = "write-file"
-    path: GuestPath
+    order: ClassVar[int] = 6
     before: bytes
     edits: tuple[Edit, ...]
     backup: bool = True
 
+    @property
+    def after(self) -> bytes:
+        """The content with the edits made."""
+        pieces: list[bytes] = []
+        position = 0
+        for edit in sorted(self.edits, key=lambda e: (e.offset, e.length)):
+            pieces += [self.before[position : edit.offset], edit.text]
+            position = edit.offset + edit.length
+        return b"".join([*pieces, self.before[position:]])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteFile:
+class WriteFile(ContentChange):
     """Create a file, or replace one whole where its content cannot be kept.
 
     ``before`` is the exact content that must be there (None: the file must not
@@ -100,7 +181,7 @@ class WriteFile:
     """
 
     kind: ClassVar[str] = "write-file"
-    path: GuestPath
+    order: ClassVar[int] = 5
     before: bytes | None
     after: bytes
     mode: int = 0o644
@@ -110,44 +191,44 @@ class WriteFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetMode:
+class SetMode(PathChange):
     """Set permission bits (07777), where the path has ``before`` now; never follows a link."""
 
     kind: ClassVar[str] = "set-mode"
-    path: GuestPath
+    order: ClassVar[int] = 11
     before: int
     after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetOwner:
+class SetOwner(PathChange):
     """Set owner and group, where the path has ``before`` (uid, gid) now; never follows a link."""
 
     kind: ClassVar[str] = "set-owner"
-    path: GuestPath
+    order: ClassVar[int] = 10
     before: tuple[int, int]
     after: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetCapabilities:
+class SetCapabilities(PathChange):
     """Set the file capabilities (``security.capability``, raw bytes; empty removes them)."""
 
     kind: ClassVar[str] = "set-capabilities"
-    path: GuestPath
+    order: ClassVar[int] = 12
     before: bytes
     after: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeDirectory:
+class MakeDirectory(PathChange):
     """Create a directory that is not there, with its parents (0755 root:root) where they lack.
 
     ``replace`` names what may stand in its place and is renamed away first: "" (nothing) or "file".
     """
 
     kind: ClassVar[str] = "make-directory"
-    path: GuestPath
+    order: ClassVar[int] = 2
     mode: int
     uid: int = 0
     gid: int = 0
@@ -155,21 +236,21 @@ class MakeDirectory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeLink:
+class MakeLink(PathChange):
     """Create a symbolic link; ``before`` is the wrong target there now (None: nothing is there)."""
 
     kind: ClassVar[str] = "make-link"
-    path: GuestPath
+    order: ClassVar[int] = 3
     target: str
     before: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFile:
+class RemoveFile(ContentChange):
     """Remove a regular file or symbolic link; content goes to the undo data, and a copy stays beside it."""
 
     kind: ClassVar[str] = "remove-file"
-    path: GuestPath
+    order: ClassVar[int] = 8
     backup: bool = True
 
 
@@ -183,7 +264,7 @@ class PackagedKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreFile:
+class RestoreFile(ContentChange):
     """Bring a packaged file back from a source whose digest the guest's own database vouches for.
 
     ``digest`` is ``algorithm:hex`` from the guest's package database, empty where
@@ -193,7 +274,7 @@ class RestoreFile:
     """
 
     kind: ClassVar[str] = "restore-file"
-    path: GuestPath
+    order: ClassVar[int] = 4
     package: str
     version: str
     architecture: str
@@ -208,14 +289,14 @@ class RestoreFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreAttributes:
+class RestoreAttributes(PathChange):
     """Put mode, owner and capabilities of one packaged path back; values None are taken from a source.
 
     Used where the guest's database has no modes (dpkg): the .deb or the donor decides.
     """
 
     kind: ClassVar[str] = "restore-attributes"
-    path: GuestPath
+    order: ClassVar[int] = 9
     package: str
     version: str
     architecture: str
@@ -226,47 +307,53 @@ class RestoreAttributes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteBytes:
+class WriteBytes(DeviceChange):
     """Overwrite bytes of a block device of the guest (partition tables, superblocks).
 
     ``before`` is what must be there now, of the same length as ``after``; the offset is in bytes.
     """
 
     kind: ClassVar[str] = "write-bytes"
-    device: str
+    order: ClassVar[int] = 0
     offset_bytes: int
     before: bytes
     after: bytes
     what: str
 
+    @property
+    def acts_on(self) -> tuple[object, ...]:
+        """Those bytes."""
+        return (WriteBytes, self.device, self.offset_bytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFsck:
+class RunFsck(DeviceChange):
     """Run the filesystem's own checker in the appliance, on the overlay, with repair allowed."""
 
     kind: ClassVar[str] = "run-fsck"
-    device: str
+    order: ClassVar[int] = 1
     filesystem: str
     backup_superblock: int | None = None
     block_size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateHostKey:
+class GenerateHostKey(PathChange):
     """Generate a new ssh host key pair on this host and write both halves into the guest."""
 
     kind: ClassVar[str] = "generate-host-key"
-    path: GuestPath
+    order: ClassVar[int] = 7
     key_type: str
     mode: int = 0o600
     gid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunGuestProgram:
+class RunGuestProgram(ChangeBase):
     """Run a program of the guest itself in the appliance, without network; asked for by name only."""
 
     kind: ClassVar[str] = "run-guest-program"
+    order: ClassVar[int] = 13
     arguments: tuple[str, ...]
     reason: str
 

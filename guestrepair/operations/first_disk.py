@@ -54,10 +54,10 @@ class _Ground:
         """Why a change cannot be written; "" when it can."""
         if self._broken_array:
             return _ARRAY
-        path = getattr(change, "path", None)
+        path = change.place
         if path is not None:
             return next(filter(None, (self._below(change, path, h) for h in self._holders(path))), "")
-        return self._elsewhere.get(getattr(change, "device", ""), "")
+        return self._elsewhere.get(change.block_device, "")
 
     def _holders(self, path: GuestPath) -> Iterator[GuestPath]:
         return holders(self._guest, self._points, path)

@@ -14,7 +14,7 @@ from guestrepair.fence import MENDING, within
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import EditFile, GuestPath, Safety, WriteFile
 from guestrepair.packages.sources import Resolution
-from guestrepair.repair.plan import edited, make_plan
+from guestrepair.repair.plan import make_plan
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 
@@ -43,7 +43,7 @@ def mended_fstab(guest: LiveGuest) -> bytes | None:
     safe = [f for f in findings if f.repair is not None and f.repair.safety is Safety.SAFE]
     for step in make_plan(safe, Resolution({}, {})).steps:
         if step.path == _FSTAB and isinstance(step.change, EditFile):
-            return edited(step.change)
+            return step.change.after
         if step.path == _FSTAB and isinstance(step.change, WriteFile):
             return step.change.after
     return None

@@ -40,7 +40,7 @@ from guestrepair.model import (
 )
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.host_keys import generate_host_key
-from guestrepair.repair.plan import Step, edited
+from guestrepair.repair.plan import Step
 from guestrepair.repair.restoring import Restorer, batches, check_content
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
@@ -106,7 +106,7 @@ class Applier:
     def _edit_file(self, change: EditFile, _source: SourcedFile | None) -> None:
         self._expect(self._content(change.path) == change.before, change.path, "its content has changed")
         self._back_up(change.path, wanted=change.backup)
-        after = edited(change)
+        after = change.after
         self._writer.replace_content(change.path, after)
         self._expect(self._content(change.path) == after, change.path, "it reads back differently")
 
@@ -351,7 +351,7 @@ def apply_steps(
         bare = LiveGuest(session.handle, "", block=session.block())
         on_devices = Applier(session, bare, suffix="")
         for step in devices:
-            progress(f"{step.change.kind} {getattr(step.change, 'device', '')}")
+            progress(f"{step.change.kind} {step.change.block_device}")
             on_devices.apply(step)
         done.said += on_devices.said
         session.reread(tables=any(isinstance(s.change, WriteBytes) for s in devices))

@@ -10,15 +10,10 @@ from dataclasses import dataclass, field
 from guestrepair.errors import RepairError
 from guestrepair.model import (
     Change,
-    Edit,
     EditFile,
     Finding,
-    GenerateHostKey,
     GuestPath,
-    MakeDirectory,
-    MakeLink,
     PackagedKind,
-    RemoveFile,
     RestoreAttributes,
     RestoreFile,
     RunFsck,
@@ -26,29 +21,9 @@ from guestrepair.model import (
     SetCapabilities,
     SetMode,
     SetOwner,
-    WriteBytes,
-    WriteFile,
 )
 from guestrepair.packages.sources import Resolution, SourcedFile
 
-# The order in which kinds are applied: the disk's structure first, then the
-# links and directories that paths go through, then content, then attributes.
-_ORDER: tuple[type, ...] = (
-    WriteBytes,
-    RunFsck,
-    MakeDirectory,
-    MakeLink,
-    RestoreFile,
-    WriteFile,
-    EditFile,
-    GenerateHostKey,
-    RemoveFile,
-    RestoreAttributes,
-    SetOwner,
-    SetMode,
-    SetCapabilities,
-    RunGuestProgram,
-)
 _ATTRIBUTES = (SetOwner, SetMode, SetCapabilities)
 
 
@@ -70,7 +45,7 @@ class Step:
     @property
     def path(self) -> GuestPath | None:
         """The guest path that it changes; None for devices and programs."""
-        return getattr(self.change, "path", None)
+        return self.change.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +117,14 @@ def _merged(planned: Sequence[Change], own: Sequence[Change]) -> list[Change]:
         RepairError: two changes contradict each other.
     """
     merged = list(planned)
-    places = {_target(change): place for place, change in enumerate(merged)}
+    places = {change.acts_on: place for place, change in enumerate(merged)}
     for change in own:
-        place = places.setdefault(_target(change), len(merged))
+        place = places.setdefault(change.acts_on, len(merged))
         if place == len(merged):
             merged.append(change)
         elif merged[place] != change:
             merged[place] = _combined(merged[place], change)
     return merged
-
-
-def _target(change: Change) -> tuple[object, ...]:
-    """What a change acts on: two that act on one thing must agree or be combined."""
-    if isinstance(change, EditFile | WriteFile | RemoveFile | RestoreFile):
-        return ("content", change.path)
-    if isinstance(change, WriteBytes):
-        return (WriteBytes, change.device, change.offset_bytes)
-    if isinstance(change, RunFsck):
-        return (RunFsck, change.device)
-    return (type(change), getattr(change, "path", change))
 
 
 def _combined(one: Change, other: Change) -> Change:
@@ -170,7 +134,7 @@ def _combined(one: Change, other: Change) -> Change:
         return one
     if isinstance(one, RestoreFile) and isinstance(other, RestoreFile) and _same_file(one, other):
         return one if _facts(one) >= _facts(other) else other
-    raise RepairError(f"{getattr(one, 'path', '')}: another finding's repair changes the same thing")
+    raise RepairError(f"{one.place or ''}: another finding's repair changes the same thing")
 
 
 def _same_file(one: RestoreFile, other: RestoreFile) -> bool:
@@ -200,25 +164,7 @@ def _combined_edits(one: EditFile, other: EditFile) -> EditFile:
 
 
 def _ordered(changes: Sequence[Change]) -> list[Change]:
-    def key(change: Change) -> tuple[int, int]:
-        path = getattr(change, "path", None)
-        return _ORDER.index(type(change)), len(path.parts) if path is not None else 0
-
-    return sorted(changes, key=key)
-
-
-def edited(change: EditFile) -> bytes:
-    """The content after the edits."""
-    pieces: list[bytes] = []
-    position = 0
-    for edit in sorted(change.edits, key=_edit_position):
-        pieces += [change.before[position : edit.offset], edit.text]
-        position = edit.offset + edit.length
-    return b"".join([*pieces, change.before[position:]])
-
-
-def _edit_position(edit: Edit) -> tuple[int, int]:
-    return edit.offset, edit.length
+    return sorted(changes, key=lambda c: (c.order, len(c.place.parts) if c.place is not None else 0))
 
 
 def sourced_changes(findings: Sequence[Finding]) -> list[RestoreFile | RestoreAttributes]:

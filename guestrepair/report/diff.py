@@ -25,7 +25,6 @@ from guestrepair.model import (
     WriteBytes,
     WriteFile,
 )
-from guestrepair.repair.plan import edited
 from guestrepair.report.escape import printable
 
 MAX_DIFF_LINES = 2000
@@ -46,7 +45,7 @@ def unified_diff(change: EditFile | WriteFile) -> str:
 
 def _unified_diff(change: EditFile | WriteFile) -> str:
     before = change.before or b""
-    after = edited(change) if isinstance(change, EditFile) else change.after
+    after = change.after
     if before == after:
         return ""
     name = printable(str(change.path).lstrip("/"))
@@ -154,4 +153,4 @@ def _ids(pair: tuple[int, int]) -> str:
 
 def target(change: Change) -> str:
     """The path or device that a change is about."""
-    return str(getattr(change, "path", None) or getattr(change, "device", None) or "")
+    return str(change.place or change.block_device)

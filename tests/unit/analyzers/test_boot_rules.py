@@ -24,7 +24,6 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
-from guestrepair.repair.plan import edited
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 ROOT = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c101"
@@ -211,7 +210,7 @@ def test_initramfs_missing_and_older_entry_complete() -> None:
     assert findings[0].repair is not None
     (change,) = findings[0].repair.changes
     assert isinstance(change, EditFile)
-    guest.file("/boot/grub/grub.cfg", edited(change))
+    guest.file("/boot/grub/grub.cfg", change.after)
     assert [(f.rule, f.severity) for f in run(guest)[0]] == [("boot/initramfs-missing", WARNING)]
 
 
@@ -238,7 +237,7 @@ def test_root_device_wrong_everywhere() -> None:
     edits = tuple(e for f in findings for c in f.repair.changes if isinstance(c, EditFile) for e in c.edits)  # type: ignore[union-attr]
     change = findings[0].repair.changes[0]  # type: ignore[union-attr]
     assert isinstance(change, EditFile)
-    guest.file("/boot/grub/grub.cfg", edited(EditFile(path=change.path, before=content, edits=edits)))
+    guest.file("/boot/grub/grub.cfg", EditFile(path=change.path, before=content, edits=edits).after)
     assert brief(guest) == []
 
 

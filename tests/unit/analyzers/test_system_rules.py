@@ -23,7 +23,6 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
-from guestrepair.repair.plan import edited
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 PASSWD = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\n"
@@ -174,7 +173,7 @@ def test_root_line_gone() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == PASSWD.encode()
+    assert change.after == PASSWD.encode()
 
 
 def test_root_line_gone_from_shadow() -> None:
@@ -185,7 +184,7 @@ def test_root_line_gone_from_shadow() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == SHADOW.encode()
+    assert change.after == SHADOW.encode()
 
 
 def test_root_with_another_number() -> None:
@@ -202,7 +201,7 @@ def test_malformed_line_from_the_backup() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == PASSWD.encode()
+    assert change.after == PASSWD.encode()
 
 
 def test_no_backup_means_a_person() -> None:
@@ -222,7 +221,7 @@ def test_root_shell() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == PASSWD.encode()
+    assert change.after == PASSWD.encode()
 
 
 def test_root_shell_closed_on_purpose() -> None:
@@ -258,7 +257,7 @@ def test_selinux_policy_name_wrong() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == b"SELINUX=enforcing\nSELINUXTYPE=targeted\n"
+    assert change.after == b"SELINUX=enforcing\nSELINUXTYPE=targeted\n"
 
 
 def test_selinux_without_any_policy() -> None:
@@ -268,8 +267,8 @@ def test_selinux_without_any_policy() -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert b"SELINUX=permissive\n" in edited(change)
-    guest.file("/etc/selinux/config", edited(change))
+    assert b"SELINUX=permissive\n" in change.after
+    guest.file("/etc/selinux/config", change.after)
     assert [severity for _, severity, _ in brief(guest)] == [WARNING]
 
 
@@ -348,7 +347,7 @@ def test_sudoers_syntax(line: str) -> None:
     assert found.repair is not None
     (change,) = found.repair.changes
     assert isinstance(change, EditFile)
-    assert edited(change) == f"# fine\n# {line}\n".encode()
+    assert change.after == f"# fine\n# {line}\n".encode()
 
 
 @pytest.mark.parametrize(

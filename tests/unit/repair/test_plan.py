@@ -20,7 +20,7 @@ from guestrepair.model import (
     Severity,
 )
 from guestrepair.packages.sources import Resolution, SourcedFile
-from guestrepair.repair.plan import edited, make_plan
+from guestrepair.repair.plan import make_plan
 
 NOTHING = Resolution({}, {})
 FSTAB = GuestPath("/etc/fstab")
@@ -40,7 +40,7 @@ def test_edits_of_two_findings_become_one_write() -> None:
     assert len(plan.steps) == 1
     change = plan.steps[0].change
     assert isinstance(change, EditFile)
-    assert edited(change) == b"1 two\n3 four\n"
+    assert change.after == b"1 two\n3 four\n"
 
 
 def test_edits_that_overlap_leave_the_later_finding() -> None:
