@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 GuestPath: TypeAlias = PurePosixPath
 """A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
@@ -461,3 +461,10 @@ class Inconclusive:
 
     analyzer: str
     reason: str
+
+
+class Examination(NamedTuple):
+    """What analyzers found, the worst first, and what they could not look at."""
+
+    findings: list[Finding]
+    inconclusive: list[Inconclusive]

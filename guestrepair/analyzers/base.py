@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from guestrepair import fence
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Evidence, Examination, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.system.guest_system import System
 
 if TYPE_CHECKING:
@@ -178,9 +178,7 @@ def budget_for(options: AnalysisOptions, budget: fence.Budget) -> fence.Budget:
     return budget.times(cpu=4, wall=8) if options.digests == "all" else budget
 
 
-def run_analyzer(
-    analyzer: Analyzer, context: Context, budget: fence.Budget = fence.ANALYZER
-) -> tuple[list[Finding], list[Inconclusive]]:
+def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fence.ANALYZER) -> Examination:
     """Run one analyzer; what it could not read makes it inconclusive, never silently healthy.
 
     Nothing that goes wrong in it is raised. When it is stopped (its budget is used up, or memory is),
@@ -205,7 +203,7 @@ def run_analyzer(
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     for words in undeclared(analyzer, findings):
         warnings.warn(words, UndeclaredWarning, stacklevel=2)
-    return findings, inconclusive
+    return Examination(findings, inconclusive)
 
 
 def _gather(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from guestrepair.analyzers.base import Analyzer, Context, all_analyzers, run_analyzer
 from guestrepair.errors import UsageError
-from guestrepair.model import Finding, Inconclusive
+from guestrepair.model import Examination, Finding, Inconclusive
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ScanOptions, Voice
 
@@ -68,7 +68,7 @@ def analyze(
     options: ScanOptions,
     voice: Voice,
     watch: Stopwatch | None = None,
-) -> tuple[list[Finding], list[Inconclusive]]:
+) -> Examination:
     """Everything that the analyzers find, the worst first, and what they could not look at."""
     findings: list[Finding] = []
     inconclusive: list[Inconclusive] = []
@@ -83,4 +83,4 @@ def analyze(
             watch.lap(f"analyzer {analyzer.name}")
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     inconclusive.sort(key=lambda each: each.analyzer)
-    return findings, inconclusive
+    return Examination(findings, inconclusive)

@@ -15,7 +15,7 @@ from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageErr
 from guestrepair.fence import FIND, LOOK, PLAN, within
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.root_filesystems import Root
-from guestrepair.model import Finding, Inconclusive, Status
+from guestrepair.model import Examination, Finding, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.first_disk import on_first_disk
@@ -38,8 +38,6 @@ from guestrepair.session.session import Session, open_session
 
 MAX_ROUNDS = 3
 """A repair may uncover what the damage hid (a missing /lib link hides what is below it)."""
-
-Results = tuple[list[Finding], list[Inconclusive]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +120,7 @@ class _Run:
     planned: list[Finding] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     done: Applied = field(default_factory=Applied)
-    before: Results = field(default_factory=lambda: ([], []))
+    before: Examination = field(default_factory=lambda: Examination([], []))
 
     def stage(self) -> bool:
         """Analyze, plan, apply and verify on the overlay; True when there is something to commit.
@@ -146,7 +144,7 @@ class _Run:
         opening.describe_guest(self.report, guest)
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
-        plan = self._plan(guest, found[0])
+        plan = self._plan(guest, found.findings)
         self.report.left += [(left.finding, left.reason) for left in plan.left]
         agreed = bool(plan.steps) and self._agreed(plan)
         if not agreed and not self.planned:
@@ -156,7 +154,7 @@ class _Run:
         self._verified(lambda: self._rounds(root, plan) if agreed else found, block_before)
         return True
 
-    def _verified(self, last: Callable[[], Results], block_before: BlockDevices) -> None:
+    def _verified(self, last: Callable[[], Examination], block_before: BlockDevices) -> None:
         """Do what is left to be done, verify the overlay and close it.
 
         Raises:
@@ -178,7 +176,7 @@ class _Run:
 
     # --- disks from which no system can be mounted -----------------------------------------
 
-    def _analyze_disks(self) -> Results:
+    def _analyze_disks(self) -> Examination:
         guest = self.session.without_system()
         context = Context(guest, options=self.options.analysis, progress=self.voice.progress)
         analyzers = of_disks(chosen_analyzers(self.options))
@@ -194,7 +192,7 @@ class _Run:
         self.report.block = self.session.block()
         self.before = self._analyze_disks()
         self.report.findings, self.report.inconclusive = self.before
-        plan = self._plan(self.session.without_system(), self.before[0])
+        plan = self._plan(self.session.without_system(), self.before.findings)
         self.report.left = [(left.finding, left.reason) for left in plan.left]
         if not plan.steps or not self._agreed(plan):
             self.report.outcome = RepairOutcome(committed=False)
@@ -215,14 +213,14 @@ class _Run:
 
     # --- reading ----------------------------------------------------------------------
 
-    def _look(self) -> tuple[Root, LiveGuest, Results]:
+    def _look(self) -> tuple[Root, LiveGuest, Examination]:
         """The system, and what the analyzers find in it; confirmed by the appliance.
 
         Raises:
             NoSystemError, LockedError: there is none that can be opened.
         """
 
-        def look() -> tuple[Root, LiveGuest, Results]:
+        def look() -> tuple[Root, LiveGuest, Examination]:
             root, guest = self._open()
             return root, guest, self._analyze(guest)
 
@@ -243,7 +241,7 @@ class _Run:
             self.root_name = root.name
         return root, opening.open_guest(self.session, root)
 
-    def _analyze(self, guest: LiveGuest) -> Results:
+    def _analyze(self, guest: LiveGuest) -> Examination:
         self.voice.progress("reading the package database")
         self.sources.open(guest)
         context = opening.make_context(guest, self.options.analysis, self.voice)
@@ -279,7 +277,7 @@ class _Run:
 
     # --- applying and verifying ---------------------------------------------------------
 
-    def _rounds(self, root: Root, plan: Plan) -> Results:
+    def _rounds(self, root: Root, plan: Plan) -> Examination:
         """Apply the plan and look again, and once more where the repair uncovered what else it can repair."""
         suffix = backup_suffix() if self.how.guest_backup else ""
         for _ in range(MAX_ROUNDS):
@@ -288,7 +286,9 @@ class _Run:
             self._apply(root, plan, suffix)
             self.voice.progress("analyzing the repaired overlay")
             root, guest, after = self._look()
-            uncovered = [f for f in new_findings(self.before[0], after[0]) if self.how.choice.takes(f)]
+            uncovered = [
+                f for f in new_findings(self.before.findings, after.findings) if self.how.choice.takes(f)
+            ]
             if not uncovered:
                 break
             plan = self._plan(guest, uncovered)
@@ -305,18 +305,21 @@ class _Run:
         ]
         self.report.outcome = RepairOutcome(committed=False)
 
-    def _succeeded(self, after: Results) -> None:
-        findings = [*self.before[0], *(f for f in self.planned if f not in self.before[0])]
+    def _succeeded(self, after: Examination) -> None:
+        findings = [*self.before.findings, *(f for f in self.planned if f not in self.before.findings)]
         skipped = {place(finding) for finding, _ in self.report.left}
         self.report.findings = [
-            *(dataclasses.replace(f, status=Status.REPAIRED) for f in gone(findings, self.planned, after[0])),
+            *(
+                dataclasses.replace(f, status=Status.REPAIRED)
+                for f in gone(findings, self.planned, after.findings)
+            ),
             *(
                 dataclasses.replace(f, status=Status.SKIPPED if place(f) in skipped else Status.OPEN)
-                for f in after[0]
+                for f in after.findings
             ),
         ]
         self.report.findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
-        self.report.inconclusive = after[1]
+        self.report.inconclusive = after.inconclusive
 
     def outcome(self, *, undo: str = "", changed_bytes: int = 0) -> RepairOutcome:
         """What was done, for the report."""
@@ -374,8 +377,9 @@ def _prove(run: _Run, transaction: Transaction | None, image: Image) -> None:
         )
 
 
-def _together(first: Results, second: Results) -> Results:
+def _together(first: Examination, second: Examination) -> Examination:
     """The findings of both, each once; what could not be looked at is what the second says."""
-    known = {finding.identity for finding in first[0]}
-    findings = [*first[0], *(f for f in second[0] if f.identity not in known)]
-    return sorted(findings, key=lambda f: (f.severity.rank, f.rule, f.subject)), second[1]
+    known = {finding.identity for finding in first.findings}
+    findings = [*first.findings, *(f for f in second.findings if f.identity not in known)]
+    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    return Examination(findings, second.inconclusive)

@@ -7,24 +7,22 @@ from collections import Counter
 from collections.abc import Sequence
 
 from guestrepair.guest.devices import BlockDevices
-from guestrepair.model import Finding, Inconclusive, Severity
+from guestrepair.model import Examination, Finding, Severity
 
 _LINE = re.compile(r":[0-9]+$")
 # State bits of an ext superblock (ext4.h): EXT4_VALID_FS, EXT4_ERROR_FS.
 _VALID, _ERROR = 0x1, 0x2
 
 
-def gone_wrong(
-    planned: Sequence[Finding],
-    before: tuple[Sequence[Finding], Sequence[Inconclusive]],
-    after: tuple[Sequence[Finding], Sequence[Inconclusive]],
-) -> list[str]:
+def gone_wrong(planned: Sequence[Finding], before: Examination, after: Examination) -> list[str]:
     """The checks that a staged repair fails, a sentence each; empty when it may be committed."""
-    left = {finding.identity for finding in after[0]}
+    left = {finding.identity for finding in after.findings}
     problems = [f"{f.rule} {f.subject} is still found" for f in planned if f.identity in left]
-    problems += [f"{f.rule} {f.subject} is new: {f.message}" for f in new_findings(before[0], after[0])]
-    known = set(before[1])
-    problems += [f"{i.analyzer} can no longer look: {i.reason}" for i in after[1] if i not in known]
+    problems += [
+        f"{f.rule} {f.subject} is new: {f.message}" for f in new_findings(before.findings, after.findings)
+    ]
+    known = set(before.inconclusive)
+    problems += [f"{i.analyzer} can no longer look: {i.reason}" for i in after.inconclusive if i not in known]
     return problems
 
 

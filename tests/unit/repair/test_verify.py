@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guestrepair.model import Finding, Inconclusive, Severity
+from guestrepair.model import Examination, Finding, Inconclusive, Severity
 from guestrepair.repair.verify import gone, gone_wrong
 
 
@@ -14,24 +14,30 @@ A, B = finding("fstab/order", "/etc/fstab:3"), finding("sshd/config-syntax", "/e
 
 
 def test_gone_and_nothing_new_is_good() -> None:
-    assert gone_wrong([A], ([A, B], []), ([B], [])) == []
+    assert gone_wrong([A], Examination([A, B], []), Examination([B], [])) == []
 
 
 def test_a_planned_finding_that_is_still_there() -> None:
-    assert gone_wrong([A], ([A], []), ([A], []))
+    assert gone_wrong([A], Examination([A], []), Examination([A], []))
 
 
 def test_a_new_finding() -> None:
-    assert gone_wrong([A], ([A], []), ([B], []))
+    assert gone_wrong([A], Examination([A], []), Examination([B], []))
 
 
 def test_a_line_that_moved_is_not_new() -> None:
-    assert gone_wrong([A], ([A, B], []), ([finding(B.rule, "/etc/ssh/sshd_config:8")], [])) == []
+    assert (
+        gone_wrong([A], Examination([A, B], []), Examination([finding(B.rule, "/etc/ssh/sshd_config:8")], []))
+        == []
+    )
 
 
 def test_an_analyzer_that_can_no_longer_look() -> None:
-    assert gone_wrong([A], ([A], []), ([], [Inconclusive("fstab", "unreadable")]))
-    assert gone_wrong([A], ([A], [Inconclusive("x", "y")]), ([], [Inconclusive("x", "y")])) == []
+    assert gone_wrong([A], Examination([A], []), Examination([], [Inconclusive("fstab", "unreadable")]))
+    assert (
+        gone_wrong([A], Examination([A], [Inconclusive("x", "y")]), Examination([], [Inconclusive("x", "y")]))
+        == []
+    )
 
 
 def test_a_finding_that_was_not_planned_is_not_gone_because_its_line_moved() -> None:
