@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 import fixtures
 from fixtures.booting import Booted, boot_of, guestrepair, needs
+from tests.support.program import PROGRAM
 
 pytestmark = pytest.mark.boot
 
@@ -94,8 +94,7 @@ def machines_in(folder: Path) -> list[str]:
 def test_ended_at_any_moment_it_leaves_no_machine_behind(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    program = Path(sys.executable).with_name("guestrepair")
-    argv = [str(program), "boot", str(fixtures.build("debian-server"))]
+    argv = [str(PROGRAM), "boot", str(fixtures.build("debian-server"))]
     boot = subprocess.Popen(argv, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not machines_in(tmp_path) and time.monotonic() < deadline:

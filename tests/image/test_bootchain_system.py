@@ -8,7 +8,7 @@ import pytest
 
 import fixtures
 from fixtures.debian_server import ROOT_UUID
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 

@@ -15,7 +15,7 @@ import pytest
 import fixtures
 from guestrepair.disk.tables import TableError, read_table
 from guestrepair.formats.superblock import identify
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 CORPUS = Path(os.environ.get("CORPUS") or "/nonexistent")
 pytestmark = [

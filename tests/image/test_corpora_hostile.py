@@ -16,7 +16,7 @@ import fixtures
 from guestrepair.cli.main import invoke
 from guestrepair.disk import examine
 from guestrepair.errors import GuestRepairError
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 CORPUS = Path(os.environ.get("CORPUS") or "/nonexistent")
 pytestmark = [

@@ -8,7 +8,7 @@ import pytest
 
 import fixtures
 from fixtures.variants import PASSPHRASE
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 pytestmark = pytest.mark.image
 LOST = "/usr/bin/nano"

@@ -7,7 +7,6 @@ import json
 import shutil
 import struct
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ from guestrepair.disk import examine, throwaway
 from guestrepair.errors import ApplianceError
 from guestrepair.fence import Budget, within
 from guestrepair.session.session import SessionDisk, open_session
+from tests.support.program import PROGRAM
 
 pytestmark = pytest.mark.image
 PATIENCE_SECONDS = 5.0
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 5.0
 
 def scan(*arguments: str | Path) -> tuple[int, list[dict[str, Any]], str]:
     """Exit status, the images of the JSON report, and what stood on stderr."""
-    command = [Path(sys.executable).parent / "guestrepair", "scan", "--format", "json", *arguments]
+    command = [PROGRAM, "scan", "--format", "json", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, timeout=600)
     assert b"Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)["images"], done.stderr.decode()

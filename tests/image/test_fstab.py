@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,11 @@ import pytest
 
 import fixtures
 from fixtures.debian_server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
+from tests.support.program import report_of
 
 pytestmark = pytest.mark.image
 
 GONE = "deadbeef-dead-4ead-8ead-deadbeefdead"
-
-
-def guestrepair(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
-    """Run the command line with a JSON report; its exit status and the report."""
-    program = shutil.which("guestrepair") or ".venv/bin/guestrepair"
-    command = [program, *map(str, arguments), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 def found(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -35,7 +25,7 @@ def found(report: dict[str, Any]) -> list[tuple[str, str]]:
     "name", ["debian-server", "centos7-like", "rocky9-like", "debian-xfs", "debian-btrfs", "debian-lvm"]
 )
 def test_healthy_guests_have_nothing(name: str) -> None:
-    status, report = guestrepair("scan", fixtures.build(name), "--only", "fstab", "--fail-on", "warning")
+    status, report = report_of("scan", fixtures.build(name), "--only", "fstab", "--fail-on", "warning")
     assert (status, report["images"][0]["inconclusive"]) == (0, []), found(report)
 
 
@@ -54,7 +44,7 @@ def test_every_line_broken_in_its_own_way(tmp_path: Path) -> None:
     expected += f"#guestrepair: garbage here\n{esp}\n"
     with fixtures.edit(image) as g:
         g.write("/etc/fstab", broken.encode())
-    status, report = guestrepair("repair", image, "--only", "fstab", "--yes")
+    status, report = report_of("repair", image, "--only", "fstab", "--yes")
     assert status == 0, report
     assert {f["status"] for f in report["images"][0]["findings"]} <= {"repaired"}
     with fixtures.edit(image) as g:
@@ -67,7 +57,7 @@ def test_every_line_broken_in_its_own_way(tmp_path: Path) -> None:
         ["findmnt", "--verify", "--tab-file", str(table)], capture_output=True, text=True, check=False
     )
     assert "0 parse errors" in judged.stdout + judged.stderr
-    assert guestrepair("scan", image, "--only", "fstab", "--fail-on", "warning")[0] == 0
+    assert report_of("scan", image, "--only", "fstab", "--fail-on", "warning")[0] == 0
 
 
 def test_exchanged_lines_device_names_and_encoding(tmp_path: Path) -> None:
@@ -77,7 +67,7 @@ def test_exchanged_lines_device_names_and_encoding(tmp_path: Path) -> None:
     broken = broken.replace(ESP_UUID, "@").replace(SWAP_UUID, ESP_UUID).replace("@", SWAP_UUID)
     with fixtures.edit(image) as g:
         g.write("/etc/fstab", b"\xef\xbb\xbf" + broken.replace("\n", "\r\n").encode())
-    status, report = guestrepair("repair", image, "--only", "fstab", "--yes")
+    status, report = report_of("repair", image, "--only", "fstab", "--yes")
     assert status == 0, report
     with fixtures.edit(image) as g:
         assert g.read_file("/etc/fstab").decode() == FSTAB

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 pytestmark = pytest.mark.image
 LINE = b"LABEL=data /srv/data ext4 defaults 0 2\n"

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 from guestrepair.session.writer import Writer
 from tests.image.test_digests import opened
+from tests.support.program import PROGRAM, run
 
 pytestmark = pytest.mark.image
 OPTIONS = ImageOptions()
@@ -135,10 +135,7 @@ def test_what_the_kernel_does_not_mount_is_not_believed_either(tmp_path: Path) -
     subprocess.run(
         ["debugfs", "-w", "-R", "clri <8>", f"{disk}?offset={start}"], check=True, capture_output=True
     )
-    program = Path(sys.executable).with_name("guestrepair")
-    done = subprocess.run(
-        [program, "scan", "--format", "json", disk], capture_output=True, text=True, check=False
-    )
+    done = run("scan", "--format", "json", disk)
     (image,) = json.loads(done.stdout)["images"]
     assert done.returncode == 3
     assert [(f["rule"], f["subject"]) for f in image["findings"]] == [("filesystems/corrupt", "/dev/sda3")]
@@ -149,8 +146,7 @@ def test_what_the_kernel_does_not_mount_is_not_believed_either(tmp_path: Path) -
 def test_without_an_appliance_nothing_is_found(tmp_path: Path) -> None:
     """What the host alone has found is not reported: one line says that the appliance does not start."""
     disk = fixtures.copy_of("demo", tmp_path / "disk.qcow2")
-    program = Path(sys.executable).with_name("guestrepair")
-    command = [str(program), "scan", "--format", "json", str(disk)]
+    command = [str(PROGRAM), "scan", "--format", "json", str(disk)]
     env = {**os.environ, "LIBGUESTFS_PATH": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     (image,) = json.loads(done.stdout)["images"]

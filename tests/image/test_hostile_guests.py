@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from fixtures.hostile_guests import HOSTILE_GUESTS, HostileGuest
+from tests.support.program import PROGRAM
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 SECONDS = 240
@@ -20,8 +20,7 @@ MEMORY_BYTES = 6 << 30
 
 def run(*arguments: str | Path) -> tuple[int, bytes, bytes]:
     """The installed command under a limit of memory and time."""
-    program = Path(sys.executable).parent / "guestrepair"
-    command = ["prlimit", f"--as={MEMORY_BYTES}", program, *arguments]
+    command = ["prlimit", f"--as={MEMORY_BYTES}", PROGRAM, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, timeout=SECONDS)
     return done.returncode, done.stdout, done.stderr
 

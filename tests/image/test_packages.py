@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,10 @@ import pytest
 
 import fixtures
 from guestrepair.packages.aliases import usr_form
+from tests.support.program import report_of
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-
-
-def tool(*arguments: str | Path) -> tuple[int, Any]:
-    """Run the command line; the answer is the exit status and the JSON report."""
-    program = Path(sys.executable).with_name("guestrepair")
-    done = subprocess.run(
-        [program, *arguments, "--format", "json"], capture_output=True, text=True, check=False
-    )
-    return done.returncode, json.loads(done.stdout)
 
 
 def found_paths(report: Any, *rules: str) -> set[str]:
@@ -77,11 +67,11 @@ def test_debian_lost_files_come_back_from_a_donor(debian_image: Path, tmp_path: 
         g.chmod(0o755, "/usr/bin/su")
     before = extracted(image, tmp_path / "before")
     (before / "lib64").symlink_to("usr/lib64")  # dpkg cannot see behind the link; it has a finding of its own
-    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    status, report = report_of("scan", image, "--only", "packages", "--digests", "all")
     assert status == 1
     assert found_paths(report, "usrmerge-link") == {"/lib64"}
     assert found_paths(report, "file-missing", "file-empty", "file-changed") == verified_by_dpkg(before)
-    status, report = tool("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
+    status, report = report_of("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
     assert status == 0, report
     assert verified_by_dpkg(extracted(image, tmp_path / "after")) == set()
     healthy = extracted(fixtures.copy_of("debian-server", tmp_path / "healthy.qcow2"), tmp_path / "healthy")
@@ -114,7 +104,7 @@ def test_what_is_rightly_different_is_no_finding(tmp_path: Path) -> None:
     fixtures.copy_of("debian-server", image)
     with fixtures.edit(image) as g:
         _rightly_different(g)
-    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    status, report = report_of("scan", image, "--only", "packages", "--digests", "all")
     assert (status, report["images"][0]["findings"]) == (0, [])
 
 
@@ -146,7 +136,7 @@ def test_one_chmod_and_one_chown_are_two_findings_and_are_undone_whole(
                     g.chown(1000, 1000, path)
                 else:
                     g.chmod(0o777, path)
-    status, report = tool("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
+    status, report = report_of("repair", image, "--yes", "--only", "packages", "--donor", debian_image)
     assert status == 0, report
     findings = report["images"][0]["findings"]
     assert {(f["rule"], f["subject"]) for f in findings if f["severity"] == "error"} == {
@@ -215,7 +205,7 @@ def test_rpm_files_modes_owners_and_capabilities_come_back(name: str, tmp_path: 
     assert len(judged) > 50
     edited = {"/etc/ssh/sshd_config"}
     assert judged.keys() >= edited
-    status, report = tool("scan", image, "--only", "packages", "--digests", "all")
+    status, report = report_of("scan", image, "--only", "packages", "--digests", "all")
     assert status == 1
     content = {p for p, w in judged.items() if w == "missing" or set(w) & set("S5DL")}
     attributes = {p for p, w in judged.items() if w != "missing" and set(w) & set("MUGP")}
@@ -224,7 +214,7 @@ def test_rpm_files_modes_owners_and_capabilities_come_back(name: str, tmp_path: 
     # What is restored anyway need not be named twice.
     assert found_paths(report, "wrong-mode", "wrong-owner") - lost == attributes - lost
     rpms = next(fixtures.build(name).parent.glob("rpms"))
-    status, report = tool("repair", image, "--yes", "--only", "packages", "--packages", rpms)
+    status, report = report_of("repair", image, "--yes", "--only", "packages", "--packages", rpms)
     assert status == 0, report
     after = extracted(image, tmp_path / "after")
     left = {p: w for p, w in verified_by_rpm(after).items() if not p.startswith("/boot/")}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from fixtures import many_packages
+from tests.support.program import PROGRAM
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 
@@ -40,9 +40,8 @@ def peak_kib(process: subprocess.Popen[bytes]) -> int:
 
 @pytest.mark.parametrize("digests", ["critical", "all"])
 def test_memory_stays_within_its_bound(digests: str, image: Path, tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("guestrepair")
     command: list[str | Path] = [
-        program,
+        PROGRAM,
         "scan",
         "--only",
         "packages",

@@ -15,8 +15,9 @@ import pytest
 
 import fixtures
 from fixtures.booting import HEALTH, visit
-from tests.image.damage import extract, guestrepair
 from tests.image.test_packages import LIBRARIES, verified_by_dpkg
+from tests.support.disks import extract
+from tests.support.program import guestrepair
 
 pytestmark = [pytest.mark.image, pytest.mark.boot, pytest.mark.long]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import fixtures
-from tests.image.damage import debugfs, extract, guestrepair, partition, sgdisk_is_content, zero
+from tests.support.disks import debugfs, extract, partition, sgdisk_is_content, zero
+from tests.support.program import guestrepair
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.hostile import qcow2, qemu_img, raw_with_header
-from tests.image.damage import guestrepair
+from tests.support.program import guestrepair
 
 pytestmark = pytest.mark.image
 LABEL, HOSTNAME = "HOST-SECRET", "host-secret-name"

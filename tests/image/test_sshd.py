@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fixtures
+from tests.support.program import report_of
 
 pytestmark = pytest.mark.image
 
@@ -22,19 +20,6 @@ LOG = (
 )
 
 
-def guestrepair(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
-    """Run the command line with a JSON report; its exit status and the report."""
-    command = [
-        shutil.which("guestrepair") or ".venv/bin/guestrepair",
-        *map(str, arguments),
-        "--format",
-        "json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
 def rules(report: dict[str, Any], *severities: str) -> list[tuple[str, str]]:
     findings = report["images"][0]["findings"]
     return sorted(
@@ -44,7 +29,7 @@ def rules(report: dict[str, Any], *severities: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["debian-server", "centos7-like", "rocky9-like"])
 def test_healthy_guests_have_nothing(name: str) -> None:
-    status, report = guestrepair("scan", fixtures.build(name), "--only", "sshd", "--fail-on", "note")
+    status, report = report_of("scan", fixtures.build(name), "--only", "sshd", "--fail-on", "note")
     assert (status, rules(report), report["images"][0]["inconclusive"]) == (0, [], [])
 
 
@@ -65,7 +50,7 @@ def test_debian_with_many_faults_at_once(tmp_path: Path) -> None:
         g.rm("/etc/systemd/system/multi-user.target.wants/ssh.service")
         g.write("/etc/hosts.deny", b"# x\nsshd: ALL\n")
         g.write("/var/log/auth.log", LOG.encode())
-    status, report = guestrepair("scan", image, "--only", "sshd")
+    status, report = report_of("scan", image, "--only", "sshd")
     assert status == 1
     assert rules(report, "error") == [
         ("sshd/config-syntax", "/etc/ssh/sshd_config.d/zz.conf:2"),
@@ -85,7 +70,7 @@ def test_debian_with_many_faults_at_once(tmp_path: Path) -> None:
     assert any(
         "(2 times, first" in e["observed"] for e in rsa["evidence"] if e["source"] == "/var/log/auth.log"
     )
-    status, report = guestrepair(
+    status, report = report_of(
         "repair", image, "--only", "sshd", "--yes", "--all", "--state-dir", tmp_path / "state"
     )
     assert status == 0, report
@@ -122,13 +107,13 @@ def test_the_rpm_guests_directory(name: str, directory: str, tmp_path: Path) -> 
         g.chmod(0o777, directory)
         g.chown(1000, 1000, directory)
         g.rm_rf("/etc/ssh/sshd_config")
-    status, report = guestrepair("scan", image, "--only", "sshd")
+    status, report = report_of("scan", image, "--only", "sshd")
     assert (status, rules(report)) == (
         1,
         [("sshd/config-missing", "/etc/ssh/sshd_config"), ("sshd/privsep-dir-unsafe", directory)],
     )
     rpms = fixtures.build(name).parent / "rpms"
-    status, report = guestrepair(
+    status, report = report_of(
         "repair", image, "--only", "sshd", "--yes", "--packages", rpms, "--state-dir", tmp_path / "state"
     )
     assert status == 0, report

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import fixtures
-from tests.image.damage import guestrepair
+from tests.support.program import PROGRAM, guestrepair
 
 pytestmark = pytest.mark.image
 
@@ -80,7 +79,7 @@ def test_the_privilege_separation_directory(name: str, directory: str, fault: st
         found = g.statns(directory)
         assert (found["st_mode"], found["st_uid"], found["st_gid"]) == (0o40711, 0, 0)
     undo: list[str | Path] = [
-        Path(sys.executable).with_name("guestrepair"),
+        PROGRAM,
         "undo",
         "--yes",
         "--state-dir",

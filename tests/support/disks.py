@@ -1,44 +1,11 @@
-"""Damage done to raw copies from the host, and the command line run on them as a user would."""
+"""Damage done to raw copies of disks from the host, by ordinary tools."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SECTOR = 512
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Exit status and the one image of the JSON report."""
-
-    status: int
-    report: dict[str, Any]
-    stderr: str
-
-    @property
-    def found(self) -> dict[str, tuple[str, str]]:
-        """Rule@subject to severity and status."""
-        return {f"{f['rule']}@{f['subject']}": (f["severity"], f["status"]) for f in self.report["findings"]}
-
-    @property
-    def problems(self) -> set[str]:
-        """Rule@subject of what is an error or a warning, and was not repaired."""
-        return {
-            k for k, (severity, status) in self.found.items() if severity != "note" and status != "repaired"
-        }
-
-
-def guestrepair(*arguments: str | Path) -> Outcome:
-    """Run the installed command with a JSON report."""
-    command = [Path(sys.executable).parent / "guestrepair", *arguments, "--format", "json"]
-    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
-    images = json.loads(run.stdout)["images"] if run.stdout.startswith("{") else [{"findings": []}]
-    return Outcome(run.returncode, images[0], run.stderr)
 
 
 def zero(image: Path, sector: int, count: int) -> None:
