@@ -8,7 +8,7 @@ import pytest
 
 import fixtures
 from fixtures.booting import HEALTH, Booted, guestrepair, needs, visit
-from fixtures.chain_faults import CHAIN_FAULTS, chain_damaged
+from fixtures.faults.boot_chain import CHAIN_FAULTS, chain_damaged
 
 pytestmark = [pytest.mark.boot, pytest.mark.long]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
-from fixtures.debian_server import ROOT_UUID
+from fixtures.debian.server import ROOT_UUID
 from tests.support.program import guestrepair
 
 pytestmark = [pytest.mark.image, pytest.mark.long]

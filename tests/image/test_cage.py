@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import SECRET, secret_outside
-from fixtures.hostile_headers import LEADING_OUT, SECTORS, LeadsOut
+from fixtures.hostile.headers import LEADING_OUT, SECTORS, LeadsOut
+from fixtures.hostile.images import SECRET, secret_outside
 from guestrepair.appliance.launch import Drive, LaunchOptions, launched
 from guestrepair.confine import means
 from guestrepair.confine.cage import Cage

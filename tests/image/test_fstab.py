@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fixtures
-from fixtures.debian_server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
+from fixtures.debian.server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
 from tests.support.program import report_of
 
 pytestmark = pytest.mark.image

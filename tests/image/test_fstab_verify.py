@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fixtures
-from fixtures.debian_server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
+from fixtures.debian.server import ESP_UUID, FSTAB, ROOT_UUID, SWAP_UUID
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER
 from guestrepair.disk import examine

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import HOSTILE, SECRET, Hostile
-from fixtures.hostile_headers import LEADING_OUT as BY_THE_HEADER
-from fixtures.hostile_headers import REFERENCES
+from fixtures.hostile.headers import LEADING_OUT as BY_THE_HEADER
+from fixtures.hostile.headers import REFERENCES
+from fixtures.hostile.images import HOSTILE, SECRET, Hostile
 from guestrepair.cli.main import invoke
 
 LEADING_OUT = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile_guests import HOSTILE_GUESTS, HostileGuest
+from fixtures.hostile.guests import HOSTILE_GUESTS, HostileGuest
 from tests.support.program import PROGRAM
 
 pytestmark = [pytest.mark.image, pytest.mark.long]

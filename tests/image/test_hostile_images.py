@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import HOSTILE, SECRET, Hostile, secret_outside
-from fixtures.hostile_headers import LEADING_OUT, NEEDS_ROOT, REFERENCES, LeadsOut
+from fixtures.hostile.headers import LEADING_OUT, NEEDS_ROOT, REFERENCES, LeadsOut
+from fixtures.hostile.images import HOSTILE, SECRET, Hostile, secret_outside
 from guestrepair.disk import examine, throwaway
 from guestrepair.disk.device import open_image
 from guestrepair.errors import ImageError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import qcow2, qemu_img, raw_with_header
+from fixtures.hostile.images import qcow2, qemu_img, raw_with_header
 from tests.support.program import guestrepair
 
 pytestmark = pytest.mark.image

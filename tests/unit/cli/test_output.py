@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import qcow2, qemu_img
-from fixtures.hostile_headers import vmdk_descriptor
+from fixtures.hostile.headers import vmdk_descriptor
+from fixtures.hostile.images import qcow2, qemu_img
 from guestrepair.cli.main import invoke
 
 MIB = 1 << 20

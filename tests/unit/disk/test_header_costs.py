@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures.hostile_headers import GRAIN_DIRECTORY_AT_END, vmdk_descriptor, vmdk_header
+from fixtures.hostile.headers import GRAIN_DIRECTORY_AT_END, vmdk_descriptor, vmdk_header
 from guestrepair.disk import headers
 from guestrepair.disk.headers import Source, qcow2, vdi, vhd, vhdx, vmdk
 from guestrepair.disk.rawfile import why_no_disk

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile_headers import vmdk_descriptor
+from fixtures.hostile.headers import vmdk_descriptor
 from guestrepair.disk import check_writable, examine
 from guestrepair.disk.inuse import loop_users
 from guestrepair.errors import ImageInUseError

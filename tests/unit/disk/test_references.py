@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile import SECRET, qcow2
-from fixtures.hostile_headers import vmdk_descriptor, vmdk_header
+from fixtures.hostile.headers import vmdk_descriptor, vmdk_header
+from fixtures.hostile.images import SECRET, qcow2
 from guestrepair.disk.chain import known_files, read_chain
 from guestrepair.disk.examine import examine
 from guestrepair.disk.headers import Source, vmdk

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.rpm_spec import RpmFile, RpmPackage, build_rpms
+from fixtures.rpm.spec import RpmFile, RpmPackage, build_rpms
 from guestrepair.errors import FormatError
 from guestrepair.model import GuestPath, RestoreFile
 from guestrepair.packages.base import Package
