@@ -132,8 +132,8 @@ def test_many_accounts_in_many_groups() -> None:
 
 def test_many_malformed_lines_with_a_backup() -> None:
     guest = MemoryGuest()
-    sound = "".join(f"a{n}:x:{n + 2000}:{n + 2000}::/home/a{n}:/bin/sh\n" for n in range(20_000))
-    broken = "".join(f"a{n}:x\n" for n in range(20_000))
+    sound = "".join(f"a{n}:x:{n + 2000}:{n + 2000}::/home/a{n}:/bin/sh\n" for n in range(60_000))
+    broken = "".join(f"a{n}:x\n" for n in range(60_000))
     guest.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n" + broken)
     guest.file("/etc/passwd-", "root:x:0:0:root:/root:/bin/sh\n" + sound)
     guest.file("/bin/sh", b"x", mode=0o755)
