@@ -11,9 +11,9 @@ any near  intact  all old  committed RESTORED: the repair is not there any more
 same else intact  all old  half      RESTORED: a whole backup lies in its place
 any near  intact  mixed    committed CHANGED
 same same alike   any      any       CHANGED: booted or written to since
-else same alike   any      any       CHANGED
+else same alike   any      any       CHANGED: that, and renamed
 same same other   any      any       FOREIGN: another disk was copied over it
-same else other   any      any       FOREIGN: another file, or another disk of this name
+same else changed any      any       FOREIGN: another file, or another disk of this name
 else same other   any      any       UNRELATED: an inode number that was given away again
 else else intact  all new  committed OURS when nothing lies at the recorded path: it was moved
 else else intact  mixed    half      OURS then, else COPY: a copy of a half-written image
@@ -22,9 +22,9 @@ else else any     any      any       UNRELATED
 ==== ==== ======= ======== ========= ========================================================
 
 *intact*: every sector written holds its old or its new content, and what lies around them is as it was.
-*alike*: most of it is. *as meant*: all new when committed; anything of old and new when half written. *file
-else*: another inode. Of a device without a serial number nobody knows; it counts as the same while its
-content is alike.
+*alike*: not all, but most of it. *other*: most of it is not. *changed*: either. *as meant*: all new when
+committed; anything of old and new when half written. *file else*: another inode. Of a device without
+a serial number nobody knows; it counts as the same while its content is alike.
 
 Only OURS is written to. CHANGED is with ``undo --force``. Nothing else ever is.
 """

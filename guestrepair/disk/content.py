@@ -32,7 +32,6 @@ from guestrepair.errors import StateError
 SECTOR = 512
 DIGEST_BYTES = 16
 SAMPLE_BYTES = 256 * 1024
-_CHUNK = 1 << 20
 
 Read = Callable[[int, int], bytes]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from guestrepair.disk.belonging import Fit, Judged, half_written, near
+from guestrepair.disk.belonging import Fit, Judged, half_written, near, of_image
 from guestrepair.disk.image import Image
 from guestrepair.disk.manifest import HALF_WRITTEN, UNTOUCHED, Identity, Phase
 from guestrepair.disk.record import Record, all_records, recorded_in
@@ -136,7 +136,7 @@ def interrupted(image: Image, state_dir: Path) -> str:
 
 def predecessor(image: Image, state_dir: Path) -> str:
     """The repair that left the image as it is now; empty when something else wrote to it since."""
-    done = [r for r in near(all_records(state_dir), image) if r.phase is Phase.COMMITTED]
+    done = [r for r in of_image(all_records(state_dir), image) if r.phase is Phase.COMMITTED]
     return done[-1].manifest.identifier if done and done[-1].manifest.after == Identity.of(image.top) else ""
 
 

@@ -146,7 +146,9 @@ def _write_down(record: Record, image: Image, phase: Phase) -> Record:
     with open_image(image) as device:
         sectors = keep_sectors(record, (device.read(r.offset, r.length) for r in ranges))
         around = sample_around(ranges, device.size_bytes, device.read)
-    return record.saved(phase=phase, sectors=sectors, around=around)
+    # Forced: the image's size or format is another, too.
+    size, form = image.virtual_size_bytes, image.format.value
+    return record.saved(phase=phase, sectors=sectors, around=around, virtual_size_bytes=size, format=form)
 
 
 def settle(record: Record, image: Image, phase: Phase, *, steps: Steps) -> Record:

@@ -72,6 +72,10 @@ class Bench:
         shutil.rmtree(self.state, ignore_errors=True)
         for file in self.originals:
             shutil.copyfile(file, self.place / file.name)
+        if self.flavour.startswith("data-file"):
+            # Unlike a backing file's, that name is taken from the working directory when it is relative.
+            name = f"data_file={self.place / 'disk.data'}"
+            subprocess.run(["qemu-img", "amend", "-f", "qcow2", "-o", name, self.image], check=True)
         state_directory(self.state)
 
     def examine(self) -> Image:
@@ -210,8 +214,8 @@ _OPTIONS = {
     "lazy": ["-o", "lazy_refcounts=on"],
     "extended-l2": ["-o", "extended_l2=on"],
     "metadata": ["-o", "preallocation=metadata"],
-    "data-file": ["-o", "data_file=disk.data"],
-    "data-file-raw": ["-o", "data_file=disk.data,data_file_raw=on"],
+    "data-file": ["-o", "data_file={home}/disk.data"],
+    "data-file-raw": ["-o", "data_file={home}/disk.data,data_file_raw=on"],
     "chain": ["-b", "base.qcow2", "-F", "qcow2"],
     "raw-base": ["-b", "base.raw", "-F", "raw"],
 }
@@ -242,8 +246,9 @@ def make_bench(flavour: str, home: Path) -> Bench:
 
 def _make(original: Path, flavour: str, format_name: str) -> None:
     def create(path: Path, name: str, *options: str) -> None:
-        # The names in the header are relative, so that copies of all the files go together.
-        command = ["qemu-img", "create", "-q", "-f", name, *options, path.name, SIZE]
+        # A base's name in the header is relative, so that copies of all the files go together.
+        spelled = [option.format(home=path.parent) for option in options]
+        command = ["qemu-img", "create", "-q", "-f", name, *spelled, path.name, SIZE]
         subprocess.run(command, check=True, cwd=path.parent)
 
     for base in ("raw", "qcow2"):

@@ -115,11 +115,11 @@ def test_killed_again_while_it_goes_on(bench: Bench, fault_runs: int) -> None:
         names = bench.step_names(second)
         for number in _each(len(names), fault_runs):
             _half_way(bench, first, steps)
-            bench.kill(second, number)
+            # What a killed qemu had in its memory differs, and so does how much is left to be done.
+            killed += 1 + (bench.run(second, number) == -signal.SIGKILL)
             _settle(bench, by_undo=number % 2 == 0)
             bench.check_container()
-            killed += 2
-    print(f"{bench.flavour}: killed {killed} times, twice each time")
+    print(f"{bench.flavour}: killed {killed} times, the second command too")
     assert killed >= 20
 
 

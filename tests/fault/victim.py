@@ -99,6 +99,7 @@ def fill(directory: Path) -> None:
 
 
 _LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
+_BLKFLSBUF = 0x1261
 _SIZE_LIMIT_AT = 32
 
 
@@ -110,6 +111,9 @@ def vanish(device: str, *, size_limit: int = 512) -> None:
         fcntl.ioctl(fd, _LOOP_GET_STATUS64, status)
         struct.pack_into("<Q", status, _SIZE_LIMIT_AT, size_limit)
         fcntl.ioctl(fd, _LOOP_SET_STATUS64, status)
+        if not size_limit:
+            # A disk that comes back is a new one to the kernel, without pages of when it was short.
+            fcntl.ioctl(fd, _BLKFLSBUF, 0)
     finally:
         os.close(fd)
 

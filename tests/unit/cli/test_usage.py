@@ -103,6 +103,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         ["scan", "--help"],
         ["repair", "--help"],
         ["undo", "--help"],
+        ["prune", "--help"],
         ["boot", "-h"],
     ):
         status, out, _ = run(capsys, *arguments)
