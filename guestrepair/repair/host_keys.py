@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 
+from guestrepair.confine.cage import USERS, Cage
+from guestrepair.confine.process import run_caged
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import RepairError
 
 _TYPES = frozenset({"rsa", "ecdsa", "ed25519"})
+_SECONDS = 60
 
 
 def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
@@ -15,6 +18,7 @@ def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
 
     Raises:
         RepairError: an unknown type, or ssh-keygen is not there or fails.
+        ConfinementError: this host cannot keep it from its other files.
     """
     if key_type not in _TYPES:
         raise RepairError(f"no host key of type {key_type!r} is made")
@@ -23,7 +27,8 @@ def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
         path = directory / "key"
         command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+            cage = Cage(read=USERS, write=(directory,))
+            run_caged(command, cage=cage, timeout_seconds=_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise RepairError(
                 "ssh-keygen on this host does not make a key", hint="install openssh-client"
