@@ -61,8 +61,8 @@ def lesser_user() -> int | None:
         return None
     running = _users_of_processes()
     free = (uid for uid in (*LESSER_USERS, *_DYNAMIC_USERS) if _is_mapped(uid) and not _is_taken(uid))
-    spare = next(free, None)
-    return next((uid for uid in (spare, *free) if uid not in running), spare)
+    first = next(free, None)
+    return first if first not in running else next((uid for uid in free if uid not in running), first)
 
 
 def _users_of_processes() -> set[int]:
