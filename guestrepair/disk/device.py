@@ -178,7 +178,19 @@ def _start(name: str, private: Path, cage: Cage) -> subprocess.Popen[bytes]:
         'test "$PPID" = "$1" || exit 1; shift; export LISTEN_PID=$$ LISTEN_FDS=1; '
         'exec qemu-nbd "$@" 3<&0 </dev/null'
     )
-    command = [*_LIMITS.words(), "setpriv", "--pdeathsig", "KILL", "sh", "-c", script, "sh", str(os.getpid()), *options, name]
+    command = [
+        *_LIMITS.words(),
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(os.getpid()),
+        *options,
+        name,
+    ]
     address = private / "socket"
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening, (private / "stderr").open("wb") as log:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 from guestrepair.confine.cage import USERS, Cage
 from guestrepair.confine.process import run_caged
@@ -25,9 +27,10 @@ def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
     comment = "root@" + "".join(c for c in hostname if c.isalnum() or c in "-.")[:64]
     with temporary_directory() as directory:
         path = directory / "key"
-        command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
+        program = shutil.which("ssh-keygen") or "ssh-keygen"
+        command = [program, "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
         try:
-            cage = Cage(read=USERS, write=(directory,))
+            cage = Cage(read=USERS, write=(directory,), run=(Path(program),))
             run_caged(command, cage=cage, timeout_seconds=_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise RepairError(
