@@ -69,8 +69,8 @@ class Cage:
     """``read`` and ``write`` name files, block devices, or directories with all beneath them.
 
     What may be written may be read, too. Programs and libraries of this host (below /usr) can always be
-    read and run; ``run`` names programs that lie elsewhere. ``machine`` adds what a virtual machine needs: KVM. ``network`` allows TCP,
-    and lets host names and certificates be looked up.
+    read and run; ``run`` names programs that lie elsewhere. ``machine`` adds what a virtual machine needs:
+    KVM. ``network`` allows TCP, and lets host names and certificates be looked up.
     """
 
     read: tuple[Path, ...] = ()

@@ -48,8 +48,8 @@ def check_permitted(image: Image) -> None:
         )
     if top.doubtful:
         raise UnsafeImageError(
-            f"{image.path}: its data lie in '{shown(top.doubtful[0].name)}', whose name is not the image's own: "
-            "it may be another disk, and is not written",
+            f"{image.path}: its data lie in '{shown(top.doubtful[0].name)}', whose name is not the image's "
+            "own: it may be another disk, and is not written",
             hint=ALLOW,
         )
     for file in top.files:

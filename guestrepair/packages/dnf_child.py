@@ -242,7 +242,7 @@ def indexes(repositories: list[dict[str, Any]]) -> Iterator[tuple[int, str, Path
 
 def configured(dnf: Any, home: Path, arch: str) -> Any:
     """A dnf that knows nothing of this host."""
-    # It makes a cache as soon as it is there, in a directory that is fixed in it, whatever is configured then.
+    # It makes a cache as soon as it is there, in a directory that is fixed in it.
     dnf.const.TMPDIR = str(home)
     base = dnf.Base()
     conf = base.conf

@@ -16,7 +16,6 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
 import tempfile
 import time
 import weakref

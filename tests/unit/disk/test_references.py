@@ -205,8 +205,8 @@ def vmdk_on(directory: Path, name: str) -> Path:
 def qcow2_on(directory: Path, name: str) -> Path:
     disk = directory / "disk.qcow2"
     options = f"data_file={name},data_file_raw=on"
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, disk, "1M"]
-    subprocess.run(command, check=True, cwd=directory)
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options]
+    subprocess.run([*command, disk, "1M"], check=True, cwd=directory)
     return disk
 
 

@@ -46,7 +46,8 @@ def main(*words):
         "no new rights": str(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0)), "capabilities": capabilities(),
         "memory": resource.getrlimit(resource.RLIMIT_AS), "file": resource.getrlimit(resource.RLIMIT_FSIZE),
         "core": resource.getrlimit(resource.RLIMIT_CORE), "secret": opens(words[0]),
-        "files": [number for number in range(1024) if opened(number)], "children": [os.getpid(), grandchild.pid],
+        "files": [number for number in range(1024) if opened(number)],
+        "children": [os.getpid(), grandchild.pid],
     }), flush=True)
     if words[1:]:
         sys.stdin.close()

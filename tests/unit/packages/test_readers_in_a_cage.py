@@ -1,7 +1,7 @@
 """Each helper that meets hostile bytes, as one that they have taken over: this host's files stay unseen.
 
-Each test has its control: the same helper, or its program, shows the secret where nothing holds it. The secret may be
-read by everybody, so that no change of the user keeps it.
+Each test has its control: the same helper, or its program, shows the secret where nothing holds it. The
+secret may be read by everybody, so that no change of the user keeps it.
 """
 
 from __future__ import annotations
