@@ -14,7 +14,7 @@ from typing import Any, cast
 from guestrepair import fence
 from guestrepair.appliance.call_watch import CallWatch
 from guestrepair.appliance.handle import Handle
-from guestrepair.appliance.qemu_processes import end_machines
+from guestrepair.appliance.qemu_processes import end_machines_of
 
 _POLL_SECONDS = 0.05
 
@@ -41,7 +41,7 @@ class Starting:
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
         self.waited_seconds = 0.0
         """How long others have waited for the appliance."""
-        self.watch = watch or CallWatch()
+        self.watch = watch or CallWatch(self.end_machine)
         self._start = start
         self._waiting = waiting
         self._prepare = prepare
@@ -84,13 +84,18 @@ class Starting:
             self._threads.prepared = True
         return self._handle
 
+    def end_machine(self) -> None:
+        """Kill the machine of this launch, and no other; a call that waits for it then fails at once."""
+        if self._thread.native_id is not None:
+            end_machines_of(self._thread.native_id)
+
     def end(self) -> None:
         """Close the handle; a launch that is under way is ended, not waited for."""
         self.given_up = True
         if not self._begun:
             return
         while not self._started.wait(_POLL_SECONDS):
-            end_machines()
+            self.end_machine()
         if self._handle is not None:
             self.watch.close(self._handle.close)
         self._ended.set()

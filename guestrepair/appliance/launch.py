@@ -15,7 +15,7 @@ from guestrepair.appliance.acceleration import Acceleration, Verdict, accelerati
 from guestrepair.appliance.background import Starting
 from guestrepair.appliance.fast_build import fast_appliance
 from guestrepair.appliance.handle import Handle, message
-from guestrepair.appliance.qemu_processes import end_machines
+from guestrepair.appliance.qemu_processes import end_machines_of
 from guestrepair.appliance.toolbox import drive_label
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import wrapped
@@ -209,15 +209,19 @@ def _fast(this: Starting, machine: _Machine) -> Handle | None:
 
 
 class _Limit:
-    """While the block runs: ends the machine that is starting when it takes longer; the launch then fails."""
+    """While the block runs: ends the machine that this thread starts when it takes longer.
+
+    The launch then fails.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self.reached = False
+        self._thread = threading.get_native_id()
         self._timer = None if seconds is None else threading.Timer(seconds, self._end)
 
     def _end(self) -> None:
         self.reached = True
-        end_machines()
+        end_machines_of(self._thread)
 
     def __enter__(self) -> None:
         if self._timer is not None:

@@ -7,20 +7,27 @@ import os
 import signal
 from pathlib import Path
 
-_MACHINE = "qemu-system"
+_MACHINES = ("qemu-system", "qemu-kvm")
+_TASKS = Path("/proc/self/task")
 
 
 def end_machines() -> None:
     """Kill every qemu machine that is a child of ours; the call that waits for it then fails at once."""
-    for process in _children():
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{process}/comm").read_text().startswith(_MACHINE):
-                os.kill(process, signal.SIGKILL)
+    for task in _TASKS.iterdir():
+        end_machines_of(int(task.name))
 
 
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in (task / "children").read_text().split()]
-    return found
+def end_machines_of(thread: int) -> None:
+    """Kill the machines that one thread of ours has started, by its number in the kernel, and no other's.
+
+    The kernel keeps the children of each thread apart as long as that thread is there (proc(5), "children").
+    """
+    with contextlib.suppress(OSError):
+        for word in (_TASKS / str(thread) / "children").read_text().split():
+            _end_machine(int(word))
+
+
+def _end_machine(process: int) -> None:
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{process}/comm").read_text().startswith(_MACHINES):
+            os.kill(process, signal.SIGKILL)

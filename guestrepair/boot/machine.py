@@ -26,7 +26,7 @@ from typing import IO
 from guestrepair.appliance.acceleration import Acceleration
 from guestrepair.boot.qmp import Monitor
 from guestrepair.confine.cage import Cage
-from guestrepair.confine.process import wrapped
+from guestrepair.confine.process import run_caged, wrapped
 from guestrepair.disk import children
 from guestrepair.disk.overlay import files_under
 from guestrepair.disk.tempdirs import private_directory
@@ -35,6 +35,7 @@ from guestrepair.errors import BootError
 MEMORY_MIB = 1024
 PROCESSORS = 2
 STOP_SECONDS = 5.0
+_VERSION_SECONDS = 60.0
 _READ_BYTES = 65536
 _MAX_PICTURE_BYTES = 64 << 20
 
@@ -251,7 +252,7 @@ def _confined(qemu: str, how: Confinement | None, directory: Path) -> Path:
 
 def _becoming(user: int, qemu: str) -> list[str]:
     """The option in this qemu's words: -runas is deprecated since 9.1 (QEMU, "Deprecated features")."""
-    asked = subprocess.run([qemu, "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    asked = run_caged([qemu, "-version"], cage=Cage(run=(Path(qemu),)), timeout_seconds=_VERSION_SECONDS)
     version = re.search(rb"version (\d+)\.(\d+)", asked.stdout)
     new = version is not None and (int(version[1]), int(version[2])) >= (9, 1)
     return ["-run-with", f"user={user}:{user}"] if new else ["-runas", f"{user}:{user}"]

@@ -141,8 +141,9 @@ _OPEN_FILES_OF_OTHERS = (1 << 1) | (1 << 2)
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: the image may belong to another user; what may be
 opened at all is the ruleset's to say."""
 
-_BECOME_ANOTHER_USER = (1 << 6) | (1 << 7)
-"""CAP_SETGID and CAP_SETUID: gone by themselves once the program runs as that user."""
+_BECOME_ANOTHER_USER = (1 << 5) | (1 << 6) | (1 << 7)
+"""CAP_KILL, CAP_SETGID and CAP_SETUID: gone by themselves once the program runs as that user. Without the
+first, the thread that started it could not end another user's process with itself (PR_SET_PDEATHSIG)."""
 
 
 def can_drop_root_rights() -> bool:

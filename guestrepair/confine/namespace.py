@@ -27,18 +27,22 @@ def enter(rules: Iterable[landlock.Rule], *, network: bool = False) -> None:
     Raises:
         OSError: no right to (root alone may), or the kernel refuses.
     """
+    # With the mounts comes a umask of the thread's own: other users than root must come by, too.
     _check(_libc.unshare(_NEW_MOUNTS | _NEW_IPC | (0 if network else _NEW_NETWORK)))
     _mount(None, "/", None, _RECURSIVE | _PRIVATE)
     # Opened before the new root hides some of them, and after the namespace was made: others cannot be bound.
+    usual = os.umask(0o022)
     wanted = [(path, _opened(path), rights) for path, rights in sorted(_strongest(rules).items())]
     try:
         _mount("tmpfs", _PLACE, "tmpfs", 0)
         for path, descriptor, rights in wanted:
             if descriptor is not None:
                 _show(path, descriptor, writable=bool(rights & landlock.WRITE_FILE))
+        _mount(None, _PLACE, None, _BIND | _REMOUNT | _READ_ONLY)
         os.chroot(_PLACE)
         os.chdir("/")
     finally:
+        os.umask(usual)
         for _, descriptor, _ in wanted:
             if descriptor is not None:
                 os.close(descriptor)

@@ -37,13 +37,15 @@ def start_caged(
     *,
     cage: Cage,
     user: int | None = None,
+    becomes_another_user: bool = False,
     new_session: bool = False,
     by: str | None = None,
     **streams: Any,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a cage, as ``user`` (uid, and gid of the same number) when that is given.
 
-    ``streams`` are Popen's ``stdin`` (nothing unless said), ``stdout``, ``stderr``, ``env`` and ``cwd``;
+    One that ``becomes_another_user`` by itself keeps the right to do that. ``streams`` are Popen's ``stdin``
+    (nothing unless said), ``stdout``, ``stderr``, ``env``, ``cwd``, ``bufsize`` and ``pass_fds``;
     ``by`` names other means than this host's best.
 
     Raises:
@@ -57,7 +59,7 @@ def start_caged(
         return subprocess.Popen(list(command), start_new_session=new_session, **how)
 
     starting = _Starting(cage, confinement() if by is None else by, popen)
-    return starting.process(becomes_another_user=user is not None)
+    return starting.process(becomes_another_user=becomes_another_user or user is not None)
 
 
 def run_caged(

@@ -27,7 +27,7 @@ from guestrepair.errors import FormatError, GuestRepairError, ImageAccessError, 
 MAX_LAYERS = 32
 LINK_NAMES = ("i", "d")
 """What the image and its data file are called where qemu opens them, extents beside (link_layers)."""
-_ALLOW = "if it is meant, name the directory that it lies in: --allow-backing DIR"
+ALLOW = "if it is meant, name the directory that it lies in: --allow-backing DIR"
 _DETACH = "make a whole image of it where it can be trusted: qemu-img convert -O qcow2"
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -38,6 +38,10 @@ class _Walk:
 
     allowed: tuple[Path, ...]
     seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def allows(self, real: Path) -> bool:
+        """True for what lies under a directory that the user named."""
+        return any(real.is_relative_to(directory) for directory in self.allowed)
 
 
 def read_chain(
@@ -149,9 +153,24 @@ def _layer(
             data_file = _follow(real, reference, walk)
         else:
             extents.append((reference.name, _extent(real, reference, walk)))
-    size = container.virtual_size_bytes
-    layer = Layer(real, found, is_block_device, data_file, tuple(extents), container.read_only, size)
+    named = [*([] if data_file is None else [data_file]), *(path for _, path in extents)]
+    layer = Layer(
+        real,
+        found,
+        is_block_device,
+        data_file,
+        tuple(extents),
+        container.read_only,
+        container.virtual_size_bytes,
+        tuple(path for path in named if not (_is_named_after(path, real) or walk.allows(path))),
+    )
     return layer, backing
+
+
+def _is_named_after(path: Path, image: Path) -> bool:
+    """True for ``disk-flat.vmdk``, ``disk-s001.vmdk`` and ``disk.raw`` of ``disk.vmdk``; not ``disk2.raw``."""
+    rest = path.name.removeprefix(image.stem)
+    return path.name.startswith(image.stem) and not rest[:1].isalnum()
 
 
 def _extent(real: Path, reference: Reference, walk: _Walk) -> Path:
@@ -183,10 +202,10 @@ def _follow(owner: Path, reference: Reference, walk: _Walk) -> Path:
         raise _refused(owner, reference, "a protocol or pseudo file name is never followed")
     try:
         real = Path(os.path.realpath(owner.parent / name))
-        allowed = any(real.is_relative_to(d) for d in walk.allowed)
+        allowed = walk.allows(real)
         own = not _is_device(owner) and real.parent == owner.parent
         if not (own or allowed):
-            raise _refused(owner, reference, "leads out of the image's own directory", hint=_ALLOW)
+            raise _refused(owner, reference, "leads out of the image's own directory", hint=ALLOW)
         status = real.stat()
     except FileNotFoundError:
         raise ImageAccessError(
@@ -196,9 +215,9 @@ def _follow(owner: Path, reference: Reference, walk: _Walk) -> Path:
     except OSError as error:
         raise _refused(owner, reference, error.strerror or "cannot be read") from error
     if not (stat.S_ISREG(status.st_mode) or (allowed and stat.S_ISBLK(status.st_mode))):
-        raise _refused(owner, reference, "is not a regular file", hint=_ALLOW)
+        raise _refused(owner, reference, "is not a regular file", hint=ALLOW)
     if not allowed and status.st_nlink > 1 and status.st_uid != owner.stat().st_uid:
-        raise _refused(owner, reference, "is a hard link to a file of another owner", hint=_ALLOW)
+        raise _refused(owner, reference, "is a hard link to a file of another owner", hint=ALLOW)
     if reference.kind != "backing file":
         _claim(owner, reference, (status.st_dev, status.st_ino), walk)
     if stat.S_ISREG(status.st_mode):

@@ -8,13 +8,14 @@ opens no path in a directory that they can write to.
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,31 +26,52 @@ LESSER_USERS = range(65520, 65534)
 unused, above those of its dynamic users, and Debian's policy (9.2.2) reserves them. Still within the 65,536
 that a container usually has."""
 
+_DYNAMIC_USERS = range(61184, 65520)
+"""systemd's dynamic users (systemd.exec(5), ``DynamicUser=``): tried where all those are somebody's."""
+
 _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one program may use. ``file_bytes`` is the largest file that it may write; None is no limit."""
+    """What one program may use; None is no limit. ``cpu_seconds`` are of the processor's time.
+
+    ``file_bytes`` is the largest file that it may write, ``files`` is how many it may have open.
+    """
 
     memory_bytes: int
-    cpu_seconds: int
+    cpu_seconds: int | None
     file_bytes: int | None = None
+    files: int | None = None
 
     def words(self) -> list[str]:
         """The beginning of a command that keeps to them: prlimit(1). No core is ever written."""
-        size = [] if self.file_bytes is None else [f"--fsize={self.file_bytes}"]
-        return ["prlimit", f"--as={self.memory_bytes}", f"--cpu={self.cpu_seconds}", "--core=0", *size]
+        given = {"cpu": self.cpu_seconds, "fsize": self.file_bytes, "nofile": self.files}
+        limits = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        return ["prlimit", f"--as={self.memory_bytes}", "--core=0", *limits]
 
 
 def lesser_user() -> int | None:
     """The user and group that a reader of hostile files runs as; None where we are not root ourselves.
 
-    None too in a user namespace without such users, where root is not the host's root either.
+    None too in a user namespace without such users, where root is not the host's root either. One that
+    nothing runs as at the moment is preferred: not even another command of ours is touched.
     """
     if os.geteuid() != 0 or _setgroups_denied():
         return None
-    return next((uid for uid in LESSER_USERS if _is_mapped(uid) and not _is_taken(uid)), None)
+    running = _users_of_processes()
+    free = (uid for uid in (*LESSER_USERS, *_DYNAMIC_USERS) if _is_mapped(uid) and not _is_taken(uid))
+    first = next(free, None)
+    return first if first not in running else next((uid for uid in free if uid not in running), first)
+
+
+def _users_of_processes() -> set[int]:
+    found: set[int] = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                found.add(entry.stat().st_uid)
+    return found
 
 
 def _setgroups_denied() -> bool:
@@ -72,12 +94,14 @@ def _maps(path: Path, number: int) -> bool:
     return any(first <= number < first + count for first, _outside, count in rows)
 
 
-def _is_taken(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
+def _is_taken(number: int) -> bool:
+    """True when a user or a group of this host has it."""
+    look_ups: tuple[Callable[[int], object], ...] = (pwd.getpwuid, grp.getgrgid)
+    for look_up in look_ups:
+        with suppress(KeyError):
+            look_up(number)
+            return True
+    return False
 
 
 def as_lesser_user(user: int | None) -> list[str]:

@@ -21,6 +21,7 @@ import nbd
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
 from guestrepair.disk import qemu
+from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, Image, JsonObject, Layer, json_name
 from guestrepair.disk.overlay import chain_node, files_of, files_under, link_layers
 from guestrepair.disk.tempdirs import private_directory
@@ -31,6 +32,10 @@ END_PATIENCE_SECONDS = 30.0
 
 REQUEST_BYTES = 1 << 20
 """Bytes in one request: the unit in which an interrupted write can be half done."""
+
+_LIMITS = Limits(memory_bytes=2 * qemu.MEMORY_BYTES, cpu_seconds=None, files=qemu.OPEN_FILES)
+"""No limit of processor time: a server serves as long as the command that reads or writes through it. Twice
+the memory of qemu-img: its threads reserve some each, and it must not end in the middle of a commit."""
 
 LOCK_PATIENCE_SECONDS = 5.0
 """How long to wait for the locks of a qemu that is just ending (our appliance, or a killed run's server)."""
@@ -173,7 +178,19 @@ def _start(name: str, private: Path, cage: Cage) -> subprocess.Popen[bytes]:
         'test "$PPID" = "$1" || exit 1; shift; export LISTEN_PID=$$ LISTEN_FDS=1; '
         'exec qemu-nbd "$@" 3<&0 </dev/null'
     )
-    command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", script, "sh", str(os.getpid()), *options, name]
+    command = [
+        *_LIMITS.words(),
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(os.getpid()),
+        *options,
+        name,
+    ]
     address = private / "socket"
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening, (private / "stderr").open("wb") as log:

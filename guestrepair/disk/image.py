@@ -40,7 +40,8 @@ class Layer:
     ``data_file`` is a qcow2's external data file, ``extents`` the files of a
     split VMDK as (name in the descriptor, real path). ``read_only`` says why qemu
     cannot write to it; empty when it can. ``virtual_size_bytes`` is what its header
-    says, None where only qemu can tell.
+    says, None where only qemu can tell. ``doubtful`` are those of its data files that a header names, and
+    neither the user nor their own names say to be this image's: they are read, and not written.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Layer:
     extents: tuple[tuple[str, Path], ...] = ()
     read_only: str = ""
     virtual_size_bytes: int | None = None
+    doubtful: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -17,10 +17,14 @@ from pathlib import Path
 
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged
+from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
 from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
 
 MEMORY_BYTES = 2 << 30
+OPEN_FILES = 1024
+"""More than a chain of 32 layers and a VMDK of 64 extents have; what a process usually gets."""
+
 CPU_SECONDS = 60
 INFO_TIMEOUT_SECONDS = 30.0
 CHECK_TIMEOUT_SECONDS = 600.0
@@ -47,8 +51,13 @@ def run(
         ImageAccessError: the tool is not installed.
         ImageError: it failed, or ran into a limit; the message is qemu's reason in one line.
     """
-    limits = [f"--as={MEMORY_BYTES}", f"--cpu={cpu_seconds}", "--core=0"]
-    command = ["prlimit", *limits, *([] if writes else ["--fsize=0"]), program, *arguments]
+    limits = Limits(
+        memory_bytes=MEMORY_BYTES,
+        cpu_seconds=cpu_seconds,
+        file_bytes=None if writes else 0,
+        files=OPEN_FILES,
+    )
+    command = [*limits.words(), program, *arguments]
     if shutil.which(program) is None:
         raise ImageAccessError(f"{program} is not installed", hint="install qemu-utils (Fedora: qemu-img)")
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS

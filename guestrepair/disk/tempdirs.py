@@ -45,10 +45,19 @@ def passable_parent() -> Path:
     """The same, but where every user comes by: for a copy that a child of another user is to read.
 
     A $TMPDIR below a closed directory (pam_tmpdir makes such) is passed over for /var/tmp or /tmp.
+
+    Raises:
+        ImageAccessError: not even there.
     """
+    usual = default_parent()
     fallbacks = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - private directories within
-    passable = (parent for parent in (default_parent(), *fallbacks) if _everybody_passes(parent))
-    return next(passable, default_parent())
+    found = next((parent for parent in (usual, *fallbacks) if _everybody_passes(parent)), None)
+    if found is None:
+        raise ImageAccessError(
+            f"{usual}: a program without root's rights cannot enter it",
+            hint="set TMPDIR to a directory that every user may enter",
+        )
+    return found
 
 
 def _everybody_passes(path: Path) -> bool:

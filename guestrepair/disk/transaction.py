@@ -41,7 +41,7 @@ from guestrepair.disk.restore import (
 from guestrepair.disk.signals import Deferred, cleaned_up_on_termination, deferred
 from guestrepair.disk.space import LEAST_FREE_BYTES, growth_bytes, require_free
 from guestrepair.disk.writable import check_container, check_permitted
-from guestrepair.errors import GuestRepairError, ImageAccessError, RepairError
+from guestrepair.errors import GuestRepairError, ImageAccessError, RepairError, words_of
 
 _log = logging.getLogger(__name__)
 NOTHING_TOLD = RepairRecord()
@@ -212,15 +212,14 @@ class Transaction:
         return _Kept(found, ranges_module.digest(data), sectors, around)
 
     def _write(self, ranges: list[Range], held: Deferred) -> None:
-        self._steps("commit")
-        self._record = self._record.saved(phase=Phase.COMMITTING)
-
         def stop_when_interrupted(name: str) -> None:
             self._steps(name)
             if held.came and name.startswith("write"):
                 raise KeyboardInterrupt
 
         try:
+            self._steps("commit")
+            self._record = self._record.saved(phase=Phase.COMMITTING)
             with open_overlay(self.overlay) as new, open_image(self._image, writable=True) as device:
                 write_ranges(
                     device,
@@ -231,7 +230,7 @@ class Transaction:
                 )
                 read_back(device, ranges, back=False, steps=self._steps)
             self._record = settle(self._record, self._image, Phase.COMMITTED, steps=self._steps)
-        except (OSError, GuestRepairError, KeyboardInterrupt) as error:
+        except BaseException as error:  # whatever ends the writing, the image is not left half written
             self._revert(error)
             raise
 
@@ -239,7 +238,8 @@ class Transaction:
         """Put the old content back; the image is as it was afterwards.
 
         Raises:
-            RepairError: always, saying what failed; unless the error was an interruption that is now undone.
+            RepairError: always, saying what failed; unless the error is an interruption, or an order to
+                exit, that is now undone.
         """
         why = _reason(error)
         try:
@@ -249,13 +249,13 @@ class Transaction:
             # The host's disk may be full: the new content goes first, so that there is room to take it back.
             self.overlay.unlink(missing_ok=True)
             self._record = write_back(self._judged(), self._image, steps=self._steps)
-        except (OSError, GuestRepairError) as second:
+        except Exception as second:  # what is on the disk says so, too: undo goes on from there
             raise RepairError(
                 f"{self._image.path}: half written: the repair could not be written ({why}), "
                 f"nor taken back ({_reason(second)})",
                 hint="once its disk is back or has space again, 'guestrepair undo' takes it back",
             ) from error
-        if not isinstance(error, KeyboardInterrupt):
+        if isinstance(error, Exception):
             raise RepairError(
                 f"{self._image.path}: the repair could not be written: {why}; the image is as it was",
                 hint="see the reason; nothing was lost, and the repair can be run again",
@@ -297,7 +297,9 @@ def _sample_both(ranges: list[Range], image: Device, overlay: Device) -> tuple[S
 def _reason(error: BaseException) -> str:
     if isinstance(error, GuestRepairError):
         return error.message
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return words_of(error)
 
 
 def _no_room(directory: Path, error: OSError) -> GuestRepairError:

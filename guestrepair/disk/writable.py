@@ -8,11 +8,13 @@ import stat
 from pathlib import Path
 
 from guestrepair.disk import qemu
+from guestrepair.disk.chain import ALLOW
 from guestrepair.disk.headers import qcow2
+from guestrepair.disk.headers.common import shown
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.inuse import refuse_in_use
 from guestrepair.disk.source import opened
-from guestrepair.errors import ImageAccessError, ImageError
+from guestrepair.errors import ImageAccessError, ImageError, UnsafeImageError
 
 
 def check_writable(image: Image) -> None:
@@ -36,12 +38,19 @@ def check_permitted(image: Image) -> None:
     Raises:
         ImageAccessError: no permission, or a read-only medium.
         ImageError: a format that cannot be written, or a truncated image.
+        UnsafeImageError: it keeps its data in a file that may be another image.
     """
     top = image.top
     if top.read_only and not _is_dirty(top):
         raise ImageError(
             f"{image.path}: {top.read_only}",
             hint="convert it to qcow2 (qemu-img convert -O qcow2) and repair that",
+        )
+    if top.doubtful:
+        raise UnsafeImageError(
+            f"{image.path}: its data lie in '{shown(top.doubtful[0].name)}', whose name is not the image's "
+            "own: it may be another disk, and is not written",
+            hint=ALLOW,
         )
     for file in top.files:
         refuse_in_use(file, is_block_device=file.is_block_device())

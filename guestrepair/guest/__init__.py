@@ -1,1 +1,1 @@
-"""Everything that talks to libguestfs: launch, the read-only view of a guest, the writer."""
+"""What may be seen of a guest: the view of its files, its devices and systems, what would be mounted where."""

@@ -128,7 +128,7 @@ def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator
         named = replace(container, name=f"{container.name} of the donor {donor.path}")
         return None if ask is None else ask(named)
 
-    keys = KeyRing(options.keys, None if ask is None else ask_for_donor)
+    keys = KeyRing(options.keys, None if ask is None else fence.unhurried(ask_for_donor))
     with contextlib.ExitStack() as stack:
         disk = throwaway_disk(stack, donor)
         launch = replace(launch_options(options, voice, throwaway=True), at_once=False)

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from guestrepair.confine.cage import RPM, Cage
+from guestrepair.confine.process import start_caged
 from guestrepair.disk import children
 from guestrepair.packages import child_start
 
@@ -26,7 +28,12 @@ class LimitedChild:
     """A reader at work; killed when the ``with`` block ends.
 
     ``limits`` None leaves them to the reader itself; ``user`` is whom it runs as (None: as we do).
-    Of our open files it has those in ``files``, by their numbers, and no other.
+    Of our open files it has those in ``files``, by their numbers, and no other. It opens nothing of this host
+    but what is in ``home`` (where one is given), programs, and the settings of rpm; ``by`` names other means
+    for that than this host's best.
+
+    Raises:
+        ConfinementError: this host cannot hold it so.
     """
 
     def __init__(
@@ -34,29 +41,36 @@ class LimitedChild:
         script: str,
         arguments: Sequence[str] = (),
         *,
-        home: Path = Path("/"),
+        home: Path | None = None,
         request: bytes = b"",
         limits: children.Limits | None = None,
         user: int | None = None,
         files: Sequence[int] = (),
+        by: str | None = None,
     ) -> None:
-        environment = {"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        place = str(home or "/")
+        environment = {"HOME": place, "TMPDIR": place, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         command = [] if limits is None else limits.words()
         command += [sys.executable, "-I", child_start.__file__, "" if user is None else str(user), script]
+        code = (Path(child_start.__file__), Path(script))
+        cage = Cage(read=(*code, *RPM), write=() if home is None else (home,))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         with tempfile.TemporaryFile() as stdin:
             stdin.write(request)
             stdin.seek(0)
-            self._process = subprocess.Popen(
+            self._process = start_caged(
                 [*command, *arguments],
+                cage=cage,
+                becomes_another_user=user is not None,
+                new_session=True,
+                by=by,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=environment,
-                cwd=home,
+                cwd=place,
                 bufsize=0,
                 pass_fds=files,
-                start_new_session=True,
             )
 
     def __enter__(self) -> Self:

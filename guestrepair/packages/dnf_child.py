@@ -242,6 +242,8 @@ def indexes(repositories: list[dict[str, Any]]) -> Iterator[tuple[int, str, Path
 
 def configured(dnf: Any, home: Path, arch: str) -> Any:
     """A dnf that knows nothing of this host."""
+    # It makes a cache as soon as it is there, in a directory that is fixed in it.
+    dnf.const.TMPDIR = str(home)
     base = dnf.Base()
     conf = base.conf
     for option in ("installroot", "cachedir", "persistdir", "logdir"):
@@ -259,6 +261,7 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
     """Find the exact package in the first repository that has it, download it, check its signature."""
     try:
         import dnf
+        import dnf.const
         import dnf.exceptions
         import dnf.repo
     except ImportError:

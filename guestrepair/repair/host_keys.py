@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
+from guestrepair.confine.cage import USERS, Cage
+from guestrepair.confine.process import run_caged
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import RepairError
 
 _TYPES = frozenset({"rsa", "ecdsa", "ed25519"})
+_SECONDS = 60
 
 
 def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
@@ -15,15 +20,18 @@ def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
 
     Raises:
         RepairError: an unknown type, or ssh-keygen is not there or fails.
+        ConfinementError: this host cannot keep it from its other files.
     """
     if key_type not in _TYPES:
         raise RepairError(f"no host key of type {key_type!r} is made")
     comment = "root@" + "".join(c for c in hostname if c.isalnum() or c in "-.")[:64]
     with temporary_directory() as directory:
         path = directory / "key"
-        command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
+        program = shutil.which("ssh-keygen") or "ssh-keygen"
+        command = [program, "-q", "-t", key_type, "-N", "", "-C", comment, "-f", str(path)]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+            cage = Cage(read=USERS, write=(directory,), run=(Path(program),))
+            run_caged(command, cage=cage, timeout_seconds=_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise RepairError(
                 "ssh-keygen on this host does not make a key", hint="install openssh-client"

@@ -17,7 +17,6 @@ from functools import partial
 
 from guestrepair.appliance.background import Starting, when_started
 from guestrepair.appliance.handle import Handle, reading
-from guestrepair.appliance.qemu_processes import end_machines
 from guestrepair.errors import GuestReadError, GuestRepairError
 from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
@@ -142,7 +141,7 @@ class Stage:
         """The session ends: no mount may be under way when the appliance goes."""
         self._waiting.clear()
         if self._worker is not None and self._worker.is_alive():
-            end_machines()  # nobody waits for it: what was to be written was, or is not wanted
+            self.starting.end_machine()  # nobody waits for it: what was to be written was, or is not wanted
         self.settle()
 
     def _now(self, work: Callable[[], None]) -> None:

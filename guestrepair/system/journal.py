@@ -1,9 +1,9 @@
 """The guest's systemd journal, read by the host's journalctl(1) on a copy.
 
 A journal file is a database that the guest wrote, so it is hostile: journalctl
-gets one copy at a time, as an open file that it can only read, and answers by a pipe;
-it runs as a user without rights where we are root, with limits on memory,
-processor time, running time and output. Whatever goes wrong there costs the
+gets one copy at a time, which it can only read, and answers by a pipe; it can open nothing else
+of this host's files, and runs as a user without rights where we are root, with
+limits on memory, processor time, running time and output. Whatever goes wrong there costs the
 entries of that file and nothing else.
 """
 
@@ -12,12 +12,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from guestrepair.confine.cage import Cage
+from guestrepair.confine.process import start_caged
 from guestrepair.disk import children
-from guestrepair.disk.temporary import temporary_directory
+from guestrepair.disk.tempdirs import passable_parent, private_directory
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.logs import MAX_LINE_BYTES, LogLine
 from guestrepair.guest.view import Guest, Stat
@@ -49,19 +52,24 @@ def journal_files(guest: Guest) -> tuple[tuple[GuestPath, Stat], ...]:
 
 
 def read_journal(guest: Guest, identifiers: Sequence[str]) -> Iterator[tuple[GuestPath, LogLine]]:
-    """Entries of the given syslog identifiers, with the file each was in; files that fail are passed over."""
+    """Entries of the given syslog identifiers, with the file each was in; files that fail are passed over.
+
+    Raises:
+        GuestRepairError: this host can have no copy of them, or cannot confine its journalctl.
+    """
+    user = children.lesser_user()
     budget = MAX_TOTAL_BYTES
     for path, stat in journal_files(guest):
         budget -= stat.size_bytes
         if budget < 0:
             return
-        with temporary_directory() as directory:
+        with private_directory(None if user is None else passable_parent()) as directory:
             copy = directory / "copy.journal"
             try:
                 _copy(guest, path, stat.size_bytes, copy)
             except GuestReadError:
                 continue
-            for line in _ask_journalctl(copy, identifiers):
+            for line in _ask_journalctl(copy, identifiers, user):
                 yield path, line
 
 
@@ -69,37 +77,40 @@ def _copy(guest: Guest, path: GuestPath, size_bytes: int, copy: Path) -> None:
     with copy.open("xb") as out:
         for offset in range(0, size_bytes, _CHUNK_BYTES):
             out.write(guest.read_range(path, offset, min(_CHUNK_BYTES, size_bytes - offset)))
-    # Only we come by in the directory; journalctl opens what it was handed once more, by its number.
+    # Another user comes by in the directory, but neither lists it nor writes to it.
     copy.chmod(0o444)
+    copy.parent.chmod(0o711)
 
 
-def _ask_journalctl(copy: Path, identifiers: Sequence[str]) -> Iterator[LogLine]:
-    command = [*_LIMITS.words(), *children.as_lesser_user(children.lesser_user()), "journalctl"]
-    command += ["--file=/proc/self/fd/0", "--no-pager", "--quiet", "--output=json"]
+def _ask_journalctl(copy: Path, identifiers: Sequence[str], user: int | None) -> Iterator[LogLine]:
+    program = shutil.which("journalctl")
+    if program is None:
+        return
+    command = [*_LIMITS.words(), *children.as_lesser_user(None), program]
+    command += [f"--file={copy}", "--no-pager", "--quiet", "--output=json"]
     command += ["--output-fields=MESSAGE,SYSLOG_IDENTIFIER", f"--lines={MAX_ENTRIES}"]
     command += [f"--identifier={name}" for name in identifiers]
-    for raw in _answer(command, copy).split(b"\n"):
+    cage = Cage(read=(copy,), run=(Path(program),))
+    for raw in _answer(command, cage, user).split(b"\n"):
         line = _entry(raw)
         if line is not None:
             yield line
 
 
-def _answer(command: Sequence[str], copy: Path) -> bytes:
-    """What the program says about the copy, as much as the limits leave; nothing where it does not run."""
+def _answer(command: Sequence[str], cage: Cage, user: int | None) -> bytes:
+    """What the program says, as much as the limits leave; nothing where it does not run."""
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
     try:
-        with (
-            copy.open("rb") as content,
-            subprocess.Popen(
-                command,
-                stdin=content,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            ) as process,
-        ):
+        with start_caged(
+            command,
+            cage=cage,
+            user=user,
+            new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+        ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101 - a pipe was asked for
                 pieces = children.said(process.stdout, limit_bytes=MAX_OUTPUT_BYTES, seconds=_SECONDS)

@@ -1,25 +1,21 @@
 """Running a package client on what a guest's repositories answer: without root's rights, within limits.
 
 What the client reads (configuration, keys) is root's, so it cannot change it; it writes into one
-directory that is its own. Root never follows a name in there: results are opened
+directory that is its own, and opens nothing else of this host but programs, certificates and what host
+names are looked up by. Root never follows a name in there: results are opened
 without links, checked to be the client's plain files, and copied out.
 
-Sources: setpriv(1), prlimit(1), systemd's range of dynamic users (systemd.exec(5), ``DynamicUser=``).
+Sources: setpriv(1), prlimit(1).
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import grp
 import os
-import pwd
-import random
 import re
 import shutil
 import signal
 import stat
-import subprocess
 import tempfile
 import time
 import weakref
@@ -28,20 +24,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from guestrepair.disk.tempdirs import default_parent, private_directory
-from guestrepair.errors import GuestRepairError
+from guestrepair.confine.cage import RPM, Cage
+from guestrepair.confine.process import start_caged
+from guestrepair.disk import children
+from guestrepair.disk.tempdirs import passable_parent, private_directory
+from guestrepair.errors import GuestRepairError, ImageAccessError
 
-MEMORY_BYTES = 2 * 1024**3
-CPU_SECONDS = 300
 FILE_BYTES = 1024**3
+LIMITS = children.Limits(memory_bytes=2 * 1024**3, cpu_seconds=300, file_bytes=FILE_BYTES)
 TOTAL_BYTES = 4 * 1024**3
 TOTAL_FILES = 5_000
 WALL_SECONDS = 600.0
 OUTPUT_BYTES = 1024**2
 
-_DYNAMIC_USERS = range(61184, 65520)
 _LOOK_SECONDS = 2.0
-_PARENTS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private directory is made within
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~:%^-]{0,250}")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 
@@ -63,7 +59,8 @@ class Workplace:
     """A directory of this host in which a client works.
 
     ``directory`` is ours, ``work`` the client's. ``user`` is a number that nobody else has, or None
-    when this process has no rights to give up. All is gone when :meth:`close` is called, or with the object.
+    when this process has no rights to give up. ``also_read`` are files of this host that a client may open,
+    too. All is gone when :meth:`close` is called, or with the object.
 
     Raises:
         UnprivilegedError: there is no directory that an unprivileged client could enter.
@@ -71,8 +68,13 @@ class Workplace:
 
     def __init__(self) -> None:
         stack = contextlib.ExitStack()
-        self.user = _spare_user() if os.geteuid() == 0 else None
-        self.directory = stack.enter_context(private_directory(_parent(self.user)))
+        self.user = children.lesser_user()
+        self.also_read: list[Path] = []
+        try:
+            parent = None if self.user is None else passable_parent()
+            self.directory = stack.enter_context(private_directory(parent))
+        except ImageAccessError as error:
+            raise UnprivilegedError(error.message, hint=error.hint) from error
         self.close = weakref.finalize(self, stack.close)
         self.work = self.directory / "work"
         self.work.mkdir(mode=0o700)
@@ -83,11 +85,8 @@ class Workplace:
         try:
             os.chown(self.work, user, user)
         except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise UnprivilegedError(f"{self.work}: {error.strerror}") from error
-            self.user = None  # root of a user namespace that has one user: no rights beyond that one's
-        else:
-            self.directory.chmod(0o711)
+            raise UnprivilegedError(f"{self.work}: {error.strerror}") from error
+        self.directory.chmod(0o711)
 
     def write(self, name: str, content: bytes) -> Path:
         """A file that the client can read and nobody but us can write; folders are made."""
@@ -117,15 +116,21 @@ class Workplace:
                 os.chown(self.work / path, self.user, self.user)
 
     def run(self, command: Sequence[str], *, request: bytes = b"", wall_seconds: float = WALL_SECONDS) -> Ran:
-        """Run a program in ``work`` to its end or to a limit; nothing in its process group is left."""
+        """Run a program in ``work`` to its end or to a limit; nothing in its process group is left.
+
+        Raises:
+            ConfinementError: this host cannot keep it from its other files.
+        """
         with contextlib.ExitStack() as stack:
             stdin, out, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
             stdin.write(request)
             stdin.seek(0)
             try:
-                process = subprocess.Popen(
-                    self._limited(command), stdin=stdin, stdout=out, stderr=errors,
-                    cwd=self.work, env=self._environment(), start_new_session=True,
+                process = start_caged(
+                    [*LIMITS.words(), *children.as_lesser_user(self.user), *command],
+                    cage=Cage(read=(self.directory, *RPM, *self.also_read), write=(self.work,), network=True),
+                    becomes_another_user=self.user is not None, new_session=True,
+                    stdin=stdin, stdout=out, stderr=errors, cwd=self.work, env=self._environment(),
                 )  # fmt: skip
             except OSError as error:
                 return Ran("", "", f"{error.filename} cannot be run: {error.strerror}")
@@ -152,14 +157,6 @@ class Workplace:
                     self._copy(name, fd, target / name)
                     os.unlink(name, dir_fd=fd)
         return sorted(target.iterdir())
-
-    def _limited(self, command: Sequence[str]) -> list[str]:
-        become = (
-            [] if self.user is None else [f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
-        )
-        limits = [f"--as={MEMORY_BYTES}", f"--cpu={CPU_SECONDS}", f"--fsize={FILE_BYTES}", "--core=0"]
-        confined = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL", *become]
-        return [*confined, "prlimit", *limits, "--", *command]
 
     def _environment(self) -> dict[str, str]:
         """Nothing of ours but how this host reaches the network."""
@@ -243,37 +240,3 @@ def _limit(status: int) -> str:
         signal.SIGXFSZ: f"a file was larger than {FILE_BYTES >> 30} GiB",
     }
     return names.get(signal.Signals(-status), f"it was ended by signal {-status}") if status < 0 else ""
-
-
-def _spare_user() -> int:
-    """A number that no account and no process has."""
-    taken = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                taken.add(entry.stat().st_uid)
-    for number in random.sample(_DYNAMIC_USERS, len(_DYNAMIC_USERS)):
-        if number not in taken and not _has_name(number):
-            return number
-    raise UnprivilegedError("no user number is free between 61184 and 65519")
-
-
-def _has_name(number: int) -> bool:
-    for look_up in (pwd.getpwuid, grp.getgrgid):
-        with contextlib.suppress(KeyError):
-            look_up(number)
-            return True
-    return False
-
-
-def _parent(user: int | None) -> Path:
-    """The directory for temporary files; another one where a client without rights could not enter it."""
-    default = default_parent()
-    for parent in (default, *_PARENTS):
-        places = [parent.absolute(), *parent.absolute().parents]
-        if user is None or all(p.is_dir() and p.stat().st_mode & stat.S_IXOTH for p in places):
-            return parent
-    raise UnprivilegedError(
-        f"a package client without root's rights cannot enter {default}",
-        hint="set TMPDIR to a directory that every user may enter",
-    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fixtures.hostile.headers import vmdk_descriptor, vmdk_header
 from fixtures.hostile.images import SECRET, qcow2
+from guestrepair.disk import Transaction, check_writable, state_directory
 from guestrepair.disk.chain import known_files, read_chain
 from guestrepair.disk.examine import examine
 from guestrepair.disk.headers import Source, vmdk
@@ -188,6 +190,53 @@ def test_every_kind_of_vmdk_opens_with_its_extents(subformat: str, tmp_path: Pat
     assert image.virtual_size_bytes == source.stat().st_size
     assert len(image.top.files) == (1 if subformat in ("monolithicSparse", "streamOptimized") else 2)
     assert bool(image.top.read_only) == (subformat == "streamOptimized")
+
+
+OWN = ["disk-flat.vmdk", "disk-s001.vmdk", "disk-f001.vmdk", "disk.raw", "disk.data", "disk_1"]
+FOREIGN = ["disk2-flat.vmdk", "disks.raw", "other.raw", "flat.vmdk", "Disk-flat.vmdk", "mydisk-flat.vmdk"]
+
+
+def vmdk_on(directory: Path, name: str) -> Path:
+    disk = directory / "disk.vmdk"
+    disk.write_bytes(vmdk_descriptor(f'RW 2048 FLAT "{name}" 0'))
+    return disk
+
+
+def qcow2_on(directory: Path, name: str) -> Path:
+    disk = directory / "disk.qcow2"
+    options = f"data_file={name},data_file_raw=on"
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options]
+    subprocess.run([*command, disk, "1M"], check=True, cwd=directory)
+    return disk
+
+
+@pytest.mark.parametrize("make", [vmdk_on, qcow2_on])
+@pytest.mark.parametrize("name", [*OWN, *FOREIGN])
+def test_only_a_file_of_the_images_own_name_is_written(
+    make: Callable[[Path, str], Path], name: str, tmp_path: Path
+) -> None:
+    """A header can name another guest's disk, which may lie in the same directory."""
+    disk = make(tmp_path, name)
+    raw(tmp_path / name)
+    image = examine(disk)
+    assert image.top.files == (disk, tmp_path / name)
+    if name in OWN:
+        check_writable(image)
+        return
+    with pytest.raises(UnsafeImageError, match="not written") as caught:
+        check_writable(image)
+    assert "--allow-backing" in (caught.value.hint or "")
+    with pytest.raises(UnsafeImageError), Transaction.begin(image, state_directory(tmp_path / "state")):
+        raise AssertionError
+    check_writable(examine(disk, allow_backing=[tmp_path]))
+
+
+def test_an_own_name_that_is_a_link_to_another_disk_is_not_written(tmp_path: Path) -> None:
+    raw(tmp_path / "other.raw")
+    (tmp_path / "disk-flat.vmdk").symlink_to("other.raw")
+    image = examine(vmdk_on(tmp_path, "disk-flat.vmdk"))
+    with pytest.raises(UnsafeImageError, match=r"other\.raw"):
+        check_writable(image)
 
 
 def test_a_size_that_qemu_does_not_see_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""A launch ends its own machine, never that of another session; Ctrl-C ends all of them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from guestrepair.appliance.background import Starting
+from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.qemu_processes import end_machines, end_machines_of
+from guestrepair.errors import ApplianceError
+
+
+class Machine:
+    """A program that is called as qemu is, started as libguestfs does; ``ls`` waits for its end."""
+
+    def __init__(self, program: Path, *, answers: bool) -> None:
+        self.process = subprocess.Popen([program, "600"])
+        self._answers = answers
+        # The kernel lets us go on a moment before the program has its name.
+        while Path(f"/proc/{self.process.pid}/comm").read_text().strip() != program.name[:15]:
+            time.sleep(0.01)
+
+    def ls(self, directory: str) -> list[str]:
+        if self._answers and self.process.poll() is None:
+            return [directory]
+        self.process.wait(60)
+        raise RuntimeError("ls: appliance closed the connection unexpectedly")
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    made = tmp_path / "qemu-system-x86_64"
+    shutil.copy("/bin/sleep", made)
+    return made
+
+
+@contextmanager
+def started(program: Path, *, answers: bool = True) -> Iterator[tuple[Starting, Machine]]:
+    starting = Starting(lambda _this: cast("Handle", Machine(program, answers=answers)), lambda: None)
+    try:
+        yield starting, cast("Machine", starting.handle())
+    finally:
+        starting.end()
+
+
+def test_a_launch_ends_its_own_machine_and_no_other(program: Path) -> None:
+    with started(program) as (guest, one), started(program) as (donor, other):
+        donor.end_machine()
+        assert other.process.wait(20) == -signal.SIGKILL
+        assert one.process.poll() is None
+        guest.end_machine()
+        assert one.process.wait(20) == -signal.SIGKILL
+
+
+def test_a_donor_that_hangs_costs_its_own_machine(program: Path) -> None:
+    with started(program) as (guest, one), started(program, answers=False) as (donor, other):
+        donor.watch._seconds = lambda _name: 0.2
+        with pytest.raises(ApplianceError, match="did not answer"):
+            donor.watch.call("ls", other.ls, "/")
+        assert other.process.poll() == -signal.SIGKILL
+        assert one.process.poll() is None
+        assert guest.watch.call("ls", one.ls, "/") == ["/"]
+
+
+def test_a_session_that_ends_leaves_one_that_still_launches_alone(program: Path) -> None:
+    go = threading.Event()
+
+    def launch(_this: Starting) -> Handle:
+        machine = Machine(program, answers=True)
+        assert go.wait(60)
+        return cast("Handle", machine)
+
+    slow = Starting(launch, lambda: None)
+    with started(program):
+        pass
+    go.set()
+    machine = cast("Machine", slow.handle())
+    assert machine.process.poll() is None
+    slow.end()
+
+
+def test_ctrl_c_ends_all_of_them(program: Path) -> None:
+    with started(program) as (_, one), started(program) as (_, other):
+        end_machines()
+        assert {machine.process.wait(20) for machine in (one, other)} == {-signal.SIGKILL}
+
+
+def test_other_children_and_threads_that_are_gone_are_left_alone() -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        end_machines()
+        end_machines_of(threading.get_native_id())
+        end_machines_of(2**22 + 1)
+        assert child.poll() is None
+        child.kill()
