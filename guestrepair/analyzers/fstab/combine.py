@@ -81,6 +81,10 @@ def _by_line(mounts: Mounts, results: Results) -> Iterator[Finding | Inconclusiv
         number = _line_of(result)
         if isinstance(result, Finding) and number in readings:
             on_line[number].append(result)
+        elif isinstance(result, Finding) and any(
+            _line_at(mounts, e) in readings for e in _table_edits(result)
+        ):
+            yield dataclasses.replace(result, repair=edits.manual("repair the malformed lines first"))
         else:
             yield result
     for number, reading in readings.items():
@@ -172,7 +176,9 @@ def _in_one_file(mounts: Mounts, plain: PlainText, results: Results) -> Iterator
 
 
 def _line_at(mounts: Mounts, edit: Edit) -> int:
-    """The place in the table of the line that an edit begins in: edits of two lines do not meet."""
+    """The number of the line that an edit begins in, 0 at the end of all; edits of two lines do not meet."""
+    if edit.offset >= len(mounts.text):
+        return 0
     lines = mounts.written.lines if mounts.written is not None else ()
     return bisect_right(lines, edit.offset, key=lambda line: line.offset)
 

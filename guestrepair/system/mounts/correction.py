@@ -122,15 +122,24 @@ def right_source(facts: MountFacts, j: Judged, others: Mapping[str, Judged]) -> 
     mistaken = mistaken_tag(facts, j)
     if mistaken is not None or j.state is State.RESOLVED:
         return None if mistaken is None else mistaken.text
-    if j.spec.target in others and j.spec.target not in NEVER_OUT:
+    if (j.spec.target in others and j.spec.target not in NEVER_OUT) or is_opened(facts, j):
         return None
     if j.proposal is not None:
         return source_text(facts, j, j.proposal.device)
     return _mapper_source(facts, j) if j.source.kind is SourceKind.MAPPER else None
 
 
+def is_opened(facts: MountFacts, j: Judged) -> bool:
+    """True when crypttab makes what the line names; whether it can is a question to crypttab.
+
+    Not of ``/``: what this very system lies on is known.
+    """
+    is_mapped = j.source.kind is SourceKind.MAPPER and j.spec.target != "/"
+    return is_mapped and any(e.name == j.source.value for e in facts.known_crypt or ())
+
+
 def _mapper_source(facts: MountFacts, j: Judged) -> str | None:
-    if j.source.value in {e.name for e in facts.known_crypt or ()} or may_be_elsewhere(facts, j):
+    if may_be_elsewhere(facts, j):
         return None
     volume, name = near_volume(facts, j), near_crypt_name(facts, j)
     if volume is not None:

@@ -13,6 +13,7 @@ from guestrepair.model import Evidence, Finding, Inconclusive, Safety, Severity,
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.correction import (
+    is_opened,
     may_be_elsewhere,
     near_crypt_name,
     near_volume,
@@ -45,13 +46,12 @@ UNMAPPED = Rule(
 def check_mapper(context: Context) -> Iterator[Finding | Inconclusive]:
     """``/dev/mapper/X`` that is neither a logical volume nor opened by crypttab."""
     mounts = context.system.mounts
-    opened = {e.name for e in mounts.known_crypt or ()}
     for j in mounts.judged:
         missing = j.state is State.MISSING and j.source.kind is SourceKind.MAPPER
         if not missing or not j.spec.required or j.spec.target == "/":
             continue
-        if j.source.value in opened:
-            continue  # crypttab makes it; whether it can is judged there
+        if is_opened(mounts, j):
+            continue
         here = context.options.all_disks_attached
         if j.proposal is None and not here and may_be_elsewhere(mounts, j):
             yield from _elsewhere(context.system, j)
