@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from guestrepair.errors import FormatError
@@ -287,7 +287,25 @@ def parse(data: bytes) -> Fstab:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError("the text is UTF-16, which nothing that reads this file understands")
     bom = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
-    lines = tuple(_lines(data, len(bom)))
+    return _table(bom, tuple(_lines(data, len(bom))))
+
+
+def reread(table: Fstab, instead: Mapping[int, bytes]) -> Fstab:
+    """The table as it is with other bytes in some lines, by number; every line keeps its own offset.
+
+    So what is said of a line that is as it was is said of the file's own bytes.
+    """
+
+    def made(line: Line) -> Line:
+        raw = instead.get(line.number)
+        if raw is None:
+            return line
+        return Line(line.number, line.offset, raw, line.ending, _tokens(raw, line.offset))
+
+    return _table(table.bom, tuple(made(line) for line in table.lines))
+
+
+def _table(bom: bytes, lines: tuple[Line, ...]) -> Fstab:
     entries: list[Entry] = []
     malformed: list[Malformed] = []
     for line in lines:

@@ -66,7 +66,7 @@ def plan_mounts(guest: Guest, root: BlockDevice, names: Names, *, fstab: bytes |
         meant = resolve_source(entry.source, guest.block, crypt)
         found = [d for d in meant if d.is_filesystem]
         if len(found) == 1 and (found[0] != root or found[0].content == "btrfs"):
-            planned[target] = PlannedMount(found[0], target, _subvolume(entry))
+            planned[target] = PlannedMount(found[0], target, _subvolume(entry, found[0]))
         elif len(found) != 1:
             unmounted.append((str(target), f"{entry.source} {_why_not(meant, found)}"))
     for guess in _guesses(guest, root, names, planned):
@@ -111,8 +111,9 @@ def _on_block_device(entry: Entry) -> bool:
     return entry.source.startswith("/dev/") or entry.tag is not None
 
 
-def _subvolume(entry: Entry) -> str:
-    return (entry.option("subvol") or "").strip("/")
+def _subvolume(entry: Entry, device: BlockDevice) -> str:
+    """The subvolume that a line names; none where the filesystem has none, whatever the line says."""
+    return (entry.option("subvol") or "").strip("/") if device.content == "btrfs" else ""
 
 
 def _guesses(

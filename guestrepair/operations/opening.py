@@ -33,6 +33,7 @@ from guestrepair.packages import open_database
 from guestrepair.report.data import ImageReport
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session, SessionDisk, open_session
+from guestrepair.system.guest_system import System
 
 T = TypeVar("T")
 
@@ -216,6 +217,26 @@ def find_guest(session: Session, options: ImageOptions, voice: Voice) -> tuple[R
         return root, open_guest(session, root)
 
     return within(fence.FIND, find)
+
+
+def mount_as_repaired(session: Session, root: Root, guest: LiveGuest) -> None:
+    """Mount what fstab will name once its lines are put right, where something could not be mounted so far.
+
+    A wrong UUID of /home or /boot keeps everything below from being looked at, though it is known which
+    filesystem is meant: one scan tells of the line and of what lies behind it. Where that cannot be
+    worked out the fstab analyzer, which asks the same, says why.
+    """
+    if not guest.unmounted:
+        return
+    try:
+        text = within(fence.MENDING, lambda: System(guest).mounts.as_repaired)
+    except BudgetError:
+        guest.start_over()
+        return
+    except GuestReadError:
+        return
+    if text is not None:
+        session.mount_more(root, guest, text)
 
 
 def describe_guest(report: ImageReport, guest: LiveGuest) -> None:

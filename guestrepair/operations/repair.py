@@ -20,7 +20,6 @@ from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
-from guestrepair.operations.mending import mount_as_mended
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
 from guestrepair.operations.reported import as_repair_error, reported
@@ -229,7 +228,7 @@ class _Run:
 
     def _open(self) -> tuple[Root, LiveGuest]:
         root, guest = within(FIND, self._find)
-        mount_as_mended(self.session, root, guest)
+        opening.mount_as_repaired(self.session, root, guest)
         self.watch.lap("find and mount")
         return root, guest
 

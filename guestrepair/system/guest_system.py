@@ -6,8 +6,11 @@ from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
+from guestrepair.system.boot_lines import BootLines
+from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import fact
 from guestrepair.system.files import Files
+from guestrepair.system.mounts import Mounts
 from guestrepair.system.systemd import Systemd
 
 
@@ -29,7 +32,7 @@ class System:
         return self._guest.block
 
     @property
-    def mounts(self) -> tuple[Mount, ...]:
+    def mounted(self) -> tuple[Mount, ...]:
         """What is mounted where, for this examination."""
         return self._guest.mounts
 
@@ -49,9 +52,24 @@ class System:
         return as_if_linked(self._guest, self.broken_links)
 
     @fact
+    def boot_lines(self) -> BootLines:
+        """The kernel command lines that may be booted."""
+        return BootLines(self.view)
+
+    @fact
+    def drivers(self) -> Drivers:
+        """The modules of its kernels."""
+        return Drivers(self.view)
+
+    @fact
     def files(self) -> Files:
         """What lies at the paths of the guest."""
         return Files(self.view)
+
+    @fact
+    def mounts(self) -> Mounts:
+        """What fstab, crypttab and mount units name, and what they mean."""
+        return Mounts(self.view, self.systemd, self.boot_lines)
 
     @fact
     def systemd(self) -> Systemd:

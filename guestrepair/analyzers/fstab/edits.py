@@ -1,25 +1,45 @@
-"""Repairs as byte splices: each touches the bytes of one field."""
+"""Repairs of the table as byte splices: each touches the bytes of one field."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from guestrepair.formats.fstab import Entry, Line
-from guestrepair.model import Edit, EditFile, GuestPath, Repair, Safety
-
-MARKER = b"#guestrepair: "
-"""Put before a line that is taken out of use; taking it away brings the line back."""
-
-NEVER_OUT = frozenset({"/", "/usr"})
-"""Mount points whose line is never commented out and never becomes optional."""
+from guestrepair.formats.splice import Splice
+from guestrepair.model import Edit, EditFile, Evidence, GuestPath, Repair, Safety, Subject
+from guestrepair.system.mounts.evidence import Candidate
+from guestrepair.system.mounts.facts import FSTAB, MountFacts
+from guestrepair.system.mounts.normalize import MARKER
+from guestrepair.system.mounts.spec import Spec
 
 NEEDED = frozenset({"/", "/usr", "/var", "/etc", "/bin", "/sbin", "/lib", "/lib64"})
 """Mount points without which a system does not come up as itself: ``nofail`` would only hide the fault."""
 
 
-def repair(file: GuestPath, before: bytes, summary: str, safety: Safety, *edits: Edit) -> Repair:
+def subject(spec: Spec | Entry) -> Subject:
+    """The line that a mount is declared in."""
+    return Subject.of_line(spec.file if isinstance(spec, Spec) else FSTAB, spec.number)
+
+
+def clues(candidate: Candidate) -> tuple[Evidence, ...]:
+    """What speaks for a device, the weightiest first."""
+    return tuple(Evidence(c.place, c.observed, c.expected) for c in candidate.weightiest_first)
+
+
+def repair(file: GuestPath, before: bytes, summary: str, safety: Safety, *changes: Splice) -> Repair:
     """A repair that edits one file."""
+    edits = tuple(Edit(offset=c.offset, length=c.length, text=c.text) for c in changes)
     return Repair(summary, safety, (EditFile(path=file, before=before, edits=edits),))
+
+
+def of_table(mounts: MountFacts, summary: str, safety: Safety, *changes: Splice) -> Repair:
+    """A repair that edits /etc/fstab."""
+    return repair(FSTAB, mounts.text, summary, safety, *changes)
+
+
+def of_spec(spec: Spec, summary: str, safety: Safety, *changes: Splice) -> Repair:
+    """A repair that edits the file in which a mount is declared."""
+    return repair(spec.file, spec.before, summary, safety, *changes)
 
 
 def manual(summary: str) -> Repair:
@@ -27,17 +47,17 @@ def manual(summary: str) -> Repair:
     return Repair(summary, Safety.MANUAL)
 
 
-def replace(offset: int, length: int, text: str) -> Edit:
+def replace(offset: int, length: int, text: str) -> Splice:
     """Put text in the place of some bytes."""
-    return Edit(offset=offset, length=length, text=text.encode("utf-8", "surrogateescape"))
+    return Splice(offset, length, text.encode("utf-8", "surrogateescape"))
 
 
-def comment_out(line: Line) -> Edit:
+def comment_out(line: Line) -> Splice:
     """Take a line out of use, keeping all of it."""
-    return Edit(offset=line.offset, length=0, text=MARKER)
+    return Splice(line.offset, 0, MARKER)
 
 
-def add_options(entry: Entry, *options: str) -> Edit:
+def add_options(entry: Entry, *options: str) -> Splice:
     """Append mount options; ``defaults`` may stay before them (mount(8))."""
     text = ",".join(options)
     if entry.options_token is None:
@@ -47,19 +67,17 @@ def add_options(entry: Entry, *options: str) -> Edit:
     return replace(entry.options_token.end, 0, f",{text}")
 
 
-def applied(text: bytes, changes: Iterable[Edit], *, start: int = 0) -> bytes:
-    """The text after edits that do not overlap; ``start`` is where in the file it begins."""
-    pieces: list[bytes] = []
-    position = 0
-    for edit in sorted(changes, key=lambda e: (e.offset, e.length)):
-        at = edit.offset - start
-        pieces += [text[position:at], edit.text]
-        position = at + edit.length
-    return b"".join([*pieces, text[position:]])
-
-
-def set_options(entry: Entry, options: list[str]) -> Edit:
+def set_options(entry: Entry, options: Iterable[str]) -> Splice:
     """Write the options anew, ``defaults`` when none is left."""
     token = entry.options_token
     assert token is not None  # noqa: S101 - only entries that have options get here
     return replace(token.offset, len(token.raw), ",".join(options) or "defaults")
+
+
+def rewrite_line(line: Line, raw: bytes) -> Splice:
+    """Make the line read ``raw``, touching only the bytes from the first that differs to the last."""
+    old = line.raw
+    most = min(len(old), len(raw))
+    start = next((i for i in range(most) if old[i] != raw[i]), most)
+    end = next((i for i in range(most - start) if old[-1 - i] != raw[-1 - i]), most - start)
+    return Splice(line.offset + start, len(old) - end - start, raw[start : len(raw) - end])

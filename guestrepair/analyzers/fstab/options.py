@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
-from guestrepair.analyzers.fstab.nearness import edit_distance
+from guestrepair.system.drivers import Release
+from guestrepair.system.mounts.spelling import edit_distance
 
 _GENERIC = frozenset(
     [
@@ -150,7 +151,6 @@ _VALUES = {
 }
 _COMPRESSION = re.compile(r"(zlib|lzo|zstd|none|no|yes|1|0|true|false)(:-?\d+)?\Z")
 _NUMERIC = {("ext", "commit"), ("btrfs", "commit"), ("xfs", "logbufs"), ("btrfs", "subvolid")}
-Release = tuple[int, int]
 _REMOVED: dict[tuple[str, str], Release] = {
     ("xfs", "barrier"): (4, 19),
     ("xfs", "nobarrier"): (4, 19),
@@ -160,6 +160,7 @@ _REMOVED: dict[tuple[str, str], Release] = {
 """From which kernel on an option is refused (Documentation/admin-guide/xfs.rst, Removed Mount Options)."""
 
 _LONGEST_NAME = 32
+_MAX_SLIPS = 3
 _SWAP_DISCARD = frozenset({"", "once", "pages"})
 
 
@@ -190,8 +191,23 @@ def bad_options(
     family = _FAMILY.get(fs_type)
     if family is None:
         return ()
-    judged = (_removed(family, o, kernels) or _judge(family, fs_type, o) for o in options)
-    return tuple(bad for bad in judged if bad is not None)
+
+    def refused(option: str) -> BadOption | None:
+        return _removed(family, option, kernels) or _judge(family, fs_type, option)
+
+    judged = (refused(option) for option in options)
+    return tuple(_that_holds(bad, refused) for bad in judged if bad is not None)
+
+
+def _that_holds(bad: BadOption, refused: Callable[[str], BadOption | None]) -> BadOption:
+    """The same, corrected so that nothing refuses the correction (it may need one itself); else left out."""
+    instead = bad.instead
+    for _ in range(_MAX_SLIPS):
+        again = None if instead is None else refused(instead)
+        if again is None:
+            return replace(bad, instead=instead)
+        instead = again.instead
+    return replace(bad, instead=None)
 
 
 def _removed(family: str, option: str, kernels: Sequence[Release]) -> BadOption | None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
@@ -253,6 +253,8 @@ _TABLE = st.lists(st.lists(_WORDS, max_size=7).map(" ".join), max_size=6).map("\
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_TABLE, st.booleans())
+@example(text=f"UUID={DATA} swap ext4 /data UUID={DATA}", ends=False)
+@example(text=f"UUID={DATA} swap UUID={DATA} /data", ends=True)
 def test_any_table_is_judged_and_its_repair_holds(text: str, ends: bool) -> None:
     made = guest((text + "\n" * ends).encode(), [*usual(), part(5, "ext4", DATA, label="data")])
     found, _ = analyze(made)

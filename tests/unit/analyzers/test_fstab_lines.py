@@ -72,6 +72,11 @@ def with_data(text: str, content: str = "ext4") -> MemoryGuest:
         ("this is no line at all", "#guestrepair: this is no line at all"),
         ("<<<<<<< HEAD", "#guestrepair: <<<<<<< HEAD"),
         ("\t mount everything!", "#guestrepair: \t mount everything!"),
+        # A path or a source among the options was never one of them.
+        (
+            f"UUID={DATA} /mnt ext4 /data noatime 0 2",
+            f"#guestrepair: UUID={DATA} /mnt ext4 /data noatime 0 2",
+        ),
     ],
 )
 def test_malformed_line(line: str, right: str) -> None:

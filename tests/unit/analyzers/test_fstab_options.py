@@ -65,6 +65,9 @@ def test_what_the_kernel_takes_is_never_bad(fs_type: str, option: str) -> None:
         ("vfat", "unmask=077", "umask=077"),
         ("xfs", "errors=remount-ro", None),
         ("vfat", "subvol=@", None),
+        # A correction that would be refused in its turn is none, or is corrected as well.
+        ("ext4", "/data", None),
+        ("ext4", "daat=orderd", "data=ordered"),
     ],
 )
 def test_what_no_kernel_takes_is_bad(fs_type: str, option: str, right: str | None) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import enum
 
-from guestrepair.analyzers.fstab.facts import BootLine, Facts
-from guestrepair.analyzers.fstab.types import needs_device
-from guestrepair.guest.boot_files import brings_its_own_kernel
 from guestrepair.model import GuestPath
+from guestrepair.system.boot_lines import BootLine
+from guestrepair.system.guest_system import System
+from guestrepair.system.mounts.types import needs_device
 
 _OWN_WAYS = ("ostree", "boot", "systemd.volatile", "rd.live.image", "overlayroot")
 _DISCOVERABLE_ROOTS = frozenset(
@@ -32,8 +32,7 @@ _DISCOVERABLE_ROOTS = frozenset(
 )
 """Partition types of a root filesystem (Discoverable Partitions Specification)."""
 
-_UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-_REMOUNT = "systemd-remount-fs.service.d"
+_INITS = (GuestPath("/sbin/init"), GuestPath("/usr/sbin/init"))
 
 
 class Mounter(enum.Enum):
@@ -51,35 +50,43 @@ class Mounter(enum.Enum):
         return self in {Mounter.LOADER, Mounter.PARTITION, Mounter.UNIT}
 
 
-def mounter_of_all(facts: Facts) -> Mounter | None:
+def mounter_of_all(system: System) -> Mounter | None:
     """Why nothing is amiss where there is no table at all; None when something is."""
-    if _by_loader(facts):
+    if _by_loader(system):
         return Mounter.LOADER
-    if _by_partition(facts):
+    if _by_partition(system):
         return Mounter.PARTITION
-    return Mounter.OUTSIDE if _from_outside(facts) and not _others(facts) else None
+    return Mounter.OUTSIDE if _from_outside(system) and not _others(system) else None
 
 
-def mounter_of_root(facts: Facts) -> Mounter | None:
+def mounter_of_root(system: System) -> Mounter | None:
     """Why the table needs no line for ``/``; None when it does."""
-    if _by_loader(facts):
+    if _by_loader(system):
         return Mounter.LOADER
-    if not facts.boots_by_systemd:
+    if not _boots_by_systemd(system):
         return Mounter.INIT
-    if _by_partition(facts):
+    if _by_partition(system):
         return Mounter.PARTITION
-    if _by_unit(facts):
+    if system.mounts.unit_mounts_root:
         return Mounter.UNIT
-    return Mounter.OUTSIDE if _from_outside(facts) and not _mounts_disks(facts) else None
+    return Mounter.OUTSIDE if _from_outside(system) and not _mounts_disks(system) else None
 
 
-def _lines(facts: Facts) -> list[BootLine]:
-    return [line for line in facts.boot if not line.is_rescue]
+def _lines(system: System) -> list[BootLine]:
+    return [line for line in system.boot_lines.lines if not line.is_rescue]
 
 
-def _by_loader(facts: Facts) -> bool:
+def _boots_by_systemd(system: System) -> bool:
+    """True when the init that the kernel starts is systemd, or none is there and systemd is."""
+    if not system.systemd.installed:
+        return False
+    inits = [real for path in _INITS if (real := system.files.resolve(path)) is not None]
+    return not inits or any(real.name == "systemd" for real in inits)
+
+
+def _by_loader(system: System) -> bool:
     """OSTree, live systems and gpt-auto mount the root in ways of their own; else ``rw`` is needed."""
-    lines = _lines(facts)
+    lines = _lines(system)
     return bool(lines) and all(
         line.cmdline.writable_root
         or any(line.cmdline.has(name) for name in _OWN_WAYS)
@@ -88,47 +95,35 @@ def _by_loader(facts: Facts) -> bool:
     )
 
 
-def _by_partition(facts: Facts) -> bool:
+def _by_partition(system: System) -> bool:
     """gpt-auto-generator: the root's disk has a root partition of that type, and nobody says ro or rw."""
-    if facts.root is None or not facts.boots_by_systemd:
+    if system.mounts.root is None or not _boots_by_systemd(system):
         return False
-    types = {d.part_type.lower() for d in facts.block.devices if d.disk == facts.root.disk}
-    said = any(line.cmdline.has("ro") or line.cmdline.has("rw") for line in _lines(facts))
-    off = any(line.cmdline.get("systemd.gpt_auto") in {"0", "no", "false", "off"} for line in _lines(facts))
+    types = {d.part_type.lower() for d in system.block.devices if d.disk == system.mounts.root.disk}
+    said = any(line.cmdline.has("ro") or line.cmdline.has("rw") for line in _lines(system))
+    off = any(line.cmdline.get("systemd.gpt_auto") in {"0", "no", "false", "off"} for line in _lines(system))
     return bool(types & _DISCOVERABLE_ROOTS) and not said and not off
 
 
-def _by_unit(facts: Facts) -> bool:
-    """A mount unit for ``/``, or the switch of systemd-remount-fs in a drop-in."""
-    guest = facts.guest
-    if guest.exists(GuestPath(_UNIT_DIRECTORIES[0]) / "-.mount"):
-        return True
-    for folder in _UNIT_DIRECTORIES:
-        for path in guest.glob(GuestPath(folder) / _REMOUNT, "*.conf"):
-            if b"SYSTEMD_REMOUNT_ROOT_RW=1" in guest.read(path):
-                return True
-    return False
-
-
-def _from_outside(facts: Facts) -> bool:
+def _from_outside(system: System) -> bool:
     """No command line that could be read, and neither a kernel nor a boot loader in the guest."""
-    return not _lines(facts) and not facts.boot_unread and not brings_its_own_kernel(facts.guest)
+    return not _lines(system) and not system.boot_lines.unread and not system.boot_lines.brings_its_own_kernel
 
 
-def _mounts_disks(facts: Facts) -> bool:
+def _mounts_disks(system: System) -> bool:
     """The table was made for this machine: boot waits for filesystems or swap areas that it names."""
-    entries = facts.table.entries if facts.table is not None else ()
+    entries = system.mounts.table.entries if system.mounts.table is not None else ()
     return any(
         e.required and needs_device(e.type) and (e.tag is not None or e.source.startswith("/dev/"))
         for e in entries
     )
 
 
-def _others(facts: Facts) -> bool:
+def _others(system: System) -> bool:
     """There is more to mount on the disks than the root."""
-    root = facts.root
+    root = system.mounts.root
     return any(
         (d.is_filesystem or d.content == "swap") and (root is None or d.name != root.name)
-        for d in facts.block.devices
+        for d in system.block.devices
         if not (root is not None and d.content == root.content == "btrfs" and d.uuid == root.uuid)
     )

@@ -8,21 +8,16 @@ of the choice before anything is weighed.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.analyzers.fstab.nearness import near_miss
-from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, find
-from guestrepair.analyzers.fstab.specs import Spec
-from guestrepair.formats.fstab import Entry, is_number
+from guestrepair.formats.fstab import is_number
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Evidence
-
-_SWAP = "\0swap"
-"""In the place of a mount point, which holds no such byte."""
+from guestrepair.system.mounts.facts import SWAP, MountFacts
+from guestrepair.system.mounts.sources import Source, SourceKind
+from guestrepair.system.mounts.spec import Spec
+from guestrepair.system.mounts.spelling import near_miss
 
 DECISIVE = 2
 CONCLUSIVE = 4
@@ -65,10 +60,12 @@ _INSTALLERS = ("/target/", "/mnt/", "/sysroot/", "/a/", "/media/")
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """One observation for a device; a general one holds for every device of its kind."""
+    """One observation for a device: where, what, and what it is like. A general one holds for its kind."""
 
     weight: int
-    evidence: Evidence
+    place: str
+    observed: str
+    expected: str
     general: bool = False
 
 
@@ -95,12 +92,12 @@ class Candidate:
         return sum(c.weight for c in self.clues if not c.general) >= DECISIVE
 
     @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """The clues' evidence, the weightiest first."""
-        return tuple(c.evidence for c in sorted(self.clues, key=lambda c: -c.weight))
+    def weightiest_first(self) -> tuple[Clue, ...]:
+        """The clues in the order of what they weigh."""
+        return tuple(sorted(self.clues, key=lambda c: -c.weight))
 
 
-def weigh(facts: Facts, spec: Spec, source: Source, device: BlockDevice) -> Candidate:
+def weigh(facts: MountFacts, spec: Spec, source: Source, device: BlockDevice) -> Candidate:
     """Collect all clues for one device."""
     clues = [clue for collect in _COLLECTORS for clue in collect(facts, spec, source, device)]
     return Candidate(device, tuple(clues))
@@ -119,12 +116,12 @@ def describe(device: BlockDevice) -> str:
 # --- clues ---------------------------------------------------------------------
 
 
-def _own_root(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _own_root(facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.target == "/" and facts.root is not None and device.name == facts.root.name:
-        yield Clue(CONCLUSIVE, Evidence(device.name, "this very /etc lies on it", "the root filesystem"))
+        yield Clue(CONCLUSIVE, device.name, "this very /etc lies on it", "the root filesystem")
 
 
-def _near_miss(_facts: Facts, _spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _near_miss(_facts: MountFacts, _spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
     if source.kind not in {SourceKind.TAG, SourceKind.LINK} or source.tag == "ID":
         return
     own = str(getattr(device, source.tag.lower()))
@@ -134,61 +131,63 @@ def _near_miss(_facts: Facts, _spec: Spec, source: Source, device: BlockDevice) 
     if away is not None:
         yield Clue(
             CONCLUSIVE,
-            Evidence(f"{source.tag} of {device.name}", own, f"{source.value}, as written: {away}"),
+            f"{source.tag} of {device.name}",
+            own,
+            f"{source.value}, as written: {away}",
         )
 
 
-def _last_mounted(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _last_mounted(_facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if device.ext is None or not spec.target.startswith("/"):
         return
     last = device.ext.last_mounted.rstrip("/") or device.ext.last_mounted
     place = f"superblock of {device.name}"
     if last == spec.target:
-        yield Clue(3, Evidence(place, f"last mounted on {last}", spec.target))
+        yield Clue(3, place, f"last mounted on {last}", spec.target)
     elif spec.target != "/" and last.startswith(_INSTALLERS) and last.endswith(spec.target):
-        yield Clue(DECISIVE, Evidence(place, f"last mounted on {last}", spec.target))
+        yield Clue(DECISIVE, place, f"last mounted on {last}", spec.target)
 
 
-def _labels(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _labels(_facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     name = "swap" if spec.is_swap else spec.target
     wanted = set(_LABELS.get(name, ()))
     if name.startswith("/") and name != "/":
         wanted |= {name.lower(), name.rpartition("/")[2].lower(), name.strip("/").replace("/", "-").lower()}
     for what, label in (("label", device.label), ("partition's name", device.partlabel)):
         if label and label.lower() in wanted:
-            yield Clue(DECISIVE, Evidence(f"{what} of {device.name}", label, f"a name for {name}"))
+            yield Clue(DECISIVE, f"{what} of {device.name}", label, f"a name for {name}")
             return
     volume = device.name.rpartition("/")[2].lower()
     if device.kind == "lvm" and volume in wanted | {f"lv_{w}" for w in wanted} | {f"{w}lv" for w in wanted}:
-        yield Clue(DECISIVE, Evidence("name of the logical volume", device.name, f"a name for {name}"))
+        yield Clue(DECISIVE, "name of the logical volume", device.name, f"a name for {name}")
 
 
-def _partition_type(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _partition_type(_facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.target in _PART_TYPES.get(device.part_type.lower(), ()):
         yield Clue(
             DECISIVE,
-            Evidence(f"partition type of {device.name}", device.part_type, f"that of {spec.target}"),
+            f"partition type of {device.name}",
+            device.part_type,
+            f"that of {spec.target}",
         )
 
 
-def _swap(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _swap(_facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.is_swap and device.content == "swap":
-        yield Clue(DECISIVE, Evidence(device.name, "holds a swap area", "a swap area"), general=True)
+        yield Clue(DECISIVE, device.name, "holds a swap area", "a swap area", general=True)
 
 
-def _content(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _content(facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.is_swap or device.content in {"swap", "btrfs"} or spec.target == "/":
         return
     names = facts.top_names(device) or frozenset()
     seen = expected_names(facts, spec.target, names)
     if seen:
         weight = 3 if spec.target in _CONTENT or spec.target == "/home" else DECISIVE
-        yield Clue(
-            weight, Evidence(f"content of {device.name}", ", ".join(seen), f"what {spec.target} holds")
-        )
+        yield Clue(weight, f"content of {device.name}", ", ".join(seen), f"what {spec.target} holds")
 
 
-def expected_names(facts: Facts, target: str, names: AbstractSet[str]) -> tuple[str, ...]:
+def expected_names(facts: MountFacts, target: str, names: AbstractSet[str]) -> tuple[str, ...]:
     """Those of ``names`` that show a filesystem to be the one for a mount point; empty when nothing does."""
     for wanted in _CONTENT.get(target, ()):
         if set(wanted) <= names:
@@ -202,93 +201,58 @@ def expected_names(facts: Facts, target: str, names: AbstractSet[str]) -> tuple[
     return tuple(sorted(names & facts.names_below(target))[:4])
 
 
-def _boot_loader(facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _boot_loader(facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     if spec.target == "/":
-        place, root = _first_naming(facts, "root").get(device.name, ("", ""))
+        place, root = facts.boot_roots.get(device.name, ("", ""))
         if place:
-            yield Clue(3, Evidence(place, f"root={root}", f"{device.name} as /"))
+            yield Clue(3, place, f"root={root}", f"{device.name} as /")
             return
     if spec.target == "/boot" and device is not facts.root:
-        for place, uuid in facts.searched:
+        for place, uuid in facts.boot.searched:
             if uuid == device.uuid:
-                yield Clue(3, Evidence(place, f"search {uuid}", f"{device.name} as /boot"))
+                yield Clue(3, place, f"search {uuid}", f"{device.name} as /boot")
                 return
     if spec.is_swap:
-        place, resume = _first_naming(facts, "resume").get(device.name, ("", ""))
+        place, resume = facts.boot_resumes.get(device.name, ("", ""))
         if place:
-            yield Clue(3, Evidence(place, f"resume={resume}", f"{device.name} as swap"))
+            yield Clue(3, place, f"resume={resume}", f"{device.name} as swap")
 
 
-def _first_naming(facts: Facts, parameter: str) -> dict[str, tuple[str, str]]:
-    """Device name to (place, value) of the first command line whose root= or resume= means it."""
-    found = facts.remembered.get(parameter)
-    if found is None:
-        found = facts.remembered[parameter] = {}
-        for line in facts.boot:
-            value = line.cmdline.get(parameter)
-            if value:
-                for device in find(classify(value, "swap" if parameter == "resume" else ""), facts.block, {}):
-                    found.setdefault(device.name, (line.place, value))
-    return found
-
-
-def _older_copies(facts: Facts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
-    for place, text in _older_sources(facts).get((_SWAP if spec.is_swap else spec.target, device.name), ()):
+def _older_copies(facts: MountFacts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
+    for place, text in facts.older_sources.get((SWAP if spec.is_swap else spec.target, device.name), ()):
         if text != source.text:
-            yield Clue(CONCLUSIVE, Evidence(place, text, f"the source of {spec.name}"))
+            yield Clue(CONCLUSIVE, place, text, f"the source of {spec.name}")
             return
 
 
-def _older_sources(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """What older tables name for a mount point, or as swap, by what that is: at most two sources each.
-
-    Of two at least one is another than what is written now.
-    """
-    if facts.older is None:
-        facts.older = defaultdict(list)
-        for path, table in facts.backups:
-            for entry in table.entries:
-                _note_older(facts, facts.older, f"{path}:{entry.number}", entry)
-    return facts.older
-
-
-def _note_older(
-    facts: Facts, older: dict[tuple[str, str], list[tuple[str, str]]], place: str, entry: Entry
-) -> None:
-    for device in find(classify(entry.source, entry.type), facts.block, {}):
-        # A swap line counts for swap by its type, and for what it calls its mount point as well.
-        for name in {entry.target, _SWAP} if entry.is_swap else {entry.target}:
-            known = older[name, device.name]
-            if len(known) < 2 and entry.source not in {text for _, text in known}:
-                known.append((place, entry.source))
-
-
-def _partition_number(facts: Facts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _partition_number(facts: MountFacts, spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
     numbered = source.kind in {SourceKind.KERNEL, SourceKind.HARDWARE} and source.partition
     if numbered and device.part_number == source.partition and len(facts.block.disks) == 1:
         yield Clue(
             DECISIVE,
-            Evidence(device.name, f"partition {device.part_number}", f"partition {source.partition}"),
+            device.name,
+            f"partition {device.part_number}",
+            f"partition {source.partition}",
         )
 
 
-def _subvolume(_facts: Facts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _subvolume(_facts: MountFacts, spec: Spec, _source: Source, device: BlockDevice) -> Iterator[Clue]:
     wanted = (spec.option("subvol") or "").strip("/")
     if device.content == "btrfs" and wanted and wanted in device.subvolumes:
-        yield Clue(DECISIVE, Evidence(device.name, f"subvolume {wanted}", f"subvol={wanted}"))
+        yield Clue(DECISIVE, device.name, f"subvolume {wanted}", f"subvol={wanted}")
     number = spec.option("subvolid") or ""
     if device.content == "btrfs" and not wanted and is_number(number) and int(number) in device.subvolume_ids:
         path = device.subvolumes[device.subvolume_ids.index(int(number))]
-        yield Clue(DECISIVE, Evidence(device.name, f"subvolume {number} ({path})", f"subvolid={number}"))
+        yield Clue(DECISIVE, device.name, f"subvolume {number} ({path})", f"subvolid={number}")
 
 
-def _volume_name(_facts: Facts, _spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
+def _volume_name(_facts: MountFacts, _spec: Spec, source: Source, device: BlockDevice) -> Iterator[Clue]:
     if source.kind not in {SourceKind.MAPPER, SourceKind.VOLUME} or device.kind not in {"lvm", "crypt"}:
         return
     for name in device_names(device):
         away = near_miss(source.text, name)
         if away is not None:
-            yield Clue(CONCLUSIVE, Evidence("name of the volume", name, f"{source.text}, as written: {away}"))
+            yield Clue(CONCLUSIVE, "name of the volume", name, f"{source.text}, as written: {away}")
             return
 
 
@@ -301,7 +265,7 @@ def device_names(device: BlockDevice) -> tuple[str, ...]:
     return (device.name,)
 
 
-_COLLECTORS: tuple[Callable[[Facts, Spec, Source, BlockDevice], Iterator[Clue]], ...] = (
+_COLLECTORS: tuple[Callable[[MountFacts, Spec, Source, BlockDevice], Iterator[Clue]], ...] = (
     _own_root, _near_miss, _last_mounted, _labels, _partition_type, _swap, _content,
     _boot_loader, _older_copies, _partition_number, _subvolume, _volume_name,
 )  # fmt: skip

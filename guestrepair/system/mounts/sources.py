@@ -50,6 +50,9 @@ class Source:
     weak: bool = False
 
 
+TAGS = ("UUID", "PARTUUID", "LABEL", "PARTLABEL")
+"""What names a device by what it carries, the best first."""
+
 _LINKS = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
 _HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
 _MADE_AT_BOOT = re.compile(
@@ -125,6 +128,26 @@ def find(
         return mapped(source.value, block, crypt_names)
     found = block.get(source.text)
     return (found,) if found is not None else ()
+
+
+def same_filesystem(one: BlockDevice | None, other: BlockDevice | None) -> bool:
+    """True for one device, or two members of one btrfs."""
+    if one is None or other is None:
+        return False
+    return one.name == other.name or (one.content == other.content == "btrfs" and one.uuid == other.uuid)
+
+
+def stable_tag(block: BlockDevices, device: BlockDevice, preferred: str = "UUID") -> tuple[str, str] | None:
+    """(tag, value) that names this device and no other, the preferred tag first; None when it has none."""
+    for tag in (preferred, *TAGS):
+        value = str(getattr(device, tag.lower(), "")) if tag in TAGS else ""
+        if value and all(_same(d, device) for d in block.find(tag, value)):
+            return tag, value
+    return None
+
+
+def _same(one: BlockDevice, other: BlockDevice) -> bool:
+    return one.name == other.name or (one.content == other.content == "btrfs")
 
 
 def _tagged(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guestrepair.analyzers.fstab import types
-from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.analyzers.fstab.judgement import Judged, State
-from guestrepair.analyzers.fstab.names import crypt_name, stable_tag
-from guestrepair.analyzers.fstab.sources import SourceKind, escape_link
 from guestrepair.formats.fstab import escape, split_tag
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.system.mounts import types
+from guestrepair.system.mounts.facts import MountFacts
+from guestrepair.system.mounts.meaning import Judged, State
+from guestrepair.system.mounts.sources import TAGS, SourceKind, escape_link, stable_tag
 
-_TAGS = ("UUID", "PARTUUID", "LABEL", "PARTLABEL")
 _CONTAINERS = {
     "crypto_LUKS": "the LUKS container",
     "LVM2_member": "the LVM physical volume",
@@ -28,7 +27,7 @@ class Mistaken:
     reason: str
 
 
-def mistaken_tag(facts: Facts, j: Judged) -> Mistaken | None:
+def mistaken_tag(facts: MountFacts, j: Judged) -> Mistaken | None:
     """What the written value is right for; None when it is right as it stands, or for nothing."""
     if j.state is State.RESOLVED:
         return _tag_case(j)
@@ -38,7 +37,7 @@ def mistaken_tag(facts: Facts, j: Judged) -> Mistaken | None:
         return None
     found = {
         (tag, d.name): (tag, d)
-        for tag in _TAGS
+        for tag in TAGS
         for d in facts.block.devices
         if str(getattr(d, tag.lower())).lower() == j.source.value.lower() and _wanted(j, d)
     }
@@ -77,7 +76,7 @@ def _reason(j: Judged, tag: str, device: BlockDevice) -> str:
     return f"this is the {tag} of {device.name}, not a {j.source.tag}"
 
 
-def _inside(facts: Facts, j: Judged, container: BlockDevice) -> Mistaken | None:
+def _inside(facts: MountFacts, j: Judged, container: BlockDevice) -> Mistaken | None:
     what = _CONTAINERS.get(container.content)
     if what is None:
         return None
@@ -87,15 +86,15 @@ def _inside(facts: Facts, j: Judged, container: BlockDevice) -> Mistaken | None:
     if len(fitting) != 1 and j.proposal is not None:
         fitting = [d for d in fitting if d.name == j.proposal.device.name]
     if len(fitting) == 1:
-        found = stable_tag(facts, fitting[0])
+        found = stable_tag(facts.block, fitting[0])
         return None if found is None else Mistaken(_text(j, *found), reason)
     if inner:
         return None
-    name = crypt_name(facts, BlockDevice("", container.kind, 0, parents=(container.name,)))
+    name = crypt_name(facts, (container.name,))
     return Mistaken(f"/dev/mapper/{name}", reason) if name else None
 
 
-def _descendants(facts: Facts, container: BlockDevice) -> list[BlockDevice]:
+def _descendants(facts: MountFacts, container: BlockDevice) -> list[BlockDevice]:
     found: list[BlockDevice] = []
     names = {container.name}
     for _ in range(8):  # LVM on LUKS on md on a partition is four deep
@@ -105,3 +104,12 @@ def _descendants(facts: Facts, container: BlockDevice) -> list[BlockDevice]:
         found += more
         names = {d.name for d in more}
     return found
+
+
+def crypt_name(facts: MountFacts, containers: Sequence[str]) -> str:
+    """crypttab's name of what is in one of these containers, empty when crypttab has none."""
+    uuids = [d.uuid for d in facts.block.devices if d.name in containers and d.uuid]
+    for entry in facts.known_crypt or ():
+        if any(uuid in entry.source for uuid in uuids):
+            return entry.name
+    return ""

@@ -12,21 +12,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from guestrepair.analyzers.fstab import types
-from guestrepair.analyzers.fstab.evidence import DECISIVE, Candidate, expected_names, weigh
-from guestrepair.analyzers.fstab.facts import Facts
-from guestrepair.analyzers.fstab.sources import Source, SourceKind, classify, find
-from guestrepair.analyzers.fstab.specs import Spec
 from guestrepair.formats import crypttab
 from guestrepair.formats.fstab import is_number
 from guestrepair.guest.device_names import crypt_targets
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.system.mounts import types
+from guestrepair.system.mounts.evidence import DECISIVE, Candidate, expected_names, weigh
+from guestrepair.system.mounts.facts import MountFacts
+from guestrepair.system.mounts.sources import Source, SourceKind, classify, find, same_filesystem
+from guestrepair.system.mounts.spec import Spec
 
 TOP_LEVEL = 5
 """The number of the subvolume that holds all others (btrfs(5), subvolid); 0 means it too."""
 
 ROLES = frozenset({"/", "/usr", "/var", "/home", "/boot", "/boot/efi", "/efi"})
 """Mount points whose filesystem can be told by what is in it."""
+
+
+NEVER_OUT = frozenset({"/", "/usr"})
+"""Mount points whose line is never taken out of use and never becomes optional."""
 
 
 class State(enum.Enum):
@@ -63,27 +67,20 @@ class Judged:
         return self.proposal.device if self.proposal is not None else self.device
 
 
-def judge(facts: Facts, specs: Iterable[Spec]) -> list[Judged]:
+def judge(facts: MountFacts, specs: Iterable[Spec]) -> list[Judged]:
     """Judge all mounts."""
-    crypt = crypt_targets(crypttab.sources(facts.crypt), facts.block)
-    plain = {e.name for e in facts.crypt if e.is_plain}
+    crypt = crypt_targets(crypttab.sources(facts.known_crypt or ()), facts.block)
+    plain = {e.name for e in facts.known_crypt or () if e.is_plain}
     judged = [_resolve(facts, spec, crypt, plain) for spec in specs]
     _find_misplaced(facts, judged)
     _find_missing(facts, judged)
     return judged
 
 
-def same_filesystem(one: BlockDevice | None, other: BlockDevice | None) -> bool:
-    """True for one device, or two members of one btrfs."""
-    if one is None or other is None:
-        return False
-    return one.name == other.name or (one.content == other.content == "btrfs" and one.uuid == other.uuid)
-
-
 # --- what a source names ---------------------------------------------------------
 
 
-def _resolve(facts: Facts, spec: Spec, crypt: dict[str, BlockDevice], plain: set[str]) -> Judged:
+def _resolve(facts: MountFacts, spec: Spec, crypt: dict[str, BlockDevice], plain: set[str]) -> Judged:
     source = classify(spec.source, spec.type)
     if (
         not types.needs_device(spec.type)
@@ -101,6 +98,8 @@ def _resolve(facts: Facts, spec: Spec, crypt: dict[str, BlockDevice], plain: set
         return Judged(spec, source, State.UNKNOWN)
     found = find(source, facts.block, crypt)
     source = replace(source, matches=found)
+    if source.kind is SourceKind.MAPPER and not found and facts.known_crypt is None:
+        return Judged(spec, source, State.UNKNOWN)  # crypttab may make it, and cannot be read
     if source.kind is SourceKind.HARDWARE and not found:
         return _hardware(facts, spec, source)
     return _matched(spec, source, found)
@@ -122,7 +121,7 @@ def _matched(spec: Spec, source: Source, found: tuple[BlockDevice, ...]) -> Judg
     return Judged(spec, source, State.RESOLVED, first)
 
 
-def _hardware(facts: Facts, spec: Spec, source: Source) -> Judged:
+def _hardware(facts: MountFacts, spec: Spec, source: Source) -> Judged:
     name = source.text.rpartition("/")[2]
     if name.startswith("dm-name-"):
         found = find(classify(f"/dev/mapper/{name.removeprefix('dm-name-')}", spec.type), facts.block, {})
@@ -138,7 +137,7 @@ def _hardware(facts: Facts, spec: Spec, source: Source) -> Judged:
 # --- mounts that name each other's devices -----------------------------------------
 
 
-def _find_misplaced(facts: Facts, judged: Sequence[Judged]) -> None:
+def _find_misplaced(facts: MountFacts, judged: Sequence[Judged]) -> None:
     resolved = [j for j in judged if j.state is State.RESOLVED]
     suspects = [j for j in resolved if j.spec.required and _is_suspect(facts, j)]
     if not suspects:
@@ -151,7 +150,7 @@ def _find_misplaced(facts: Facts, judged: Sequence[Judged]) -> None:
     _exchange(resolved)
 
 
-def _is_proven(facts: Facts, j: Judged) -> bool:
+def _is_proven(facts: MountFacts, j: Judged) -> bool:
     if j.device is None:
         return False
     if j.device.content == "btrfs":
@@ -159,7 +158,7 @@ def _is_proven(facts: Facts, j: Judged) -> bool:
     return weigh(facts, j.spec, j.source, j.device).weight >= DECISIVE
 
 
-def _is_suspect(facts: Facts, j: Judged) -> bool:
+def _is_suspect(facts: MountFacts, j: Judged) -> bool:
     device, target = j.device, j.spec.target
     if device is None:
         return False
@@ -174,16 +173,16 @@ def _is_suspect(facts: Facts, j: Judged) -> bool:
     return target in ROLES and _belies(facts, j)
 
 
-def _belies(facts: Facts, j: Judged) -> bool:
+def _belies(facts: MountFacts, j: Judged) -> bool:
     """True when the filesystem can be seen, is not empty, and holds nothing that belongs there."""
-    mounted = {m.source for m in facts.guest.mounts}
+    mounted = {m.source for m in facts.mounted}
     if j.device is None or j.device.name not in mounted:
         return False
     names = (facts.top_names(j.device) or frozenset()) - {"lost+found"}
     return bool(names) and not expected_names(facts, j.spec.target, names)
 
 
-def _propose_other(facts: Facts, j: Judged, proven: set[str]) -> None:
+def _propose_other(facts: MountFacts, j: Judged, proven: set[str]) -> None:
     if j.device is None or (j.spec.target != "/" and _is_proven(facts, j)):
         return
     chosen, _ = choose(_candidates(facts, j, proven | {j.device.name}))
@@ -207,7 +206,7 @@ def _exchange(judged: Sequence[Judged]) -> None:
 # --- mounts that name nothing --------------------------------------------------------
 
 
-def _find_missing(facts: Facts, judged: Sequence[Judged]) -> None:
+def _find_missing(facts: MountFacts, judged: Sequence[Judged]) -> None:
     """Give each what fits, the weightiest evidence first: what one takes is gone for the others."""
     missing = [j for j in judged if j.state in {State.MISSING, State.CONTAINER} and j.spec.required]
     used = {d.name for j in judged if (d := j.meant) is not None and j.state is not State.CONTAINER}
@@ -226,7 +225,7 @@ class _Choice:
     ``pending`` are the numbers of those that have none yet, ``ranked`` what :func:`choose` says of each.
     """
 
-    def __init__(self, facts: Facts, missing: Sequence[Judged], used: set[str]) -> None:
+    def __init__(self, facts: MountFacts, missing: Sequence[Judged], used: set[str]) -> None:
         self._facts = facts
         self._missing = missing
         self._used = used
@@ -274,14 +273,14 @@ class _Choice:
         return chosen
 
 
-def _find_leftovers(facts: Facts, pending: Sequence[Judged], used: set[str]) -> None:
+def _find_leftovers(facts: MountFacts, pending: Sequence[Judged], used: set[str]) -> None:
     alike = Counter(j.spec.type for j in pending)
     for j in pending:
         if alike[j.spec.type] == 1 and j.spec.type != "auto":
             j.unused = tuple(c.device for c in _candidates(facts, j, used))
 
 
-def _candidates(facts: Facts, j: Judged, used: set[str]) -> list[Candidate]:
+def _candidates(facts: MountFacts, j: Judged, used: set[str]) -> list[Candidate]:
     """Every device that the mount may mean, weighed; what contradicts is left out."""
     if j.spec.target == "/":
         return [weigh(facts, j.spec, j.source, facts.root)] if facts.root is not None else []
@@ -293,13 +292,13 @@ def _candidates(facts: Facts, j: Judged, used: set[str]) -> list[Candidate]:
     return conclusive or found
 
 
-def _possible(facts: Facts, spec: Spec, used: set[str]) -> Iterator[BlockDevice]:
+def _possible(facts: MountFacts, spec: Spec, used: set[str]) -> Iterator[BlockDevice]:
     for device in facts.block.devices:
         if types.fits(spec.type, device.content) and _usable(facts, spec, device, used):
             yield device
 
 
-def _usable(facts: Facts, spec: Spec, device: BlockDevice, used: set[str]) -> bool:
+def _usable(facts: MountFacts, spec: Spec, device: BlockDevice, used: set[str]) -> bool:
     if not (device.is_filesystem or device.content == "swap"):
         return False
     if device.content == "btrfs":

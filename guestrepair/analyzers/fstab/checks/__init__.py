@@ -1,0 +1,1 @@
+"""One module for each thing that may be wrong with a table of mounts."""
