@@ -6,8 +6,10 @@ from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
+from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import fact
 from guestrepair.system.files import Files
+from guestrepair.system.kernels import Kernels
 from guestrepair.system.systemd import Systemd
 
 
@@ -49,9 +51,19 @@ class System:
         return as_if_linked(self._guest, self.broken_links)
 
     @fact
+    def boot_loader(self) -> BootLoader:
+        """Its boot loader: configurations, entries, and the loader's own parts."""
+        return BootLoader(self.view)
+
+    @fact
     def files(self) -> Files:
         """What lies at the paths of the guest."""
         return Files(self.view)
+
+    @fact
+    def kernels(self) -> Kernels:
+        """Its kernels, their modules and initramfs images."""
+        return Kernels(self.view)
 
     @fact
     def systemd(self) -> Systemd:

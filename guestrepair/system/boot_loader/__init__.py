@@ -1,0 +1,24 @@
+"""The boot loader: every configuration read once, its entries, which of them boots, and its own stages."""
+
+from guestrepair.system.boot_loader.loader import BootLoader
+from guestrepair.system.boot_loader.model import (
+    BootLine,
+    CommandLineFile,
+    Configuration,
+    Default,
+    Entry,
+    Kind,
+)
+from guestrepair.system.boot_loader.stages import BootCode, EfiPrograms
+
+__all__ = [
+    "BootCode",
+    "BootLine",
+    "BootLoader",
+    "CommandLineFile",
+    "Configuration",
+    "Default",
+    "EfiPrograms",
+    "Entry",
+    "Kind",
+]
