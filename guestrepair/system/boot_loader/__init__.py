@@ -9,10 +9,11 @@ from guestrepair.system.boot_loader.model import (
     Entry,
     Kind,
 )
-from guestrepair.system.boot_loader.stages import BootCode, EfiPrograms
+from guestrepair.system.boot_loader.stages import BootCode, BootCodeKind, EfiPrograms
 
 __all__ = [
     "BootCode",
+    "BootCodeKind",
     "BootLine",
     "BootLoader",
     "CommandLineFile",

@@ -110,10 +110,15 @@ class BootLoader:
 
     # --- entries -----------------------------------------------------------------------
 
+    def entries_of(self, file: Configuration) -> tuple[Entry, ...]:
+        """The entries of one file, at most some, those without a kernel too."""
+        entries = file.parsed.entries[:MAX_ENTRIES]
+        return tuple(Entry(file.path, file.data, entry, file.kind, file.base) for entry in entries)
+
     @fact
     def entries(self) -> tuple[Entry, ...]:
         """What the loaders' menus start: entries with a kernel, in the menus' order, the newest first."""
-        found = [e for menu in self.of_kind(*_MENUS) for e in _entries_of(menu)]
+        found = [e for menu in self.of_kind(*_MENUS) for e in self.entries_of(menu)]
         if self.reads_bls or not any(e.entry.kernel for e in found):
             found += self._bls
         return tuple(e for e in found if e.entry.kernel is not None)
@@ -125,7 +130,7 @@ class BootLoader:
 
     @fact
     def _bls(self) -> tuple[Entry, ...]:
-        found = [e for file in self.of_kind(Kind.BLS) for e in _entries_of(file)]
+        found = [e for file in self.of_kind(Kind.BLS) for e in self.entries_of(file)]
         return tuple(sorted(found, key=choosing.by_version, reverse=True))
 
     @fact
@@ -145,7 +150,7 @@ class BootLoader:
 
     def _defaults(self) -> Iterator[Default]:
         for menu in self.of_kind(*_MENUS):
-            entries = _entries_of(menu)
+            entries = self.entries_of(menu)
             if menu.kind is Kind.EXTLINUX:
                 found = choosing.of_extlinux(menu, entries)
             else:
@@ -168,7 +173,7 @@ class BootLoader:
     def lines(self) -> tuple[BootLine, ...]:
         """Every kernel command line that may be booted, and what initramfs images are built with."""
         files = (*self.of_kind(*_MENUS), *self.of_kind(Kind.BLS))
-        entries = [e for file in files for e in _entries_of(file) if e.entry.kernel is not None]
+        entries = [e for file in files for e in self.entries_of(file) if e.entry.kernel is not None]
         found = [BootLine(e.place, e.entry.cmdline, e.is_rescue) for e in entries]
         if not found:
             made_from = (f for f in self.kernel_cmdlines if isinstance(f, CommandLineFile))
@@ -182,10 +187,10 @@ class BootLoader:
 
     @fact
     def searched(self) -> tuple[tuple[str, str], ...]:
-        """(place, UUID) of every filesystem that GRUB searches for, in its menus and the stubs to them."""
+        """(place, UUID) of every filesystem that GRUB's menus search for."""
         return tuple(
             (f"{menu.path}:{search.line}", search.value.text)
-            for menu in self.of_kind(Kind.GRUB, Kind.GRUB_STUB, Kind.GRUB_LEGACY)
+            for menu in self.of_kind(Kind.GRUB, Kind.GRUB_LEGACY)
             for search in menu.parsed.all_searches()
             if search.by == "fs-uuid" and "$" not in search.value.text
         )
@@ -256,16 +261,17 @@ class BootLoader:
         """
         return self._guest.read(path, limit_bytes=stages.MAX_EFI_BYTES)
 
+    @fact
+    def has_normal_module(self) -> bool:
+        """True when GRUB for BIOS has the module that shows its menu."""
+        folders = self.modules_of_grub("i386-pc")
+        return any(self._guest.is_file(folder / "normal.mod") for folder in folders)
+
     def modules_of_grub(self, platform: str) -> tuple[GuestPath, ...]:
         """GRUB's folders for a platform (``i386-pc``, ``x86_64-efi``) in /boot."""
         folders = (folder / platform for folder in places.GRUB_FOLDERS)
         return tuple(folder for folder in folders if self._guest.is_directory(folder))
 
 
-def _entries_of(file: Configuration) -> tuple[Entry, ...]:
-    entries = file.parsed.entries[:MAX_ENTRIES]
-    return tuple(Entry(file.path, file.data, entry, file.kind, file.base) for entry in entries)
-
-
 def _below(root: str, text: str) -> GuestPath:
-    return GuestPath(posixpath.normpath(f"{root}/{text.lstrip('/')}"))
+    return GuestPath(posixpath.normpath(posixpath.join(root, text.lstrip("/"))))

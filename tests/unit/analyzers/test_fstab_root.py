@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from guestrepair.analyzers.base import Context
-from guestrepair.analyzers.boot import facts as boot_facts
 from guestrepair.analyzers.fstab import facts as fstab_facts
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.memory import MemoryGuest
@@ -157,7 +156,7 @@ def test_a_menu_on_the_efi_partition_is_seen_by_both_who_look_for_it(top: str) -
     )
     made.file(f"{top}/EFI/centos/grubenv", "# GRUB Environment Block\nopts=rw\n")
     context = Context(made)
-    own, other = fstab_facts.gather(context), boot_facts.gather(context)
+    own, other = fstab_facts.gather(context), context.system.boot_loader
     assert [line.place for line in own.boot] == [entry.place for entry in other.entries] == [f"{path}:1"]
     assert [uuid for _, uuid in own.searched] == [ESP]
     assert [f for f in findings(made) if f.rule == "fstab/root-mismatch" and f.severity is NOTE] == []
@@ -168,6 +167,5 @@ def test_a_stub_on_the_efi_partition_does_not_hide_the_menu_in_boot() -> None:
     made.file("/boot/efi/EFI/debian/grub.cfg", "menuentry 'y' {\n linux /other root=/dev/sdz\n}\n")
     context = Context(made)
     places = [line.place for line in fstab_facts.gather(context).boot]
-    assert (
-        places == [entry.place for entry in boot_facts.gather(context).entries] == ["/boot/grub/grub.cfg:1"]
-    )
+    entries = context.system.boot_loader.entries
+    assert places == [entry.place for entry in entries] == ["/boot/grub/grub.cfg:1"]
