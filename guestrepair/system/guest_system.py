@@ -9,7 +9,9 @@ from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import fact
 from guestrepair.system.files import Files
+from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.kernels import Kernels
+from guestrepair.system.partitions import Partitions
 from guestrepair.system.systemd import Systemd
 
 
@@ -61,9 +63,19 @@ class System:
         return Files(self.view)
 
     @fact
+    def filesystems(self) -> Filesystems:
+        """What its filesystems' bytes, checkers and sizes tell."""
+        return Filesystems(self._guest)
+
+    @fact
     def kernels(self) -> Kernels:
         """Its kernels, their modules and initramfs images."""
         return Kernels(self.view)
+
+    @fact
+    def partitions(self) -> Partitions:
+        """The partition tables of its disks."""
+        return Partitions(self._guest)
 
     @fact
     def systemd(self) -> Systemd:
