@@ -17,6 +17,7 @@ ADDED = b" console=tty0 console=ttyS0,115200"
         b"\tlinuxefi /vmlinuz root=UUID=1",
         b"options root=UUID=9c1e ro $kernelopts",
         b"    APPEND root=/dev/sda1 quiet",
+        b"\tkernel /vmlinuz-2.6.32 ro root=/dev/sda1",
     ],
 )
 def test_kernel_command_lines_get_it(line: bytes) -> None:
@@ -31,6 +32,7 @@ def test_kernel_command_lines_get_it(line: bytes) -> None:
         b"title Linux 6.1",
         b"\tinitrd\t/boot/initrd.img",
         b"initrd=x",
+        b"  KERNEL vmlinuz",
     ],
 )
 def test_other_lines_stay(line: bytes) -> None:
