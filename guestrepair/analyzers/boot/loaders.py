@@ -12,6 +12,7 @@ from guestrepair.analyzers.boot.kernels import (
     kernel_trouble,
     packaged_file,
 )
+from guestrepair.errors import GuestReadError
 from guestrepair.model import (
     Edit,
     EditFile,
@@ -119,7 +120,10 @@ def _default(system: System) -> Iterator[Finding]:
             severity=Severity.NOTE,
             evidence=(Evidence(str(entry.path), f"no entry {default.missing}", "an entry of that name"),),
         )
-    reason = _beyond_packages(system, entry)
+    try:
+        reason = _beyond_packages(system, entry)
+    except GuestReadError:
+        return  # that its files cannot be read is said where they are judged
     if not reason:
         return
     other = next((e for e in system.boot_loader.entries if _may_replace(system, entry, e)), None)
@@ -147,7 +151,10 @@ def _may_replace(system: System, broken: Entry, other: Entry) -> bool:
     words = {*other.entry.title.lower().split(), other.entry.identifier.lower()}
     rescue = any("recovery" in w or "rescue" in w for w in words) or other.entry.cmdline.has("single")
     same = {w.text for w in other.files} == {w.text for w in broken.files}
-    return not rescue and not same and is_complete(system, other)
+    try:
+        return not rescue and not same and is_complete(system, other)
+    except GuestReadError:
+        return False  # as above
 
 
 def _switch(system: System, broken: Entry, other: Entry, reason: str) -> Finding:

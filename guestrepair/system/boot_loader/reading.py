@@ -37,12 +37,12 @@ class Reading:
     unread: list[Unreadable] = field(default_factory=list)
 
     def everything(self) -> Reading:
-        """Read what a loader reads. Menus of GRUB 0.97 count only where there is no newer one."""
+        """Read what a loader reads. Menus of GRUB 0.97 count only where there is certainly no newer one."""
         grub = [self._grub(path, Kind.GRUB) for path in places.GRUB_MENUS]
         whole = Kind.GRUB_STUB if any(grub) else Kind.GRUB
         for path in self._on_esp("grub.cfg"):
             self._grub(path, whole)
-        if not any(c.kind is Kind.GRUB for c in self.configurations):
+        if not any(c.kind is Kind.GRUB for c in self.configurations) and not self.unread:
             for path in (*places.GRUB_LEGACY_MENUS, *self._on_esp("grub.conf")):
                 self._legacy(path)
         for path in places.EXTLINUX_MENUS:

@@ -17,6 +17,8 @@ from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader.places import ESP_MOUNTS, MAX_FOLDERS
 from guestrepair.system.fact import Unreadable, attempt
 
+_MAX_PROGRAMS = 256
+"""Of one folder: each costs a read."""
 MAX_EFI_BYTES = 16 * 1024 * 1024
 CODE_BYTES = 440
 """Of sector 0: the disk's signature and the partition table follow."""
@@ -122,7 +124,11 @@ def _programs_at(guest: Guest, target: str) -> EfiPrograms:
     unread: list[Unreadable] = []
     for folder in folders:
         names = guest.listdir(top / folder) if guest.is_directory(top / folder) else ()
-        for path in (top / folder / name for name in names if name.lower().endswith(".efi")):
+        paths = [top / folder / name for name in names if name.lower().endswith(".efi")]
+        if len(paths) > _MAX_PROGRAMS:
+            reason = f"{len(paths)} programs, of which {_MAX_PROGRAMS} were looked at"
+            unread.append(Unreadable(str(top / folder), reason))
+        for path in paths[:_MAX_PROGRAMS]:
             head = attempt(partial(guest.read_range, path, 0, 2), path)
             if isinstance(head, Unreadable):
                 unread.append(head)

@@ -417,6 +417,14 @@ def test_a_menu_program_as_default_of_extlinux_is_no_missing_entry() -> None:
     assert brief(guest) == []
 
 
+def test_an_unreadable_image_is_said_once() -> None:
+    guest = healthy(VERSION, OLD)
+    guest.nodes[GuestPath(f"/boot/initrd.img-{VERSION}")].unreadable = "Input/output error"
+    findings, inconclusive = run(guest)
+    assert findings == []
+    assert [i.reason for i in inconclusive] == [f"/boot/initrd.img-{VERSION}: Input/output error"]
+
+
 def test_a_damaged_file_of_one_entry_does_not_hide_the_others() -> None:
     guest = healthy(VERSION, OLD)
     guest.nodes[GuestPath(f"/boot/vmlinuz-{OLD}")].unreadable = "Input/output error"

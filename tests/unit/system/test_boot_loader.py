@@ -386,6 +386,14 @@ def test_what_cannot_be_read_is_unreadable_and_never_nothing(path: str) -> None:
     assert path in {where for where, _ in unread_of(loader)}
 
 
+def test_an_old_menu_does_not_stand_in_for_one_that_cannot_be_read() -> None:
+    guest = MemoryGuest()
+    guest.file("/boot/grub/menu.lst", LEGACY.format(0))
+    guest.file(GRUB, "x").unreadable = "Input/output error"
+    loader = BootLoader(guest)
+    assert (loader.entries, unread_of(loader)) == ((), [(GRUB, "Input/output error")])
+
+
 def test_a_menu_that_does_not_parse_is_unreadable_with_its_path() -> None:
     guest = MemoryGuest()
     guest.file(GRUB, "menuentry 'x {\n")
@@ -494,3 +502,13 @@ def test_efi_programs_are_whole_damaged_or_unread() -> None:
     )
     assert [each.path for each in efi.unread] == ["/boot/efi/EFI/debian/odd.efi"]
     assert BootLoader(MemoryGuest()).efi is None
+
+
+def test_a_folder_of_very_many_efi_programs_is_looked_at_in_part_and_that_is_said() -> None:
+    guest = MemoryGuest(mounts=(Mount("/dev/sda1", "/efi", "vfat"),))
+    for number in range(300):
+        guest.file(f"/efi/EFI/x/{number:03}.efi", b"MZ")
+    efi = BootLoader(guest).efi
+    assert efi is not None
+    assert len(efi.programs) == 256
+    assert [each.reason for each in efi.unread] == ["300 programs, of which 256 were looked at"]
