@@ -50,7 +50,7 @@ def add_serial_console(overlay: Path, image: Path) -> bool:
         with open_session([disk]) as session:
             root = session.choose_root()
             reader = session.guest(root)
-            files = _files(reader)
+            files = files_with_command_lines(reader)
             with session.writing(root, files) as guest:
                 changed = [_change(Writer(session.handle, guest), guest, file) for file in files]
             session.finish()
@@ -59,7 +59,7 @@ def add_serial_console(overlay: Path, image: Path) -> bool:
     return any(changed)
 
 
-def _files(guest: Guest) -> list[GuestPath]:
+def files_with_command_lines(guest: Guest) -> list[GuestPath]:
     """Every configuration that may hold a kernel command line, where it really is."""
     found = (c for c in BootLoader(guest).configurations if isinstance(c, Configuration))
     real = (guest.resolve(c.path) for c in found if c.kind is not Kind.LOADER_CONF)
