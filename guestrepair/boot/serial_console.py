@@ -15,24 +15,19 @@ from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.overlay import files_under
 from guestrepair.errors import GuestRepairError
+from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import SessionDisk, open_session
 from guestrepair.session.writer import Writer
+from guestrepair.system.boot_loader import BootLoader, Configuration, Kind
 
 _ARGUMENTS = b" console=tty0 console=ttyS0,115200"
-_PLACES = (
-    ("/boot/grub", "grub.cfg"),
-    ("/boot/grub2", "grub.cfg"),
-    ("/boot/loader/entries", "*.conf"),
-    ("/boot/extlinux", "extlinux.conf"),
-    ("/boot/syslinux", "syslinux.cfg"),
-    ("/efi/loader/entries", "*.conf"),
-    ("/boot/efi/loader/entries", "*.conf"),
-)
-# GRUB's linux commands; "options" of a boot loader specification entry; "append" of syslinux.
+# GRUB's linux commands, and kernel of GRUB 0.97 with what follows the file; "options" of a boot loader
+# specification entry; "append" of syslinux.
 _COMMAND_LINE = re.compile(
-    rb"^(?P<line>[ \t]*(?:linux(?:16|efi)?[ \t]+\S+|options|append)\b[^\r\n]*)", re.MULTILINE | re.IGNORECASE
+    rb"^(?P<line>[ \t]*(?:linux(?:16|efi)?[ \t]+\S+|kernel[ \t]+\S+[ \t]+\S+|options|append)\b[^\r\n]*)",
+    re.MULTILINE | re.IGNORECASE,
 )
 
 
@@ -55,13 +50,20 @@ def add_serial_console(overlay: Path, image: Path) -> bool:
         with open_session([disk]) as session:
             root = session.choose_root()
             reader = session.guest(root)
-            files = [file for place, pattern in _PLACES for file in reader.glob(GuestPath(place), pattern)]
+            files = files_with_command_lines(reader)
             with session.writing(root, files) as guest:
                 changed = [_change(Writer(session.handle, guest), guest, file) for file in files]
             session.finish()
     except GuestRepairError:
         return False
     return any(changed)
+
+
+def files_with_command_lines(guest: Guest) -> list[GuestPath]:
+    """Every configuration that may hold a kernel command line, where it really is."""
+    found = (c for c in BootLoader(guest).configurations if isinstance(c, Configuration))
+    real = (guest.resolve(c.path) for c in found if c.kind is not Kind.LOADER_CONF)
+    return [path for path in dict.fromkeys(real) if path is not None]
 
 
 def _change(writer: Writer, guest: LiveGuest, file: GuestPath) -> bool:

@@ -12,6 +12,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
 
@@ -62,28 +63,61 @@ class _Window:
         return self._data[begin : begin + size]
 
 
+_COMPRESSIONS = (
+    ("zstd", b"\x28\xb5\x2f\xfd"),
+    ("xz", b"\xfd7zXZ\0"),
+    ("gzip", b"\x1f\x8b"),
+    ("lz4", b"\x02\x21\x4c\x18"),
+    ("bzip2", b"BZh"),
+    ("lzma", b"\x5d\0\0"),
+    ("lzo", b"\x89LZO"),
+)
+"""What the kernel unpacks, by its first bytes (lib/decompress.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image is made of, and what is wrong with it ("" when nothing is).
+
+    ``compression`` is that of its main archive, which begins at ``packed_at``: "" and None where all of
+    it is plain. The plain archives before it are microcode, and whatever else must be found early.
+    """
+
+    problem: str = ""
+    compression: str = ""
+    packed_at: int | None = None
+
+
 def problem(read: Read, size_bytes: int) -> str:
-    """What is wrong with an image; empty when nothing is. What ``read`` raises passes through.
+    """What is wrong with an image; empty when nothing is: :func:`examine`."""
+    return examine(read, size_bytes).problem
+
+
+def examine(read: Read, size_bytes: int) -> Image:
+    """Walk an image. What ``read`` raises passes through.
 
     Raises:
         FormatError: it has more parts or bytes than are looked at.
     """
     if size_bytes == 0:
-        return "it is empty"
+        return Image("it is empty")
     window = _Window(read, size_bytes)
     offset = _skip_zeros(window, 0)
     if offset >= size_bytes:
-        return "it holds nothing but zeros"
+        return Image("it holds nothing but zeros")
     while offset < size_bytes:
         magic = window.get(offset, 6)
         if magic in (b"070701", b"070702"):
             offset, trouble = _plain(window, offset)
             if trouble:
-                return trouble
+                return Image(trouble)
             offset = _skip_zeros(window, offset)
             continue
-        return _compressed(window, offset, magic)
-    return ""
+        kind = next((name for name, start in _COMPRESSIONS if magic.startswith(start)), "")
+        if not kind:
+            return Image("it is neither a cpio archive nor compressed as the kernel knows it")
+        return Image(_compressed(window, offset, kind), kind, offset)
+    return Image()
 
 
 def _skip_zeros(window: _Window, offset: int) -> int:
@@ -115,18 +149,16 @@ def _plain(window: _Window, offset: int) -> tuple[int, str]:
             return offset, _TRUNCATED
 
 
-def _compressed(window: _Window, offset: int, magic: bytes) -> str:
-    if magic[:4] == b"\x28\xb5\x2f\xfd":
+def _compressed(window: _Window, offset: int, kind: str) -> str:
+    if kind == "zstd":
         return _zstd(window, offset)
-    if magic == b"\xfd7zXZ\0":
+    if kind == "xz":
         return _xz(window)
-    if magic[:2] == b"\x1f\x8b":
+    if kind == "gzip":
         return _gzip(window, offset)
-    if magic[:4] == b"\x02\x21\x4c\x18":
+    if kind == "lz4":
         return _lz4(window, offset)
-    if magic[:3] in (b"BZh", b"\x5d\0\0") or magic[:4] == b"\x89LZO":
-        return ""  # no structure to walk: not judged
-    return "it is neither a cpio archive nor compressed as the kernel knows it"
+    return ""  # no structure to walk: not judged
 
 
 def _zstd(window: _Window, offset: int) -> str:

@@ -6,11 +6,14 @@ from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
-from guestrepair.system.boot_lines import BootLines
+from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import fact
 from guestrepair.system.files import Files
+from guestrepair.system.filesystems import Filesystems
+from guestrepair.system.kernels import Kernels
 from guestrepair.system.mounts import Mounts
+from guestrepair.system.partitions import Partitions
 from guestrepair.system.systemd import Systemd
 
 
@@ -52,9 +55,9 @@ class System:
         return as_if_linked(self._guest, self.broken_links)
 
     @fact
-    def boot_lines(self) -> BootLines:
-        """The kernel command lines that may be booted."""
-        return BootLines(self.view)
+    def boot_loader(self) -> BootLoader:
+        """Its boot loader: configurations, entries, and the loader's own parts."""
+        return BootLoader(self.view)
 
     @fact
     def drivers(self) -> Drivers:
@@ -67,9 +70,24 @@ class System:
         return Files(self.view)
 
     @fact
+    def filesystems(self) -> Filesystems:
+        """What its filesystems' bytes, checkers and sizes tell."""
+        return Filesystems(self._guest)
+
+    @fact
+    def kernels(self) -> Kernels:
+        """Its kernels, their modules and initramfs images."""
+        return Kernels(self.view)
+
+    @fact
     def mounts(self) -> Mounts:
         """What fstab, crypttab and mount units name, and what they mean."""
-        return Mounts(self.view, self.systemd, self.boot_lines)
+        return Mounts(self.view, self.systemd, self.boot_loader)
+
+    @fact
+    def partitions(self) -> Partitions:
+        """The partition tables of its disks."""
+        return Partitions(self._guest)
 
     @fact
     def systemd(self) -> Systemd:

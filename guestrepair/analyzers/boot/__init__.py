@@ -19,17 +19,15 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.boot import kernels, loaders, roots
-from guestrepair.analyzers.boot.facts import gather
-from guestrepair.model import Finding, Inconclusive
+from guestrepair.model import Inconclusive
+from guestrepair.system.fact import Unreadable
 
 
-def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
-    """Follow the boot chain; files that cannot be read make it inconclusive."""
-    facts = gather(context)
-    yield from kernels.check(facts)
-    yield from roots.check(facts)
-    yield from loaders.check(facts)
-    for message in dict.fromkeys(facts.unread):
+def _unread(context: Context) -> Iterator[Inconclusive]:
+    """Every configuration that could not be read: what it names was not looked at."""
+    loader = context.system.boot_loader
+    files = (file for file in loader.kernel_cmdlines if isinstance(file, Unreadable))
+    for message in dict.fromkeys(each.error.message for each in (*loader.unread_menus, *files)):
         yield Inconclusive("boot", message)
 
 
@@ -37,6 +35,6 @@ ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
     rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
-    analyze=analyze,
+    checks=(kernels.check, roots.check, loaders.check_menu, loaders.check_stages, _unread),
     late=True,
 )

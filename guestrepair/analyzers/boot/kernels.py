@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
-from guestrepair.analyzers.base import Rule
-from guestrepair.analyzers.boot.facts import Entry, Facts
-from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats import initramfs, kernel_image
+from guestrepair.analyzers.base import Context, Rule
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.bootloader import Word
 from guestrepair.model import (
     Evidence,
@@ -21,8 +18,11 @@ from guestrepair.model import (
     RunGuestProgram,
     Safety,
     Severity,
+    Subject,
     WriteFile,
 )
+from guestrepair.system.boot_loader import BootLoader, Entry
+from guestrepair.system.guest_system import System
 
 KERNEL_MISSING = Rule(
     name="boot/kernel-missing",
@@ -59,130 +59,121 @@ MODULES_MISSING = Rule(
 )
 RULES = (KERNEL_MISSING, INITRAMFS_MISSING, MODULES_MISSING)
 
-_MAX_COPY_BYTES = 64 * 1024 * 1024
-_KERNEL_PATTERNS = ("vmlinuz*", "vmlinux*", "bzImage*", "Image*", "kernel*", "linux*")
+_NOT_THERE = "it is not there"
 
 
-def check(facts: Facts) -> Iterator[Finding | Inconclusive]:
-    """All findings on the files of the boot entries."""
-    if not facts.boots_by_itself:
-        yield from _no_loader(facts)
+def check(context: Context) -> Iterator[Finding | Inconclusive]:
+    """All findings on the files of the boot entries; a file that cannot be read does not hide the others."""
+    system = context.system
+    loader = system.boot_loader
+    if not boots_by_itself(loader):
+        yield from _no_loader(system)
         return
     seen: set[str] = set()
-    for entry in sorted(facts.entries, key=lambda e: not e.is_default):
-        yield from _kernel(facts, entry, seen)
-        yield from _initrds(facts, entry, seen)
-    if facts.default is not None:
-        yield from _modules(facts, facts.default)
+    for entry in sorted(loader.entries, key=lambda e: not loader.is_default(e)):
+        for part in (_kernel, _initrds):
+            try:
+                yield from part(system, entry, seen)
+            except GuestReadError as error:
+                yield Inconclusive("boot", error.message)
+    if loader.default is not None and loader.default.entry is not None:
+        yield from _modules(system, loader.default.entry)
 
 
-def kernel_trouble(facts: Facts, entry: Entry) -> str:
+def boots_by_itself(loader: BootLoader) -> bool:
+    """A boot loader is configured, or a unified kernel is there."""
+    return bool(loader.grub_menus or loader.entries or loader.unified)
+
+
+def kernel_trouble(system: System, entry: Entry) -> str:
     """What is wrong with an entry's kernel; empty when it can be started."""
     word = entry.entry.kernel
     if word is None or "$" in word.text:
         return ""
-    path = facts.find(word, entry.base)
-    if path is None:
-        return "it is not there"
-    found = facts.guest.stat(path)
-    size = found.size_bytes if found else 0
-    real = facts.guest.resolve(path)
-    head = facts.guest.read_range(real, 0, kernel_image.HEAD_BYTES) if real and size else b""
-    return kernel_image.problem(head, size)
+    path = system.boot_loader.find(word, entry)
+    image = system.kernels.image(path) if path is not None else None
+    return image.problem if image is not None else _NOT_THERE
 
 
-def initrd_trouble(facts: Facts, entry: Entry, word: Word) -> str:
+def initrd_trouble(system: System, entry: Entry, word: Word) -> str:
     """What is wrong with one initramfs of an entry; only the default's content is looked at."""
     if "$" in word.text:
         return ""
-    path = facts.find(word, entry.base)
-    real = facts.guest.resolve(path) if path is not None else None
-    if real is None:
-        return "it is not there"
-    found = facts.guest.lstat(real)
-    size = found.size_bytes if found else 0
-    if not entry.is_default:
-        return "" if size else "it is empty"
-    if real not in facts.troubles:
-        facts.troubles[real] = _content_trouble(facts, real, size)
-    return facts.troubles[real]
+    path = system.boot_loader.find(word, entry)
+    found = system.files.stat(path) if path is not None else None
+    if path is None or found is None:
+        return _NOT_THERE
+    if not system.boot_loader.is_default(entry):
+        return "" if found.size_bytes else "it is empty"
+    image = system.kernels.initramfs(path)
+    return image.problem if image is not None else _NOT_THERE
 
 
-def _content_trouble(facts: Facts, image: GuestPath, size_bytes: int) -> str:
-    try:
-        return initramfs.problem(partial(facts.guest.read_range, image), size_bytes)
-    except FormatError as error:
-        facts.unread.append(f"{image}: {error.message}")
-        return ""
-
-
-def is_complete(facts: Facts, entry: Entry) -> bool:
+def is_complete(system: System, entry: Entry) -> bool:
     """The entry's kernel and initramfs images are there."""
     words = entry.entry.initrds
-    return not kernel_trouble(facts, entry) and not any(initrd_trouble(facts, entry, w) for w in words)
+    return not kernel_trouble(system, entry) and not any(initrd_trouble(system, entry, w) for w in words)
 
 
 # --- kernels --------------------------------------------------------------------------
 
 
-def _wanted_path(facts: Facts, entry: Entry, word: Word) -> GuestPath:
+def _wanted_path(system: System, entry: Entry, word: Word) -> GuestPath:
     """Where the file should be: where it is, else in the directory of the candidates that exists."""
-    candidates = list(facts.candidates(word, entry.base))
-    found = next((p for p in candidates if facts.guest.is_file(p)), None)
+    candidates = system.boot_loader.candidates(word, entry)
+    found = system.boot_loader.find(word, entry)
     if found is not None:
         return found
-    there = [p for p in candidates if facts.guest.is_directory(p.parent) and p.parent != GuestPath("/")]
-    return (there or candidates or [GuestPath("/boot") / GuestPath(word.text).name])[0]
+    there = [p for p in candidates if system.files.is_directory(p.parent) and p.parent != GuestPath("/")]
+    return (there or [*candidates] or [GuestPath("/boot") / GuestPath(word.text).name])[0]
 
 
-def _kernel(facts: Facts, entry: Entry, seen: set[str]) -> Iterator[Finding]:
+def _kernel(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding]:
     word = entry.entry.kernel
-    trouble = kernel_trouble(facts, entry)
+    trouble = kernel_trouble(system, entry)
     if word is None or not trouble:
         return
-    path = _wanted_path(facts, entry, word)
+    path = _wanted_path(system, entry, word)
     if str(path) in seen:
         return
     seen.add(str(path))
-    yield Finding(
-        rule=KERNEL_MISSING.name,
-        severity=Severity.ERROR if entry.is_default else Severity.WARNING,
-        subject=str(path),
-        message=f"the kernel {path} of {_kind(entry)} entry '{entry.entry.title}' cannot start: {trouble}",
+    yield KERNEL_MISSING.finding(
+        Subject.of_path(path),
+        f"the kernel {path} of {_kind(system, entry)} entry '{entry.entry.title}' cannot start: {trouble}",
+        severity=_severity(system, entry),
         evidence=(
             Evidence(entry.place, f"kernel {word.text}", "a whole kernel image"),
             Evidence(str(path), trouble),
         ),
-        repair=_kernel_repair(facts, path),
+        repair=_kernel_repair(system, path),
     )
 
 
-def _kind(entry: Entry) -> str:
-    return "default" if entry.is_default else "boot"
+def _kind(system: System, entry: Entry) -> str:
+    return "default" if system.boot_loader.is_default(entry) else "boot"
 
 
-def _kernel_repair(facts: Facts, path: GuestPath) -> Repair:
-    packaged = packaged_file(facts, path)
+def _severity(system: System, entry: Entry) -> Severity:
+    return Severity.ERROR if system.boot_loader.is_default(entry) else Severity.WARNING
+
+
+def _kernel_repair(system: System, path: GuestPath) -> Repair:
+    packaged = packaged_file(system, path)
     if packaged is not None:
         return Repair(f"restore {path} from its package {packaged.package}", Safety.SAFE, (packaged,))
-    version = path.name.partition("-")[2]
-    copy = GuestPath("/lib/modules") / version / "vmlinuz"
-    found = facts.guest.stat(copy) if version else None
-    if found is not None and found.is_file and 0 < found.size_bytes <= _MAX_COPY_BYTES:
-        content = facts.guest.read(copy, limit_bytes=_MAX_COPY_BYTES)
-        if not kernel_image.problem(content[: kernel_image.HEAD_BYTES], len(content)):
-            before = facts.guest.read_if_there(path, limit_bytes=_MAX_COPY_BYTES)
-            change = WriteFile(path=path, before=before, after=content, mode=0o755, backup=False)
-            return Repair(f"copy {copy}, which the package keeps, to {path}", Safety.SAFE, (change,))
+    copy = system.kernels.kept_copy(path.name.partition("-")[2])
+    if copy is not None:
+        before = system.kernels.content(path)
+        change = WriteFile(path=path, before=before, after=copy[1], mode=0o755, backup=False)
+        return Repair(f"copy {copy[0]}, which the package keeps, to {path}", Safety.SAFE, (change,))
     return Repair(
         "reinstall the kernel package, or boot an older entry from the loader's menu", Safety.MANUAL
     )
 
 
-def packaged_file(facts: Facts, path: GuestPath) -> RestoreFile | None:
+def packaged_file(system: System, path: GuestPath) -> RestoreFile | None:
     """The change that restores a path from its package; None when no package vouches for its content."""
-    packages = facts.context.packages
-    entries = packages.lookup(str(path)) if packages is not None else ()
+    entries = system.packages.lookup(str(path)) if system.packages is not None else ()
     owned = next((e for e in entries if e.kind is PackagedKind.FILE and "ghost" not in e.flags), None)
     if owned is None:
         return None
@@ -198,128 +189,116 @@ def packaged_file(facts: Facts, path: GuestPath) -> RestoreFile | None:
     )
 
 
-def _no_loader(facts: Facts) -> Iterator[Finding | Inconclusive]:
-    unmounted = [f"{t}: {why}" for t, why in facts.guest.unmounted if t in {"/boot", "/boot/efi", "/efi"}]
+def _no_loader(system: System) -> Iterator[Finding | Inconclusive]:
+    unmounted = [f"{t}: {why}" for t, why in system.unmounted if t in {"/boot", "/boot/efi", "/efi"}]
     if unmounted:
         yield Inconclusive("boot", f"the boot loader's files cannot be seen ({'; '.join(unmounted)})")
         return
-    boot = GuestPath("/boot")
-    kernels = [p for pattern in _KERNEL_PATTERNS for p in facts.guest.glob(boot, pattern)]
-    observed = f"{len(kernels)} kernels in /boot, no boot loader configuration"
-    yield Finding(
-        rule=KERNEL_MISSING.name,
-        severity=Severity.NOTE,
-        subject="/boot",
-        message="no boot loader is configured: the guest boots only with a kernel given from outside, "
+    if system.boot_loader.unread_menus:
+        return  # a configuration is there, which nobody could read
+    kernels = len(system.boot_loader.kernels_in_boot)
+    yield KERNEL_MISSING.finding(
+        Subject.of_path(GuestPath("/boot")),
+        "no boot loader is configured: the guest boots only with a kernel given from outside, "
         "as containers and directly booted machines do",
-        evidence=(Evidence("/boot", observed),),
+        severity=Severity.NOTE,
+        evidence=(Evidence("/boot", f"{kernels} kernels in /boot, no boot loader configuration"),),
     )
 
 
 # --- initramfs -------------------------------------------------------------------------
 
 
-def _initrds(facts: Facts, entry: Entry, seen: set[str]) -> Iterator[Finding | Inconclusive]:
+def _initrds(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding | Inconclusive]:
     for word in entry.entry.initrds:
-        path = _wanted_path(facts, entry, word)
+        path = _wanted_path(system, entry, word)
         if str(path) in seen:
             continue
         try:
-            trouble = initrd_trouble(facts, entry, word)
+            trouble = initrd_trouble(system, entry, word)
         except GuestReadError as error:
             yield Inconclusive("boot", error.message)
             continue
         if not trouble:
             continue
         seen.add(str(path))
-        yield Finding(
-            rule=INITRAMFS_MISSING.name,
-            severity=Severity.ERROR if entry.is_default else Severity.WARNING,
-            subject=str(path),
-            message=f"initramfs {path} of {_kind(entry)} entry '{entry.entry.title}' is of no use: {trouble}",
+        kind = _kind(system, entry)
+        yield INITRAMFS_MISSING.finding(
+            Subject.of_path(path),
+            f"initramfs {path} of {kind} entry '{entry.entry.title}' is of no use: {trouble}",
+            severity=_severity(system, entry),
             evidence=(
                 Evidence(entry.place, f"initramfs {word.text}", "whole cpio archives"),
                 Evidence(str(path), trouble),
             ),
-            repair=_initramfs_repair(facts, entry, path),
+            repair=_initramfs_repair(system, entry, path),
         )
 
 
-def release(facts: Facts, entry: Entry) -> str:
+def release(system: System, entry: Entry) -> str:
     """The kernel release of an entry: what the image says, else its name; the one that has modules first."""
     word = entry.entry.kernel
-    path = facts.find(word, entry.base) if word is not None else None
-    real = facts.guest.resolve(path) if path is not None else None
-    said = kernel_image.version(facts.guest.read_range(real, 0, kernel_image.HEAD_BYTES)) if real else ""
+    path = system.boot_loader.find(word, entry) if word is not None else None
+    image = system.kernels.image(path) if path is not None else None
     named = GuestPath(word.text).name.partition("-")[2] if word is not None else ""
+    said = image.release if image is not None else ""
     possible = [v for v in (said, entry.entry.version, named) if v and "/" not in v]
-    modules = GuestPath("/lib/modules")
-    with_modules = (v for v in possible if facts.guest.is_directory(modules / v))
+    with_modules = (v for v in possible if system.kernels.modules(v) is not None)
     return next(with_modules, possible[0] if possible else "")
 
 
-def _initramfs_repair(facts: Facts, entry: Entry, path: GuestPath) -> Repair:
-    version = release(facts, entry)
+def _initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
+    version = release(system, entry)
     command: tuple[str, ...] = ()
-    if not version or not facts.guest.is_directory(GuestPath("/lib/modules") / version):
+    if system.kernels.modules(version) is None:
         pass
-    elif facts.guest.is_file(GuestPath("/usr/sbin/update-initramfs")):
+    elif system.files.is_file(GuestPath("/usr/sbin/update-initramfs")):
         # -u insists on an image that it made itself; -c makes one whatever is there.
         command = ("/usr/sbin/update-initramfs", "-c", "-k", version)
-    elif facts.guest.is_file(GuestPath("/usr/bin/dracut")):
+    elif system.files.is_file(GuestPath("/usr/bin/dracut")):
         command = ("/usr/bin/dracut", "--force", "--no-hostonly", str(path), version)
     if not command:
         return Repair("rebuild it in a rescue system with update-initramfs or dracut", Safety.MANUAL)
     changes: tuple[RunGuestProgram, ...] = (
         RunGuestProgram(arguments=command, reason=f"{path} is missing or damaged"),
     )
-    if not _has_index(facts, version):
+    if not system.kernels.has_index(version):
         # Without the index the image would be built without a single module, and look whole.
-        changes = (_depmod(version), *changes)
+        changes = (_depmod(system, version), *changes)
     return Repair(f"rebuild {path} with the guest's own {GuestPath(command[0]).name}", Safety.REVIEW, changes)
 
 
 # --- modules ----------------------------------------------------------------------------
 
 
-def _has_index(facts: Facts, version: str) -> bool:
-    directory = GuestPath("/lib/modules") / version
-    return any(
-        found is not None and found.is_file and found.size_bytes > 0
-        for found in (facts.guest.stat(directory / name) for name in ("modules.dep", "modules.dep.bin"))
-    )
-
-
-def _depmod(version: str) -> RunGuestProgram:
-    index = GuestPath("/lib/modules") / version / "modules.dep"
+def _depmod(system: System, version: str) -> RunGuestProgram:
+    index = system.kernels.modules_folder / version / "modules.dep"
     return RunGuestProgram(arguments=("/sbin/depmod", version), reason=f"{index} is not there")
 
 
-def _modules(facts: Facts, entry: Entry) -> Iterator[Finding]:
-    version = release(facts, entry)
+def _modules(system: System, entry: Entry) -> Iterator[Finding]:
+    version = release(system, entry)
     if not version:
         return
-    directory = GuestPath("/lib/modules") / version
-    if facts.guest.is_directory(directory):
-        if _has_index(facts, version):
+    directory = system.kernels.modules_folder / version
+    if system.kernels.modules(version) is not None:
+        if system.kernels.has_index(version):
             return
         subject, observed = directory / "modules.dep", "not there, or empty"
-        repair = Repair(f"run the guest's depmod for {version}", Safety.REVIEW, (_depmod(version),))
+        repair = Repair(f"run the guest's depmod for {version}", Safety.REVIEW, (_depmod(system, version),))
     else:
-        if kernel_trouble(facts, entry) == "it is not there":
+        if kernel_trouble(system, entry) == _NOT_THERE:
             return  # the whole kernel is gone: boot/kernel-missing stands for it
-        if not facts.guest.exists(GuestPath("/lib/modules")) and not entry.entry.initrds:
+        if not system.files.exists(system.kernels.modules_folder) and not entry.entry.initrds:
             return  # a kernel without modules needs none
         subject, observed = directory, "not there"
         repair = Repair(
             "restore the files of the kernel's package (packages/file-missing), or boot another kernel",
             Safety.MANUAL,
         )
-    yield Finding(
-        rule=MODULES_MISSING.name,
-        severity=Severity.ERROR,
-        subject=str(subject),
-        message=f"the modules of the default kernel {version} are missing: {subject}",
+    yield MODULES_MISSING.finding(
+        Subject.of_path(subject),
+        f"the modules of the default kernel {version} are missing: {subject}",
         evidence=(
             Evidence(str(subject), observed, f"the modules of {version}"),
             Evidence(entry.place, version),

@@ -7,14 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guestrepair.analyzers.base import Rule
-from guestrepair.analyzers.boot.facts import Facts
-from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats import bootloader
-from guestrepair.formats.bootloader import BootConfiguration
-from guestrepair.guest.boot_files import grub_on_esp
-from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Edit, EditFile, Evidence, Finding, GuestPath, Repair, Safety, Severity
+from guestrepair.analyzers.base import Context, Rule
+from guestrepair.formats.kernel_cmdline import Parameter
+from guestrepair.guest.devices import BlockDevice, BlockDevices
+from guestrepair.model import Edit, EditFile, Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject
+from guestrepair.system.boot_loader import BootLoader, CommandLineFile, Configuration, Kind
+from guestrepair.system.guest_system import System
 
 ROOT_WRONG = Rule(
     name="boot/root-device-wrong",
@@ -35,7 +33,6 @@ _BY = {
     "by-partuuid": "PARTUUID",
     "by-partlabel": "PARTLABEL",
 }
-_KERNEL_CMDLINES = ("/etc/kernel/cmdline", "/usr/lib/kernel/cmdline")
 _LUKS = re.compile(r"(?:luks-)?([0-9a-fA-F-]{36})\Z")
 
 
@@ -54,10 +51,11 @@ class _Place:
     is_default: bool
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """All findings on names that lead nowhere: one for each file and value."""
+    system = context.system
     grouped: dict[tuple[GuestPath, str], list[_Place]] = defaultdict(list)
-    for place in (*_command_lines(facts), *_searches(facts), *_kernel_install(facts)):
+    for place in (*_command_lines(system), *_searches(system), *_kernel_install(system)):
         grouped[place.path, place.value].append(place)
     for places in grouped.values():
         yield _finding(places)
@@ -74,27 +72,27 @@ def _tagged(value: str) -> tuple[str, str]:
     return "", value
 
 
-def _is_known(facts: Facts, value: str) -> bool:
+def _is_known(block: BlockDevices, value: str) -> bool:
     """True unless the name certainly leads to none of the given disks."""
     tag, rest = _tagged(value)
     if not tag:
         return True  # names of devices depend on the machine
-    matches = facts.guest.block.find(tag, rest)
+    matches = block.find(tag, rest)
     if not matches and tag in {"UUID", "PARTUUID"}:
-        matches = facts.guest.block.find(tag, rest.lower()) or facts.guest.block.find(tag, rest.upper())
+        matches = block.find(tag, rest.lower()) or block.find(tag, rest.upper())
     if tag == "PARTUUID" and "/" in rest:
         return True  # PARTUUID=…/PARTNROFF=1
     return bool(matches)
 
 
-def _device_at(facts: Facts, target: str) -> BlockDevice | None:
-    source = next((m.source for m in facts.guest.mounts if m.target == target), "")
-    return facts.guest.block.get(source)
+def _device_at(system: System, target: str) -> BlockDevice | None:
+    source = next((m.source for m in system.mounted if m.target == target), "")
+    return system.block.get(source)
 
 
-def _right_root(facts: Facts, value: str) -> str:
+def _right_root(system: System, value: str) -> str:
     """What ``root=`` should say, in the manner of the wrong value."""
-    device = _device_at(facts, "/")
+    device = _device_at(system, "/")
     if device is None:
         return ""
     tag, _ = _tagged(value)
@@ -112,96 +110,64 @@ def _right_root(facts: Facts, value: str) -> str:
 # --- command lines ------------------------------------------------------------------
 
 
-def _command_lines(facts: Facts) -> Iterator[_Place]:
-    for item in facts.entries:
-        root = item.entry.root
+def _command_lines(system: System) -> Iterator[_Place]:
+    for item in system.boot_loader.entries:
+        is_default = system.boot_loader.is_default(item)
         kernel = item.entry.kernel
-        ours = item.is_default or (kernel is not None and facts.find(kernel, item.base) is not None)
+        ours = is_default or (kernel is not None and system.boot_loader.find(kernel, item) is not None)
         if not ours:
             continue  # an entry of another system, perhaps of one whose disk is not here
-        if root is not None and root.value and not _is_known(facts, root.value):
-            yield _Place(
-                item.path,
-                item.data,
-                item.entry.line,
-                "root=",
-                root.value,
-                _right_root(facts, root.value),
-                root.value_offset,
-                root.value_length,
-                item.is_default,
-            )
+        if item.entry.root is not None:
+            yield from _root(system, item.path, item.data, item.entry.root, item.entry.line, is_default)
         for value in item.entry.cmdline.all("rd.luks.uuid"):
             match = _LUKS.match(value)
-            if match and not _is_known(facts, f"UUID={match[1]}"):
-                yield _Place(
-                    item.path, item.data, item.entry.line, "rd.luks.uuid=", value, "", -1, 0, item.is_default
-                )
+            if match and not _is_known(system.block, f"UUID={match[1]}"):
+                what = "rd.luks.uuid="
+                yield _Place(item.path, item.data, item.entry.line, what, value, "", -1, 0, is_default)
 
 
-def _kernel_install(facts: Facts) -> Iterator[_Place]:
-    for name in _KERNEL_CMDLINES:
-        path = GuestPath(name)
-        try:
-            data = facts.guest.read_if_there(path)
-            line = bootloader.parse_cmdline_file(data) if data else None
-        except (GuestReadError, FormatError) as error:
-            facts.unread.append(error.message)
-            continue
-        root = line.last("root") if line is not None else None
-        if data and root is not None and root.value and not _is_known(facts, root.value):
-            right = _right_root(facts, root.value)
-            number = data[: root.offset].count(b"\n") + 1
-            yield _Place(
-                path, data, number, "root=", root.value, right, root.value_offset, root.value_length, False
-            )
+def _root(
+    system: System, path: GuestPath, data: bytes, root: Parameter, line: int, is_default: bool
+) -> Iterator[_Place]:
+    if not root.value or _is_known(system.block, root.value):
+        return
+    right, at, size = _right_root(system, root.value), root.value_offset, root.value_length
+    yield _Place(path, data, line, "root=", root.value, right, at, size, is_default)
+
+
+def _kernel_install(system: System) -> Iterator[_Place]:
+    for file in system.boot_loader.kernel_cmdlines:
+        root = file.cmdline.last("root") if isinstance(file, CommandLineFile) else None
+        if isinstance(file, CommandLineFile) and root is not None:
+            line = file.data[: root.offset].count(b"\n") + 1
+            yield from _root(system, file.path, file.data, root, line, is_default=False)
 
 
 # --- GRUB's searches -------------------------------------------------------------------
 
 
-def _searches(facts: Facts) -> Iterator[_Place]:
-    boot = _device_at(facts, "/boot") or _device_at(facts, "/")
+def _searches(system: System) -> Iterator[_Place]:
+    boot = _device_at(system, "/boot") or _device_at(system, "/")
     right = boot.uuid if boot is not None else ""
-    for path, data, config in (*facts.configs, *_stubs(facts)):
-        own = _own_searches(facts, config)
-        for search in config.all_searches():
-            value = search.value
-            if search.by != "fs-uuid" or "$" in value.text or _is_known(facts, f"UUID={value.text}"):
+    what = "search --fs-uuid"
+    for menu in system.boot_loader.of_kind(Kind.GRUB, Kind.GRUB_STUB):
+        own = _own_searches(system.boot_loader, menu)
+        for search in menu.parsed.all_searches():
+            value, text = search.value, search.value.text
+            if search.by != "fs-uuid" or "$" in text or _is_known(system.block, f"UUID={text}"):
                 continue
-            if own and value.text not in own:
-                continue
-            yield _Place(
-                path,
-                data,
-                search.line,
-                "search --fs-uuid",
-                value.text,
-                right,
-                value.offset,
-                value.length,
-                True,
-            )
+            if not own or text in own:
+                at, size = value.offset, value.length
+                yield _Place(menu.path, menu.data, search.line, what, text, right, at, size, True)
 
 
-def _own_searches(facts: Facts, config: BootConfiguration) -> set[str]:
+def _own_searches(loader: BootLoader, menu: Configuration) -> set[str]:
     """The values searched for by entries whose kernel is in this guest, and outside of entries."""
-    values = {s.value.text for s in config.searches}
-    for entry in config.entries:
-        if entry.kernel is not None and facts.find(entry.kernel, "") is not None:
-            values |= {s.value.text for s in entry.searches}
+    values = {s.value.text for s in menu.parsed.searches}
+    for entry in loader.entries_of(menu):
+        if entry.entry.kernel is not None and loader.find(entry.entry.kernel, entry) is not None:
+            values |= {s.value.text for s in entry.entry.searches}
     return values
-
-
-def _stubs(facts: Facts) -> Iterator[tuple[GuestPath, bytes, BootConfiguration]]:
-    """The grub.cfg files on the EFI system partition, which look for the real one."""
-    for path in grub_on_esp(facts.guest):
-        try:
-            data = facts.guest.read_if_there(path)
-            if data:
-                yield path, data, bootloader.parse_grub_cfg(data)
-        except (GuestReadError, FormatError) as error:
-            facts.unread.append(error.message)
 
 
 # --- findings ---------------------------------------------------------------------------
@@ -209,14 +175,13 @@ def _stubs(facts: Facts) -> Iterator[tuple[GuestPath, bytes, BootConfiguration]]
 
 def _finding(places: list[_Place]) -> Finding:
     first = next((p for p in places if p.is_default), places[0])
-    subject = f"{first.path}:{first.line}"
+    subject = Subject.of_line(first.path, first.line)
     others = sorted({p.line for p in places} - {first.line})
-    return Finding(
-        rule=ROOT_WRONG.name,
-        severity=Severity.ERROR if first.is_default else Severity.WARNING,
-        subject=subject,
-        message=f"{subject}: {first.what} names {first.value}, which is on none of the disks"
+    return ROOT_WRONG.finding(
+        subject,
+        f"{subject}: {first.what} names {first.value}, which is on none of the disks"
         + (f"; this system is on {first.right}" if first.right else ""),
+        severity=Severity.ERROR if first.is_default else Severity.WARNING,
         evidence=(
             Evidence(subject, f"{first.what} {first.value}", first.right or "a filesystem that is there"),
         ),

@@ -16,25 +16,14 @@ disks are judged by their superblocks only, unless ``--deep``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.base import Analyzer
 from guestrepair.analyzers.filesystems import space, state, superblocks
-from guestrepair.model import Finding, Inconclusive
-
-
-def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
-    """Judge every filesystem; what cannot be read or checked is inconclusive."""
-    yield from superblocks.check(context)
-    yield from state.check(context)
-    yield from space.check(context)
-
 
 ANALYZER = Analyzer(
     name="filesystems",
     summary="filesystems: damaged, dirty, full, or with a damaged superblock",
     rules=(*state.RULES, *space.RULES, *superblocks.RULES),
-    analyze=analyze,
+    checks=(superblocks.check, state.check, space.check),
     late=True,
     needs_system=False,
 )

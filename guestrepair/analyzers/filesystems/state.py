@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.filesystems.reading import reader
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, STATE_ERRORS, STATE_VALID, SUPERBLOCK_BYTES
-from guestrepair.formats.superblock.model import Block
-from guestrepair.formats.superblock.text import label
-from guestrepair.guest.devices import BlockDevice, DeviceKind
-from guestrepair.guest.view import CheckResult, Guest
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity
+from guestrepair.formats.superblock.ext import STATE_ERRORS, STATE_VALID
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
+from guestrepair.guest.view import CheckResult
+from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity, Subject
+from guestrepair.system.filesystems import Filesystems, RecordedError
 
 DIRTY = Rule(
     name="filesystems/dirty",
@@ -58,46 +56,37 @@ _REPLAYED = "its {} waits to be replayed, which the next mount does, as in a sna
 
 def check(context: Context) -> Iterator[Finding | Inconclusive]:
     """All findings on the state of the guest's filesystems."""
-    guest = context.guest
-    own = {mount.source for mount in guest.mounts}
-    for device in guest.block.filesystems():
+    block, filesystems = context.system.block, context.system.filesystems
+    own = {mount.source for mount in context.system.mounted}
+    for device in block.filesystems():
         if device.ext is not None and device.ext.backup_superblock:
             continue  # filesystems/superblock-damaged stands for it
-        if _is_cut_off(guest, device):
+        if _is_cut_off(block, device):
             continue  # partitions/beyond-end stands for it
         try:
-            dirty, findings = _recorded(guest, device)
+            dirty, findings = _recorded(filesystems, device)
         except GuestReadError as error:
             yield Inconclusive("filesystems", error.message)
             continue
         yield from findings
         if device.content not in CHECKABLE:
             continue
-        refused = "" if device.name in own else _refused(guest, device)
+        refused = "" if device.name in own else filesystems.refusal(device.name)
         if context.options.deep or refused or (dirty and device.name in own):
             context.progress(f"checking {device.name}")
-            yield from _checked(guest, device, refused)
+            yield from _checked(filesystems, device, refused)
 
 
-def _is_cut_off(guest: Guest, device: BlockDevice) -> bool:
-    disk = next((d for d in guest.block.disks if d.name == device.disk), None)
+def _is_cut_off(block: BlockDevices, device: BlockDevice) -> bool:
+    disk = next((d for d in block.disks if d.name == device.disk), None)
     end = device.start_bytes + device.size_bytes
     return disk is not None and device.kind is DeviceKind.PARTITION and end > disk.size_bytes
 
 
-def _refused(guest: Guest, device: BlockDevice) -> str:
-    """Why a filesystem that is not part of the system cannot be mounted; empty when it can."""
-    try:
-        guest.peek(device.name)
-    except GuestReadError as error:
-        return error.reason
-    return ""
-
-
-def _recorded(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
+def _recorded(filesystems: Filesystems, device: BlockDevice) -> tuple[bool, list[Finding]]:
     """What the filesystem itself says: whether it may need its checker, and the findings."""
     if device.content in _EXT and device.ext is not None:
-        return _ext(guest, device)
+        return _ext(filesystems, device)
     if not device.unclean:
         return False, []
     if device.content == "vfat":
@@ -117,14 +106,14 @@ def fsck(device: BlockDevice) -> Repair:
 # --- ext ----------------------------------------------------------------------------
 
 
-def _ext(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
+def _ext(filesystems: Filesystems, device: BlockDevice) -> tuple[bool, list[Finding]]:
     details = device.ext
     if details is None:
         return False, []
     findings = []
     failed = details.error_count > 0 or bool(details.state & STATE_ERRORS)
     if failed:
-        findings.append(_errors(guest, device))
+        findings.append(_errors(filesystems, device))
     if details.has_journal_to_replay:
         findings.append(_dirty(device, _REPLAYED.format("journal")))
         return True, findings
@@ -138,11 +127,10 @@ def _ext(guest: Guest, device: BlockDevice) -> tuple[bool, list[Finding]]:
 
 
 def _dirty(device: BlockDevice, how: str, *, needs_check: bool = False) -> Finding:
-    return Finding(
-        rule=DIRTY.name,
+    return DIRTY.finding(
+        Subject.of_device(device.name),
+        f"{device.name} ({_what(device)}) was not unmounted cleanly: {how}",
         severity=Severity.WARNING if needs_check else Severity.NOTE,
-        subject=device.name,
-        message=f"{device.name} ({_what(device)}) was not unmounted cleanly: {how}",
         evidence=(Evidence(f"{device.name} superblock", how, "unmounted cleanly"),),
         repair=fsck(device) if needs_check else None,
     )
@@ -153,38 +141,28 @@ def _what(device: BlockDevice) -> str:
     return f"{device.content} of {place}" if place else device.content
 
 
-def _errors(guest: Guest, device: BlockDevice) -> Finding:
-    block = Block(reader(guest, device)(PRIMARY_OFFSET, SUPERBLOCK_BYTES))
-    count = block.le32(0x194)
+def _errors(filesystems: Filesystems, device: BlockDevice) -> Finding:
+    record = filesystems.errors_of(device)
+    count = record.count
     observed = f"{count} error{'s' if count != 1 else ''} recorded" if count else "marked as having errors"
     evidence = [Evidence(f"{device.name} superblock", observed, "none")]
-    for which, at in (("first", 0x198), ("last", 0x1CC)):
-        when = block.le32(at)
-        if when:
-            evidence.append(Evidence(f"{device.name} superblock, {which} error", _place(block, at)))
-    since = f", the last at {_time(block.le32(0x1CC))}" if block.le32(0x1CC) else ""
-    return Finding(
-        rule=ERRORS_RECORDED.name,
-        severity=Severity.WARNING,
-        subject=device.name,
-        message=f"{device.name} ({_what(device)}): the kernel found errors in it: {observed}{since}",
+    for which, error in (("first", record.first), ("last", record.last)):
+        if error is not None:
+            evidence.append(Evidence(f"{device.name} superblock, {which} error", _place(error)))
+    since = f", the last at {_time(record.last.time)}" if record.last is not None else ""
+    return ERRORS_RECORDED.finding(
+        Subject.of_device(device.name),
+        f"{device.name} ({_what(device)}): the kernel found errors in it: {observed}{since}",
         evidence=tuple(evidence),
         repair=fsck(device),
     )
 
 
-def _place(block: Block, at: int) -> str:
-    """Time and place of one recorded error; the two keep their fields in different orders."""
-    if at == 0x198:
-        inode, number, function, line = 0x19C, 0x1A0, 0x1A8, 0x1C8
-    else:
-        inode, line, number, function = 0x1D0, 0x1D4, 0x1D8, 0x1E0
-    words = [_time(block.le32(at)), f"in {label(block.bytes_at(function, 32)) or 'an unknown function'}"]
-    words.append(f"line {block.le32(line)}")
-    if block.le32(inode):
-        words.append(f"inode {block.le32(inode)}")
-    if block.le64(number):
-        words.append(f"block {block.le64(number)}")
+def _place(error: RecordedError) -> str:
+    """Time and place of one recorded error."""
+    words = [_time(error.time), f"in {error.function or 'an unknown function'}", f"line {error.line}"]
+    words += [f"inode {error.inode}"] if error.inode else []
+    words += [f"block {error.block}"] if error.block else []
     return ", ".join(words)
 
 
@@ -195,13 +173,13 @@ def _time(seconds: int) -> str:
 # --- checkers ---------------------------------------------------------------------------------
 
 
-def _checked(guest: Guest, device: BlockDevice, refused: str) -> Iterator[Finding | Inconclusive]:
+def _checked(filesystems: Filesystems, device: BlockDevice, refused: str) -> Iterator[Finding | Inconclusive]:
     if refused.endswith("no such file or directory"):
         reason = f"{device.name} cannot be opened: Linux does not read the partition table of {device.disk}"
         yield Inconclusive("filesystems", reason)
         return
     try:
-        result = guest.check_filesystem(device.name)
+        result = filesystems.verdict(device.name)
     except GuestReadError as error:
         yield Inconclusive("filesystems", error.message)
         return
@@ -226,11 +204,9 @@ def _corrupt(device: BlockDevice, result: CheckResult, refused: str) -> Finding:
         # xfs_repair refuses to work before the journal is replayed, and throwing it away loses data.
         advice = f"on a copy of the disk: xfs_repair -L {device.name}, which throws the journal away"
         repair = Repair(advice, Safety.MANUAL)
-    return Finding(
-        rule=CORRUPT.name,
-        severity=Severity.ERROR,
-        subject=device.name,
-        message=f"{device.name} ({_what(device)}) is damaged: "
+    return CORRUPT.finding(
+        Subject.of_device(device.name),
+        f"{device.name} ({_what(device)}) is damaged: "
         + ("it cannot be mounted, and " if refused else "")
         + "its checker finds errors",
         evidence=tuple(evidence),

@@ -18,29 +18,30 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.partitions import booting, gpt, layout
-from guestrepair.analyzers.partitions.facts import load
 from guestrepair.errors import GuestReadError
 from guestrepair.model import Finding, Inconclusive
+from guestrepair.system.fact import Unreadable
 
 _NAME = "partitions"
 
 
-def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
+def check(context: Context) -> Iterator[Finding | Inconclusive]:
     """Judge the table of every disk of the guest; a disk that cannot be read is inconclusive."""
-    for disk in context.guest.block.disks:
-        try:
-            facts = load(context.guest, disk)
-            findings = [*gpt.check(facts), *layout.check(facts), *booting.check(facts)]
-        except GuestReadError as error:
-            yield Inconclusive(_NAME, error.message)
+    for table in context.system.partitions.tables:
+        if isinstance(table, Unreadable):
+            yield Inconclusive(_NAME, table.error.message)
             continue
-        yield from findings
+        for findings in (gpt.check(table), layout.check(table), booting.check(context.system, table)):
+            try:
+                yield from findings
+            except GuestReadError as error:
+                yield Inconclusive(_NAME, error.message)
 
 
 ANALYZER = Analyzer(
     name=_NAME,
     summary="partition tables: damaged, overlapping, cut off, or not bootable",
     rules=(*gpt.RULES, *layout.RULES, *booting.RULES),
-    analyze=analyze,
+    checks=(check,),
     needs_system=False,
 )

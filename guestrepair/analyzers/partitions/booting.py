@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
-from guestrepair.analyzers.partitions.facts import DiskFacts, Slot
 from guestrepair.analyzers.partitions.gpt import retyped
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE
-from guestrepair.guest.view import Guest
-from guestrepair.model import Evidence, Finding, GuestPath, Repair, Safety, Severity, WriteBytes
+from guestrepair.guest.devices import BlockDevices
+from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject, WriteBytes
+from guestrepair.system.boot_loader import BootCodeKind
+from guestrepair.system.guest_system import System
+from guestrepair.system.partitions import PartitionTable, Slot
 
 NO_BOOT_FLAG = Rule(
     name="partitions/no-boot-flag",
@@ -47,68 +49,64 @@ ESP_WRONG = Rule(
 )
 RULES = (NO_BOOT_FLAG, BIOS_BOOT_MISSING, ESP_WRONG)
 
-_GRUB = b"GRUB "
-_GRUB_CORE_SECTOR_AT = 0x5C
 _ACTIVE = b"\x80"
 _MBR_ESP_TYPE = "0xef"
-_ESP_TARGETS = ("/boot/efi", "/efi", "/boot")
 _MAX_CORE_BYTES = 64 * 1024 * 1024
 """A BIOS boot partition is about a megabyte: what is larger holds something else."""
 
 
-def check(facts: DiskFacts) -> Iterator[Finding]:
+def check(system: System, table: PartitionTable) -> Iterator[Finding]:
     """All findings on the bootability of one disk; none where the guest does not boot from it."""
-    if facts.name not in boot_disks(facts.guest):
+    if table.name not in boot_disks(system):
         return
-    if facts.is_gpt:
-        yield from _bios_boot(facts)
+    if table.is_gpt:
+        yield from _bios_boot(system, table)
     else:
-        yield from _boot_flag(facts)
-    yield from _esp(facts)
+        yield from _boot_flag(system, table)
+    yield from _esp(system, table)
 
 
-def boot_disks(guest: Guest) -> frozenset[str]:
+def boot_disks(system: System) -> frozenset[str]:
     """The disks under ``/``, ``/boot`` and the EFI system partition, as they are mounted."""
-    sources = {m.source for m in guest.mounts if m.target in {"/", "/boot", "/boot/efi", "/efi"}}
-    return frozenset(d.disk for d in guest.block.devices if d.name in sources and d.disk)
+    sources = {m.source for m in system.mounted if m.target in {"/", "/boot", "/boot/efi", "/efi"}}
+    return frozenset(d.disk for d in system.block.devices if d.name in sources and d.disk)
 
 
-def has_grub_boot_code(facts: DiskFacts) -> bool:
-    """Sector 0 holds GRUB's boot.img."""
-    return _GRUB in facts.device.get(0, 440)
+def has_grub_boot_code(table: PartitionTable) -> bool:
+    """Sector 0 holds GRUB's code, of either age."""
+    return table.boot_code in {BootCodeKind.GRUB, BootCodeKind.GRUB_LEGACY}
 
 
 # --- MBR ------------------------------------------------------------------------
 
 
-def _boot_flag(facts: DiskFacts) -> Iterator[Finding]:
-    mbr = facts.mbr
+def _boot_flag(system: System, table: PartitionTable) -> Iterator[Finding]:
+    mbr = table.mbr
     if mbr is None or not mbr.has_boot_code or any(entry.is_active for entry in mbr.entries):
         return
-    slot = _boot_slot(facts)
+    slot = _boot_slot(system, table)
     if slot is None or slot.number > 4:
         return
-    grub = has_grub_boot_code(facts)
+    grub = has_grub_boot_code(table)
     at = 446 + 16 * (slot.number - 1)
-    yield Finding(
-        rule=NO_BOOT_FLAG.name,
-        severity=Severity.NOTE if grub else Severity.ERROR,
-        subject=facts.name,
-        message=f"{facts.name}: no partition is marked active"
+    yield NO_BOOT_FLAG.finding(
+        Subject.of_device(table.name),
+        f"{table.name}: no partition is marked active"
         + (
             ": GRUB boots without it, some BIOSes do not"
             if grub
             else ", so its boot code finds nothing to boot"
         ),
-        evidence=(Evidence(f"{facts.name} sector 0", "four entries, none active", f"{slot.name} active"),),
+        severity=Severity.NOTE if grub else Severity.ERROR,
+        evidence=(Evidence(f"{table.name} sector 0", "four entries, none active", f"{slot.name} active"),),
         repair=Repair(
             f"mark {slot.name} as active",
             Safety.REVIEW,
             (
                 WriteBytes(
-                    device=facts.name,
+                    device=table.name,
                     offset_bytes=at,
-                    before=facts.device.get(at, 1),
+                    before=table.bytes_at(at, 1),
                     after=_ACTIVE,
                     what=f"boot flag of {slot.name}",
                 ),
@@ -117,24 +115,24 @@ def _boot_flag(facts: DiskFacts) -> Iterator[Finding]:
     )
 
 
-def _boot_slot(facts: DiskFacts) -> Slot | None:
+def _boot_slot(system: System, table: PartitionTable) -> Slot | None:
     """The partition that holds /boot, else /, on this disk (also below LVM or LUKS)."""
-    by_target = {m.target: m.source for m in facts.guest.mounts}
+    by_target = {m.target: m.source for m in system.mounted}
     for target in ("/boot", "/"):
-        names = _below(facts.guest, by_target.get(target, ""))
-        found = next((s for s in facts.slots if s.name in names and not s.is_extended), None)
+        names = _below(system.block, by_target.get(target, ""))
+        found = next((s for s in table.slots if s.name in names and not s.is_extended), None)
         if found is not None:
             return found
     return None
 
 
-def _below(guest: Guest, name: str) -> set[str]:
+def _below(block: BlockDevices, name: str) -> set[str]:
     """A device and everything under it."""
     names: set[str] = set()
     pending = [name]
     while pending:
         current = pending.pop()
-        device = guest.block.get(current)
+        device = block.get(current)
         if device is None or current in names:
             continue
         names.add(current)
@@ -145,59 +143,57 @@ def _below(guest: Guest, name: str) -> set[str]:
 # --- BIOS on GPT --------------------------------------------------------------------
 
 
-def _bios_boot(facts: DiskFacts) -> Iterator[Finding]:
-    if not has_grub_boot_code(facts) or any(slot.type == BIOS_BOOT_TYPE for slot in facts.slots):
+def _bios_boot(system: System, table: PartitionTable) -> Iterator[Finding]:
+    is_grub = table.boot_code is BootCodeKind.GRUB
+    if not is_grub or any(slot.type == BIOS_BOOT_TYPE for slot in table.slots):
         return
-    core = int.from_bytes(facts.device.get(_GRUB_CORE_SECTOR_AT, 8), "little")
-    esp = any(slot.type == ESP_TYPE for slot in facts.slots)
-    slot = next((s for s in facts.slots if s.first_sector <= core < s.end_sector), None)
+    core = table.core_sector
+    esp = any(slot.type == ESP_TYPE for slot in table.slots)
+    slot = next((s for s in table.slots if s.first_sector <= core < s.end_sector), None)
     repair = Repair(
-        f"create a BIOS boot partition (sgdisk type ef02) on {facts.name}, run grub-install in the guest",
+        f"create a BIOS boot partition (sgdisk type ef02) on {table.name}, run grub-install in the guest",
         Safety.MANUAL,
     )
     observed = "no partition of the BIOS boot type"
-    if slot is not None and _may_hold_core(facts, slot):
+    if slot is not None and _may_hold_core(system, table, slot):
         observed = f"GRUB's core image lies in {slot.name}, whose type is {slot.type}"
-        changes = retyped(facts, slot.number, uuid.UUID(BIOS_BOOT_TYPE).bytes_le)
+        changes = retyped(table, slot.number, uuid.UUID(BIOS_BOOT_TYPE).bytes_le)
         if changes:
             repair = Repair(f"give {slot.name} the BIOS boot type", Safety.REVIEW, changes)
-    yield Finding(
-        rule=BIOS_BOOT_MISSING.name,
+    yield BIOS_BOOT_MISSING.finding(
+        Subject.of_device(table.name),
+        f"{table.name}: GRUB's boot code is there for BIOS, but {observed}",
         severity=Severity.NOTE if esp else Severity.WARNING,
-        subject=facts.name,
-        message=f"{facts.name}: GRUB's boot code is there for BIOS, but {observed}",
         evidence=(
-            Evidence(f"{facts.name} partition table", observed, f"a partition of type {BIOS_BOOT_TYPE}"),
+            Evidence(f"{table.name} partition table", observed, f"a partition of type {BIOS_BOOT_TYPE}"),
         ),
         repair=repair,
     )
 
 
-def _may_hold_core(facts: DiskFacts, slot: Slot) -> bool:
-    device = facts.block_device(slot)
-    size = (slot.end_sector - slot.first_sector) * facts.sector_bytes
+def _may_hold_core(system: System, table: PartitionTable, slot: Slot) -> bool:
+    device = system.block.get(slot.name)
+    size = (slot.end_sector - slot.first_sector) * table.sector_bytes
     return device is not None and not device.content and size <= _MAX_CORE_BYTES
 
 
 # --- UEFI -----------------------------------------------------------------------------
 
 
-def _esp(facts: DiskFacts) -> Iterator[Finding]:
-    if any(slot.type in {ESP_TYPE, _MBR_ESP_TYPE} for slot in facts.slots):
+def _esp(system: System, table: PartitionTable) -> Iterator[Finding]:
+    if any(slot.type in {ESP_TYPE, _MBR_ESP_TYPE} for slot in table.slots):
         return
-    guest = facts.guest
-    severity = Severity.WARNING if has_grub_boot_code(facts) else Severity.ERROR
-    slot = next((s for s in facts.slots if _holds_efi(guest, s.name)), None)
+    severity = Severity.WARNING if has_grub_boot_code(table) else Severity.ERROR
+    slot = next((s for s in table.slots if _holds_efi(system, s.name)), None)
     if slot is not None:
-        yield _esp_type(facts, slot, severity)
-    elif severity is Severity.ERROR and _wants_esp(guest) and not _esp_elsewhere(guest):
-        yield Finding(
-            rule=ESP_WRONG.name,
+        yield _esp_type(table, slot, severity)
+    elif severity is Severity.ERROR and _wants_esp(system) and not _esp_elsewhere(system):
+        yield ESP_WRONG.finding(
+            Subject.of_device(table.name),
+            f"{table.name}: the guest boots by UEFI, and no disk has an EFI system partition",
             severity=severity,
-            subject=facts.name,
-            message=f"{facts.name}: the guest boots by UEFI, and no disk has an EFI system partition",
             evidence=(
-                Evidence(f"{facts.name} partition table", "no EFI system partition", f"type {ESP_TYPE}"),
+                Evidence(f"{table.name} partition table", "no EFI system partition", f"type {ESP_TYPE}"),
                 Evidence("/boot/efi", "is a directory, and a UEFI boot loader is installed"),
             ),
             repair=Repair(
@@ -207,38 +203,33 @@ def _esp(facts: DiskFacts) -> Iterator[Finding]:
         )
 
 
-def _holds_efi(guest: Guest, name: str) -> bool:
-    device = guest.block.get(name)
+def _holds_efi(system: System, name: str) -> bool:
+    device = system.block.get(name)
     if device is None or device.content != "vfat":
         return False
-    mount = next((m for m in guest.mounts if m.source == name), None)
-    if mount is not None:
-        names: tuple[str, ...] = guest.listdir(GuestPath(mount.target))
-    else:
-        names = guest.peek(name)  # where it cannot be read, nobody knows
-    return any(entry.upper() == "EFI" for entry in names)
+    # Where it cannot be read, nobody knows.
+    return any(entry.upper() == "EFI" for entry in system.filesystems.top_names(name))
 
 
-def _wants_esp(guest: Guest) -> bool:
+def _wants_esp(system: System) -> bool:
     """A UEFI boot loader is installed: its package's files are there."""
     platforms = ("x86_64-efi", "arm64-efi", "i386-efi")
-    folders = ("/boot/grub", "/boot/grub2")
-    return any(guest.is_directory(GuestPath(f"{folder}/{name}")) for folder in folders for name in platforms)
+    return any(system.boot_loader.modules_of_grub(name) for name in platforms)
 
 
-def _esp_elsewhere(guest: Guest) -> bool:
-    return any(d.part_type in {ESP_TYPE, _MBR_ESP_TYPE} for d in guest.block.devices)
+def _esp_elsewhere(system: System) -> bool:
+    return any(d.part_type in {ESP_TYPE, _MBR_ESP_TYPE} for d in system.block.devices)
 
 
-def _esp_type(facts: DiskFacts, slot: Slot, severity: Severity) -> Finding:
-    wanted = ESP_TYPE if facts.is_gpt else _MBR_ESP_TYPE
-    if facts.is_gpt:
-        changes = retyped(facts, slot.number, uuid.UUID(ESP_TYPE).bytes_le)
+def _esp_type(table: PartitionTable, slot: Slot, severity: Severity) -> Finding:
+    wanted = ESP_TYPE if table.is_gpt else _MBR_ESP_TYPE
+    if table.is_gpt:
+        changes = retyped(table, slot.number, uuid.UUID(ESP_TYPE).bytes_le)
     elif slot.number <= 4:
         at = 446 + 16 * (slot.number - 1) + 4
-        before = facts.device.get(at, 1)
+        before = table.bytes_at(at, 1)
         what = f"type of {slot.name}"
-        changes = (WriteBytes(device=facts.name, offset_bytes=at, before=before, after=b"\xef", what=what),)
+        changes = (WriteBytes(device=table.name, offset_bytes=at, before=before, after=b"\xef", what=what),)
     else:
         changes = ()
     repair = (
@@ -246,13 +237,12 @@ def _esp_type(facts: DiskFacts, slot: Slot, severity: Severity) -> Finding:
         if changes
         else Repair("repair the GPT first, then set the type (sgdisk -t, sfdisk --part-type)", Safety.MANUAL)
     )
-    return Finding(
-        rule=ESP_WRONG.name,
+    return ESP_WRONG.finding(
+        Subject.of_device(slot.name),
+        f"{slot.name} holds EFI boot loaders, but has type {slot.type}: firmware may not look there",
         severity=severity,
-        subject=slot.name,
-        message=f"{slot.name} holds EFI boot loaders, but has type {slot.type}: firmware may not look there",
         evidence=(
-            Evidence(f"{facts.name} partition table", f"type {slot.type}", f"type {wanted}"),
+            Evidence(f"{table.name} partition table", f"type {slot.type}", f"type {wanted}"),
             Evidence(slot.name, "a FAT filesystem with a directory EFI"),
         ),
         repair=repair,

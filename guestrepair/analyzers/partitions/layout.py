@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
-from guestrepair.analyzers.partitions.facts import DiskFacts, Slot
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity
+from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject
+from guestrepair.system.partitions import PartitionTable, Slot
 
 OVERLAP = Rule(
     name="partitions/overlap",
@@ -36,38 +36,37 @@ _MAX_OVERLAPS = 16
 """Reported of one disk: a table of thousands of overlapping entries is made to flood the report."""
 
 
-def check(facts: DiskFacts) -> Iterator[Finding]:
+def check(table: PartitionTable) -> Iterator[Finding]:
     """All findings on the positions of one disk's partitions."""
-    yield from _overlaps(facts)
-    beyond = [slot for slot in facts.slots if slot.end_sector > facts.total_sectors]
+    yield from _overlaps(table)
+    beyond = [slot for slot in table.slots if slot.end_sector > table.total_sectors]
     if beyond:
-        yield _beyond(facts, beyond)
+        yield _beyond(table, beyond)
 
 
-def _overlaps(facts: DiskFacts) -> Iterator[Finding]:
+def _overlaps(table: PartitionTable) -> Iterator[Finding]:
     # Logical partitions lie inside the extended one by design.
-    plain = sorted((s for s in facts.slots if not s.is_extended), key=lambda s: (s.first_sector, s.number))
+    plain = sorted((s for s in table.slots if not s.is_extended), key=lambda s: (s.first_sector, s.number))
     furthest: Slot | None = None
     reported = 0
     for slot in plain:
         if furthest is not None and slot.first_sector < furthest.end_sector and reported < _MAX_OVERLAPS:
             reported += 1
             shared = min(furthest.end_sector, slot.end_sector) - slot.first_sector
-            yield _overlap(facts, furthest, slot, shared)
+            yield _overlap(table, furthest, slot, shared)
         if furthest is None or slot.end_sector > furthest.end_sector:
             furthest = slot
 
 
-def _overlap(facts: DiskFacts, first: Slot, second: Slot, shared: int) -> Finding:
-    return Finding(
-        rule=OVERLAP.name,
-        severity=Severity.ERROR,
-        subject=second.name,
-        message=(
+def _overlap(table: PartitionTable, first: Slot, second: Slot, shared: int) -> Finding:
+    return OVERLAP.finding(
+        Subject.of_device(second.name),
+        (
             f"{second.name} and {first.name} overlap: "
             f"sectors {_range(second)} and {_range(first)}, {shared} shared"
         ),
-        evidence=(Evidence(f"{facts.name} partition table", _range(second), f"nothing of {_range(first)}"),),
+        severity=Severity.ERROR,
+        evidence=(Evidence(f"{table.name} partition table", _range(second), f"nothing of {_range(first)}"),),
         repair=Repair(
             "find out on a copy of the disk which of the two holds a filesystem, and delete the other entry",
             Safety.MANUAL,
@@ -79,27 +78,26 @@ def _range(slot: Slot) -> str:
     return f"{slot.first_sector} to {slot.end_sector - 1}"
 
 
-def _beyond(facts: DiskFacts, beyond: list[Slot]) -> Finding:
+def _beyond(table: PartitionTable, beyond: list[Slot]) -> Finding:
     furthest = max(slot.end_sector for slot in beyond)
-    missing = (furthest - facts.total_sectors) * facts.sector_bytes
+    missing = (furthest - table.total_sectors) * table.sector_bytes
     first = beyond[0]
-    return Finding(
-        rule=BEYOND_END.name,
-        severity=Severity.ERROR,
-        subject=first.name,
-        message=(
-            f"{first.name} ends at sector {first.end_sector - 1}, but {facts.name} has only "
-            f"{facts.total_sectors}: {missing} bytes of the disk are missing"
+    return BEYOND_END.finding(
+        Subject.of_device(first.name),
+        (
+            f"{first.name} ends at sector {first.end_sector - 1}, but {table.name} has only "
+            f"{table.total_sectors}: {missing} bytes of the disk are missing"
         ),
+        severity=Severity.ERROR,
         evidence=(
             Evidence(
-                f"{facts.name} partition table",
+                f"{table.name} partition table",
                 f"{first.name} from sector {_range(first)}",
-                f"an end below sector {facts.total_sectors}",
+                f"an end below sector {table.total_sectors}",
             ),
         ),
         repair=Repair(
-            f"fetch the whole image again; or grow it to {furthest * facts.sector_bytes} bytes, then repair "
+            f"fetch the whole image again; or grow it to {furthest * table.sector_bytes} bytes, then repair "
             "its filesystem",
             Safety.MANUAL,
         ),

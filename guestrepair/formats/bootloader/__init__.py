@@ -1,4 +1,4 @@
-"""Boot loaders' configurations: GRUB 2, Boot Loader Specification entries, extlinux/syslinux, kernel-install.
+"""Boot loaders' configurations: GRUB 2 and 0.97, boot loader entries, extlinux/syslinux, kernel-install.
 
 Parsed without loss: every value keeps its byte offset in the file, so a repair can replace one word.
 """
@@ -16,6 +16,7 @@ from guestrepair.formats.bootloader.grub import (
     parse_environment,
     parse_grub_cfg,
 )
+from guestrepair.formats.bootloader.legacy import parse_grub_legacy
 from guestrepair.formats.bootloader.model import BootConfiguration, BootEntry, Search, Word
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "parse_environment",
     "parse_extlinux",
     "parse_grub_cfg",
+    "parse_grub_legacy",
     "parse_loader_conf",
     "with_variables",
 ]

@@ -83,8 +83,8 @@ class _Reader:
             return
         done = self.stack.pop()
         if done.is_entry:
-            parents = tuple(s.title for s in self.stack[:MAX_DEPTH] if not s.is_entry)
-            self.entries.append(_entry(self.data, done, parents))
+            around = [s for s in self.stack[:MAX_DEPTH] if not s.is_entry]
+            self.entries.append(_entry(self.data, done, around))
 
     def _command(self, name: str, arguments: Sequence[Word], line: int) -> None:
         entry = next((s for s in reversed(self.stack[-MAX_DEPTH:]) if s.is_entry), None)
@@ -165,7 +165,7 @@ def _search(arguments: Sequence[Word], line: int) -> Search | None:
     return None if value is None else Search(by, value, line)
 
 
-def _entry(data: bytes, done: _Open, parents: tuple[str, ...]) -> BootEntry:
+def _entry(data: bytes, done: _Open, around: Sequence[_Open]) -> BootEntry:
     words = [w for w in done.arguments if w.text != "}"]
     start = words[0].offset if words else (done.kernel.offset + done.kernel.length if done.kernel else 0)
     end = words[-1].offset + words[-1].length if words else start
@@ -178,7 +178,8 @@ def _entry(data: bytes, done: _Open, parents: tuple[str, ...]) -> BootEntry:
         cmdline_offset=start,
         cmdline_length=end - start,
         identifier=done.identifier,
-        parents=parents,
+        parents=tuple(menu.title for menu in around),
+        parent_names=tuple(menu.identifier for menu in around),
         searches=tuple(done.searches),
         uses_variables=any(_VARIABLE.search(w.text) for w in words),
     )

@@ -39,7 +39,8 @@ class BootEntry:
     """One thing that can be booted. Paths are as written: relative to the loader's own filesystem.
 
     ``identifier`` is the name by which a default may select it (GRUB's ``--id``, the file name of a
-    Boot Loader Specification entry, an extlinux label). ``parents`` are titles of the submenus around it.
+    Boot Loader Specification entry, an extlinux label). ``parents`` are titles of the submenus around it,
+    ``parent_names`` their identifiers, as far as they have one.
     ``cmdline_offset`` and ``cmdline_length`` span the arguments as written.
     """
 
@@ -53,6 +54,7 @@ class BootEntry:
     identifier: str = ""
     version: str = ""
     parents: tuple[str, ...] = ()
+    parent_names: tuple[str, ...] = ()
     searches: tuple[Search, ...] = ()
     uses_variables: bool = False
     """True when the arguments name a variable (``$kernelopts``) whose value is kept elsewhere."""

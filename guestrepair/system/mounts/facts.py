@@ -20,7 +20,7 @@ from guestrepair.formats.fstab import Entry, Fstab, reread
 from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.boot_lines import BootLines
+from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 from guestrepair.system.mounts.disks import GuestDisks
 from guestrepair.system.mounts.encoding import PlainText, plain_text
@@ -58,7 +58,7 @@ class User:
 class MountFacts(GuestDisks):
     """The tables of one guest, and what else says what they mean."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, boot: BootLines) -> None:
+    def __init__(self, guest: Guest, systemd: Systemd, boot: BootLoader) -> None:
         super().__init__(guest)
         self._systemd = systemd
         self.boot = boot

@@ -357,6 +357,83 @@ def test_unreadable_configuration_is_inconclusive() -> None:
     assert any("Input/output error" in i.reason for i in inconclusive)
 
 
+def test_an_unreadable_menu_is_never_no_boot_loader() -> None:
+    guest = healthy()
+    guest.file("/boot/grub/grub.cfg", b"").unreadable = "Input/output error"
+    findings, inconclusive = run(guest)
+    assert findings == []
+    assert [i.reason for i in inconclusive] == ["/boot/grub/grub.cfg: Input/output error"]
+
+
+def with_submenus(guest: MemoryGuest, saved: str) -> None:
+    """Two menus of one entry each: of the older kernel, then of the newer one."""
+    entries = grub_cfg(OLD, VERSION).partition("\n")[2].split("menuentry ")[1:]
+    menus = (f"submenu 'M{n}' --id m{n} {{\nmenuentry {text}}}\n" for n, text in enumerate(entries))
+    guest.file("/boot/grub/grub.cfg", 'set default="${saved_entry}"\n' + "".join(menus))
+    guest.file("/boot/grub/grubenv", f"# GRUB Environment Block\nsaved_entry={saved}\n".ljust(1024, "#"))
+
+
+@pytest.mark.parametrize("saved", ["1>0", "m1>0", "M1>Debian 6.1.0-1-amd64", "1"])
+def test_the_default_may_be_in_any_of_several_submenus(saved: str) -> None:
+    guest = healthy(VERSION, OLD)
+    with_submenus(guest, saved)
+    guest.remove(f"/boot/vmlinuz-{VERSION}")
+    found = {f.rule: f for f in run(guest)[0]}
+    assert found["boot/kernel-missing"].severity is ERROR
+    repair = found["boot/default-entry-broken"].repair
+    assert repair is not None
+    (change,) = repair.changes
+    assert isinstance(change, EditFile)
+    after = change.after
+    assert len(after) == 1024
+    assert f"\nsaved_entry=m0>gnulinux-{OLD}\n".encode() in after
+    guest.file("/boot/grub/grubenv", after)
+    assert brief(guest) == [("kernel-missing", WARNING, f"/boot/vmlinuz-{VERSION}")]
+
+
+def test_grub_legacy_is_a_boot_loader() -> None:
+    guest = bare(sector=b"\xeb\x48\x90 GRUB ", esp=False)
+    guest.devices["/dev/sda"] = guest.devices["/dev/sda"][:512] + bytes(1 << 19)
+    menu = f"default=0\ntitle CentOS\n root (hd0,0)\n kernel /boot/vmlinuz-{VERSION} ro root=UUID={ROOT}\n"
+    guest.file("/boot/grub/grub.conf", menu + f" initrd /boot/initrd.img-{VERSION}\n")
+    guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
+    guest.file(f"/boot/initrd.img-{VERSION}", INITRD)
+    guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
+    assert brief(guest) == []
+    guest.file("/boot/grub/grub.conf", menu.replace(ROOT, OTHER))
+    (found,), _ = run(guest)
+    assert (found.rule, found.severity) == ("boot/root-device-wrong", ERROR)
+    guest.remove(f"/boot/vmlinuz-{VERSION}")
+    assert ("kernel-missing", ERROR, f"/boot/vmlinuz-{VERSION}") in brief(guest)
+
+
+def test_a_menu_program_as_default_of_extlinux_is_no_missing_entry() -> None:
+    guest = bare(sector=b"\xfasyslinux", esp=False)
+    text = f"DEFAULT vesamenu.c32\nLABEL l\n LINUX ../vmlinuz-{VERSION}\n APPEND root=UUID={ROOT}\n"
+    guest.file("/boot/extlinux/extlinux.conf", text)
+    guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
+    guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
+    assert brief(guest) == []
+
+
+def test_an_unreadable_image_is_said_once() -> None:
+    guest = healthy(VERSION, OLD)
+    guest.nodes[GuestPath(f"/boot/initrd.img-{VERSION}")].unreadable = "Input/output error"
+    findings, inconclusive = run(guest)
+    assert findings == []
+    assert [i.reason for i in inconclusive] == [f"/boot/initrd.img-{VERSION}: Input/output error"]
+
+
+def test_a_damaged_file_of_one_entry_does_not_hide_the_others() -> None:
+    guest = healthy(VERSION, OLD)
+    guest.nodes[GuestPath(f"/boot/vmlinuz-{OLD}")].unreadable = "Input/output error"
+    guest.remove(f"/lib/modules/{VERSION}/modules.dep")
+    guest.remove("/boot/efi/EFI")
+    findings, inconclusive = run(guest)
+    assert [f.rule for f in findings] == ["boot/modules-missing", "boot/loader-missing"]
+    assert "Input/output error" in {i.reason.partition(": ")[2] for i in inconclusive}
+
+
 @given(st.binary(max_size=400), st.binary(max_size=600))
 def test_hostile_files(config: bytes, image: bytes) -> None:
     guest = healthy()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from guestrepair.analyzers.base import Context
-from guestrepair.analyzers.boot import facts as boot_facts
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, Severity
@@ -156,7 +155,7 @@ def test_a_menu_on_the_efi_partition_is_seen_by_both_who_look_for_it(top: str) -
     )
     made.file(f"{top}/EFI/centos/grubenv", "# GRUB Environment Block\nopts=rw\n")
     context = Context(made)
-    own, other = context.system.boot_lines, boot_facts.gather(context)
+    own = other = context.system.boot_loader
     assert [line.place for line in own.lines] == [entry.place for entry in other.entries] == [f"{path}:1"]
     assert [uuid for _, uuid in own.searched] == [ESP]
     assert [f for f in findings(made) if f.rule == "fstab/root-mismatch" and f.severity is NOTE] == []
@@ -166,7 +165,6 @@ def test_a_stub_on_the_efi_partition_does_not_hide_the_menu_in_boot() -> None:
     made = guest(HEALTHY)
     made.file("/boot/efi/EFI/debian/grub.cfg", "menuentry 'y' {\n linux /other root=/dev/sdz\n}\n")
     context = Context(made)
-    places = [line.place for line in context.system.boot_lines.lines]
-    assert (
-        places == [entry.place for entry in boot_facts.gather(context).entries] == ["/boot/grub/grub.cfg:1"]
-    )
+    places = [line.place for line in context.system.boot_loader.lines]
+    entries = context.system.boot_loader.entries
+    assert places == [entry.place for entry in entries] == ["/boot/grub/grub.cfg:1"]

@@ -202,6 +202,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             sample=b"menuentry 'Linux' --id a {\n search --fs-uuid --set=root 1\n linux /v root=/dev/sda1\n"
             b" initrd /i\n}\n",
         ),
+        "grub legacy": Registered(
+            bootloader.parse_grub_legacy,
+            sample=b"default=0\ntitle a\n root (hd0,0)\n kernel /v ro root=/dev/sda1\n initrd /i\n",
+        ),
         "default grub": Registered(bootloader.parse_default_grub, sample=b'GRUB_CMDLINE_LINUX="quiet a=b"\n'),
         "environment": Registered(bootloader.parse_environment, sample=b"saved_entry=0\n"),
         "loader entry": Registered(entries.parse_bls_entry, sample=b"title a\nlinux /v\noptions root=a ro\n"),

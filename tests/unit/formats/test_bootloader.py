@@ -158,3 +158,21 @@ def test_any_script(words: list[bytes]) -> None:
             root = entry.root
             if root is not None and root.value:
                 assert data[root.value_offset : root.value_offset + root.value_length] == b"x"
+
+
+def test_grub_legacy_with_its_blanks_and_signs() -> None:
+    data = (
+        b"default = 1\ntitle=A\n kernel=(hd0,0)/v --quiet root=/dev/sda1 ro\n\tinitrd\t/i\r\n"
+        b"title B\n kernel --no-mem-option /w\n#kernel /no\n"
+    )
+    config = bootloader.parse_grub_legacy(data)
+    assert config.default is not None
+    assert data[config.default.offset :][: config.default.length] == b"1"
+    first, second = config.entries
+    assert (first.title, first.line, [w.text for w in first.initrds]) == ("A", 2, ["/i"])
+    assert first.kernel is not None
+    assert first.kernel.text == "(hd0,0)/v"
+    assert [p.name for p in first.cmdline.parameters] == ["--quiet", "root", "ro"]
+    assert data[first.cmdline_offset :][: first.cmdline_length] == b"--quiet root=/dev/sda1 ro"
+    assert second.kernel is not None
+    assert (second.kernel.text, second.cmdline.parameters) == ("/w", ())

@@ -32,7 +32,7 @@ ROOT_MISMATCH = Rule(
 
 def check_root_line(context: Context) -> Iterator[Finding]:
     """A table without a line for ``/``, where nothing else mounts it for writing."""
-    mounts, boot = context.system.mounts, context.system.boot_lines
+    mounts, boot = context.system.mounts, context.system.boot_loader
     table, text = mounts.table, mounts.text
     if table is None or (text and not text.strip(b"\0")):
         return

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 
 from guestrepair.model import GuestPath
-from guestrepair.system.boot_lines import BootLine
+from guestrepair.system.boot_loader.model import BootLine
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts.types import needs_device
 
@@ -73,7 +73,7 @@ def mounter_of_root(system: System) -> Mounter | None:
 
 
 def _lines(system: System) -> list[BootLine]:
-    return [line for line in system.boot_lines.lines if not line.is_rescue]
+    return [line for line in system.boot_loader.lines if not line.is_rescue]
 
 
 def _boots_by_systemd(system: System) -> bool:
@@ -107,7 +107,9 @@ def _by_partition(system: System) -> bool:
 
 def _from_outside(system: System) -> bool:
     """No command line that could be read, and neither a kernel nor a boot loader in the guest."""
-    return not _lines(system) and not system.boot_lines.unread and not system.boot_lines.brings_its_own_kernel
+    return (
+        not _lines(system) and not system.boot_loader.unread and not system.boot_loader.has_loader_or_kernel
+    )
 
 
 def _mounts_disks(system: System) -> bool:

@@ -1,14 +1,17 @@
-"""What the partition rules look at: the table of one disk, both copies of a GPT, and what boots from it."""
+"""Partition tables as the disks' bytes have them: both copies of a GPT, the MBR, boot code in sector 0."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from guestrepair.formats.gpt import GptCopy, read_copy
 from guestrepair.formats.mbr import Mbr, MbrEntry, parse_logical, parse_mbr
 from guestrepair.formats.superblock.model import Device
-from guestrepair.guest.devices import BlockDevice, Disk
+from guestrepair.guest.devices import Disk
 from guestrepair.guest.view import Guest
+from guestrepair.system.boot_loader.stages import CODE_BYTES, BootCodeKind, core_sector_of, kind_of_code
+from guestrepair.system.fact import Unreadable, attempt, fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,13 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class DiskFacts:
+class PartitionTable:
     """The table of one disk as its bytes have it.
 
     ``backup`` is the second copy of the GPT where the first says that it is (or
     at the end of the disk, where the first is damaged or points off the disk).
     """
 
-    guest: Guest
     disk: Disk
     sector_bytes: int
     total_sectors: int
@@ -85,16 +87,42 @@ class DiskFacts:
             for e in everything
         )
 
-    def read(self, sector: int, count: int) -> bytes:
-        """Whole sectors of the disk."""
-        return self.device.get(sector * self.sector_bytes, count * self.sector_bytes)
+    @property
+    def boot_code(self) -> BootCodeKind:
+        """Whose boot code sector 0 holds."""
+        return kind_of_code(self.bytes_at(0, CODE_BYTES))
 
-    def block_device(self, slot: Slot) -> BlockDevice | None:
-        """What discovery found on that partition."""
-        return self.guest.block.get(slot.name)
+    @property
+    def core_sector(self) -> int:
+        """Where GRUB's boot code says that its core image begins."""
+        return core_sector_of(self.bytes_at(0, CODE_BYTES))
+
+    def bytes_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Bytes of the disk, short at its end.
+
+        Raises:
+            GuestReadError: unreadable.
+        """
+        return self.device.get(offset_bytes, size_bytes)
+
+    def sectors(self, first: int, count: int) -> bytes:
+        """Whole sectors of the disk: see :meth:`bytes_at`."""
+        return self.bytes_at(first * self.sector_bytes, count * self.sector_bytes)
 
 
-def load(guest: Guest, disk: Disk) -> DiskFacts:
+class Partitions:
+    """The partition tables of one guest's disks."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+
+    @fact
+    def tables(self) -> tuple[PartitionTable | Unreadable, ...]:
+        """The table of each disk, in the disks' order."""
+        return tuple(attempt(partial(_table, self._guest, disk)) for disk in self._guest.block.disks)
+
+
+def _table(guest: Guest, disk: Disk) -> PartitionTable:
     """Read the table of a disk: two blocks of 128 KiB, and one sector for each logical partition.
 
     Raises:
@@ -121,7 +149,7 @@ def load(guest: Guest, disk: Disk) -> DiskFacts:
         backup = next((copy for copy in map(copy_at, ends) if copy.is_sound), backup)
     extended = next((e for e in mbr.entries if e.is_extended), None) if mbr else None
     logical = parse_logical(lambda n: device.get(n * sector, 512), extended) if extended else ()
-    return DiskFacts(guest, disk, sector, total, device, mbr, primary, backup, logical)
+    return PartitionTable(disk, sector, total, device, mbr, primary, backup, logical)
 
 
 def _backup_sector(primary: GptCopy, total: int) -> int:

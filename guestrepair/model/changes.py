@@ -1,65 +1,15 @@
-"""The plain data that travels through guestrepair: findings, repairs and changes.
+"""Changes: declarations of what must be true before, and what is true afterwards.
 
-Everything here is frozen, has no behaviour beyond construction, and can be
-compared, hashed and pickled. A finding's identity is its rule and subject,
-never its wording. A change is a declaration (what must be true before, what is
-true afterwards); ``repair/`` is the only part that carries one out.
+``repair/`` is the only part that carries one out. A change is frozen data that can be compared and hashed.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import ClassVar, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
-GuestPath: TypeAlias = PurePosixPath
-"""A path inside the guest, absolute. Host paths are ``pathlib.Path``: the two never mix."""
-
-ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")
-"""Names that may be a link in / to the directory of the same name in /usr."""
-
-
-class Severity(enum.StrEnum):
-    """How bad a finding is: error = no boot, no login or a lost file; warning = breaks at the next change."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-    @property
-    def rank(self) -> int:
-        """0 for an error, rising as it gets milder: sorts the worst first."""
-        return ("error", "warning", "note").index(self.value)
-
-
-class Safety(enum.StrEnum):
-    """Who decides on a repair: ``--yes`` (safe), its name or ``--all`` (review), a person (manual)."""
-
-    SAFE = "safe"
-    REVIEW = "review"
-    MANUAL = "manual"
-
-
-class Status(enum.StrEnum):
-    """What became of a finding in this run."""
-
-    OPEN = "open"
-    REPAIRED = "repaired"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One observation: where it was made, what was seen, and what should have been seen."""
-
-    source: str
-    observed: str
-    expected: str = ""
-
-
-# --- changes -----------------------------------------------------------------
+from guestrepair.model.paths import GuestPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,97 +324,3 @@ Change: TypeAlias = (
     | GenerateHostKey
     | RunGuestProgram
 )
-
-
-# --- findings ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A right way to mend a finding: one line of summary, who decides, and the changes in order.
-
-    ``changes`` is empty exactly where ``safety`` is manual.
-    """
-
-    summary: str
-    safety: Safety
-    changes: tuple[Change, ...] = ()
-
-
-class Subject(str):
-    """What a finding is about, as users name it: a guest path, ``PATH:LINE`` (1-based), or a device.
-
-    It is that text, and knows its parts; make one with :meth:`of_path`, :meth:`of_line` or :meth:`of_device`.
-    """
-
-    path: GuestPath | None = None
-    line: int | None = None
-    device: str | None = None
-
-    @classmethod
-    def of_path(cls, path: GuestPath) -> Subject:
-        """A file, directory or link of the guest."""
-        return cls._made(str(path), path, None, None)
-
-    @classmethod
-    def of_line(cls, path: GuestPath, line: int) -> Subject:
-        """A line of a text file of the guest."""
-        return cls._made(f"{path}:{line}", path, line, None)
-
-    @classmethod
-    def of_device(cls, device: str) -> Subject:
-        """A disk, partition or volume, by the name that it has in the appliance."""
-        return cls._made(device, None, None, device)
-
-    @classmethod
-    def _made(cls, text: str, path: GuestPath | None, line: int | None, device: str | None) -> Subject:
-        made = cls(text)
-        made.path, made.line, made.device = path, line, device
-        return made
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Subject._made, (str(self), self.path, self.line, self.device))
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is wrong (or worth knowing) in the guest.
-
-    ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
-    for a line of a text file (1-based), or the device for a filesystem or
-    partition. ``folded`` holds the subjects that share this finding's cause.
-    """
-
-    rule: str
-    severity: Severity
-    subject: str
-    message: str
-    evidence: tuple[Evidence, ...] = ()
-    repair: Repair | None = None
-    folded: tuple[str, ...] = ()
-    status: Status = field(default=Status.OPEN, compare=False)
-
-    @property
-    def analyzer(self) -> str:
-        """The part of the rule's name before the slash."""
-        return self.rule.partition("/")[0]
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """Rule and subject: what makes two findings the same one."""
-        return (self.rule, self.subject)
-
-
-@dataclass(frozen=True, slots=True)
-class Inconclusive:
-    """An analyzer could not look at something, and why: never the same as healthy."""
-
-    analyzer: str
-    reason: str
-
-
-class Examination(NamedTuple):
-    """What analyzers found, the worst first, and what they could not look at."""
-
-    findings: list[Finding]
-    inconclusive: list[Inconclusive]

@@ -1,0 +1,144 @@
+"""Findings: what is wrong in a guest, on what evidence, and the right way to mend it.
+
+Everything here is frozen, and can be compared, hashed and pickled. A finding's identity is its rule
+and subject, never its wording.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from guestrepair.model.changes import Change
+from guestrepair.model.paths import GuestPath
+
+
+class Severity(enum.StrEnum):
+    """How bad a finding is: error = no boot, no login or a lost file; warning = breaks at the next change."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for an error, rising as it gets milder: sorts the worst first."""
+        return ("error", "warning", "note").index(self.value)
+
+
+class Safety(enum.StrEnum):
+    """Who decides on a repair: ``--yes`` (safe), its name or ``--all`` (review), a person (manual)."""
+
+    SAFE = "safe"
+    REVIEW = "review"
+    MANUAL = "manual"
+
+
+class Status(enum.StrEnum):
+    """What became of a finding in this run."""
+
+    OPEN = "open"
+    REPAIRED = "repaired"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation: where it was made, what was seen, and what should have been seen."""
+
+    source: str
+    observed: str
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A right way to mend a finding: one line of summary, who decides, and the changes in order.
+
+    ``changes`` is empty exactly where ``safety`` is manual.
+    """
+
+    summary: str
+    safety: Safety
+    changes: tuple[Change, ...] = ()
+
+
+class Subject(str):
+    """What a finding is about, as users name it: a guest path, ``PATH:LINE`` (1-based), or a device.
+
+    It is that text, and knows its parts; make one with :meth:`of_path`, :meth:`of_line` or :meth:`of_device`.
+    """
+
+    path: GuestPath | None = None
+    line: int | None = None
+    device: str | None = None
+
+    @classmethod
+    def of_path(cls, path: GuestPath) -> Subject:
+        """A file, directory or link of the guest."""
+        return cls._made(str(path), path, None, None)
+
+    @classmethod
+    def of_line(cls, path: GuestPath, line: int) -> Subject:
+        """A line of a text file of the guest."""
+        return cls._made(f"{path}:{line}", path, line, None)
+
+    @classmethod
+    def of_device(cls, device: str) -> Subject:
+        """A disk, partition or volume, by the name that it has in the appliance."""
+        return cls._made(device, None, None, device)
+
+    @classmethod
+    def _made(cls, text: str, path: GuestPath | None, line: int | None, device: str | None) -> Subject:
+        made = cls(text)
+        made.path, made.line, made.device = path, line, device
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Subject._made, (str(self), self.path, self.line, self.device))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong (or worth knowing) in the guest.
+
+    ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
+    for a line of a text file (1-based), or the device for a filesystem or
+    partition. ``folded`` holds the subjects that share this finding's cause.
+    """
+
+    rule: str
+    severity: Severity
+    subject: str
+    message: str
+    evidence: tuple[Evidence, ...] = ()
+    repair: Repair | None = None
+    folded: tuple[str, ...] = ()
+    status: Status = field(default=Status.OPEN, compare=False)
+
+    @property
+    def analyzer(self) -> str:
+        """The part of the rule's name before the slash."""
+        return self.rule.partition("/")[0]
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Rule and subject: what makes two findings the same one."""
+        return (self.rule, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Inconclusive:
+    """An analyzer could not look at something, and why: never the same as healthy."""
+
+    analyzer: str
+    reason: str
+
+
+class Examination(NamedTuple):
+    """What analyzers found, the worst first, and what they could not look at."""
+
+    findings: list[Finding]
+    inconclusive: list[Inconclusive]
