@@ -1,1 +1,1 @@
-"""What may be seen of a guest: the view of its files, its devices and systems, what would be mounted where."""
+"""What may be seen of a guest: the view of its files, its devices and systems, what is mounted where."""
