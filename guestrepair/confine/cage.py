@@ -14,12 +14,13 @@ _LIBRARY_SETTINGS = (
     "/etc/ld.so.cache",
     "/etc/ld.so.preload",
     "/etc/localtime",
+    "/etc/alternatives",
     "/etc/gnutls",
     "/etc/crypto-policies",
     "/etc/ssl/openssl.cnf",
     "/etc/pki/tls/openssl.cnf",
 )
-"""What libraries read at their start; none of it is a secret."""
+"""What programs and libraries are found by and read at their start; none of it is a secret."""
 
 _KERNEL = (
     "/proc/cpuinfo",

@@ -168,7 +168,7 @@ def _layer(
 
 
 def _is_named_after(path: Path, image: Path) -> bool:
-    """True for ``disk-flat.vmdk``, ``disk-s001.vmdk``, ``disk.raw`` of ``disk.vmdk``; not ``disk2.raw``."""
+    """True for ``disk-flat.vmdk``, ``disk-s001.vmdk``, ``disk.raw`` of ``disk.vmdk``, not ``disk2.raw``."""
     rest = path.name.removeprefix(image.stem)
     return path.name.startswith(image.stem) and not rest[:1].isalnum()
 

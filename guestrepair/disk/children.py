@@ -11,6 +11,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import random
 import select
 import signal
 import subprocess
@@ -27,7 +28,7 @@ unused, above those of its dynamic users, and Debian's policy (9.2.2) reserves t
 that a container usually has."""
 
 _DYNAMIC_USERS = range(61184, 65520)
-"""systemd's dynamic users (systemd.exec(5), ``DynamicUser=``): tried where all those are somebody's."""
+"""systemd's dynamic users (systemd.exec(5), ``DynamicUser=``): enough for each one's own files."""
 
 _PIECE_BYTES = 1 << 20
 
@@ -51,16 +52,19 @@ class Limits:
         return ["prlimit", f"--as={self.memory_bytes}", "--core=0", *limits]
 
 
-def lesser_user() -> int | None:
+def lesser_user(*, keeps_files: bool = False) -> int | None:
     """The user and group that a reader of hostile files runs as; None where we are not root ourselves.
 
     None too in a user namespace without such users, where root is not the host's root either. One that
-    nothing runs as at the moment is preferred: not even another command of ours is touched.
+    nothing runs as at the moment is preferred: not even another command of ours is touched. One that
+    ``keeps_files`` longer than a program runs is drawn from so many that no other program becomes it.
     """
     if os.geteuid() != 0 or _setgroups_denied():
         return None
     running = _users_of_processes()
-    free = (uid for uid in (*LESSER_USERS, *_DYNAMIC_USERS) if _is_mapped(uid) and not _is_taken(uid))
+    many = random.sample(_DYNAMIC_USERS, len(_DYNAMIC_USERS))
+    numbers = (*many, *LESSER_USERS) if keeps_files else (*LESSER_USERS, *many)
+    free = (uid for uid in numbers if _is_mapped(uid) and not _is_taken(uid))
     first = next(free, None)
     return first if first not in running else next((uid for uid in free if uid not in running), first)
 

@@ -1,1 +1,1 @@
-"""What may be seen of a guest: the view of its files, its devices and systems. Imports no binding."""
+"""What may be seen of a guest: the view of its files, its devices and systems, what is mounted where."""

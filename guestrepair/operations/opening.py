@@ -123,17 +123,22 @@ def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator
     Raises:
         ImageError, ApplianceError: see their classes.
     """
+    keys = donor_keys(donor, options, voice)
+    with contextlib.ExitStack() as stack:
+        disk = throwaway_disk(stack, donor)
+        launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
+        yield stack.enter_context(open_session([disk], keys=keys, launch=launch))
+
+
+def donor_keys(donor: Image, options: ImageOptions, voice: Voice) -> KeyRing:
+    """The keys given, and the question for one more, which names the donor."""
     ask = voice.ask_passphrase
 
     def ask_for_donor(container: BlockDevice) -> str | None:
         named = replace(container, name=f"{container.name} of the donor {donor.path}")
         return None if ask is None else ask(named)
 
-    keys = KeyRing(options.keys, None if ask is None else fence.unhurried(ask_for_donor))
-    with contextlib.ExitStack() as stack:
-        disk = throwaway_disk(stack, donor)
-        launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
-        yield stack.enter_context(open_session([disk], keys=keys, launch=launch))
+    return KeyRing(options.keys, None if ask is None else fence.unhurried(ask_for_donor))
 
 
 def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -> T:

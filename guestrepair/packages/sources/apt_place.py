@@ -45,6 +45,9 @@ _OF_THE_HOST = re.compile(
     r'("[^"\\\n]*";)',
     re.IGNORECASE,
 )
+_CERTIFICATES = re.compile(r'::CAInfo(?:::\S+)? "(/[^"]+)"', re.IGNORECASE)
+"""The one of those settings that names a file, which a client must be able to open."""
+
 _REFUSED_METHODS = (
     "cdrom", "copy", "file", "ftp", "mirror", "mirror+copy", "mirror+file", "mirror+ftp", "mirror+http",
     "mirror+https", "rsh", "ssh", "tor", "tor+http", "tor+https",
@@ -207,7 +210,9 @@ def _configuration(place: Workplace, architectures: list[str]) -> str:
     }
     lines = [f'{name} "{value}";\n' for name, value in settings.items()]
     lines += [f'APT::Architectures {{ "{name}"; }};\n' for name in architectures]
-    return "".join([*_network_of_this_host(), *lines])
+    network = _network_of_this_host()
+    place.also_read += [Path(m[1]) for line in network if (m := _CERTIFICATES.search(line))]
+    return "".join([*network, *lines])
 
 
 def _network_of_this_host() -> list[str]:

@@ -68,7 +68,7 @@ class Workplace:
 
     def __init__(self) -> None:
         stack = contextlib.ExitStack()
-        self.user = children.lesser_user()
+        self.user = children.lesser_user(keeps_files=True)
         self.also_read: list[Path] = []
         try:
             parent = None if self.user is None else passable_parent()

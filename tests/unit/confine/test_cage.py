@@ -145,6 +145,21 @@ def test_a_program_runs_as_another_user_without_any_rights(by: str) -> None:
 
 
 @BY
+def test_another_user_comes_by_and_a_program_may_be_a_link_elsewhere(by: str, own: Path) -> None:
+    """Also where our own umask is strict: a new root directory is not ours alone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    usual = os.umask(0o077)
+    try:
+        script = "awk 'BEGIN { print \"ran\" }'; touch /made /tmp/made /var/tmp/made 2>/dev/null; umask"
+        process = start_caged(["sh", "-c", script], cage=Cage(), user=61999, by=by, stdout=subprocess.PIPE)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        os.umask(usual)
+    assert out == b"ran\n0077\n"
+
+
+@BY
 def test_a_program_that_hangs_is_ended(by: str) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         run_caged(["sleep", "60"], cage=Cage(), timeout_seconds=0.2, by=by)
