@@ -86,7 +86,8 @@ def follow(guest: Guest, path: GuestPath) -> str:
         found = None if place is None else guest.lstat(place)
         if place is None or found is None or not found.is_symlink:
             return current if place is None else str(place)
-        current = posixpath.normpath(posixpath.join(str(place.parent), guest.readlink(place)))
+        target = posixpath.normpath(posixpath.join(str(place.parent), guest.readlink(place)))
+        current = f"/{target.lstrip('/')}"  # two slashes are one here, and POSIX keeps them
     return current
 
 
