@@ -37,7 +37,7 @@ KEPT_FILES = 40_000
 
 
 class DpkgDatabase(IndexedDatabase):
-    """What dpkg believes to be installed."""
+    """What dpkg believes to be installed; what path-exclude leaves out carries the flag for it."""
 
     format = "deb"
 
@@ -57,18 +57,9 @@ class DpkgDatabase(IndexedDatabase):
         self.path_filter = path_filter
         self.damage = tuple(damage)
 
-    def files(self) -> Iterator[PackagedFile]:
-        """Every path of every package; those that path-exclude leaves out carry the flag ``excluded``."""
-        return iter(self._kept) if self._are_few else super().files()
-
     @cached_property
     def _are_few(self) -> bool:
         return sum(entry.listing.count(b"\n") for entry in self.installed) <= KEPT_FILES
-
-    @cached_property
-    def _kept(self) -> tuple[PackagedFile, ...]:
-        """They are gone through several times: where they are few, they are made once."""
-        return tuple(super().files())
 
     def _files_of(self, number: int) -> Iterator[PackagedFile]:
         entry = self.installed[number]

@@ -51,8 +51,20 @@ class IndexedDatabase(PackageDatabase):
         """Their paths: for a database that has them more cheaply."""
         return (file.path for file in self._files_of(number))
 
+    @property
+    def _are_few(self) -> bool:
+        """True where all files may be kept in memory: they are gone through several times."""
+        return False
+
     def files(self) -> Iterator[PackagedFile]:
         """See :meth:`PackageDatabase.files`."""
+        return iter(self._kept) if self._are_few else self._made()
+
+    @cached_property
+    def _kept(self) -> tuple[PackagedFile, ...]:
+        return tuple(self._made())
+
+    def _made(self) -> Iterator[PackagedFile]:
         for number in range(len(self.packages)):
             yield from self._files_of(number)
 

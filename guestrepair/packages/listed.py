@@ -53,21 +53,12 @@ class ListedDatabase(IndexedDatabase):
         self.damage = tuple(damage)
         self._listings = listings
 
-    def files(self) -> Iterator[PackagedFile]:
-        """See :meth:`PackageDatabase.files`."""
-        return iter(self._kept) if self._are_few else super().files()
-
     def _files_of(self, number: int) -> Iterable[PackagedFile]:
         return self._listings[number].files()
 
     @cached_property
     def _are_few(self) -> bool:
         return sum(listing.text.count(b"\n") for listing in self._listings) <= KEPT_LINES
-
-    @cached_property
-    def _kept(self) -> tuple[PackagedFile, ...]:
-        """They are gone through several times: where they are few, they are made once."""
-        return tuple(super().files())
 
 
 # --- apk ---------------------------------------------------------------------------
