@@ -8,41 +8,10 @@ import struct
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.os_release import parse_os_release
 from guestrepair.guest.devices import OperatingSystem
+from guestrepair.guest.package_formats import format_of, format_there
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
-_DATABASES = (
-    ("deb", ("/var/lib/dpkg/status", "/var/lib/dpkg/info")),
-    (
-        "rpm",
-        (
-            "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-            "/usr/lib/sysimage/rpm/Packages.db",
-            "/usr/lib/sysimage/rpm/Packages",
-            "/var/lib/rpm/rpmdb.sqlite",
-            "/var/lib/rpm/Packages.db",
-            "/var/lib/rpm/Packages",
-        ),
-    ),
-    ("apk", ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")),
-    ("pacman", ("/var/lib/pacman/local",)),
-)
-_FORMAT_OF = {
-    "debian": "deb",
-    "ubuntu": "deb",
-    "fedora": "rpm",
-    "rhel": "rpm",
-    "centos": "rpm",
-    "rocky": "rpm",
-    "almalinux": "rpm",
-    "amzn": "rpm",
-    "ol": "rpm",
-    "suse": "rpm",
-    "opensuse": "rpm",
-    "sles": "rpm",
-    "alpine": "apk",
-    "arch": "pacman",
-}
 # e_machine of elf(5), in uname -m's words.
 _MACHINES = {
     3: "i686",
@@ -74,7 +43,7 @@ def identify_system(guest: Guest) -> OperatingSystem:
         version=release.get("VERSION_ID", ""),
         product=release.get("PRETTY_NAME", ""),
         arch=_architecture(guest),
-        package_format=_package_format(guest, (distro, *like)),
+        package_format=format_there(guest) or format_of((distro, *like)),
         hostname=_hostname(guest),
         id_like=like,
         codename=release.get("VERSION_CODENAME", ""),
@@ -120,14 +89,6 @@ def _architecture(guest: Guest) -> str:
                 return "ppc64le"
             return _MACHINES.get(machine, f"elf-machine-{machine}")
     return ""
-
-
-def _package_format(guest: Guest, names: tuple[str, ...]) -> str:
-    for name, paths in _DATABASES:
-        if any(guest.exists(GuestPath(path)) for path in paths):
-            return name
-    # A lost database does not change what the system is.
-    return next((_FORMAT_OF[name] for name in names if name in _FORMAT_OF), "")
 
 
 def _hostname(guest: Guest) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, BlockDevices, OperatingSystem
 from guestrepair.guest.identity import identify_system
+from guestrepair.guest.package_formats import PACKAGE_FORMATS
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
@@ -27,7 +28,7 @@ _SIGNS = (
     (1, ("/etc/passwd",)),
     (1, ("/etc/fstab",)),
     (1, ("/etc/shadow", "/etc/group")),
-    (2, ("/var/lib/dpkg", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db", "/var/lib/pacman")),
+    (2, tuple(str(path) for each in PACKAGE_FORMATS for path in each.directories)),
     (1, ("/usr/bin", "/bin")),
     (1, ("/usr/lib/systemd", "/lib/systemd", "/etc/init.d", "/sbin/init")),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from guestrepair.errors import ImageError, LockedError, UsageError
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.host_directory import HostDirectoryGuest
+from guestrepair.guest.package_formats import format_named
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import SourceOptions
 from guestrepair.packages.reference import AttributeSource, Reference
@@ -64,9 +65,10 @@ class Sources:
         return found
 
     def reference(self, guest: LiveGuest) -> Reference | None:
-        """What says which modes and owners are right on a dpkg guest: a donor before package files."""
+        """What says which modes and owners are right where no database does: donors before package files."""
         known: list[AttributeSource] = [*self._donors, *self._directories]
-        return Reference(known) if known and guest.os.package_format == "deb" else None
+        kind = format_named(guest.os.package_format)
+        return Reference(known) if known and kind is not None and not kind.records_attributes else None
 
     def _of_donor(self, path: Path, system: OperatingSystem) -> Iterator[DonorSource]:
         if path.is_dir():

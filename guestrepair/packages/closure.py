@@ -34,6 +34,7 @@ _HWCAPS = {
     22: ("glibc-hwcaps/z16", "glibc-hwcaps/z15"),
 }
 _NOT_ELF = "is not an ELF file"
+_ANY = ElfFile(64, 62, little_endian=True)
 _MAX_OBJECTS = 4_000
 _MAX_INCLUDES = 200
 _MAX_DIRECTORIES = 4_096
@@ -58,38 +59,66 @@ class Unresolved:
     found: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What loading some programs comes to: what fails, and the ELF files that they are made of, by real path.
+
+    ``unread`` says what was not looked at (of the loader's configuration that cannot be read, or of a
+    guest with more than anybody has): what seems to be missing then may lie there.
+    """
+
+    unresolved: tuple[Unresolved, ...]
+    files: tuple[GuestPath, ...]
+    unread: tuple[str, ...] = ()
+
+
 @dataclass
 class Closure:
-    """Follows programs of one guest and remembers what it has read.
+    """Follows programs of one guest and remembers what it has read, for this question and the next.
 
-    ``files`` holds every ELF file that was reached, by its real path. ``unread`` says what was not
-    looked at (of the loader's configuration that cannot be read, or of a guest with more than anybody
-    has): what seems to be missing then may lie there.
+    ``files`` holds every ELF file that was read, by its real path; ``unread`` is as in :class:`Loading`.
     """
 
     guest: Guest
     files: dict[GuestPath, ElfFile] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     _lookups: int = 0
+    _reached: dict[GuestPath, None] = field(default_factory=dict)
     _last: tuple[GuestPath | None, bytes] = (None, b"")
     _problems: dict[GuestPath, str] = field(default_factory=dict)
     _found: dict[tuple[str, int, int, tuple[str, ...]], GuestPath | Unusable | None] = field(
         default_factory=dict
     )
 
-    def unresolved(self, paths: Iterable[GuestPath]) -> list[Unresolved]:
-        """What these programs and libraries need and cannot load; those that are not there are passed over.
+    def load(self, paths: Iterable[GuestPath]) -> Loading:
+        """Load these programs and libraries as ld.so would; those that are not there are passed over.
 
         A script is judged by its interpreter.
         """
         found: dict[tuple[GuestPath, str], Unresolved] = {}
+        self._lookups, self._reached = 0, {}
         try:
             for path in paths:
                 for problem in self._one(path, 0):
                     found.setdefault((problem.path, problem.library), problem)
         except FormatError as error:
-            self.unread.append(error.message)
-        return list(found.values())
+            if error.message not in self.unread:
+                self.unread.append(error.message)
+        return Loading(tuple(found.values()), tuple(self._reached), tuple(self.unread))
+
+    def unresolved(self, paths: Iterable[GuestPath]) -> list[Unresolved]:
+        """What these programs and libraries need and cannot load."""
+        return list(self.load(paths).unresolved)
+
+    def candidates(self, problem: Unresolved) -> tuple[GuestPath, ...]:
+        """The places where the library that could not be loaded would be looked for, or lies unusable."""
+        if "/" in problem.library:
+            return (GuestPath("/") / problem.library,)
+        elf = self.files.get(problem.path, _ANY)
+        directories = [d for d in elf.runpath + elf.rpath if d.startswith("/")]
+        directories += self.library_directories(elf)
+        places = [GuestPath(problem.found)] if problem.found else []
+        return (*places, *(GuestPath(d) / problem.library for d in dict.fromkeys(directories)))
 
     # --- one program ------------------------------------------------------------
 
@@ -166,6 +195,7 @@ class Closure:
                 found = self._locate(name, where, elf, rpaths, is_musl=is_musl)
                 if isinstance(found, GuestPath):
                     child = self.files[found]
+                    self._reached[found] = None
                     loaded.add(child.soname)
                     own = _rpath(child, found, root)
                     queue.append((found, child, () if child.runpath else own + rpaths))
@@ -258,6 +288,7 @@ class Closure:
     def _read(self, real: GuestPath) -> ElfFile | None:
         """The file's headers; None (with the reason in ``_problems``) when it is no sound ELF file."""
         if real in self.files:
+            self._reached[real] = None
             return self.files[real]
         if real in self._problems:
             return None
@@ -271,6 +302,7 @@ class Closure:
                 self._problems[real] = _NOT_ELF
             else:
                 self.files[real] = read_elf(lambda offset, size: self._range(real, offset, size))
+                self._reached[real] = None
                 return self.files[real]
         except (FormatError, GuestReadError) as error:
             self._problems[real] = f"is damaged ({error.message})"
@@ -337,14 +369,6 @@ class Unusable:
 
     path: GuestPath
     reason: str
-
-
-def unresolved(guest: Guest, paths: Iterable[GuestPath]) -> list[Unresolved]:
-    """What these programs and libraries of the guest need and cannot load.
-
-    Paths that are not there are passed over; a script is judged by its interpreter.
-    """
-    return Closure(guest).unresolved(paths)
 
 
 def default_directories(elf: ElfFile) -> list[str]:

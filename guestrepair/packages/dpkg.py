@@ -8,8 +8,7 @@ Sources: dpkg-query(1), deb-md5sums(5), dpkg's ``lib/dpkg/dbmodify.c`` (updates/
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,8 @@ from guestrepair.formats.dpkg_config import PathFilter
 from guestrepair.formats.dpkg_lists import Diversion, StatOverride, parse_list, parse_md5sums
 from guestrepair.model import PackagedKind
 from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import Damage, Package, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.indexed import IndexedDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ KEPT_FILES = 40_000
 """Packaged files that are kept in memory; some 12 MB."""
 
 
-class DpkgDatabase(PackageDatabase):
-    """What dpkg believes to be installed."""
+class DpkgDatabase(IndexedDatabase):
+    """What dpkg believes to be installed; what path-exclude leaves out carries the flag for it."""
 
     format = "deb"
 
@@ -56,76 +56,36 @@ class DpkgDatabase(PackageDatabase):
         self.overrides = overrides
         self.path_filter = path_filter
         self.damage = tuple(damage)
-        self._altered = {d.altered: d for d in diversions.values()}
-
-    def files(self) -> Iterator[PackagedFile]:
-        """Every path of every package; those that path-exclude leaves out carry the flag ``excluded``."""
-        return iter(self._kept) if self._are_few else self._made()
 
     @cached_property
     def _are_few(self) -> bool:
         return sum(entry.listing.count(b"\n") for entry in self.installed) <= KEPT_FILES
 
-    @cached_property
-    def _kept(self) -> tuple[PackagedFile, ...]:
-        """They are gone through several times: where they are few, they are made once."""
-        return tuple(self._made())
+    def _files_of(self, number: int) -> Iterator[PackagedFile]:
+        entry = self.installed[number]
+        digests = parse_md5sums(entry.md5sums)
+        digests.update(entry.conffiles)
+        paths = tuple(parse_list(entry.listing))
+        parents = {path.rpartition("/")[0] for path in paths}
+        for path in paths:
+            yield self._file(entry, path, digests.get(path), is_parent=path in parents)
 
-    def _made(self) -> Iterator[PackagedFile]:
-        for entry in self.installed:
-            digests = parse_md5sums(entry.md5sums)
-            digests.update(entry.conffiles)
-            paths = tuple(parse_list(entry.listing))
-            parents = {path.rpartition("/")[0] for path in paths}
-            for path in paths:
-                yield self._file(entry, path, digests.get(path), is_parent=path in parents)
-
-    def lookup(self, path: str) -> tuple[PackagedFile, ...]:
-        """See :meth:`PackageDatabase.lookup`; a diverted file is found at the place where it lies."""
-        found = []
-        for name in forms(path):
-            diversion = self._altered.get(name)
-            for wanted in (name, diversion.contested) if diversion else (name,):
-                found += [f for f in self._entries_of(wanted) if f.path in forms(path)]
-        return tuple(found)
-
-    def _entries_of(self, name: str) -> Iterator[PackagedFile]:
-        """What each package says of a path by exactly this name."""
-        encoded = name.encode("utf-8", "surrogateescape")
-        text, starts = self._joined
-        wanted = b"\n" + encoded + b"\n"
-        at = text.find(wanted)
-        while at >= 0:
-            entry = self.installed[bisect_right(starts, at) - 1]
-            digests = parse_md5sums(entry.md5sums)
-            digests.update(entry.conffiles)
-            is_parent = b"\n" + encoded + b"/" in b"\n" + entry.listing
-            yield self._file(entry, name, digests.get(name), is_parent=is_parent)
-            at = text.find(wanted, at + 1)
-
-    @cached_property
-    def _joined(self) -> tuple[bytes, list[int]]:
-        """All lists as one text that begins with a newline, and where each package's list begins."""
-        pieces, starts, offset = [], [], 0
-        for entry in self.installed:
-            piece = b"\n" + entry.listing.rstrip(b"\n") + b"\n"
-            starts.append(offset)
-            pieces.append(piece)
-            offset += len(piece)
-        return b"".join(pieces), starts
+    def _paths_of(self, number: int) -> Iterable[str]:
+        entry = self.installed[number]
+        return (self._place(path, entry.package.name) for path in parse_list(entry.listing))
 
     def _file(self, entry: Installed, path: str, digest: str | None, *, is_parent: bool) -> PackagedFile:
-        flags = set()
+        flags: set[Flag] = set()
         if path in entry.conffiles:
-            flags.add("config")
+            flags.add(Flag.CONFIG)
         if self.path_filter.excludes(path):
-            flags.add("excluded")
+            flags.add(Flag.EXCLUDED)
         place = self._place(path, entry.package.name)
         if place != path:
-            flags.add("diverted")
+            flags.add(Flag.DIVERTED)
         override = self._override(place)
         if override is not None:
-            flags.add("override")
+            flags.add(Flag.OVERRIDE)
         if is_parent:
             kind = PackagedKind.DIRECTORY
         else:

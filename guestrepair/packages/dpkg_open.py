@@ -51,8 +51,11 @@ def open_dpkg(guest: Guest) -> DpkgDatabase:
 
     Raises:
         GuestReadError: the directory cannot be read at all.
-        FormatError: neither the status file nor a backup of it can be used.
+        FormatError: it is gone, or neither the status file nor a backup of it can be used.
     """
+    if not guest.is_directory(DIRECTORY):
+        hint = "restore the directory from a backup of the guest"
+        raise FormatError(f"{DIRECTORY} is missing: dpkg's database is gone", hint=hint)
     damage: list[Damage] = []
     tree = _read_tree(guest, damage)
     stanzas = _status(guest, tree, damage)

@@ -7,7 +7,6 @@ made to fill the memory, no more than one package's files are held at a time.
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,8 +16,8 @@ from guestrepair.formats.apkdb import ApkFile, ApkPackage, parse_apk_installed
 from guestrepair.formats.pacmandb import MtreeEntry, check_lines, parse_desc, parse_mtree
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath, PackagedKind
-from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import Damage, Package, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.indexed import IndexedDatabase
 
 APK = GuestPath("/lib/apk/db/installed")
 APK_USR = GuestPath("/usr/lib/apk/db/installed")
@@ -45,7 +44,7 @@ class Listing:
     files: Callable[[], Iterable[PackagedFile]]
 
 
-class ListedDatabase(PackageDatabase):
+class ListedDatabase(IndexedDatabase):
     """A database that has a text for each package."""
 
     def __init__(self, package_format: str, listings: Sequence[Listing], damage: Sequence[Damage]) -> None:
@@ -54,38 +53,12 @@ class ListedDatabase(PackageDatabase):
         self.damage = tuple(damage)
         self._listings = listings
 
-    def files(self) -> Iterator[PackagedFile]:
-        """See :meth:`PackageDatabase.files`."""
-        return iter(self._kept) if self._are_few else self._made()
-
-    def lookup(self, path: str) -> tuple[PackagedFile, ...]:
-        """See :meth:`PackageDatabase.lookup`."""
-        wanted = forms(path)
-        if self._are_few:
-            return tuple(file for form in wanted for file in self._by_path.get(form, ()))
-        name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
-        candidates = (listing for listing in self._listings if name in listing.text)
-        return tuple(file for listing in candidates for file in listing.files() if file.path in wanted)
-
-    def _made(self) -> Iterator[PackagedFile]:
-        for listing in self._listings:
-            yield from listing.files()
+    def _files_of(self, number: int) -> Iterable[PackagedFile]:
+        return self._listings[number].files()
 
     @cached_property
     def _are_few(self) -> bool:
         return sum(listing.text.count(b"\n") for listing in self._listings) <= KEPT_LINES
-
-    @cached_property
-    def _kept(self) -> tuple[PackagedFile, ...]:
-        """They are gone through several times: where they are few, they are made once."""
-        return tuple(self._made())
-
-    @cached_property
-    def _by_path(self) -> Mapping[str, Sequence[PackagedFile]]:
-        found: dict[str, list[PackagedFile]] = defaultdict(list)
-        for file in self._kept:
-            found[file.path].append(file)
-        return found
 
 
 # --- apk ---------------------------------------------------------------------------
@@ -130,7 +103,7 @@ def _apk_file(package: Package, file: ApkFile) -> PackagedFile:
         mode=mode,
         owner=str(file.uid),
         group=str(file.gid),
-        flags=frozenset({"config"}) if protected else frozenset(),
+        flags=frozenset({Flag.CONFIG}) if protected else frozenset(),
     )
 
 
@@ -220,7 +193,7 @@ def _pacman_file(
     package: Package, path: str, mtree: Mapping[str, MtreeEntry], backup: set[str]
 ) -> PackagedFile:
     name = path.rstrip("/")
-    flags = frozenset({"config"}) if name in backup else frozenset()
+    flags = frozenset({Flag.CONFIG}) if name in backup else frozenset()
     entry = mtree.get(name)
     if entry is None:
         kind = PackagedKind.DIRECTORY if path.endswith("/") else PackagedKind.OTHER

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from guestrepair.errors import FormatError
+from collections.abc import Callable, Mapping
+
+from guestrepair.guest.package_formats import format_left, format_there
 from guestrepair.guest.view import Guest
 from guestrepair.packages.base import PackageDatabase
-from guestrepair.packages.dpkg_open import DIRECTORY as DPKG_DIRECTORY
 from guestrepair.packages.dpkg_open import open_dpkg
-from guestrepair.packages.listed import APK, APK_USR, PACMAN, open_apk, open_pacman
-from guestrepair.packages.rpm_open import find_rpm, open_rpm
+from guestrepair.packages.listed import open_apk, open_pacman
+from guestrepair.packages.rpm_open import open_rpm
+
+_READERS: Mapping[str, Callable[[Guest], PackageDatabase]] = {
+    "deb": open_dpkg,
+    "rpm": open_rpm,
+    "apk": open_apk,
+    "pacman": open_pacman,
+}
+"""One for each row of :data:`guestrepair.guest.package_formats.PACKAGE_FORMATS`."""
 
 
 def open_database(guest: Guest) -> PackageDatabase | None:
@@ -21,16 +30,5 @@ def open_database(guest: Guest) -> PackageDatabase | None:
         GuestReadError: there is one, and it cannot be read.
         FormatError: there is one (or there must be), and it does not parse.
     """
-    wanted = guest.os.package_format
-    if wanted == "rpm" or (not wanted and find_rpm(guest) is not None):
-        return open_rpm(guest)
-    if wanted == "apk" or (not wanted and (guest.exists(APK) or guest.exists(APK_USR))):
-        return open_apk(guest)
-    if wanted == "pacman" or (not wanted and guest.is_directory(PACMAN)):
-        return open_pacman(guest)
-    if guest.is_directory(DPKG_DIRECTORY):
-        return open_dpkg(guest)
-    if wanted == "deb":
-        hint = "restore the directory from a backup of the guest"
-        raise FormatError(f"{DPKG_DIRECTORY} is missing: dpkg's database is gone", hint=hint)
-    return None
+    read = _READERS.get(guest.os.package_format or format_there(guest) or format_left(guest))
+    return None if read is None else read(guest)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from guestrepair.guest.view import Guest
+from typing import Protocol
+
 from guestrepair.model import GuestPath
 
 
-def real_place(guest: Guest, path: GuestPath) -> GuestPath:
+class Links(Protocol):
+    """Whatever can follow the links of a guest."""
+
+    def resolve(self, path: GuestPath) -> GuestPath | None:
+        """The path with every link followed inside the guest; None when that leads nowhere."""
+
+
+def real_place(files: Links, path: GuestPath) -> GuestPath:
     """The path with the links among its existing parents resolved (``/usr/lib/x/y`` for a lost ``/lib/x/y``).
 
     The last component is never followed.
@@ -14,7 +22,7 @@ def real_place(guest: Guest, path: GuestPath) -> GuestPath:
     missing = [path.name]
     parent = path.parent
     while parent != parent.parent:
-        real = guest.resolve(parent)
+        real = files.resolve(parent)
         if real is not None:
             return real.joinpath(*reversed(missing))
         missing.append(parent.name)

@@ -14,10 +14,7 @@ from typing import Protocol
 
 from guestrepair.guest.view import Stat
 from guestrepair.model import PackagedKind
-from guestrepair.packages.base import Package, PackagedFile
-
-DONOR, UNPACKED = "donor", "unpacked"
-"""Flags of a :class:`PackagedFile` whose mode and owner come from a donor, or from the package file."""
+from guestrepair.packages.base import Package, PackagedFile, Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,9 @@ NO_PACKAGE = Package("", "", "")
 
 
 class AttributeSource(Protocol):
-    """Something that knows the attributes of a package's paths in exactly that version.
+    """Something that knows the attributes of a package's paths in exactly that version."""
 
-    ``authority`` is one of the flags above.
-    """
-
-    authority: str
+    authority: Provenance
 
     def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
         """What it knows of these paths; empty when it has not this package in this version."""
@@ -72,20 +66,21 @@ class Reference:
         paths = list(stats)
         answer: dict[str, Attributes] = {}
         for source in self._sources:
-            if source.authority == DONOR:
+            if source.authority is Provenance.DONOR:
                 answer = {**source.attributes(NO_PACKAGE, paths), **answer}
         return frozenset(
             p for p, known in answer.items() if known.mode & 0o170000 == stats[p].mode & 0o170000
         )
 
-    def _known(self, files: Sequence[PackagedFile]) -> Mapping[str, tuple[str, Attributes]]:
+    def _known(self, files: Sequence[PackagedFile]) -> Mapping[str, tuple[Provenance, Attributes]]:
         by_package: dict[Package, list[str]] = defaultdict(list)
         for file in files:
             by_package[file.package].append(file.path)
-        answer: dict[str, tuple[str, Attributes]] = {}
+        answer: dict[str, tuple[Provenance, Attributes]] = {}
         for package, paths in by_package.items():
             for source in self._sources:
-                if source.authority == UNPACKED and self._unpacked and package not in self._unpacked:
+                left_out = self._unpacked and package not in self._unpacked
+                if left_out and source.authority is Provenance.UNPACKED:
                     continue
                 found = source.attributes(package, paths)
                 if found:
@@ -94,7 +89,9 @@ class Reference:
         return answer
 
 
-def _completed(file: PackagedFile, stat: Stat | None, known: tuple[str, Attributes] | None) -> PackagedFile:
+def _completed(
+    file: PackagedFile, stat: Stat | None, known: tuple[Provenance, Attributes] | None
+) -> PackagedFile:
     if stat is None or known is None or stat.mode & 0o170000 != known[1].mode & 0o170000:
         return file
     if stat.is_symlink and file.kind is PackagedKind.DIRECTORY:
@@ -105,5 +102,5 @@ def _completed(file: PackagedFile, stat: Stat | None, known: tuple[str, Attribut
         mode=attributes.mode & 0o7777,
         owner=attributes.owner,
         group=attributes.group,
-        flags=file.flags | {authority},
+        provenance=authority,
     )

@@ -8,6 +8,8 @@ Sources: rpm's ``include/rpm/rpmfiles.h`` (flags, states, verify flags), ``lib/v
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import stat as stat_module
 from collections.abc import Iterator, Sequence
@@ -15,31 +17,31 @@ from typing import Any
 
 from guestrepair.errors import FormatError
 from guestrepair.model import PackagedKind
-from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import Damage, Package, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.indexed import IndexedDatabase
 
 DIGEST_ALGORITHMS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
 _FLAGS = {
-    1: "config",
-    2: "doc",
-    8: "missingok",
-    16: "noreplace",
-    64: "ghost",
-    128: "license",
-    256: "readme",
-    4096: "artifact",
+    1: Flag.CONFIG,
+    2: Flag.DOC,
+    8: Flag.MISSING_OK,
+    16: Flag.NO_REPLACE,
+    64: Flag.GHOST,
+    128: Flag.LICENSE,
+    256: Flag.README,
+    4096: Flag.ARTIFACT,
 }
-_STATES = {1: "replaced", 4: "wrongcolor"}
+_STATES = {1: Flag.REPLACED, 4: Flag.WRONG_COLOR}
 _STATES_NOT_THERE = frozenset({2, 3})
 """NOTINSTALLED and NETSHARED: rpm itself does not look at them."""
 _UNVERIFIED = {
-    1: "nodigest",
-    2: "nosize",
-    4: "nolink",
-    8: "noowner",
-    16: "nogroup",
-    64: "nomode",
-    256: "nocaps",
+    1: Flag.NO_DIGEST,
+    2: Flag.NO_SIZE,
+    4: Flag.NO_LINK,
+    8: Flag.NO_OWNER,
+    16: Flag.NO_GROUP,
+    64: Flag.NO_MODE,
+    256: Flag.NO_CAPABILITIES,
 }
 _KINDS = {
     stat_module.S_IFREG: PackagedKind.FILE,
@@ -48,7 +50,10 @@ _KINDS = {
 }
 
 
-class RpmDatabase(PackageDatabase):
+_DAMAGED = (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError)
+
+
+class RpmDatabase(IndexedDatabase):
     """What rpm believes to be installed."""
 
     format = "rpm"
@@ -63,22 +68,16 @@ class RpmDatabase(PackageDatabase):
         self.packages = tuple(_package(_decode(line)) for line in self._lines)
         self.damage = tuple(damage)
 
-    def files(self) -> Iterator[PackagedFile]:
-        """Every path of every package but those that rpm did not install (excluded docs, netshared)."""
-        for package, line in zip(self.packages, self._lines, strict=True):
-            yield from _files(package, _decode(line))
+    def _files_of(self, number: int) -> Iterator[PackagedFile]:
+        """All but those that rpm did not install (excluded docs, netshared)."""
+        return _files(self.packages[number], _decode(self._lines[number]))
 
-    def lookup(self, path: str) -> tuple[PackagedFile, ...]:
-        """See :meth:`PackageDatabase.lookup`."""
-        wanted = frozenset(forms(path))
-        name = json.dumps(path.rpartition("/")[2]).encode()
-        return tuple(
-            found
-            for package, line in zip(self.packages, self._lines, strict=True)
-            if name in line
-            for found in _files(package, _decode(line))
-            if found.path in wanted
-        )
+    def _paths_of(self, number: int) -> Iterator[str]:
+        data = _decode(self._lines[number])
+        try:
+            yield from map(_path, itertools.repeat(data["dirs"]), data["dir"], data["base"])
+        except _DAMAGED as error:
+            raise _damaged(self.packages[number]) from error
 
 
 def _decode(line: bytes) -> dict[str, Any]:
@@ -101,8 +100,16 @@ def _package(data: dict[str, Any]) -> Package:
 def _files(package: Package, data: dict[str, Any]) -> Iterator[PackagedFile]:
     try:
         yield from _entries(package, data)
-    except (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError) as error:
-        raise FormatError(f"rpm database: the file list of {package.name} is damaged") from error
+    except _DAMAGED as error:
+        raise _damaged(package) from error
+
+
+def _damaged(package: Package) -> FormatError:
+    return FormatError(f"rpm database: the file list of {package.name} is damaged")
+
+
+def _path(directories: Sequence[str], directory: int, name: str) -> str:
+    return (directories[directory] + name).rstrip("/") or "/"
 
 
 def _entries(package: Package, data: dict[str, Any]) -> Iterator[PackagedFile]:
@@ -135,7 +142,7 @@ def _entries(package: Package, data: dict[str, Any]) -> Iterator[PackagedFile]:
         kind = _KINDS.get(stat_module.S_IFMT(mode & 0xFFFF), PackagedKind.OTHER)
         is_file = kind is PackagedKind.FILE
         yield PackagedFile(
-            (data["dirs"][directory] + name).rstrip("/") or "/",
+            _path(data["dirs"], directory, name),
             kind,
             package,
             digest=f"{algorithm}:{digest.lower()}" if digest and algorithm and is_file else "",
@@ -150,12 +157,9 @@ def _entries(package: Package, data: dict[str, Any]) -> Iterator[PackagedFile]:
         )
 
 
-def _words(flag: int, state: int, verify: int) -> frozenset[str]:
+@functools.lru_cache(maxsize=4096)
+def _words(flag: int, state: int, verify: int) -> frozenset[Flag]:
+    """One set for all files that have the same of these: there are few of them."""
     words = {word for bit, word in _FLAGS.items() if flag & bit}
     words |= {word for bit, word in _UNVERIFIED.items() if not verify & bit}
-    if state in _STATES:
-        words.add(_STATES[state])
-    return frozenset(words) if words else _NO_WORDS
-
-
-_NO_WORDS: frozenset[str] = frozenset()
+    return frozenset(words | {_STATES[state]} if state in _STATES else words)

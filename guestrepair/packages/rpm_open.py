@@ -12,15 +12,13 @@ from typing import BinaryIO
 from guestrepair.disk import children
 from guestrepair.disk.tempdirs import passable_parent, private_directory
 from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.guest.package_formats import RPM_DIRECTORIES
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.packages import rpm_child
 from guestrepair.packages.base import Damage
 from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.rpm import RpmDatabase
-
-DIRECTORIES = (GuestPath("/usr/lib/sysimage/rpm"), GuestPath("/var/lib/rpm"))
-"""Where the database lies: newer systems have it in /usr, with a link from /var."""
 
 _LIMIT_BYTES = 2 * 1024**3
 _LIMITS = children.Limits(memory_bytes=3 * 1024**3, cpu_seconds=120, file_bytes=64 * 1024**2)
@@ -54,7 +52,7 @@ class _Answer:
 
 def find_rpm(guest: Guest) -> tuple[GuestPath, tuple[Backend, ...]] | None:
     """The database's directory and the kinds of database found in it, or None."""
-    for directory in DIRECTORIES:
+    for directory in RPM_DIRECTORIES:
         kinds = tuple(b for b in BACKENDS if guest.exists(directory / b.main))
         if kinds:
             return directory, kinds
@@ -70,7 +68,7 @@ def open_rpm(guest: Guest) -> RpmDatabase:
     """
     found = find_rpm(guest)
     if found is None:
-        places = " and ".join(map(str, DIRECTORIES))
+        places = " and ".join(map(str, RPM_DIRECTORIES))
         raise FormatError(f"no rpm database in {places}", hint="restore it from a backup of the guest")
     directory, kinds = found
     damage: list[Damage] = []

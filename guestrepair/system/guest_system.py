@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from guestrepair.formats.dpkg_alternatives import Alternative
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
-from guestrepair.packages.base import PackageDatabase
-from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
+from guestrepair.packages.accounts import Accounts
+from guestrepair.packages.base import Package, PackageDatabase
+from guestrepair.system.account_files import AccountFiles
+from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
+from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
+from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
-from guestrepair.system.fact import fact
+from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.kernels import Kernels
+from guestrepair.system.libraries import Libraries
 from guestrepair.system.mounts import Mounts
+from guestrepair.system.packaged import Packaged
 from guestrepair.system.partitions import Partitions
+from guestrepair.system.selinux import Selinux
+from guestrepair.system.sudoers import Sudoers
 from guestrepair.system.systemd import Systemd
+from guestrepair.system.usrmerge import BrokenLink, as_if_linked, broken_links
 
 
 class System:
@@ -55,9 +65,38 @@ class System:
         return as_if_linked(self._guest, self.broken_links)
 
     @fact
+    def account_files(self) -> AccountFiles:
+        """passwd, shadow and group as they lie on the disk."""
+        return AccountFiles(self.view)
+
+    @fact
+    def alternatives(self) -> tuple[Alternative | Unreadable, ...]:
+        """What update-alternatives keeps; none where nothing keeps them."""
+        return tuple(read_alternatives(self.view))
+
+    @fact
     def boot_loader(self) -> BootLoader:
         """Its boot loader: configurations, entries, and the loader's own parts."""
         return BootLoader(self.view)
+
+    @fact
+    def boot_packages(self) -> frozenset[Package]:
+        """The packages whose files boot and login need; none without a database that can be read."""
+        if self.packages is None:
+            return frozenset()
+        paths = (*self.boot_programs.paths, *self.libraries.of_boot.files)
+        owners = self.packages.lookup_many(map(str, paths))
+        return frozenset(file.package for files in owners.values() for file in files)
+
+    @fact
+    def boot_programs(self) -> BootPrograms:
+        """The programs and modules without which it does not boot or nobody logs in."""
+        return find_boot_programs(self.view)
+
+    @fact
+    def contents(self) -> Contents:
+        """What packaged files hold, against what the database says."""
+        return Contents(self.view)
 
     @fact
     def drivers(self) -> Drivers:
@@ -80,14 +119,39 @@ class System:
         return Kernels(self.view)
 
     @fact
+    def libraries(self) -> Libraries:
+        """Which libraries programs are loaded with."""
+        return Libraries(self.view, self.boot_programs)
+
+    @fact
     def mounts(self) -> Mounts:
         """What fstab, crypttab and mount units name, and what they mean."""
         return Mounts(self.view, self.systemd, self.boot_loader)
 
     @fact
+    def owner_names(self) -> Accounts:
+        """What the numbers of owners and groups of files are called."""
+        return Accounts(self.view)
+
+    @fact
+    def packaged(self) -> Packaged | None:
+        """The packaged files by the names where they lie; None without a database that can be read."""
+        return None if self.packages is None else Packaged(self.packages, self.files)
+
+    @fact
     def partitions(self) -> Partitions:
         """The partition tables of its disks."""
         return Partitions(self._guest)
+
+    @fact
+    def selinux(self) -> Selinux:
+        """SELinux: configuration, policies, labels."""
+        return Selinux(self.view)
+
+    @fact
+    def sudoers(self) -> Sudoers:
+        """sudo's configuration."""
+        return Sudoers(self.view)
 
     @fact
     def systemd(self) -> Systemd:

@@ -1,14 +1,21 @@
-"""Findings for content: digests against the database, and links that lead elsewhere."""
+"""Findings for content: digests against the database, links that lead elsewhere, paths of another kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from guestrepair.analyzers.packages.places import is_documentation, is_program_place
-from guestrepair.analyzers.packages.restoring import described, expectation, restore
-from guestrepair.analyzers.packages.wholeness import damage
-from guestrepair.guest.view import Guest
+from guestrepair.analyzers.base import Context, Rule
+from guestrepair.analyzers.packages.packaged import (
+    RESTORED,
+    described,
+    expectation,
+    is_documentation,
+    is_executable_place,
+    severity_of_loss,
+)
+from guestrepair.analyzers.packages.survey import CHUNK, should_have_content
+from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Evidence,
     Finding,
@@ -18,36 +25,55 @@ from guestrepair.model import (
     Repair,
     Safety,
     Severity,
+    Subject,
 )
-from guestrepair.packages.base import Package, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Flag, Package, PackageDatabase, PackagedFile
+from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.files import Files
+from guestrepair.system.guest_system import System
 
-_CHUNK = 20_000
-_NOT_HASHED = frozenset({"config", "ghost", "replaced", "wrongcolor", "nodigest"})
+FILE_CHANGED = Rule(
+    name="packages/file-changed",
+    summary="a packaged file is not what the package shipped",
+    severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
+    what="The digest of a packaged file differs from the database's, a link leads elsewhere, or "
+    "something else lies in its place. Configuration files may differ. How many files are hashed is "
+    "chosen with --digests: none, critical (programs and libraries of the packages that boot and "
+    "login need), all.",
+    why="A damaged or replaced program may crash, or do what an intruder wants.",
+    repair=RESTORED + " Only after review, since somebody may have changed it on purpose; without, where "
+    "the content itself shows damage: an ELF file that ends before the data that its headers name, a "
+    "program that begins with nothing but NUL bytes.",
+    example="printf x >> /usr/sbin/sshd",
+    sources=("deb-md5sums(5)", "rpm: lib/verify.c"),
+)
+RULES = (FILE_CHANGED,)
+
+_NOT_HASHED = frozenset({Flag.CONFIG, Flag.GHOST, Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_DIGEST})
 
 
-def critical_packages(database: PackageDatabase, files: Iterable[GuestPath]) -> frozenset[Package]:
-    """The packages that own these files: those that boot and login need."""
-    return frozenset(found.package for path in files for found in database.lookup(str(path)))
-
-
-def changed_files(
-    guest: Guest,
-    database: PackageDatabase,
-    *,
-    only: frozenset[Package] | None,
-    known_bad: frozenset[str],
-    progress: Callable[[str], None],
-) -> Iterator[Finding | Inconclusive]:
-    """Files whose digest differs; with ``only``, programs and libraries of those packages.
-
-    ``known_bad`` are paths that have a finding already (missing, empty, of another kind).
-    """
-    stream = (f for f in database.files() if _is_hashed(f, only) and f.path not in known_bad)
-    done = 0
-    while chunk := list(islice(stream, _CHUNK)):
-        yield from _compare(guest, database, chunk)
+def changed_files(context: Context) -> Iterator[Finding | Inconclusive]:
+    """Files whose digest differs: all, or the programs and libraries that boot and login need."""
+    system = context.system
+    if system.packaged is None or context.options.digests == "none":
+        return
+    only = None if context.options.digests == "all" else system.boot_packages
+    stream = (file for file in system.packaged.files() if _is_hashed(file, only))
+    done, unread = 0, 0
+    first = ""
+    while chunk := list(islice(stream, CHUNK)):
+        found = system.contents.compare(_with_content(system.files, chunk))
+        for file, digest in found.changed:
+            yield _changed(system, system.packaged.database, file, digest)
+        unread += len(found.unread)
+        first = first or next((file.path for file in found.unread), "")
         done += len(chunk)
-        progress(f"{done} packaged files hashed")
+        context.progress(f"{done} packaged files hashed")
+    if unread:
+        yield Inconclusive(
+            "packages", f"{unread} packaged files could not be read to be hashed, {first} first"
+        )
 
 
 def _is_hashed(file: PackagedFile, only: frozenset[Package] | None) -> bool:
@@ -60,80 +86,88 @@ def _is_hashed(file: PackagedFile, only: frozenset[Package] | None) -> bool:
     return file.package in only and is_executable_place(file.path)
 
 
-def is_executable_place(path: str) -> bool:
-    """Programs, and shared objects wherever they lie."""
-    if not is_program_place(path):
-        return False
-    directory, _, name = path.rpartition("/")
-    return (
-        directory.endswith(("/bin", "/sbin", "/systemd", "/libexec", "/openssh", "/security"))
-        or ".so" in name
-    )
+def _with_content(files: Files, chunk: list[PackagedFile]) -> list[PackagedFile]:
+    """Those that are regular files with some; one that lost it has a finding of its own."""
+    stats = files.lstat_many(GuestPath(file.path) for file in chunk)
+    return [
+        file
+        for file in chunk
+        if (stat := stats[GuestPath(file.path)]) is not None
+        and stat.is_file
+        and (stat.size_bytes or not should_have_content(file))
+    ]
 
 
-def _compare(
-    guest: Guest, database: PackageDatabase, chunk: list[PackagedFile]
-) -> Iterator[Finding | Inconclusive]:
-    stats = guest.lstat_many(GuestPath(f.path) for f in chunk)
-    there = [f for f in chunk if (s := stats[GuestPath(f.path)]) is not None and s.is_file]
-    unread: list[str] = []
-    for algorithm in sorted({f.digest.partition(":")[0] for f in there}):
-        files = [f for f in there if f.digest.startswith(f"{algorithm}:")]
-        digests = dict(guest.digests(algorithm, [GuestPath(f.path) for f in files]))
-        differ = [p for f in files if f"{algorithm}:{digests.get(p := GuestPath(f.path))}" != f.digest]
-        if differ:
-            # A difference is believed only when the filesystem itself gives out that content.
-            for path in differ:
-                digests.pop(path, None)
-            digests |= guest.digests(algorithm, differ, through_filesystem=True)
-        for file in files:
-            found = digests.get(GuestPath(file.path))
-            if found is None:
-                unread.append(file.path)
-            elif f"{algorithm}:{found}" != file.digest:
-                yield _changed(guest, database, file, f"{algorithm}:{found}")
-    if unread:
-        yield Inconclusive(
-            "packages", f"{len(unread)} packaged files could not be read to be hashed, {unread[0]} first"
-        )
-
-
-def _changed(guest: Guest, database: PackageDatabase, file: PackagedFile, observed: str) -> Finding:
+def _changed(system: System, database: PackageDatabase, file: PackagedFile, observed: str) -> Finding:
     severity = Severity.NOTE if is_documentation(file) else Severity.WARNING
     program = is_executable_place(file.path)
     if program:
         severity = Severity.ERROR
-    broken = damage(guest, file.path, is_program=program)
+    path = GuestPath(file.path)
+    damage = attempt(lambda: system.contents.damage(path, is_program=program))
+    # Damage that cannot be shown is a change: somebody may have wanted it.
+    broken = "" if isinstance(damage, Unreadable) else damage
     evidence = [expectation(database, file, observed)]
     if broken:
-        evidence.append(Evidence(f"content of {file.path}", broken, "a whole file"))
-    return Finding(
-        "packages/file-changed",
-        severity,
-        file.path,
-        f"{file.path} of {described(file)} is {'damaged' if broken else 'not the packaged file'}: "
+        evidence.append(Evidence(f"content of {path}", broken, "a whole file"))
+    return FILE_CHANGED.finding(
+        Subject.of_path(path),
+        f"{path} of {described(file)} is {'damaged' if broken else 'not the packaged file'}: "
         f"{broken or 'its content differs'}",
-        tuple(evidence),
-        Repair(f"restore {file.path}", Safety.SAFE if broken else Safety.REVIEW, (restore(guest, file),)),
+        severity=severity,
+        evidence=tuple(evidence),
+        repair=Repair(
+            f"restore {path}", Safety.SAFE if broken else Safety.REVIEW, (file.restore(system.files),)
+        ),
     )
 
 
 def wrong_targets(
-    guest: Guest, database: PackageDatabase, wrong: list[tuple[PackagedFile, str]]
+    files: Files, database: PackageDatabase, wrong: Sequence[tuple[PackagedFile, str]]
 ) -> Iterator[Finding]:
     """Packaged links that lead elsewhere than the package says; configuration may."""
     for file, target in wrong:
-        if "config" in file.flags or "/alternatives/" in target:
+        if Flag.CONFIG in file.flags or "/alternatives/" in target:
             continue
-        yield Finding(
-            "packages/file-changed",
-            Severity.NOTE if is_documentation(file) else Severity.WARNING,
-            file.path,
+        yield FILE_CHANGED.finding(
+            Subject.of_path(GuestPath(file.path)),
             f"the link {file.path} of {described(file)} leads to {target}, not to {file.link_target}",
-            (Evidence(f"{database.format} database, {described(file)}", target, file.link_target or ""),),
-            Repair(
+            severity=Severity.NOTE if is_documentation(file) else Severity.WARNING,
+            evidence=(
+                Evidence(f"{database.format} database, {described(file)}", target, file.link_target or ""),
+            ),
+            repair=Repair(
                 f"make the link {file.path} → {file.link_target} again",
                 Safety.REVIEW,
-                (restore(guest, file),),
+                (file.restore(files),),
             ),
         )
+
+
+def wrong_kinds(
+    files: Files, database: PackageDatabase, wrong: Sequence[tuple[PackagedFile, Stat]]
+) -> Iterator[Finding]:
+    """Something else lies where a packaged path should be; what it is worth only a person can say."""
+    for file, stat in wrong:
+        observed = _kind_word(stat)
+        yield FILE_CHANGED.finding(
+            Subject.of_path(GuestPath(file.path)),
+            f"{file.path} of {described(file)} is a {observed}, not a {file.kind}",
+            severity=Severity.NOTE if Flag.CONFIG in file.flags else severity_of_loss(file),
+            evidence=(expectation(database, file, observed),),
+            repair=_replacement(files, file, stat),
+        )
+
+
+def _replacement(files: Files, file: PackagedFile, stat: Stat) -> Repair:
+    if stat.is_directory or file.kind is PackagedKind.DIRECTORY:
+        return Repair(f"move it away and restore {file.path} in its place", Safety.MANUAL)
+    return Repair(f"restore {file.path} in its place", Safety.REVIEW, (file.restore(files),))
+
+
+def _kind_word(stat: Stat) -> str:
+    if stat.is_symlink:
+        return "symbolic link"
+    if stat.is_directory:
+        return "directory"
+    return "regular file" if stat.is_file else "special file"

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from guestrepair.analyzers.packages.attributes import (
+from guestrepair.analyzers.packages.differences import (
     FIRST_PERSON,
     mode_differs,
     owner_differs,
     suspicious_mode,
 )
-from guestrepair.analyzers.packages.places import is_volatile
-from guestrepair.guest.view import Guest, Stat
+from guestrepair.analyzers.packages.packaged import is_volatile
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath, PackagedKind
-from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.aliases import is_alias_link, usr_form
-from guestrepair.packages.base import PackageDatabase, PackagedFile
-from guestrepair.packages.reference import UNPACKED, Reference
+from guestrepair.packages.aliases import is_alias_link
+from guestrepair.packages.base import Flag, PackagedFile, Provenance
+from guestrepair.packages.reference import Reference
+from guestrepair.system.guest_system import System
+from guestrepair.system.packaged import Packaged
 
 CHUNK = 20_000
 """Paths looked at together: enough for bulk calls, few enough to stay small in memory."""
@@ -57,34 +58,30 @@ class Survey:
 
 
 def take_survey(
-    guest: Guest,
-    database: PackageDatabase,
-    *,
-    skip: Sequence[str] = (),
-    reference: Reference | None = None,
+    system: System, packaged: Packaged, *, skip: Sequence[str] = (), reference: Reference | None = None
 ) -> Survey:
     """Look at every path of the database; ``skip`` are directories that are not mounted here.
 
     ``reference`` says which modes and owners are right where the database does not.
     """
     survey = Survey()
-    judge = _Judge(guest, Accounts(guest), survey, reference)
-    for chunk in _chunks(_expected(database, skip)):
+    judge = _Judge(system, survey, reference)
+    for chunk in _chunks(_expected(packaged, skip)):
         judge.take(chunk)
     return survey
 
 
-def _expected(database: PackageDatabase, skip: Sequence[str]) -> Iterator[PackagedFile]:
+def _expected(packaged: Packaged, skip: Sequence[str]) -> Iterator[PackagedFile]:
     """Each path once, without what an image at rest lacks and what is not mounted."""
     shared: set[str] = set()
     unmounted = tuple(f"{top.rstrip('/')}/" for top in skip)
-    for file in database.files():
+    for file in packaged.files():
         if file.kind is not PackagedKind.FILE:
             # Directories and links are shared between packages; files hardly ever are.
             if file.path in shared:
                 continue
             shared.add(file.path)
-        if is_volatile(file.path) or (unmounted and f"{usr_form(file.path)}/".startswith(unmounted)):
+        if is_volatile(file.path) or (unmounted and f"{file.path}/".startswith(unmounted)):
             continue
         yield file
 
@@ -98,16 +95,16 @@ def _chunks(files: Iterable[PackagedFile]) -> Iterator[list[PackagedFile]]:
 class _Judge:
     """Compares files with the guest, a chunk at a time."""
 
-    def __init__(self, guest: Guest, accounts: Accounts, survey: Survey, reference: Reference | None) -> None:
-        self._guest = guest
+    def __init__(self, system: System, survey: Survey, reference: Reference | None) -> None:
+        self._files = system.files
+        self._names = system.owner_names
         self._reference = reference
-        self._accounts = accounts
         self._survey = survey
 
     def take(self, chunk: list[PackagedFile]) -> None:
         """Judge these files."""
         paths = [GuestPath(file.path) for file in chunk]
-        known = self._guest.lstat_many(paths)
+        known = self._files.lstat_many(paths)
         stats = [known[path] for path in paths]
         self._survey.seen += len(chunk)
         if self._reference is not None:
@@ -124,13 +121,13 @@ class _Judge:
 
     def _gone(self, file: PackagedFile) -> None:
         # rpm prints no missing %ghost or %missingok file (lib/verify.c); dpkg never unpacked an excluded one.
-        if not file.flags & {"ghost", "missingok", "excluded"}:
+        if not file.flags & {Flag.GHOST, Flag.MISSING_OK, Flag.EXCLUDED}:
             self._survey.missing.append(file)
 
     def _as_rpm_sees(self, path: GuestPath, file: PackagedFile, stat: Stat) -> Stat:
         """A directory reached through a link counts as the directory (rpmfilesVerify; dpkg does the same)."""
         if file.kind is PackagedKind.DIRECTORY and stat.is_symlink:
-            followed = self._guest.stat(path)
+            followed = self._files.stat(path)
             if followed is not None and followed.is_directory:
                 return followed
             if followed is None and is_alias_link(file.path):
@@ -139,37 +136,37 @@ class _Judge:
 
     def _present(self, file: PackagedFile, stat: Stat) -> None:
         survey = self._survey
-        ghost = "ghost" in file.flags
+        ghost = Flag.GHOST in file.flags
         if not ghost and not _kind_fits(file, stat):
             survey.wrong_kind.append((file, stat))
             return
-        if not ghost and stat.is_file and stat.size_bytes == 0 and _should_have_content(file):
+        if not ghost and stat.is_file and stat.size_bytes == 0 and should_have_content(file):
             survey.empty.append(file)
         if self._attributes_differ(file, stat) or _is_suspicious(file, stat):
             survey.wrong_attributes.append((file, stat))
 
     def _attributes_differ(self, file: PackagedFile, stat: Stat) -> bool:
-        if file.mode is None or "replaced" in file.flags:
+        if file.mode is None or Flag.REPLACED in file.flags:
             return False
-        if UNPACKED in file.flags:
+        if file.provenance is Provenance.UNPACKED:
             return stat.uid >= FIRST_PERSON or mode_differs(file, stat)
-        owner = owner_differs(self._accounts, file, stat)
+        owner = owner_differs(self._names, file, stat)
         self._survey.unnamed += owner is None
         return mode_differs(file, stat) or bool(owner)
 
     def _targets(self, links: list[tuple[GuestPath, PackagedFile]]) -> None:
         self._survey.links += [file for _path, file in links]
-        known = [(p, f) for p, f in links if f.link_target is not None and "nolink" not in f.flags]
+        known = [(p, f) for p, f in links if f.link_target is not None and Flag.NO_LINK not in f.flags]
         if not known:
             return
-        targets = self._guest.readlinks(path for path, _file in known)
+        targets = self._files.readlinks(path for path, _file in known)
         for path, file in known:
-            if targets[path] != file.link_target and not file.flags & {"ghost", "replaced"}:
+            if targets[path] != file.link_target and not file.flags & {Flag.GHOST, Flag.REPLACED}:
                 self._survey.wrong_target.append((file, targets[path]))
 
 
 def _kind_fits(file: PackagedFile, stat: Stat) -> bool:
-    if "replaced" in file.flags:
+    if Flag.REPLACED in file.flags:
         return True  # rpm looks only whether it is there
     if file.kind is PackagedKind.FILE:
         return stat.is_file
@@ -178,8 +175,9 @@ def _kind_fits(file: PackagedFile, stat: Stat) -> bool:
     return stat.is_symlink if file.kind is PackagedKind.SYMLINK else True
 
 
-def _should_have_content(file: PackagedFile) -> bool:
-    if file.flags & {"replaced", "wrongcolor", "nosize"}:
+def should_have_content(file: PackagedFile) -> bool:
+    """True where the database says that it is not empty."""
+    if file.flags & {Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_SIZE}:
         return False
     if file.size_bytes is not None:
         return file.size_bytes > 0
@@ -190,6 +188,6 @@ def _is_suspicious(file: PackagedFile, stat: Stat) -> bool:
     """What the database does not record (dpkg) is judged by what no package does."""
     if file.mode is not None or file.path.startswith(_PLACES_OF_ACCOUNTS):
         return False
-    if "config" in file.flags:
+    if Flag.CONFIG in file.flags:
         return bool(stat.permissions & 0o002) and not stat.is_symlink
     return suspicious_mode(file, stat) or stat.uid >= FIRST_PERSON

@@ -35,7 +35,7 @@ from guestrepair.analyzers.sshd.user import check_user
 from guestrepair.analyzers.sshd.wrappers import check_wrappers
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive
-from guestrepair.packages.usrmerge import as_if_linked, broken_links
+from guestrepair.system.usrmerge import as_if_linked, broken_links
 
 Check = Callable[[SshdFacts], Iterator[Finding | Inconclusive]]
 

@@ -13,37 +13,22 @@ packaged files are for the packages analyzer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.system import access, accounts, selinux, units
-from guestrepair.errors import GuestReadError
-from guestrepair.model import Finding, Inconclusive
-
-_NAME = "system"
-_PARTS: tuple[Callable[[Context], Iterator[Finding | Inconclusive]], ...] = (
-    lambda context: units.check(context.guest),
-    accounts.check,
-    lambda context: selinux.check(context.guest),
-    access.modes,
-    access.sudo,
-)
+from guestrepair.analyzers.system import accounts, modes, selinux, sudo, units
+from guestrepair.model import Inconclusive
 
 
-def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
-    """Judge each part by itself: what one cannot read does not hide the others."""
-    for reason in context.guest.os.unread:
-        yield Inconclusive(_NAME, f"who this system is was not read in full: {reason}")
-    for part in _PARTS:
-        try:
-            yield from part(context)
-        except GuestReadError as error:
-            yield Inconclusive(_NAME, error.message)
+def identity(context: Context) -> Iterator[Inconclusive]:
+    """Say what of the system's own description could not be read: other rules go by it."""
+    for reason in context.system.os.unread:
+        yield Inconclusive("system", f"who this system is was not read in full: {reason}")
 
 
 ANALYZER = Analyzer(
-    name=_NAME,
+    name="system",
     summary="basic system: default target, accounts, root's shell, SELinux, modes, sudo",
-    rules=(*units.RULES, *accounts.RULES, *selinux.RULES, *access.RULES),
-    analyze=analyze,
+    rules=(*units.RULES, *accounts.RULES, *selinux.RULES, *modes.RULES, *sudo.RULES),
+    checks=(identity, *units.CHECKS, *accounts.CHECKS, selinux.check, modes.check, sudo.check),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.base import Context, Rule
 from guestrepair.formats import selinux_config
 from guestrepair.formats.selinux_config import Setting
-from guestrepair.guest.view import Guest
-from guestrepair.model import Edit, EditFile, Evidence, Finding, GuestPath, Repair, Safety, Severity
+from guestrepair.model import Edit, EditFile, Evidence, Finding, Repair, Safety, Severity, Subject
+from guestrepair.system.selinux import CONFIG, TOP, SelinuxConfig
 
 SELINUX_CONFIG = Rule(
     name="system/selinux-config",
@@ -23,86 +23,61 @@ SELINUX_CONFIG = Rule(
 )
 RULES = (SELINUX_CONFIG,)
 
-_CONFIG = GuestPath("/etc/selinux/config")
-_TOP = GuestPath("/etc/selinux")
-_SELINUX_FAMILIES = frozenset({"rhel", "fedora", "centos", "rocky", "almalinux", "ol", "amzn"})
-_BOOT_CONFIGS = ("/boot/grub2/grub.cfg", "/boot/grub/grub.cfg", "/boot/grub2/grubenv", "/etc/kernel/cmdline")
 
-
-def check(guest: Guest) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """All findings on SELinux; none where the kernel does not start it."""
-    data = guest.read_if_there(_CONFIG)
-    if not data or not _is_used(guest):
+    selinux = context.system.selinux
+    config = selinux.config
+    if config is None or not selinux.is_started:
         return
-    settings = selinux_config.parse(data)
-    mode, policy = settings.get("SELINUX"), settings.get("SELINUXTYPE")
+    mode = config.mode
     if mode is not None and mode.value.lower() not in selinux_config.MODES:
-        yield _mode_unknown(data, mode)
+        yield _mode_unknown(config, mode)
         return
     if mode is None or mode.value.lower() == "disabled":
         return
-    name = policy.value if policy is not None else "targeted"
-    if _has_policy(guest, name):
-        return
-    yield _policy_missing(guest, data, mode, policy, name)
+    if not selinux.has_policy(config.policy_name):
+        yield _policy_missing(config, mode, selinux.policies)
 
 
-def _is_used(guest: Guest) -> bool:
-    """The distribution's kernels start SELinux by themselves, or the command line asks for it."""
-    lines = b"".join(guest.read_if_there(GuestPath(p)) or b"" for p in _BOOT_CONFIGS)
-    if b"selinux=0" in lines:
-        return False
-    return bool({guest.os.distro, *guest.os.id_like} & _SELINUX_FAMILIES) or b"security=selinux" in lines
+def _changed(config: SelinuxConfig, setting: Setting, value: str) -> EditFile:
+    text = value.encode("utf-8", "surrogateescape")
+    edit = Edit(offset=setting.offset, length=setting.length, text=text)
+    return EditFile(path=CONFIG, before=config.data, edits=(edit,))
 
 
-def _has_policy(guest: Guest, name: str) -> bool:
-    if not name or "/" in name:
-        return False
-    return any(guest.is_file(path) for path in guest.glob(_TOP / name / "policy", "policy.*"))
-
-
-def _mode_unknown(data: bytes, mode: Setting) -> Finding:
-    place = f"{_CONFIG}:{mode.line}"
-    edit = Edit(offset=mode.offset, length=mode.length, text=b"permissive")
-    return Finding(
-        rule=SELINUX_CONFIG.name,
+def _mode_unknown(config: SelinuxConfig, mode: Setting) -> Finding:
+    place = Subject.of_line(CONFIG, mode.line)
+    change = _changed(config, mode, "permissive")
+    return SELINUX_CONFIG.finding(
+        place,
+        f"{place}: SELINUX={mode.value} is no mode of SELinux",
         severity=Severity.WARNING,
-        subject=place,
-        message=f"{place}: SELINUX={mode.value} is no mode of SELinux",
         evidence=(Evidence(place, mode.value, " or ".join(selinux_config.MODES)),),
-        repair=Repair(
-            f"set SELINUX=permissive in {_CONFIG}",
-            Safety.REVIEW,
-            (EditFile(path=_CONFIG, before=data, edits=(edit,)),),
-        ),
+        repair=Repair(f"set SELINUX=permissive in {CONFIG}", Safety.REVIEW, (change,)),
     )
 
 
-def _policy_missing(guest: Guest, data: bytes, mode: Setting, policy: Setting | None, name: str) -> Finding:
-    others = [n for n in guest.listdir(_TOP) if _has_policy(guest, n)] if guest.is_directory(_TOP) else []
+def _policy_missing(config: SelinuxConfig, mode: Setting, others: tuple[str, ...]) -> Finding:
+    name, policy = config.policy_name, config.policy
+    is_enforcing = mode.value.lower() == "enforcing"
+    place = Subject.of_line(CONFIG, policy.line if policy is not None else mode.line)
     if len(others) == 1 and policy is not None:
-        edit = Edit(
-            offset=policy.offset, length=policy.length, text=others[0].encode("utf-8", "surrogateescape")
-        )
         summary = f"set SELINUXTYPE={others[0]}, the policy that is there"
-    else:
-        edit = Edit(offset=mode.offset, length=mode.length, text=b"permissive")
+        repair = Repair(summary, Safety.REVIEW, (_changed(config, policy, others[0]),))
+    elif is_enforcing or len(others) == 1:
         summary = "set SELINUX=permissive; then install the policy and relabel"
-    enforcing = mode.value.lower() == "enforcing"
-    place = f"{_CONFIG}:{policy.line if policy is not None else mode.line}"
-    changes = (EditFile(path=_CONFIG, before=data, edits=(edit,)),)
-    manual = not enforcing and len(others) != 1
-    return Finding(
-        rule=SELINUX_CONFIG.name,
-        severity=Severity.ERROR if enforcing else Severity.WARNING,
-        subject=place,
-        message=f"{place}: policy {name} of SELinux is not there"
-        + (": systemd stops the boot in enforcing mode" if enforcing else ""),
+        repair = Repair(summary, Safety.REVIEW, (_changed(config, mode, "permissive"),))
+    else:
+        repair = Repair("install the policy's package in the guest", Safety.MANUAL)
+    stops = ": systemd stops the boot in enforcing mode" if is_enforcing else ""
+    return SELINUX_CONFIG.finding(
+        place,
+        f"{place}: policy {name} of SELinux is not there{stops}",
+        severity=Severity.ERROR if is_enforcing else Severity.WARNING,
         evidence=(
-            Evidence(f"{_TOP}/{name}/policy", "no policy file", "policy.NN"),
-            Evidence(f"{_CONFIG}:{mode.line}", f"SELINUX={mode.value}"),
+            Evidence(f"{TOP}/{name}/policy", "no policy file", "policy.NN"),
+            Evidence(f"{CONFIG}:{mode.line}", f"SELINUX={mode.value}"),
         ),
-        repair=Repair("install the policy's package in the guest", Safety.MANUAL)
-        if manual
-        else Repair(summary, Safety.REVIEW, changes),
+        repair=repair,
     )

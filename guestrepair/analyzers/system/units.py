@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from guestrepair.analyzers.base import Rule
-from guestrepair.guest.masks import is_masked
-from guestrepair.guest.view import Guest
+from guestrepair.analyzers.base import Context, Rule
 from guestrepair.model import (
     Change,
     Evidence,
     Finding,
     GuestPath,
+    Inconclusive,
     MakeLink,
     RemoveFile,
     Repair,
     Safety,
     Severity,
+    Subject,
 )
+from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.files import Files
+from guestrepair.system.guest_system import System
+from guestrepair.system.systemd import OWN, VENDOR_DIRECTORIES, Systemd
 
 TARGET_BROKEN = Rule(
     name="system/default-target-broken",
@@ -43,9 +48,8 @@ UNIT_MASKED = Rule(
 )
 RULES = (TARGET_BROKEN, UNIT_MASKED)
 
-_ETC = GuestPath("/etc/systemd/system")
-_UNIT_DIRECTORIES = (_ETC, GuestPath("/usr/local/lib/systemd/system"), GuestPath("/usr/lib/systemd/system"),
-                     GuestPath("/lib/systemd/system"))  # fmt: skip
+_DEFAULT = OWN / "default.target"
+_KERNELS = ("vmlinu*", "initr*", "*linux*")
 _ENDS = frozenset({"poweroff.target", "reboot.target", "halt.target", "kexec.target", "shutdown.target"})
 _SHELLS = frozenset({"rescue.target", "emergency.target"})
 _NEEDED = (
@@ -69,31 +73,28 @@ _USEFUL = (
 )
 
 
-def check(guest: Guest) -> Iterator[Finding]:
-    """All findings on units; none where there is no systemd."""
-    places = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
-    if not any(guest.exists(GuestPath(place)) for place in places):
+def masked(context: Context) -> Iterator[Finding | Inconclusive]:
+    """Findings on units that are masked; none where there is no systemd."""
+    system = context.system
+    if not system.systemd.installed:
         return
-    yield from _default_target(guest)
-    container = not any(
-        guest.glob(GuestPath("/boot"), pattern) for pattern in ("vmlinu*", "initr*", "*linux*")
-    )
+    container = not any(system.files.glob(GuestPath("/boot"), pattern) for pattern in _KERNELS)
     for names, severity in ((_NEEDED, Severity.ERROR), (_USEFUL, Severity.WARNING)):
         for name in names:
-            if is_masked(guest, _ETC / name):
-                yield _masked(guest, name, Severity.NOTE if container else severity)
+            path = attempt(partial(system.systemd.masked_by, name))
+            if isinstance(path, Unreadable):
+                yield Inconclusive("system", f"{name} was not judged: {path.error.message}")
+            elif path is not None and path.parent not in VENDOR_DIRECTORIES:
+                yield _masked(system.files, name, path, Severity.NOTE if container else severity)
 
 
-def _masked(guest: Guest, name: str, severity: Severity) -> Finding:
-    path = _ETC / name
-    found = guest.lstat(path)
-    is_link = found is not None and found.is_symlink
-    observed = f"a link to {guest.readlink(path)}" if is_link else "an empty file"
-    return Finding(
-        rule=UNIT_MASKED.name,
+def _masked(files: Files, name: str, path: GuestPath, severity: Severity) -> Finding:
+    target = files.readlinks([path])[path]
+    observed = f"a link to {target}" if target else "an empty file"
+    return UNIT_MASKED.finding(
+        Subject.of_path(path),
+        f"{name} is masked: {path} is {observed}",
         severity=severity,
-        subject=str(path),
-        message=f"{name} is masked: {path} is {observed}",
         evidence=(Evidence(str(path), observed, "not there"),),
         repair=Repair(f"unmask {name}: remove {path}", Safety.REVIEW, (RemoveFile(path=path, backup=False),)),
     )
@@ -102,52 +103,58 @@ def _masked(guest: Guest, name: str, severity: Severity) -> Finding:
 # --- default.target -----------------------------------------------------------------------
 
 
-def _known(guest: Guest, name: str) -> bool:
-    return any(
-        guest.is_file(directory / name) and not is_masked(guest, directory / name)
-        for directory in _UNIT_DIRECTORIES
-    )
+def default_target(context: Context) -> Iterator[Finding]:
+    """Findings on the target that is booted into; none where there is no systemd."""
+    system = context.system
+    if not system.systemd.installed:
+        return
+    own = system.files.lstat(_DEFAULT)
+    target = system.files.readlink(_DEFAULT) if own is not None and own.is_symlink else None
+    observed = _default_problem(system, target, is_own=own is not None)
+    if observed:
+        yield _target_finding(system, observed, target, is_own=own is not None)
 
 
-def _default_target(guest: Guest) -> Iterator[Finding]:
-    path = _ETC / "default.target"
-    found = guest.lstat(path)
-    if found is None:
-        if not any(guest.exists(d / "default.target") for d in _UNIT_DIRECTORIES[1:]):
-            yield _target_finding(guest, path, "there is none", None)
-        return
-    if is_masked(guest, path):
-        target = guest.readlink(path) if found.is_symlink else None
-        yield _target_finding(guest, path, "it is masked", target)
-        return
-    if not found.is_symlink:
-        return
-    target = guest.readlink(path)
+def _default_problem(system: System, target: str | None, *, is_own: bool) -> str:
+    """What is wrong with the administrator's choice, or with there being none; "" when nothing is."""
+    systemd = system.systemd
+    if not is_own:
+        return "there is none" if systemd.vendor("default.target") is None else ""
+    if systemd.masked_by("default.target") == _DEFAULT:
+        return "it is masked"
+    if target is None:
+        return ""
     name = GuestPath(target).name
     if name in _ENDS | _SHELLS:
-        yield _target_finding(guest, path, f"it is {name}", target)
-    elif not guest.is_file(path) and not _known(guest, name):
-        yield _target_finding(guest, path, f"it leads to {target}, which is not there", target)
+        return f"it is {name}"
+    if not system.files.is_file(_DEFAULT) and not _is_known(systemd, name):
+        return f"it leads to {target}, which is not there"
+    return ""
 
 
-def _target_finding(guest: Guest, path: GuestPath, observed: str, target: str | None) -> Finding:
+def _is_known(systemd: Systemd, name: str) -> bool:
+    return any(unit is not None and not unit.masked for unit in (systemd.load(name), systemd.vendor(name)))
+
+
+def _target_finding(system: System, observed: str, target: str | None, *, is_own: bool) -> Finding:
     name = GuestPath(target).name if target else ""
-    wanted = next(
-        (d / "multi-user.target" for d in _UNIT_DIRECTORIES[::-1] if guest.is_file(d / "multi-user.target")),
-        None,
-    )
+    ends = name in _ENDS | _SHELLS
+    places = (directory / "multi-user.target" for directory in (*VENDOR_DIRECTORIES[::-1], OWN))
+    wanted = next(filter(system.files.is_file, places), None)
     repair = Repair("reinstall the package systemd: multi-user.target is not there either", Safety.MANUAL)
     if wanted is not None:
-        changes: tuple[Change, ...] = (MakeLink(path=path, target=str(wanted), before=target),)
-        if target is None and guest.lstat(path) is not None:
-            changes = (RemoveFile(path=path), MakeLink(path=path, target=str(wanted)))
-        safety = Safety.REVIEW if name in _ENDS | _SHELLS else Safety.SAFE
-        repair = Repair(f"let {path} lead to {wanted}", safety, changes)
-    return Finding(
-        rule=TARGET_BROKEN.name,
+        changes: tuple[Change, ...] = (MakeLink(path=_DEFAULT, target=str(wanted), before=target),)
+        if target is None and is_own:
+            changes = (RemoveFile(path=_DEFAULT), MakeLink(path=_DEFAULT, target=str(wanted)))
+        safety = Safety.REVIEW if ends else Safety.SAFE
+        repair = Repair(f"let {_DEFAULT} lead to {wanted}", safety, changes)
+    return TARGET_BROKEN.finding(
+        Subject.of_path(_DEFAULT),
+        f"the default target of systemd is no good: {observed}",
         severity=Severity.WARNING if name in _SHELLS else Severity.ERROR,
-        subject=str(path),
-        message=f"the default target of systemd is no good: {observed}",
-        evidence=(Evidence(str(path), observed, "a target for normal operation"),),
+        evidence=(Evidence(str(_DEFAULT), observed, "a target for normal operation"),),
         repair=repair,
     )
+
+
+CHECKS = (default_target, masked)

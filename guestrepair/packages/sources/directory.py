@@ -9,11 +9,12 @@ from pathlib import Path
 
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import GuestReadError
+from guestrepair.guest.package_formats import PACKAGE_FORMATS
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.packages.aliases import usr_form
-from guestrepair.packages.base import Package
-from guestrepair.packages.reference import UNPACKED, Attributes
+from guestrepair.packages.base import Package, Provenance
+from guestrepair.packages.reference import Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 from guestrepair.packages.sources.package_file import (
     SUFFIXES,
@@ -27,15 +28,7 @@ MAX_FILES = 50_000
 _CHUNK_BYTES = 48 * 1024**2
 _PACKAGE_LIMIT_BYTES = 4 * 1024**3
 
-CACHES = (
-    GuestPath("/var/cache/apt/archives"),
-    GuestPath("/var/cache/dnf"),
-    GuestPath("/var/cache/libdnf5"),
-    GuestPath("/var/cache/yum"),
-    GuestPath("/var/cache/zypp/packages"),
-    GuestPath("/var/cache/pacman/pkg"),
-    GuestPath("/var/cache/apk"),
-)
+CACHES = tuple(path for each in PACKAGE_FORMATS for path in each.caches)
 """Where package managers keep the packages that they installed."""
 
 
@@ -84,7 +77,7 @@ class DirectorySource:
         broken = [f for f in self._identify(likely, workdir) if f.problem]
         return dict.fromkeys(changes, Refusal(_no_match(wanted, [*same, *broken], "the directory")))
 
-    authority = UNPACKED
+    authority = Provenance.UNPACKED
 
     def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
         """See :class:`AttributeSource`; each package file is unpacked once, its attributes are kept."""

@@ -15,10 +15,10 @@ from guestrepair.formats.posix_acl import ACL_ACCESS
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind, RestoreFile
 from guestrepair.packages.accounts import Accounts
-from guestrepair.packages.base import Package, PackageDatabase
+from guestrepair.packages.base import Package, PackageDatabase, Provenance
 from guestrepair.packages.dpkg import DpkgDatabase
 from guestrepair.packages.opening import open_database
-from guestrepair.packages.reference import DONOR, NO_PACKAGE, Attributes
+from guestrepair.packages.reference import NO_PACKAGE, Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 MAX_FILE_BYTES = 2 * 1024**3
@@ -63,7 +63,7 @@ class DonorSource:
         stats = _resolved_stats(self.guest, [change.path for change in changes])
         return {change: self._one(change, stats.get(change.path), workdir) for change in changes}
 
-    authority = DONOR
+    authority = Provenance.DONOR
 
     def attributes(self, package: Package, paths: Sequence[str]) -> Mapping[str, Attributes]:
         """See :class:`AttributeSource`; what the donor's administrator has overridden is not said."""

@@ -16,6 +16,7 @@ from typing import Any
 from guestrepair.disk import children
 from guestrepair.errors import FormatError
 from guestrepair.formats import capabilities
+from guestrepair.guest.package_formats import PACKAGE_FORMATS
 from guestrepair.model import GuestPath, PackagedKind, RestoreAttributes, RestoreFile
 from guestrepair.packages import archive_child
 from guestrepair.packages.aliases import usr_form
@@ -26,7 +27,7 @@ from guestrepair.packages.reference import Attributes
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 from guestrepair.packages.spool import Spool, opened_packages, spool
 
-SUFFIXES = (".deb", ".rpm", ".apk", ".pkg.tar.zst", ".pkg.tar.xz", ".pkg.tar.gz", ".pkg.tar")
+SUFFIXES = tuple(suffix for each in PACKAGE_FORMATS for suffix in each.suffixes)
 _NOTHING = RestoreAttributes(path=GuestPath("/"), package="", version="", architecture="")
 _AT_ONCE = 400
 """Package files open at a time: a process may usually have 1024 (RLIMIT_NOFILE)."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import capabilities
+from guestrepair.guest.package_formats import format_named
 from guestrepair.guest.view import Guest
 from guestrepair.model import PackagedKind, RestoreAttributes, RestoreFile
 from guestrepair.packages.accounts import Accounts
@@ -36,7 +37,8 @@ def resolve_sources(
     ``workdir`` is a private directory of this host, kept until the changes are carried out.
     """
     accounts = Accounts(guest)
-    described_by = KNOWN if guest.os.package_format == "deb" else DATABASE
+    kind = format_named(guest.os.package_format)
+    described_by = DATABASE if kind is None or kind.records_attributes else KNOWN
     pending = dict.fromkeys(changes)
     resolved: dict[SourcedChange, SourcedFile] = {}
     refused: dict[SourcedChange, list[str]] = defaultdict(list)

@@ -270,3 +270,36 @@ def test_the_directory_tells_when_an_entry_went_where_no_deleted_name_does(mtime
     (finding,) = scan(guest)
     assert finding.evidence[-1].source == "modification time of /usr/bin"
     assert words in finding.evidence[-1].observed
+
+
+def test_one_file_of_the_alternatives_that_is_damaged_hides_nothing() -> None:
+    guest = deb_guest()
+    guest.file("/var/lib/dpkg/alternatives/bad", "neither\n")
+    guest.file("/var/lib/dpkg/alternatives/thing", "auto\n/usr/bin/thing\n\n/usr/bin/other\n10\n\n")
+    guest.remove("/usr/bin/tool")
+    found, inconclusive = run_analyzer(ANALYZER, Context(guest, packages=open_database(guest)))
+    assert {f.subject for f in found} == {"/usr/bin/tool", "/usr/bin/thing"}
+    assert ["/var/lib/dpkg/alternatives/bad" in item.reason for item in inconclusive] == [True]
+
+
+def test_what_lies_in_a_directory_in_a_links_place_is_not_missing_and_is_named_where_it_is() -> None:
+    guest = deb_guest()
+    guest.remove("/bin")
+    guest.remove("/usr/bin/tool")
+    guest.file("/bin/tool", FILES["/bin/tool"], mode=0o777)
+    found = {f.rule: f for f in scan(guest)}
+    assert set(found) == {"packages/usrmerge-link", "packages/wrong-mode"}
+    repair = found["packages/wrong-mode"].repair
+    assert repair is not None
+    assert [getattr(change, "path", None) for change in repair.changes] == [GuestPath("/bin/tool")]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_file_listed_by_its_old_name_is_named_where_it_lies_in_every_word(merged: bool) -> None:
+    guest = deb_guest(merged=merged)
+    place = "/usr/bin/tool" if merged else "/bin/tool"
+    guest.file(place, b"", mode=0o755)
+    (finding,) = scan(guest)
+    assert finding.repair is not None
+    assert (finding.subject, finding.message.split()[0]) == (place, place)
+    assert finding.repair.summary == f"restore {place}"

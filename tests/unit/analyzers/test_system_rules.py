@@ -405,6 +405,56 @@ def test_unreadable_file_is_inconclusive() -> None:
     assert all(f.rule != "system/root-shell-missing" for f in found)
 
 
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/sudoers.d/a"]
+)
+def test_what_cannot_be_read_hides_nothing_else(path: str) -> None:
+    guest = healthy()
+    guest.link(DEFAULT, "/dev/null")
+    guest.nodes[GuestPath("/root")].mode = 0o40777
+    guest.file("/etc/sudoers.d/b", "broken\n", mode=0o440)
+    guest.file(path, b"x" * 5_000_000, mode=0o640)
+    found, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    assert {f.subject for f in found} >= {DEFAULT, "/root"} | (
+        {"/etc/sudoers.d/b:1"} if path != "/etc/sudoers" else set()
+    )
+    assert any(path in item.reason for item in inconclusive)
+    assert all(item.reason.count(path) == 1 for item in inconclusive)
+
+
+def test_a_mode_that_hangs_on_an_unreadable_group_is_not_judged() -> None:
+    guest = healthy()
+    guest.file("/etc/shadow", SHADOW, mode=0o644, gid=42)
+    guest.file("/etc/group", b"x" * 5_000_000)
+    found, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    assert found == []
+    assert any("the mode of /etc/shadow was not judged" in item.reason for item in inconclusive)
+
+
+@pytest.mark.parametrize("place", ["/etc/systemd/system.control", "/etc/systemd/system"])
+def test_a_unit_that_the_administrator_masked_is_found_wherever(place: str) -> None:
+    guest = healthy()
+    guest.link(f"{place}/systemd-udevd.service", "/dev/null")
+    assert only(guest).subject == f"{place}/systemd-udevd.service"
+
+
+def test_a_unit_that_its_package_masks_is_not_the_administrators() -> None:
+    guest = healthy()
+    guest.link("/usr/lib/systemd/system/systemd-udevd.service", "/dev/null")
+    assert brief(guest) == []
+
+
+def test_a_shell_behind_a_lost_link_of_the_merged_usr_is_there() -> None:
+    guest = healthy()
+    for name in ("bin", "sbin"):
+        guest.remove(f"/{name}")
+        guest.directory(f"/usr/{name}")
+    guest.file("/usr/bin/bash", b"\x7fELF", mode=0o755)
+    assert brief(guest) == []
+    guest.remove("/usr/bin/bash")
+    assert brief(guest) == [("root-shell-missing", ERROR, "/bin/bash")]
+
+
 @given(st.binary(max_size=200), st.sampled_from(["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers"]))
 def test_hostile_files(content: bytes, path: str) -> None:
     guest = healthy()

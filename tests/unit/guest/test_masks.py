@@ -10,7 +10,7 @@ from guestrepair.analyzers.sshd.units import load_unit
 from guestrepair.analyzers.system import units
 from guestrepair.guest.masks import is_masked, leads_to_null
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import GuestPath
+from guestrepair.model import Finding, GuestPath
 from tests.unit.analyzers import sshd_guest
 
 ETC = "/etc/systemd/system"
@@ -59,7 +59,7 @@ def test_a_link_masks_when_it_leads_to_the_null_device(target: str, masked: bool
     path = GuestPath(f"{ETC}/systemd-udevd.service")
     assert leads_to_null(made, path) is masked
     assert is_masked(made, path) is masked
-    found = [f for f in units.check(made) if f.rule == units.UNIT_MASKED.name]
+    found = [f for f in units.masked(Context(made)) if isinstance(f, Finding)]
     assert [f.subject for f in found] == ([str(path)] if masked else [])
     loaded = load_unit(made, "systemd-udevd.service")
     assert (loaded is not None and loaded.masked) is masked

@@ -13,7 +13,7 @@ from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
 from guestrepair.packages import dpkg_open, listed
 from guestrepair.packages.closure import Closure
-from guestrepair.packages.roots import boot_and_login_programs, pam_modules
+from guestrepair.system.boot_programs import find_boot_programs, module_directories, pam_modules
 from tests.unit.packages.deb_guest import deb_guest
 from tests.unit.packages.test_closure import guest_with, program
 
@@ -171,13 +171,18 @@ def test_pam_lines_of_open_brackets() -> None:
     guest.file(
         "/etc/pam.d/login", "auth [default=die x] pam_a.so " + "[" * 500_000 + "\n" + "[" * 500_000 + "\n"
     )
-    assert [p.name for p in pam_modules(guest, [])] == ["pam_a.so"]
+    directories = module_directories(guest)
+    modules = list(pam_modules(guest, directories))
+    assert modules == [d / "security/pam_a.so" for d in directories]
+    assert find_boot_programs(guest).paths == (GuestPath("/usr/lib/security/pam_a.so"),)
 
 
 def test_a_passwd_that_is_too_long_names_no_shells() -> None:
     guest = MemoryGuest()
     guest.file("/etc/passwd", b"\n" * 300_000)
-    assert boot_and_login_programs(guest, []) == ()
+    found = find_boot_programs(guest)
+    assert found.paths == ()
+    assert ["more than 200000 lines" in lost.reason for lost in found.unread] == [True]
 
 
 def test_an_unreadable_number_of_packages_is_an_error() -> None:

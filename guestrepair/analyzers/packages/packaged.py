@@ -1,13 +1,21 @@
-"""Where a packaged path lies, and so how bad its loss is.
+"""A packaged path in words, and how bad its loss is by where it lies.
 
 Sources: hier(7), file-hierarchy(7).
 """
 
 from __future__ import annotations
 
-from guestrepair.model import PackagedKind, Severity
+from guestrepair.model import Evidence, PackagedKind, Severity
 from guestrepair.packages.aliases import usr_form
-from guestrepair.packages.base import PackagedFile
+from guestrepair.packages.base import Flag, PackageDatabase, PackagedFile
+
+RESTORED = (
+    "Restored from the first source that has the package in exactly this version and architecture, and "
+    "whose file has the digest that the guest's own database records: the guest's package cache, "
+    "--packages DIR, --donor IMAGE|DIR, --fetch. Mode, owner, times, capabilities and SELinux label come "
+    "back with it. A source that does not fit is refused, and the plan says why."
+)
+"""How a file comes back, for the documentation of the rules."""
 
 _VOLATILE = ("/run/", "/var/run/", "/var/lock/", "/dev/", "/proc/", "/sys/", "/tmp/", "/var/tmp/")  # noqa: S108 - guest paths
 """Made at boot or by programs: an image at rest has nothing there."""
@@ -78,7 +86,7 @@ def is_volatile(path: str) -> bool:
 
 def is_documentation(file: PackagedFile) -> bool:
     """Documentation, translations and caches: nothing runs worse without them."""
-    return bool(file.flags & {"doc", "license", "readme"}) or _below(file.path, _DOCUMENTATION)
+    return bool(file.flags & {Flag.DOC, Flag.LICENSE, Flag.README}) or _below(file.path, _DOCUMENTATION)
 
 
 def is_program_place(path: str) -> bool:
@@ -95,10 +103,37 @@ def severity_of_loss(file: PackagedFile) -> Severity:
     """How bad it is that this path is gone (or empty)."""
     if is_documentation(file):
         return Severity.NOTE
-    if "config" in file.flags:
+    if Flag.CONFIG in file.flags:
         return Severity.WARNING if matters_for_login(file.path) else Severity.NOTE
     if file.kind is PackagedKind.DIRECTORY and _below(file.path, tuple(f"{p}/" for p in _MOUNT_PLACES)):
         return Severity.NOTE
     if is_program_place(file.path):
         return Severity.ERROR
     return Severity.WARNING
+
+
+def is_executable_place(path: str) -> bool:
+    """Programs, and shared objects wherever they lie."""
+    if not is_program_place(path):
+        return False
+    directory, _, name = path.rpartition("/")
+    return (
+        directory.endswith(("/bin", "/sbin", "/systemd", "/libexec", "/openssh", "/security"))
+        or ".so" in name
+    )
+
+
+def described(file: PackagedFile) -> str:
+    """The file's package, for a message: ``libc6 2.36-9+deb12u14``."""
+    return f"{file.package.name} {file.package.version}"
+
+
+def expectation(database: PackageDatabase, file: PackagedFile, observed: str) -> Evidence:
+    """What the database says of a file, against what is there."""
+    words = "present" if file.kind is PackagedKind.OTHER else str(file.kind)
+    details = [words]
+    if file.link_target:
+        details.append(f"to {file.link_target}")
+    if file.digest:
+        details.append(file.digest)
+    return Evidence(f"{database.format} database, {described(file)}", observed, " ".join(details))

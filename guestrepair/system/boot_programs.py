@@ -6,13 +6,15 @@ Sources: systemd(1), pam.conf(5), nsswitch.conf(5), passwd(5); FILES in login(1)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
-from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.passwd import parse_passwd
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.fact import Unreadable, attempt
 
 _BINARIES = (
     "init",
@@ -72,35 +74,50 @@ _MAX_NAMED = 1_000
 _NSS_SERVICE = re.compile(r"[a-z0-9_]+\Z")
 
 
-def boot_and_login_programs(guest: Guest, unread: list[str]) -> tuple[GuestPath, ...]:
+@dataclass(frozen=True, slots=True)
+class BootPrograms:
     """Programs and modules that are there (by their names, links unresolved), the most important first.
 
-    ``unread`` gets a sentence for each file that names more of them and cannot be read.
+    ``unread`` are the files that name more of them and cannot be read: which those are is not known.
     """
-    names = [
-        GuestPath(f"{top}/{name}") for name in _BINARIES for top in ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
-    ]
-    names += [GuestPath(f"{top}/{name}") for name in _LIBRARY_PROGRAMS for top in _LIBRARY_TOPS]
-    names += list(account_shells(guest, unread))
-    names += list(pam_modules(guest, unread))
-    names += list(nss_modules(guest, unread))
+
+    paths: tuple[GuestPath, ...]
+    unread: tuple[Unreadable, ...]
+
+
+def find_boot_programs(guest: Guest) -> BootPrograms:
+    """Look for each of them under all the names that it may have."""
     found: dict[GuestPath, GuestPath] = {}
-    for name in names:
+    unread: list[Unreadable] = []
+    for name in _names(guest):
+        if isinstance(name, Unreadable):
+            unread.append(name)
+            continue
         real = guest.resolve(name)
-        if real is not None and real not in found:
-            found[real] = name
-    return tuple(found.values())
+        if real is not None:
+            found.setdefault(real, name)
+    return BootPrograms(tuple(found.values()), tuple(unread))
 
 
-def account_shells(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
+def _names(guest: Guest) -> Iterator[GuestPath | Unreadable]:
+    for name in _BINARIES:
+        yield from (GuestPath(f"{top}/{name}") for top in ("/sbin", "/usr/sbin", "/bin", "/usr/bin"))
+    for name in _LIBRARY_PROGRAMS:
+        yield from (GuestPath(f"{top}/{name}") for top in _LIBRARY_TOPS)
+    yield from account_shells(guest)
+    directories = module_directories(guest)
+    yield from pam_modules(guest, directories)
+    yield from nss_modules(guest, directories)
+
+
+def account_shells(guest: Guest) -> Iterator[GuestPath | Unreadable]:
     """The shells that accounts of passwd name."""
-    data = _read(guest, GuestPath("/etc/passwd"), unread)
-    try:
-        entries = parse_passwd(data).entries
-    except FormatError as error:
-        unread.append(f"/etc/passwd: {error.message}")
+    path = GuestPath("/etc/passwd")
+    passwd = attempt(lambda: parse_passwd(guest.read_if_there(path) or b""), path)
+    if isinstance(passwd, Unreadable):
+        yield passwd
         return
-    for shell in islice(dict.fromkeys(entry.shell for entry in entries), _MAX_NAMED):
+    for shell in islice(dict.fromkeys(entry.shell for entry in passwd.entries), _MAX_NAMED):
         if shell.startswith("/") and "\0" not in shell:
             yield GuestPath(shell)
 
@@ -119,16 +136,19 @@ def module_directories(guest: Guest) -> tuple[GuestPath, ...]:
     return tuple(found)
 
 
-def pam_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
-    """The modules that the files of pam.d name, where they are there."""
+def pam_modules(guest: Guest, directories: Sequence[GuestPath]) -> Iterator[GuestPath | Unreadable]:
+    """The modules that the files of pam.d name, in each of these directories of libraries."""
     wanted: dict[str, None] = {}
-    for directory in ("/etc/pam.d", "/usr/lib/pam.d"):
-        for path in guest.glob(GuestPath(directory), "*"):
-            for line in _read(guest, path, unread).decode("utf-8", "surrogateescape").split("\n"):
+    for folder in ("/etc/pam.d", "/usr/lib/pam.d"):
+        for path in guest.glob(GuestPath(folder), "*"):
+            text = attempt(partial(_text, guest, path))
+            if isinstance(text, Unreadable):
+                yield text
+                continue
+            for line in text.split("\n"):
                 words = [word[0] for word in islice(_PAM_WORD.finditer(line.partition("#")[0]), 3)]
                 if len(words) == 3 and words[2].endswith(".so") and "\0" not in words[2]:
                     wanted[words[2]] = None
-    directories = module_directories(guest)
     for module in islice(wanted, _MAX_NAMED):
         if module.startswith("/"):
             yield GuestPath(module)
@@ -136,11 +156,13 @@ def pam_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
             yield from (d / "security" / module for d in directories)
 
 
-def nss_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
+def nss_modules(guest: Guest, directories: Sequence[GuestPath]) -> Iterator[GuestPath | Unreadable]:
     """The NSS libraries that nsswitch.conf names for users and groups."""
-    directories = module_directories(guest)
+    text = attempt(partial(_text, guest, GuestPath("/etc/nsswitch.conf")))
+    if isinstance(text, Unreadable):
+        yield text
+        return
     services: dict[str, None] = {}
-    text = _read(guest, GuestPath("/etc/nsswitch.conf"), unread).decode("utf-8", "surrogateescape")
     for line in text.split("\n"):
         database, _, sources = line.partition("#")[0].partition(":")
         if database.strip() in {"passwd", "group", "shadow"}:
@@ -149,9 +171,5 @@ def nss_modules(guest: Guest, unread: list[str]) -> Iterator[GuestPath]:
         yield from (d / f"libnss_{service}.so.2" for d in directories)
 
 
-def _read(guest: Guest, path: GuestPath, unread: list[str]) -> bytes:
-    try:
-        return guest.read_if_there(path) or b""
-    except GuestReadError as error:
-        unread.append(error.message)
-        return b""
+def _text(guest: Guest, path: GuestPath) -> str:
+    return (guest.read_if_there(path) or b"").decode("utf-8", "surrogateescape")

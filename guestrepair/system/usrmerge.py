@@ -5,10 +5,11 @@ Source: file-hierarchy(7), "Compatibility symlinks"; the filesystem packages of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
+from guestrepair.guest.linked import LinkedGuest
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import ALIASED_DIRECTORIES, GuestPath, PackagedKind
 from guestrepair.packages.base import PackageDatabase
 
@@ -113,92 +114,5 @@ def _describe(guest: Guest, database: PackageDatabase | None, name: str, stat: S
 
 def as_if_linked(guest: Guest, links: Sequence[BrokenLink]) -> Guest:
     """The guest as it will be once these links are made; the same guest when none is broken."""
-    return LinkedGuest(guest, {link.path: link.target for link in links}) if links else guest
-
-
-class LinkedGuest(Guest):
-    """A guest with some top-level links that are not on its disk; everything else is its own."""
-
-    def __init__(self, guest: Guest, links: Mapping[str, str]) -> None:
-        self._guest = guest
-        self._links = {GuestPath(path): target for path, target in links.items()}
-        self._places = {path: GuestPath("/") / target for path, target in self._links.items()}
-        self.os = guest.os
-        self.block = guest.block
-        self.mounts = guest.mounts
-        self.unmounted = guest.unmounted
-
-    def _place(self, path: GuestPath) -> GuestPath:
-        if len(path.parts) > 2:
-            place = self._places.get(GuestPath("/", path.parts[1]))
-            if place is not None:
-                return place.joinpath(*path.parts[2:])
-        return path
-
-    def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
-        """See :meth:`Guest.lstat_many`."""
-        asked = {path: self._place(path) for path in paths}
-        found = self._guest.lstat_many(place for path, place in asked.items() if path not in self._links)
-        link = Stat(mode=0o120777)
-        return {path: link if path in self._links else found[place] for path, place in asked.items()}
-
-    def listdir(self, path: GuestPath) -> tuple[str, ...]:
-        """See :meth:`Guest.listdir`."""
-        names = self._guest.listdir(self._places.get(path, self._place(path)))
-        if path != GuestPath("/"):
-            return names
-        return tuple(sorted({*names, *(link.name for link in self._links)}))
-
-    def readlink(self, path: GuestPath) -> str:
-        """See :meth:`Guest.readlink`."""
-        return self._links.get(path) or self._guest.readlink(self._place(path))
-
-    def readlinks(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, str]:
-        """See :meth:`Guest.readlinks`."""
-        asked = {path: self._place(path) for path in paths}
-        found = self._guest.readlinks(asked.values())
-        return {path: self._links.get(path) or found[place] for path, place in asked.items()}
-
-    def read_range(self, path: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:
-        """See :meth:`Guest.read_range`."""
-        return self._guest.read_range(self._place(path), offset_bytes, size_bytes)
-
-    def read_tree(
-        self, path: GuestPath, *, exclude: Sequence[str] = (), limit_bytes: int = 256 * 1024 * 1024
-    ) -> Mapping[str, bytes]:
-        """See :meth:`Guest.read_tree`."""
-        place = self._places.get(path, self._place(path))
-        return self._guest.read_tree(place, exclude=exclude, limit_bytes=limit_bytes)
-
-    def digests(
-        self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
-    ) -> Mapping[GuestPath, str]:
-        """See :meth:`Guest.digests`."""
-        asked = {path: self._place(path) for path in paths}
-        places = list(dict.fromkeys(asked.values()))
-        found = self._guest.digests(algorithm, places, through_filesystem=through_filesystem)
-        return {path: found[place] for path, place in asked.items() if place in found}
-
-    def xattr(self, path: GuestPath, name: str) -> bytes:
-        """See :meth:`Guest.xattr`."""
-        return self._guest.xattr(self._place(path), name)
-
-    def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
-        """See :meth:`Guest.read_device`."""
-        return self._guest.read_device(device, offset_bytes, size_bytes)
-
-    def usage(self, target: str) -> FilesystemUsage:
-        """See :meth:`Guest.usage`."""
-        return self._guest.usage(target)
-
-    def peek(self, device: str) -> tuple[str, ...]:
-        """See :meth:`Guest.peek`."""
-        return self._guest.peek(device)
-
-    def check_filesystem(self, device: str) -> CheckResult:
-        """See :meth:`Guest.check_filesystem`."""
-        return self._guest.check_filesystem(device)
-
-    def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
-        """See :meth:`Guest.deletion_times`."""
-        return self._guest.deletion_times(paths)
+    occupied = [link.path for link in links if link.occupied == "directory"]
+    return LinkedGuest(guest, {link.path: link.target for link in links}, occupied) if links else guest
