@@ -143,7 +143,7 @@ def test_many_malformed_lines_with_a_backup() -> None:
     found = next(f for f in findings if f.subject == "/etc/passwd:2")
     assert found.repair is not None
     assert isinstance(found.repair.changes[0], EditFile)
-    assert len(found.repair.changes[0].edits) == 20_000
+    assert len(found.repair.changes[0].edits) == 60_000
 
 
 # --- sudoers ----------------------------------------------------------------------------------------

@@ -73,8 +73,8 @@ def test_another_file_is_not_in_use(tmp_path: Path) -> None:
 
 def test_an_extent_that_is_attached_is_in_use(tmp_path: Path) -> None:
     """Not the descriptor is what a loop device would show, but the file that it names."""
-    flat, disk = tmp_path / "flat.bin", tmp_path / "disk.vmdk"
+    flat, disk = tmp_path / "disk-flat.vmdk", tmp_path / "disk.vmdk"
     flat.write_bytes(bytes(1 << 20))
-    disk.write_bytes(vmdk_descriptor('RW 2048 FLAT "flat.bin" 0'))
+    disk.write_bytes(vmdk_descriptor('RW 2048 FLAT "disk-flat.vmdk" 0'))
     with attached(flat) as device, pytest.raises(ImageInUseError, match=device):
         check_writable(examine(disk))
