@@ -21,20 +21,19 @@ from guestrepair.session.session import Session
 _FSTAB = GuestPath("/etc/fstab")
 
 
-def mount_as_mended(session: Session, root: Root, guest: LiveGuest) -> None:
-    """Mount what fstab will name after its safe repairs, where something could not be mounted so far.
+def mount_as_mended(session: Session, root: Root, guest: LiveGuest) -> LiveGuest:
+    """The guest with that mounted, too, what fstab will name after its safe repairs.
 
     One that is made to take for ever is left as it is: the analyzer of it says so.
     """
     if not guest.unmounted:
-        return
+        return guest
     try:
         text = within(MENDING, lambda: mended_fstab(guest))
     except BudgetError:
         guest.start_over()
-        return
-    if text is not None:
-        session.mount_more(root, guest, text)
+        return guest
+    return guest if text is None else session.mount_more(root, guest, text)
 
 
 def mended_fstab(guest: LiveGuest) -> bytes | None:

@@ -153,7 +153,7 @@ def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -
 
 
 def _confirmed(session: Session, watch: Stopwatch) -> bool:
-    confirmed = session.confirmed()
+    confirmed = session.verified()
     watch.lap("confirmed by the appliance")
     return confirmed
 

@@ -231,7 +231,7 @@ class _Run:
 
     def _open(self) -> tuple[Root, LiveGuest]:
         root, guest = within(FIND, self._find)
-        mount_as_mended(self.session, root, guest)
+        guest = mount_as_mended(self.session, root, guest)
         self.watch.lap("find and mount")
         return root, guest
 

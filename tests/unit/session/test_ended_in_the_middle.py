@@ -20,9 +20,11 @@ from guestrepair.fence import Overrun
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.mount_table import Stage
+from guestrepair.session.mount_table import MountTable
 
 ROOMS = tuple(str(Path(guestrepair.__file__).parent / room) for room in ("guest", "appliance", "session"))
 
@@ -71,6 +73,16 @@ class Directory:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class Running:
+    """A machine that has started."""
+
+    def __init__(self, handle: Directory) -> None:
+        self._handle = handle
+
+    def handle(self) -> Handle:
+        return cast("Handle", self._handle)
 
 
 def _stat(found: os.stat_result) -> Mapping[str, int]:
@@ -138,13 +150,17 @@ def every_step(work: Callable[[int], bool]) -> Iterator[int]:
 
 
 def test_reading_that_is_ended_at_any_step_leaves_no_wrong_answer_behind(tree: Path) -> None:
-    handle = cast("Handle", Directory(tree))
-    right = read_all(LiveGuest(handle, "", block=BlockDevices()))
+    machine = Running(Directory(tree))
+
+    def opened() -> LiveGuest:
+        return LiveGuest(ApplianceBackend(machine, ""), DevicesWritten(machine), block=BlockDevices())
+
+    right = read_all(opened())
     assert (GuestPath("/etc/none"), None) in right
     guests: list[LiveGuest] = []
 
     def begin_anew(count: int) -> bool:
-        guests.append(LiveGuest(handle, "", block=BlockDevices()))
+        guests.append(opened())
         return interrupted_at(count, lambda: read_all(guests[-1]))
 
     steps = 0
@@ -158,20 +174,20 @@ def test_a_mount_that_is_ended_at_any_step_is_made_once_and_under_its_own_name(t
     """Made twice it would be mounted over itself; known and not made it would read as empty."""
     device = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1 << 20, content="btrfs", disk="/dev/sda")
     handles: list[Directory] = []
-    stages: list[Stage] = []
+    tables: list[MountTable] = []
 
     def begin_anew(count: int) -> bool:
         own = Directory(tree)
         handles.append(own)
         starting = Starting(lambda _this: cast("Handle", own), lambda: None)
         starting.handle()
-        stages.append(Stage(starting, HostDisks({}, lambda: None)))
-        return interrupted_at(count, lambda: stages[-1].mount(device))
+        tables.append(MountTable(starting, HostDisks({}, lambda: None)))
+        return interrupted_at(count, lambda: tables[-1].mount(device))
 
     steps = 0
     for steps in every_step(begin_anew):
-        prefix = stages[-1].mount(device)
+        prefix = tables[-1].mount(device)
         assert handles[-1].mounts == [("/dev/sda1", prefix)], f"after an end at step {steps}"
-        stages[-1].starting.end()
-    stages[-1].starting.end()
+        tables[-1].starting.end()
+    tables[-1].starting.end()
     assert steps > 5
