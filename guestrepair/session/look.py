@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.guest.mount_plan import MountPlan
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.session.discovery import Discovery
 from guestrepair.session.views import Views
-
-_NO_PLANS: Mapping[str, MountPlan] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Look:
     roots: tuple[Root, ...] | None = None
     unread: tuple[tuple[str, str], ...] = ()
     """Filesystems that could not be looked at, with why."""
-    plans: Mapping[str, MountPlan] = field(default=_NO_PLANS)
+    plans: Mapping[str, MountPlan] = field(default_factory=dict)
     """What is mounted below each root, by the root's name."""
 
     @classmethod
@@ -48,7 +45,7 @@ class Look:
 
     def after_files_changed(self) -> Look:
         """The same devices and systems, and nothing that was read of their files."""
-        return replace(self, views=replace(self.views), plans=_NO_PLANS)
+        return replace(self, views=replace(self.views), plans={})
 
     def read_anew(self) -> Look:
         """The same devices, and nothing that was read of their filesystems."""
