@@ -255,7 +255,10 @@ class Session:
         view = self.guest(root)
         plan = self._plan(root, view)
         # Where a mount point is missing, nothing is mounted: the directory itself is made on what lies above.
-        points = mount_points(view, (GuestPath(mount.target) for mount in view.mounts))
+        # Where it is there and its filesystem did not mount, nothing may be written into what lies below.
+        points = mount_points(
+            view, [GuestPath("/"), *(m.target for m in plan.mounts if view.is_directory(m.target))]
+        )
         where = {holder for path in paths for holder in holders(view, points, path)}
         self._look.views.close()
         self.mount_table.clear()
