@@ -223,7 +223,7 @@ class FakeAppliance:
 
     def tar_in(self, archive: str, path: str) -> None:
         with tarfile.open(archive) as tar:
-            tar.extractall(self._writable("tar_in", path), filter="data")
+            tar.extractall(self._writable("tar_in", path))
 
     def lsetxattr(self, name: str, value: str, _length: int, path: str) -> None:
         self.xattrs.setdefault(self._writable("lsetxattr", path), {})[name] = value.encode()
