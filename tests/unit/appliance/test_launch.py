@@ -39,8 +39,8 @@ def test_the_bindings_of_this_host_call_it_without_a_complaint(capfd: pytest.Cap
 @pytest.mark.parametrize(
     ("index", "name"),
     [
-        (0, "/dev/sda"), (1, "/dev/sdb"), (25, "/dev/sdz"), (26, "/dev/sdaa"), (51, "/dev/sdaz"), (52, "/dev/sdba"),
-        (701, "/dev/sdzz"), (702, "/dev/sdaaa"),
+        (0, "/dev/sda"), (1, "/dev/sdb"), (25, "/dev/sdz"), (26, "/dev/sdaa"), (51, "/dev/sdaz"),
+        (52, "/dev/sdba"), (701, "/dev/sdzz"), (702, "/dev/sdaaa"),
     ],
 )  # fmt: skip
 def test_drives_are_named_as_the_kernel_names_them(index: int, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from guestrepair.errors import LockedError, NoSystemError
@@ -52,9 +54,9 @@ def test_of_several_the_user_picks_one() -> None:
 
 
 @pytest.mark.parametrize("ask", [None, lambda _roots: None])
-def test_with_nobody_to_pick_the_systems_are_named(ask: object) -> None:
+def test_with_nobody_to_pick_the_systems_are_named(ask: Callable[[list[Root]], Root | None] | None) -> None:
     with pytest.raises(NoSystemError, match=r"/dev/sda1 \(Debian 12\), /dev/sda2:@ \(unknown\)") as error:
-        choose([ONE, TWO], wanted="", ask=ask)  # type: ignore[arg-type]
+        choose([ONE, TWO], wanted="", ask=ask)
     assert "--root DEVICE" in error.value.hint
 
 
@@ -62,12 +64,13 @@ def test_with_nobody_to_pick_the_systems_are_named(ask: object) -> None:
     ("devices", "unread", "message", "hint"),
     [
         ([], [], "no partition table and no filesystem on the disk", "is it the right image"),
-        ([], [("/dev/sda", "I/O error")], "nothing on the disk could be read (/dev/sda: I/O error)", "backup"),
+        ([], [("/dev/sda", "I/O error")], "nothing on the disk could be read (/dev/sda: I/O error)",
+         "backup"),
         ([device("/dev/sda1", "")], [], "no partition table and no filesystem on the disk", "--disk"),
         ([device("/dev/sda1", "ntfs")], [], "it looks like Windows: /dev/sda1 ntfs", ""),
         ([device("/dev/sda1", "BitLocker")], [("a", "b")], "it looks like Windows", ""),
-        ([device("/dev/sda1")], [("/dev/sda1", "bad")], "no Linux system could be read on the disk (/dev/sda1: bad)",
-         "found: /dev/sda1 ext4"),
+        ([device("/dev/sda1")], [("/dev/sda1", "bad")],
+         "no Linux system could be read on the disk (/dev/sda1: bad)", "found: /dev/sda1 ext4"),
         ([device("/dev/sda1")], [], "no Linux system on the disk: /dev/sda1 ext4", "--disk IMAGE"),
     ],
 )  # fmt: skip

@@ -149,7 +149,8 @@ def plan(
     "line",
     [
         "UUID=root / ext4 defaults 0 1", "proc /proc proc defaults 0 0", "UUID=u3 /proc/x ext4 defaults 0 0",
-        "UUID=u3 /run/x ext4 defaults 0 0", "tmpfs /tmp tmpfs defaults 0 0", "server:/x /home nfs defaults 0 0",
+        "UUID=u3 /run/x ext4 defaults 0 0", "tmpfs /tmp tmpfs defaults 0 0",
+        "server:/x /home nfs defaults 0 0",
         "/home /srv none bind 0 0", "/dev/sda3 /srv ext4 loop 0 0", "UUID=u3 /srv/../etc ext4 defaults 0 0",
         "UUID=u3 none ext4 defaults 0 0", "UUID=root /srv ext4 defaults 0 0",
     ],
@@ -173,7 +174,8 @@ def test_what_cannot_be_mounted_is_said_with_why(fstab: str, reason: str) -> Non
 
 def test_parents_are_mounted_before_what_lies_below_and_the_first_line_counts() -> None:
     fstab = (
-        "UUID=u3 /home/a/b ext4 defaults 0 2\nUUID=u5 /home xfs defaults 0 2\nUUID=u3 /home ext4 defaults 0 2\n"
+        "UUID=u3 /home/a/b ext4 defaults 0 2\nUUID=u5 /home xfs defaults 0 2\n"
+        "UUID=u3 /home ext4 defaults 0 2\n"
         "UUID=root /data btrfs subvol=/@data 0 0\nUUID=u6 /vol btrfs subvol=/@x/y/ 0 0\n"
     )
     found = plan(fstab, EXT, XFS, BTRFS)

@@ -394,7 +394,8 @@ def test_a_walk_that_fails_has_nothing_to_tell(guest: LiveGuest, host: Host, app
 
     host.uncertain = ("/etc",)
     other = LiveGuest(
-        HostFirst(host, Unknown(FILES, BY_APPLIANCE)), DevicesWritten(Running(object())), block=BlockDevices(),
+        HostFirst(host, Unknown(FILES, BY_APPLIANCE)), DevicesWritten(Running(object())),
+        block=BlockDevices(),
         mounts=guest.mounts,
     )  # fmt: skip
     assert other.deletion_times([P("/etc/a"), P("/etc/b")]) == {P("/etc/a"): 5}
@@ -418,7 +419,8 @@ def test_a_guest_asks_once_until_it_is_told_to_forget(guest: LiveGuest, applianc
         guest.listdir(P("/srv"))
         guest.readlinks([P("/srv/link")])
     assert sorted(appliance.asked) == [
-        ("names", "/srv"), ("stat", "/srv"), ("stat", "/srv/data"), ("stat", "/srv/none"), ("target", "/srv/link"),
+        ("names", "/srv"), ("stat", "/srv"), ("stat", "/srv/data"), ("stat", "/srv/none"),
+        ("target", "/srv/link"),
     ]  # fmt: skip
     guest.forget()
     guest.lstat(P("/srv/data"))

@@ -1,4 +1,4 @@
-"""What the host answers of a guest's filesystems: on a filesystem in memory, of any kind that is registered."""
+"""What the host answers of a guest's filesystems, of whatever kind: here, of one in memory."""
 
 from __future__ import annotations
 
@@ -84,14 +84,16 @@ def read(offset: int, size: int) -> bytes:
     return disk[offset : offset + size]
 
 
+def opened(toy: ToyFilesystem) -> HostFilesystem:
+    return HostFilesystem(read, 1000, lambda _read, _size: toy)
+
+
 class Disks:
     """Devices whose filesystems are these."""
 
     def __init__(self, *toys: ToyFilesystem) -> None:
         names = (TOY.name, OTHER.name)
-        self.toys = {
-            n: HostFilesystem(read, 1000, lambda _r, _s, t=t: t) for n, t in zip(names, toys, strict=False)
-        }  # type: ignore[misc]
+        self.toys = dict(zip(names, map(opened, toys), strict=False))
         self.started_over = 0
 
     def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
@@ -123,7 +125,8 @@ def test_names_attributes_and_links_of_what_is_certain(host: HostBackend) -> Non
     etc = folder(host, "etc")
     found = host.stats(etc, ["file", "link", "none"])
     assert found == {
-        "file": Stat(REGULAR, 1, 2, 100, 5, 4, 1, -1, 6), "link": Stat(LINK, 1, 2, 100, 5, 5, 1, -1, 6), "none": None,
+        "file": Stat(REGULAR, 1, 2, 100, 5, 4, 1, -1, 6), "link": Stat(LINK, 1, 2, 100, 5, 5, 1, -1, 6),
+        "none": None,
     }  # fmt: skip
     assert host.targets(etc, ["file", "link", "long", "none"]) == {"file": "", "link": "file"}
     assert host.deletion_times(etc, ["gone"]) == {"gone": 99}
@@ -208,7 +211,7 @@ def test_where_the_kernel_tells_of_extents_is_known_by_mount_point(toy: ToyFiles
 
 
 def test_a_layout_beyond_the_device_is_none(toy: ToyFilesystem) -> None:
-    found = HostFilesystem(read, 1000, lambda _r, _s: toy)
+    found = opened(toy)
     assert found.layout(7) is None
     assert found.content(7, 0, 10) is None
     assert found.layout(4) is not None
@@ -216,17 +219,15 @@ def test_a_layout_beyond_the_device_is_none(toy: ToyFilesystem) -> None:
 
 def test_layouts_are_kept_within_a_bound(toy: ToyFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_filesystem, "_KEPT_EXTENTS", 5)
-    found = HostFilesystem(read, 1000, lambda _r, _s: toy)
+    found = opened(toy)
     for number in range(8, 20):
         assert found.layout(number) is not None
     assert len(found._layouts) <= 3
 
 
 def test_one_that_was_released_answers_nothing(toy: ToyFilesystem) -> None:
-    found = HostFilesystem(read, 1000, lambda _r, _s: toy)
-    assert found.is_certain
+    found = opened(toy)
     assert found.release() is toy
-    assert not found.is_certain
     assert (found.root, found.layout(4), found.attributes(4)) == (None, None, None)
     assert found.release() is None
 
@@ -266,10 +267,10 @@ def overlay(tmp_path: Path) -> Path:
 
 
 def test_a_registered_filesystem_is_read_and_another_is_not(overlay: Path, toy: ToyFilesystem) -> None:
-    opened: list[tuple[bytes, int]] = []
+    asked: list[tuple[bytes, int]] = []
 
     def open_toy(read: Read, size: int) -> ToyFilesystem:
-        opened.append((read(1024 + 56, 2), size))
+        asked.append((read(1024 + 56, 2), size))
         return toy
 
     flushed: list[bool] = []
@@ -278,7 +279,7 @@ def test_a_registered_filesystem_is_read_and_another_is_not(overlay: Path, toy: 
     found = disks.filesystem(disk)
     assert found is not None
     assert disks.filesystem(disk) is found
-    assert opened == [(b"\x53\xef", 8 << 20)]
+    assert asked == [(b"\x53\xef", 8 << 20)]
     assert disks.top_names(disk) == ("boot", "etc", "loop", "odd\udcff")
     ext = BlockDevice("/dev/sda", DeviceKind.DISK, 8 << 20, "ext4", disk="/dev/sda")
     volume = BlockDevice("/dev/vg/lv", DeviceKind.LOGICAL_VOLUME, 8 << 20, "toyfs", disk="/dev/sda")
@@ -311,7 +312,7 @@ def test_a_reader_of_another_kind_adopts_nothing(toy: ToyFilesystem) -> None:
         """Another filesystem was made there since."""
 
     now = OtherKind()
-    found = HostFilesystem(read, 1000, lambda _r, _s: now)
+    found = opened(now)
     found.adopt(toy, lambda _offset, _size: True)
     assert now.adopted == []
 

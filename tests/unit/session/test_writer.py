@@ -1,4 +1,4 @@
-"""Writing into a guest: each method changes what it names, with the attributes it is told, and nothing else."""
+"""Writing into a guest: each method changes what it names as it is told to, and nothing else."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_extended_attributes_in_the_ways_that_they_can_be_set(
     found = appliance.xattrs[appliance.trees["/dev/sda"] / "etc/conf"]
     assert found.keys() == {"cap text", "acl access", "user.note"}
     assert b"cap_net_bind_service" in found["cap text"]
-    with pytest.raises(RepairError, match="user.bin is binary"):
+    with pytest.raises(RepairError, match=r"user\.bin is binary"):
         writer.set_xattrs(P("/etc/conf"), {"user.bin": b"a\0b"})
 
 
@@ -207,7 +207,7 @@ def test_capabilities_are_set_and_taken_away(writer: Writer, appliance: FakeAppl
 
 def test_what_the_appliance_refuses_is_said_with_the_path(writer: Writer, appliance: FakeAppliance) -> None:
     appliance.broken["write /etc/conf"] = "No space left on device"
-    with pytest.raises(GuestReadError, match="/etc/conf: .*No space left on device"):
+    with pytest.raises(GuestReadError, match=r"/etc/conf: .*No space left on device"):
         writer.replace_content(P("/etc/conf"), b"")
 
 
