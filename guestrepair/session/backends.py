@@ -251,15 +251,15 @@ class HostFirst:
     def contradicted(self) -> str:
         """The first path that the host called missing and the appliance finds; "" when there is none.
 
-        What was asked about is not asked about again.
+        What holds is not asked about again.
 
         Raises:
             GuestReadError: the appliance cannot look.
         """
-        asked, self._missing = self._missing, defaultdict(set)
-        for path, names in sorted(asked.items()):
+        for path, names in sorted(self._missing.items()):
             directory = Directory(path)
             found = self._appliance.present(directory, sorted(names))
             if found:
                 return directory.inside(found)
+        self._missing.clear()
         return ""

@@ -295,8 +295,9 @@ def test_what_the_appliance_cannot_look_at_does_not_count_as_verified(
 ) -> None:
     both.stats(ETC, ["shadow"])
     appliance.broken.add("/etc/shadow")
-    with pytest.raises(GuestReadError, match="Input/output error"):
-        both.contradicted()
+    for _ in range(2):
+        with pytest.raises(GuestReadError, match="Input/output error"):
+            both.contradicted()
 
 
 def test_only_what_the_host_said_is_to_be_verified(both: HostFirst, appliance: Appliance) -> None:

@@ -21,10 +21,13 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.backends import HostFirst
 from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.mount_table import MountTable
+from tests.unit.session.fake_appliance import Running
+from tests.unit.session.test_backends import BY_APPLIANCE, BY_HOST, Appliance, Host
 
 ROOMS = tuple(str(Path(guestrepair.__file__).parent / room) for room in ("guest", "appliance", "session"))
 
@@ -73,16 +76,6 @@ class Directory:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-class Running:
-    """A machine that has started."""
-
-    def __init__(self, handle: Directory) -> None:
-        self._handle = handle
-
-    def handle(self) -> Handle:
-        return cast("Handle", self._handle)
 
 
 def _stat(found: os.stat_result) -> Mapping[str, int]:
@@ -191,3 +184,27 @@ def test_a_mount_that_is_ended_at_any_step_is_made_once_and_under_its_own_name(t
         tables[-1].starting.end()
     tables[-1].starting.end()
     assert steps > 5
+
+
+@pytest.mark.parametrize("goes_on", [LiveGuest.start_over, LiveGuest.forget, lambda _guest: None])
+def test_what_the_host_calls_missing_is_verified_however_the_reading_ended(
+    goes_on: Callable[[LiveGuest], None],
+) -> None:
+    """Known as missing and not kept in mind, a file that is there would be reported as missing."""
+    guests: list[tuple[HostFirst, LiveGuest]] = []
+
+    def begin_anew(count: int) -> bool:
+        files = {"/etc": None, "/etc/passwd": b"root"}
+        backend = HostFirst(Host(files, BY_HOST), Appliance({**files, "/etc/hidden": b""}, BY_APPLIANCE))
+        machine = Running(Directory(Path("/")))
+        guests.append((backend, LiveGuest(backend, DevicesWritten(machine), block=BlockDevices())))
+        return interrupted_at(count, lambda: guests[-1][1].exists(GuestPath("/etc/hidden")))
+
+    steps = 0
+    for steps in every_step(begin_anew):
+        backend, guest = guests[-1]
+        goes_on(guest)
+        assert not guest.exists(GuestPath("/etc/hidden"))
+        assert interrupted_at(3, backend.contradicted)
+        assert backend.contradicted() == "/etc/hidden", f"after an end at step {steps}"
+    assert steps > 50
