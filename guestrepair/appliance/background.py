@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -65,24 +66,29 @@ class Starting:
         return self._started.is_set()
 
     def handle(self) -> Handle:
-        """The handle of the running appliance, waited for.
+        """The handle of the running appliance, waited for; its calls are watched.
 
         Raises:
             ApplianceError: it does not start.
         """
-        self._begin()
-        if not self._started.is_set():
-            since = time.monotonic()
-            with fence.uncounted():
-                self._waiting()
-                self._started.wait()
-            self.waited_seconds += time.monotonic() - since
-        if self._handle is None:
-            raise self._error or AssertionError("neither a handle nor an error")
-        if not getattr(self._threads, "prepared", False):
-            self._prepare(self._handle)
-            self._threads.prepared = True
-        return self._handle
+        fence.check()
+        with fence.sheltered():
+            self._begin()
+            if not self._started.is_set():
+                self._wait()
+            if self._handle is None:
+                raise self._error or AssertionError("neither a handle nor an error")
+            if not getattr(self._threads, "prepared", False):
+                self._prepare(self._handle)
+                self._threads.prepared = True
+            return cast("Handle", WatchedHandle(self._handle, self))
+
+    def _wait(self) -> None:
+        since = time.monotonic()
+        with fence.uncounted():
+            self._waiting()
+            self._started.wait()
+        self.waited_seconds += time.monotonic() - since
 
     def end_machine(self) -> None:
         """Kill the machine of this launch, and no other; a call that waits for it then fails at once."""
@@ -113,41 +119,39 @@ class Starting:
         self._ended.wait()
 
 
-class _WhenStarted:
-    """Stands for the handle; a call waits for the appliance, has ``before`` done first, and is watched.
+class WatchedHandle:
+    """The handle of an appliance that runs: each call on it is watched (see ``call_watch.py``).
 
-    An overrun of a budget waits for the call's end: neither a mount that waits nor an answer gets lost.
+    An overrun of a budget waits for the call's end: no answer gets lost.
     """
 
-    def __init__(self, starting: Starting, before: Callable[[], None]) -> None:
+    def __init__(self, handle: Handle, starting: Starting) -> None:
+        self._handle = handle
         self._starting = starting
-        self._before = before
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # what the bindings keep in their object, for appliance/raw.py
-            with fence.sheltered():
-                return getattr(self._ready(), name)
-        return partial(self._call, name)
+        found = getattr(self._handle, name)
+        # What the bindings keep in their object is for appliance/raw.py.
+        return found if name.startswith("_") else partial(self.watched, name, found)
 
-    def watched(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function that does what that method does, as the method is called."""
+    def watched(self, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a function that does what the method of that name does, as the method is called."""
         fence.check()
         with fence.sheltered():
-            self._ready()
-            return self._starting.watch.call(name, function, *arguments)
+            return self._starting.watch.call(name, function, *arguments, **options)
 
-    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A machine that has ``before`` done ahead of every use: an overrun of a budget waits for its end."""
+
+    starting: Starting
+    before: Callable[[], None]
+
+    def handle(self) -> Handle:
+        """See :class:`guestrepair.appliance.handle.Machine`."""
         fence.check()
         with fence.sheltered():
-            method = getattr(self._ready(), name)
-            return self._starting.watch.call(name, method, *arguments, **options)
-
-    def _ready(self) -> Handle:
-        handle = self._starting.handle()
-        self._before()
-        return handle
-
-
-def when_started(starting: Starting, before: Callable[[], None] = lambda: None) -> Handle:
-    """A handle that can be given away before the appliance runs; ``before`` is called ahead of every use."""
-    return cast("Handle", _WhenStarted(starting, before))
+            handle = self.starting.handle()
+            self.before()
+            return handle

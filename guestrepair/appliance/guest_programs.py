@@ -33,7 +33,7 @@ def run_guest_program(handle: Handle, change: RunGuestProgram) -> str:
     """
     arguments = [inner_name(argument) for argument in change.arguments]
     try:
-        with reading(handle, change.arguments[0]):
+        with reading(change.arguments[0]):
             return handle.command([*_ENVIRONMENT, *arguments])
     except GuestReadError as error:
         raise RepairError(

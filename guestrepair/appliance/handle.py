@@ -106,8 +106,20 @@ def message(error: RuntimeError) -> str:
     return text.removeprefix("libguestfs error: ")
 
 
+class Machine(Protocol):
+    """The appliance, starting or running: its handle is asked for where it is needed, each time anew."""
+
+    def handle(self) -> Handle:
+        """The handle of the running appliance, waited for, with all done that has to be done before its use.
+
+        Raises:
+            ApplianceError: it does not start.
+        """
+        ...
+
+
 @contextlib.contextmanager
-def reading(handle: Handle, path: object) -> Iterator[None]:
+def reading(path: object) -> Iterator[None]:
     """Translate what a call on one path or device raises.
 
     Raises:

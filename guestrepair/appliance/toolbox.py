@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guestrepair.appliance.handle import Handle, reading
+from guestrepair.appliance.handle import Machine, reading
 from guestrepair.disk.temporary import temporary_file
 from guestrepair.errors import GuestReadError
 
@@ -77,7 +77,7 @@ class Toolbox:
     ``directory`` is theirs alone, and may hold files for them to read and to write.
     """
 
-    handle: Handle
+    machine: Machine
     programs: Mapping[str, str] = field(default_factory=lambda: CHECKERS)
     directory: str = DIRECTORY
     _programs: dict[str, str] = field(default_factory=dict)
@@ -108,8 +108,8 @@ class Toolbox:
             f"{commands['rm']} -rf $TMP/*\n"
             f"{commands['head']} -c {MAX_OUTPUT_BYTES} {self.directory}/out; echo; echo status=$status\n"
         )
-        with reading(self.handle, device):
-            answer = self.handle.command([*self._arguments("dash"), "-c", whole])
+        with reading(device):
+            answer = self.machine.handle().command([*self._arguments("dash"), "-c", whole])
         text, _, status = answer.rpartition("status=")
         if not status.strip().isdecimal():
             raise GuestReadError(device, "the checker did not run to its end")
@@ -121,8 +121,8 @@ class Toolbox:
         Raises:
             GuestReadError: they could not be brought there.
         """
-        with reading(self.handle, device):
-            if self._loader and self.directory in self.handle.mountpoints().values():
+        with reading(device):
+            if self._loader and self.directory in self.machine.handle().mountpoints().values():
                 return  # still there; whoever unmounts everything takes it along
         found = _host_programs((*_BASE, *self.programs))
         libraries = _libraries(found.values())
@@ -140,12 +140,12 @@ class Toolbox:
     def _upload(self, archive: Path, device: str) -> None:
         # /dev and its like: libguestfs binds the appliance's own there while a program runs.
         for directory in (self.directory, SCRATCH, "/dev", "/proc", "/sys"):
-            with contextlib.suppress(GuestReadError), reading(self.handle, directory):
-                self.handle.mkmountpoint(directory)  # it may be there from before
-        with reading(self.handle, device):
+            with contextlib.suppress(GuestReadError), reading(directory):
+                self.machine.handle().mkmountpoint(directory)  # it may be there from before
+        with reading(device):
             # libguestfs runs nothing while nothing is mounted. tmpfs takes no device, only a name for one.
-            self.handle.mount_vfs("mode=0700", "tmpfs", "/dev/sda", self.directory)
-            self.handle.tar_in(str(archive), self.directory)
+            self.machine.handle().mount_vfs("mode=0700", "tmpfs", "/dev/sda", self.directory)
+            self.machine.handle().tar_in(str(archive), self.directory)
 
     def _arguments(self, name: str) -> list[str]:
         return [self._loader, "--library-path", f"{self.directory}/lib", self._programs[name]]

@@ -23,9 +23,11 @@ from guestrepair.formats.ext_accepted import (
 )
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
+from guestrepair.formats.file_attributes import Attributes
 from guestrepair.formats.superblock.checksums import crc32c
-from guestrepair.formats.superblock.model import Block
+from guestrepair.formats.superblock.model import Block, Read
 
+ROOT_INODE = 2
 _FLAG_CASEFOLD = 0x40000000
 _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
@@ -43,20 +45,6 @@ _ENTRY_LEAST_BYTES = 12
 _LEAF_TAIL_BYTES = 12
 _LEAF_TAIL = b"\0\0\0\0\x0c\0\0\xde"
 """An entry without a name that ends a leaf and holds its checksum (struct ext4_dir_entry_tail)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What an inode says of a file; times in seconds since the epoch."""
-
-    inode: int
-    mode: int
-    uid: int
-    gid: int
-    size_bytes: int
-    links: int
-    mtime: int
-    ctime: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +67,11 @@ class Tree:
     _names: int = field(init=False, default=0)
     _traces: int = field(init=False, default=_MAX_TRACES)
     _trace_bytes: int = field(init=False, default=_MAX_TRACE_BYTES)
+
+    @property
+    def root(self) -> int:
+        """The inode number of the top directory."""
+        return ROOT_INODE
 
     def adopt(self, former: Tree, is_unchanged: Callable[[int, int], bool]) -> None:
         """Keep what another reader of the same filesystem has found, where its bytes did not change since.
@@ -159,6 +152,10 @@ class Tree:
             return b""
         return inode.places[: inode.size] if is_fast_link(inode, geometry) else None
 
+    def layout(self, number: int) -> Layout | None:
+        """Where the content of a regular file lies; None: not certain."""
+        return self.inodes.layout(number)
+
     def deletion_times(
         self, directory: int, wanted: Collection[bytes] | None = None
     ) -> Mapping[bytes, int] | None:
@@ -223,6 +220,15 @@ class Tree:
                 break
         whole = sum(map(len, blocks)) == size_bytes
         return blocks if whole and all(seed is None or is_block_intact(b, seed) for b in blocks) else None
+
+
+def open_tree(read: Read, size_bytes: int) -> Tree:
+    """The directories of the filesystem that ``read`` reads, on a device of that size.
+
+    Raises:
+        Whatever ``read`` raises.
+    """
+    return Tree(Inodes(read, size_bytes))
 
 
 def _parent(first_block: bytes, directory: int) -> int | None:

@@ -159,7 +159,7 @@ def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -
 
 
 def _confirmed(session: Session, watch: Stopwatch) -> bool:
-    confirmed = session.confirmed()
+    confirmed = session.verified()
     watch.lap("confirmed by the appliance")
     return confirmed
 
@@ -224,24 +224,23 @@ def find_guest(session: Session, options: ImageOptions, voice: Voice) -> tuple[R
     return within(fence.FIND, find)
 
 
-def mount_as_repaired(session: Session, root: Root, guest: LiveGuest) -> None:
-    """Mount what fstab will name once its lines are put right, where something could not be mounted so far.
+def mount_as_repaired(session: Session, root: Root, guest: LiveGuest) -> LiveGuest:
+    """The guest with that mounted, too, what fstab will name once its lines are put right.
 
     A wrong UUID of /home or /boot keeps everything below from being looked at, though it is known which
     filesystem is meant: one scan tells of the line and of what lies behind it. Where that cannot be
     worked out the fstab analyzer, which asks the same, says why.
     """
     if not guest.unmounted:
-        return
+        return guest
     try:
         text = within(fence.MENDING, lambda: System(guest).mounts.as_repaired)
     except BudgetError:
         guest.start_over()
-        return
+        return guest
     except GuestReadError:
-        return
-    if text is not None:
-        session.mount_more(root, guest, text)
+        return guest
+    return guest if text is None else session.mount_more(root, guest, text)
 
 
 def describe_guest(report: ImageReport, guest: LiveGuest) -> None:

@@ -228,7 +228,7 @@ class _Run:
 
     def _open(self) -> tuple[Root, LiveGuest]:
         root, guest = within(FIND, self._find)
-        opening.mount_as_repaired(self.session, root, guest)
+        guest = opening.mount_as_repaired(self.session, root, guest)
         self.watch.lap("find and mount")
         return root, guest
 

@@ -35,7 +35,7 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
     def look(session: Session, report: ImageReport, watch: Stopwatch) -> None:
         try:
             root, guest = opening.find_guest(session, image_options, voice)
-            opening.mount_as_repaired(session, root, guest)
+            guest = opening.mount_as_repaired(session, root, guest)
         except (NoSystemError, LockedError):
             # What is wrong with the disks may be why: the findings on them belong to the report.
             context = Context(session.without_system(), options=options.analysis, progress=voice.progress)

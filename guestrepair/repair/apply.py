@@ -347,9 +347,7 @@ def apply_steps(
     devices = [s for s in steps if isinstance(s.change, WriteBytes | RunFsck)]
     files = [s for s in steps if s not in devices]
     if devices:
-        session.stage.clear()
-        bare = LiveGuest(session.handle, "", block=session.block())
-        on_devices = Applier(session, bare, suffix="")
+        on_devices = Applier(session, session.disks_alone(), suffix="")
         for step in devices:
             progress(f"{step.change.kind} {step.change.block_device}")
             on_devices.apply(step)

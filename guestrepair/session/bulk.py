@@ -113,7 +113,7 @@ def tar_files(
     collector.start()
     failure: GuestReadError | None = None
     try:
-        with reading(handle, path):
+        with reading(path):
             handle.tar_out(inside, f"/dev/fd/{write_end}", excludes=list(exclude))
     except GuestReadError as error:
         failure = error

@@ -18,7 +18,7 @@ def deleted_names(handle: Handle, mounts: Sequence[Mount]) -> Iterator[tuple[str
         GuestReadError: The Sleuth Kit does not know a filesystem.
     """
     for mount in mounts:
-        with reading(handle, mount.source):
+        with reading(mount.source):
             entries = handle.filesystem_walk(mount.source)
         for entry in entries:
             # An inode that has been used again tells its new file's time; Linux 5.13 and newer

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from guestrepair.appliance.handle import Handle, reading
+from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
 from guestrepair.errors import GuestReadError
@@ -41,7 +41,7 @@ def read_device(handle: Handle, device: str, offset_bytes: int, size_bytes: int)
     """
     pieces = []
     while size_bytes > 0 and offset_bytes < _BEYOND:
-        with reading(handle, device):
+        with reading(device):
             piece = handle.pread_device(device, min(size_bytes, _PIECE_BYTES), offset_bytes)
         pieces.append(piece)
         offset_bytes += len(piece)
@@ -55,7 +55,7 @@ def read_device(handle: Handle, device: str, offset_bytes: int, size_bytes: int)
 class Discovery:
     """The disks given to the appliance, and all that was found on them."""
 
-    handle: Handle
+    machine: Machine
     keys: KeyRing
     disks: list[Disk] = field(default_factory=list)
     devices: list[BlockDevice] = field(default_factory=list)
@@ -73,13 +73,16 @@ class Discovery:
         ``readers`` read disks by their names; a disk without one is read by the appliance.
         """
         for disk in disks:
-            by_appliance = partial(read_device, self.handle, disk.name)
+            by_appliance = partial(self._read, disk.name)
             self._disk(disk, (readers or {}).get(disk.name, by_appliance))
         self._md()
         self._volumes()
         while self._unlock():
             self._volumes()
         self._subvolumes()
+
+    def _read(self, name: str, offset: int, size: int) -> bytes:
+        return read_device(self.machine.handle(), name, offset, size)
 
     def block(self) -> BlockDevices:
         """All of that as plain data."""
@@ -143,11 +146,14 @@ class Discovery:
         members = self._of("linux_raid_member")
         if not members:
             return
-        with reading(self.handle, "md arrays"):
-            names = self.handle.list_md_devices()
+        with reading("md arrays"):
+            names = self.machine.handle().list_md_devices()
         for name in names:
-            with reading(self.handle, name):
-                used = {f"/dev/{m['mdstat_device'].removeprefix('/dev/')}" for m in self.handle.md_stat(name)}
+            with reading(name):
+                used = {
+                    f"/dev/{m['mdstat_device'].removeprefix('/dev/')}"
+                    for m in self.machine.handle().md_stat(name)
+                }
             self._mapped(name, DeviceKind.MD, [m for m in members if m.name in used] or members)
 
     def _mapped(self, name: str, kind: DeviceKind, parents: Sequence[BlockDevice]) -> None:
@@ -155,8 +161,8 @@ class Discovery:
         if name in self._known():
             return
         try:
-            with reading(self.handle, name):
-                size = self.handle.blockdev_getsize64(name)
+            with reading(name):
+                size = self.machine.handle().blockdev_getsize64(name)
         except GuestReadError as error:
             self.unread.append((name, error.reason))
             return
@@ -167,17 +173,17 @@ class Discovery:
             disk=parents[0].disk if parents else "",
             parents=tuple(p.name for p in parents),
         )
-        self._add(device, partial(read_device, self.handle, name))
+        self._add(device, partial(self._read, name))
 
     def _volumes(self) -> None:
         members = self._of("LVM2_member")
         if not members:
             return
         try:
-            with reading(self.handle, "LVM"):
-                self.handle.lvm_scan(True)
-                names = self.handle.lvs()
-                groups = {vg: set(self.handle.vgpvuuids(vg)) for vg in self.handle.vgs()}
+            with reading("LVM"):
+                self.machine.handle().lvm_scan(True)
+                names = self.machine.handle().lvs()
+                groups = {vg: set(self.machine.handle().vgpvuuids(vg)) for vg in self.machine.handle().vgs()}
         except GuestReadError as error:
             self.unread.extend((m.name, f"LVM physical volume: {error.reason}") for m in members)
             return
@@ -203,8 +209,8 @@ class Discovery:
         mapping = f"luks-{container.uuid}"
         for key in self.keys.candidates(container) if self._may_be_tried(container) else ():
             try:
-                with reading(self.handle, container.name):
-                    self.handle.cryptsetup_open(container.name, key, mapping)
+                with reading(container.name):
+                    self.machine.handle().cryptsetup_open(container.name, key, mapping)
             except GuestReadError:
                 continue  # a key that does not fit: the next one may
             self._mapped(f"/dev/mapper/{mapping}", DeviceKind.CRYPT, [container])
@@ -233,8 +239,8 @@ class Discovery:
                 continue
             if device.uuid not in seen:
                 try:
-                    with reading(self.handle, device.name):
-                        listed = self.handle.btrfs_subvolume_list(device.name)
+                    with reading(device.name):
+                        listed = self.machine.handle().btrfs_subvolume_list(device.name)
                 except GuestReadError as error:
                     self.unread.append((device.name, f"btrfs subvolumes: {error.reason}"))
                     listed = ()

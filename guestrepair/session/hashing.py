@@ -4,7 +4,7 @@ Under software emulation the appliance hashes some ten times slower than the
 host. So where it is known at which bytes of the disk a file lies, the host reads
 them through the overlay. That is known for plain files on partitions and whole
 disks: of ext4 from the inodes, of XFS and other ext from filefrag in the appliance. Everything
-else is hashed in the appliance, in one run of the host's own sha256sum or its like.
+else is hashed in the appliance (``hash_programs.py``).
 """
 
 from __future__ import annotations
@@ -12,35 +12,16 @@ from __future__ import annotations
 import bisect
 import contextlib
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol
 
-from guestrepair.appliance.handle import Handle, reading
-from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.extents import Layout, parse_layouts
+from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.host.filesystem import pieces
-from guestrepair.session.host.tree import HostTree
-
-T = TypeVar("T")
-DIRECTORY = "/hashing"
-PROGRAMS = {
-    "xargs": "findutils",
-    "filefrag": "e2fsprogs",
-    "md5sum": "coreutils",
-    "sha1sum": "coreutils",
-    "sha224sum": "coreutils",
-    "sha256sum": "coreutils",
-    "sha384sum": "coreutils",
-    "sha512sum": "coreutils",
-}
-FEW = 4
-"""Up to so many files are asked for one by one (15 ms each), which beats bringing programs in."""
 
 MAX_FILE_BYTES = 4 << 30
 """A larger file is not hashed: no package has one, and a sparse file of terabytes would take days."""
@@ -51,7 +32,7 @@ MAX_HOLE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 64 << 30
 """What is hashed of a guest in one launch, on the host and in the appliance. A healthy one has less."""
 
-MAX_CONFIRMED_BYTES = 2 << 30
+MAX_VERIFIED_BYTES = 2 << 30
 """Of that, what is hashed once more through the filesystem, which is slow: where a difference was found."""
 
 _READ_COST_BYTES = 64 << 10
@@ -60,37 +41,59 @@ _READ_COST_BYTES = 64 << 10
 _MAX_EXTENTS = 100_000
 """Extents of files that are hashed together; each takes some 150 bytes of memory."""
 
-_LIST_BYTES = 1 << 20
-"""Names in one run: libguestfs's messages hold 4 MB at most."""
-
-_MAX_ANSWER_BYTES = 128 << 20
 _PIECE_BYTES = 1 << 20
 _SMALL_BYTES, _GAP_BYTES = 128 << 10, 32 << 10
 """Extents up to that size are read together with those that lie no farther away."""
-
-TELLING = frozenset({"ext2", "ext3", "ext4", "xfs"})
-"""Filesystems whose extents lie where FIEMAP says; btrfs answers in addresses of its own."""
 
 ASK_FROM_BYTES = 48 << 20
 """Below, hashing in the appliance takes less time than asking it where the files lie."""
 
 
+class HashInAppliance(Protocol):
+    """What hashes through the filesystem, and what knows where that has the files."""
+
+    def hashed(self, algorithm: str, files: Mapping[GuestPath, Stat]) -> Mapping[GuestPath, str]:
+        """Hex digests of regular files, read through the filesystem; what cannot be read is left out."""
+        ...
+
+    def layouts(self, files: Mapping[GuestPath, Stat]) -> Iterator[tuple[GuestPath, Layout]]:
+        """Where files lie on their filesystem's device, as the kernel says.
+
+        Raises:
+            GuestReadError: it cannot be asked.
+        """
+        ...
+
+
+class LayoutsOnHost(Protocol):
+    """Where files lie on the disks, for real paths."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a path lies on a filesystem that is read on the host."""
+        ...
+
+    def located(self, path: str, stat: Stat) -> tuple[Layout, Read] | None:
+        """Where a file of such a filesystem lies, and what reads its device; None: not certain."""
+        ...
+
+    def mount_point(self, path: str) -> str:
+        """The mount point that a path lies below."""
+        ...
+
+    def mappable(self) -> Mapping[str, tuple[Read, int]]:
+        """By mount point: readers and sizes of the devices of which the kernel can tell where files lie."""
+        ...
+
+
 @dataclass(slots=True)
 class Hasher:
-    """Hashes files of a guest that is mounted read-only under ``prefix``; its parents' links are resolved.
+    """Hashes files of one mounted guest by their real paths; without ``host``, in the appliance alone."""
 
-    ``host`` knows where the files of ext4 lie. ``told`` gives, by the real mount point, what reads the
-    devices of those filesystems of which the appliance can tell it (XFS), and their sizes.
-    """
-
-    handle: Handle
-    prefix: str
-    toolbox: Toolbox
-    host: HostTree
-    told: Callable[[], Mapping[str, tuple[Read, int]]] = dict
+    appliance: HashInAppliance
+    host: LayoutsOnHost | None = None
     left_bytes: int = MAX_TOTAL_BYTES
     """What may still be read for digests."""
-    _confirmable: int = field(init=False, default=MAX_CONFIRMED_BYTES)
+    _verifiable: int = field(init=False, default=MAX_VERIFIED_BYTES)
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool = False
@@ -109,31 +112,26 @@ class Hasher:
         self, algorithm: str, left: dict[GuestPath, Stat], through_filesystem: bool
     ) -> dict[GuestPath, str]:
         answer: dict[GuestPath, str] = {}
-        if not through_filesystem:
+        if self.host is not None and not through_filesystem:
             with contextlib.suppress(GuestReadError):
-                answer |= self._on_the_host(algorithm, left)
+                answer |= self._on_the_host(self.host, algorithm, left)
             left = {path: stat for path, stat in left.items() if path not in answer}
         self.left_bytes -= sum(stat.size_bytes for stat in left.values())
-        if self.left_bytes < 0:
-            return answer
-        if len(left) > FEW and f"{algorithm}sum" in PROGRAMS:
-            with contextlib.suppress(GuestReadError):
-                answer |= self._in_the_appliance(algorithm, left)
-                left = {path: left[path] for path in left if "\n" in str(path)}
-        for path in sorted(left.keys() - answer.keys()):
-            with contextlib.suppress(GuestReadError), reading(self.handle, path):
-                answer[path] = self.handle.checksum(algorithm, f"{self.prefix}{path}")
+        if left and self.left_bytes >= 0:
+            answer |= self.appliance.hashed(algorithm, left)
         return answer
 
     # --- on the host --------------------------------------------------------------------
 
-    def _on_the_host(self, algorithm: str, files: Mapping[GuestPath, Stat]) -> dict[GuestPath, str]:
+    def _on_the_host(
+        self, host: LayoutsOnHost, algorithm: str, files: Mapping[GuestPath, Stat]
+    ) -> dict[GuestPath, str]:
         answer: dict[GuestPath, str] = {}
-        for batch in _together(self._places(files)):
+        for batch in _together(self._located(host, files)):
             for whole in {id(read): read for _, _, read in batch}.values():
                 there = [(path, layout) for path, layout, read in batch if read is whole]
                 there.sort(key=lambda each: _first_byte(each[1]))
-                ahead = Ahead(self._counted(whole), [layout for _, layout in there])
+                ahead = ReadAhead(self._counted(whole), [layout for _, layout in there])
                 for path, layout in there:
                     # What cannot be read here is hashed in the appliance, which may fare better.
                     with contextlib.suppress(GuestReadError):
@@ -151,28 +149,29 @@ class Hasher:
 
         return counted
 
-    def _places(self, files: Mapping[GuestPath, Stat]) -> Iterator[tuple[GuestPath, Layout, Read]]:
+    def _located(
+        self, host: LayoutsOnHost, files: Mapping[GuestPath, Stat]
+    ) -> Iterator[tuple[GuestPath, Layout, Read]]:
         """Where files lie, in the order of their inodes, which is about that of the disk."""
         elsewhere: dict[GuestPath, Stat] = {}
         for path, stat in sorted(files.items(), key=lambda item: item[1].inode):
-            filesystem = self.host.filesystem(str(path))
-            if filesystem is None:
+            if not host.reads(str(path)):
                 elsewhere[path] = stat
                 continue
-            layout = self.host.layout(str(path), stat)
-            if layout is not None and layout.hole_bytes <= MAX_HOLE_BYTES:
-                yield path, layout, filesystem.read
+            found = host.located(str(path), stat)
+            if found is not None and found[0].hole_bytes <= MAX_HOLE_BYTES:
+                yield path, *found
         with contextlib.suppress(GuestReadError):
-            yield from self._told_by_the_appliance(elsewhere)
+            yield from self._mapped_by_appliance(host, elsewhere)
 
-    def _told_by_the_appliance(
-        self, files: Mapping[GuestPath, Stat]
+    def _mapped_by_appliance(
+        self, host: LayoutsOnHost, files: Mapping[GuestPath, Stat]
     ) -> Iterator[tuple[GuestPath, Layout, Read]]:
-        for target, (read, size_bytes) in self.told().items() if files else ():
-            there = {p: s for p, s in files.items() if self.host.mount_point(str(p)) == target}
+        for target, (read, size_bytes) in host.mappable().items() if files else ():
+            there = {p: s for p, s in files.items() if host.mount_point(str(p)) == target}
             if sum(stat.size_bytes for stat in there.values()) <= ASK_FROM_BYTES:
                 continue
-            for path, layout in self._run("{filefrag} -v -b1", there, parse_layouts):
+            for path, layout in self.appliance.layouts(there):
                 if path in there and _is_usable(layout, there[path], size_bytes):
                     yield path, layout, read
 
@@ -185,50 +184,11 @@ class Hasher:
             if size > MAX_FILE_BYTES or total + size > self.left_bytes:
                 continue
             if through_filesystem:
-                if size > self._confirmable:
+                if size > self._verifiable:
                     continue
-                self._confirmable -= size
+                self._verifiable -= size
             total += size
             yield path, stat
-
-    # --- in the appliance -----------------------------------------------------------------
-
-    def _in_the_appliance(self, algorithm: str, paths: Iterable[GuestPath]) -> dict[GuestPath, str]:
-        return dict(self._run(f"{{{algorithm}sum}} -z --", paths, _sums))
-
-    def _run(
-        self, command: str, paths: Iterable[GuestPath], parse: Callable[[bytes], Iterator[tuple[bytes, T]]]
-    ) -> Iterator[tuple[GuestPath, T]]:
-        """Run a program of the toolbox over files, and what it said about each of them.
-
-        Raises:
-            GuestReadError: it cannot be run, or its answer cannot be read.
-        """
-        skip = len(os.fsencode(self.prefix))
-        names = (os.fsencode(f"{self.prefix}{path}") for path in paths if "\n" not in str(path))
-        for batch in _batches(names):
-            self.toolbox.prepare(self.prefix)
-            listed, answer = f"{self.toolbox.directory}/list", f"{self.toolbox.directory}/answer"
-            with reading(self.handle, listed):
-                self.handle.write(listed, b"\0".join(batch) + b"\0")
-            # A file that fails has no line in the answer; how many failed the status does not say.
-            self.toolbox.run(
-                self.prefix, f"{{xargs}} -0 {command} <{listed} >{answer} 2>/dev/null", needs=PROGRAMS
-            )
-            asked = set(batch)
-            for name, value in parse(self._answer(answer)):
-                if name in asked:
-                    yield GuestPath(os.fsdecode(name[skip:])), value
-
-    def _answer(self, path: str) -> bytes:
-        pieces: list[bytes] = []
-        while len(pieces) * _PIECE_BYTES < _MAX_ANSWER_BYTES:
-            with reading(self.handle, path):
-                piece = self.handle.pread(path, _PIECE_BYTES, len(pieces) * _PIECE_BYTES)
-            pieces.append(piece)
-            if len(piece) < _PIECE_BYTES:
-                break
-        return b"".join(pieces)
 
 
 def _by_inode(files: Mapping[GuestPath, Stat]) -> list[list[GuestPath]]:
@@ -255,26 +215,6 @@ def _together(
         yield batch
 
 
-def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    held = 0
-    for name in names:
-        if batch and held + len(name) >= _LIST_BYTES:
-            yield batch
-            batch, held = [], 0
-        batch.append(name)
-        held += len(name) + 1
-    if batch:
-        yield batch
-
-
-def _sums(output: bytes) -> Iterator[tuple[bytes, str]]:
-    """Lines of ``sha256sum -z``; one that is cut off is left out."""
-    for line in output.split(b"\0")[:-1]:
-        digest, _, name = line.partition(b"  ")
-        yield name, digest.decode(errors="replace")
-
-
 def _is_usable(layout: Layout, stat: Stat, size_bytes: int) -> bool:
     plain = layout.lies_within(size_bytes) and layout.hole_bytes <= MAX_HOLE_BYTES
     return plain and layout.size_bytes == stat.size_bytes
@@ -285,7 +225,7 @@ def _first_byte(layout: Layout) -> int:
     return layout.extents[0].physical if layout.extents else 0
 
 
-class Ahead:
+class ReadAhead:
     """Reads the small ones of these files together where they lie beside each other.
 
     Each read of the disk costs a tenth of a millisecond, and there may be some hundred thousand files.

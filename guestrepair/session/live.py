@@ -1,32 +1,23 @@
-"""The real guest: the read-only view of a system mounted in the appliance."""
+"""The real guest: a system mounted in the appliance, read by whoever answers first."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
 
-from guestrepair.appliance.handle import Handle, reading
-from guestrepair.disk.temporary import temporary_file
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
 from guestrepair.model import GuestPath
-from guestrepair.session.bulk import tar_files, tree_files
-from guestrepair.session.discovery import read_device
-from guestrepair.session.host.tree import HostTree
+from guestrepair.session.backends import Backend
+from guestrepair.session.bulk import tree_files
+from guestrepair.session.device_access import DeviceAccess
 from guestrepair.session.metadata import Metadata
 from guestrepair.session.paths import Directories
 
-_PREAD_BYTES = 1024 * 1024
-_DOWNLOAD_FROM_BYTES = 3 * 1024 * 1024
-"""Below, repeated pread is faster; above, the fixed cost of a download pays off."""
-
 
 class LiveGuest(Guest):
-    """One system, mounted under ``prefix`` of the appliance's root.
+    """One system, whose files ``backend`` reads, and the disks under it.
 
     Links are resolved here, not by the appliance, because an absolute link
     means the guest's root and not the appliance's. Everything read is cached
@@ -34,59 +25,59 @@ class LiveGuest(Guest):
     """
 
     def __init__(
-        self, handle: Handle, prefix: str, *, block: BlockDevices, mounts: tuple[Mount, ...] = ()
+        self,
+        backend: Backend,
+        devices: DeviceAccess,
+        *,
+        block: BlockDevices,
+        mounts: Sequence[Mount] = (),
+        unmounted: Sequence[tuple[str, str]] = (),
+        os: OperatingSystem | None = None,
     ) -> None:
-        self.handle = handle
-        self.prefix = prefix
+        self.backend = backend
         self.block = block
-        self.mounts = mounts
-        self.os = OperatingSystem()
-        self.unmounted: tuple[tuple[str, str], ...] = ()
-        self.peeker: Callable[[str], tuple[str, ...]] = _nothing_to_ask
-        self.checker: Callable[[str], CheckResult] = _nothing_to_ask
-        self.walker: Callable[[], Iterable[tuple[str, str, int]]] = tuple
-        self.hash_files: Callable[[str, Mapping[GuestPath, Stat], bool], Mapping[GuestPath, str]] = (
-            _nothing_hashed
-        )
-        self.device_reader: Callable[[str], Read | None] = lambda _device: None
-        self._host: HostTree | None = None
-        self._metadata = Metadata(handle, prefix)
-        self._directories = Directories(self._metadata)
+        self.mounts = tuple(mounts)
+        self.unmounted = tuple(unmounted)
+        self.os = os or OperatingSystem()
+        self._devices = devices
+        self._keep_nothing()
+
+    def _keep_nothing(self) -> None:
+        self._metadata = Metadata(self.backend)
+        self._directories = Directories(self._metadata, self.inside)
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted anew."""
-        self._metadata = Metadata(self.handle, self.prefix, self._host)
-        self._directories = Directories(self._metadata)
+        self.backend.forget()
+        self._keep_nothing()
 
     def start_over(self) -> None:
-        """See :meth:`Guest.start_over`; what the host still has to have confirmed is kept."""
-        self.forget()
-        if self._host is not None:
-            self._host.disks.start_over()
+        """See :meth:`Guest.start_over`; what is still to be verified is kept."""
+        self.backend.start_over()
+        self._keep_nothing()
 
-    def look_on_host(self, host: HostTree) -> None:
-        """From now on, let the host answer for what it is certain of."""
-        self._host = host
-        self.forget()
+    def mounted_as(
+        self,
+        mounts: Sequence[Mount],
+        unmounted: Sequence[tuple[str, str]],
+        os: OperatingSystem | None = None,
+    ) -> LiveGuest:
+        """The same files, with that mounted, and what was read of them so far."""
+        guest = LiveGuest(
+            self.backend,
+            self._devices,
+            block=self.block,
+            mounts=mounts,
+            unmounted=unmounted,
+            os=os or self.os,
+        )
+        guest._metadata, guest._directories = self._metadata, self._directories
+        return guest
 
     def inside(self, path: GuestPath) -> str:
         """The appliance's path of a guest path whose parents are resolved."""
-        return self._metadata.inside(path)
-
-    def refuted(self) -> str:
-        """What the host took for missing and the appliance finds, the first of it; "" when there is none.
-
-        Raises:
-            GuestReadError: the appliance cannot look.
-        """
-        if self._host is None:
-            return ""
-        asked, self._host.missing = self._host.missing, defaultdict(set)
-        for directory, names in sorted(asked.items()):
-            name = self._metadata.refuted(directory, sorted(names))
-            if name:
-                return f"{directory.rstrip('/')}/{name}"
-        return ""
+        text = str(path)
+        return self.backend.prefix + (text if text != "/" else "") or "/"
 
     # --- metadata -------------------------------------------------------------------
 
@@ -178,12 +169,7 @@ class LiveGuest(Guest):
     def xattr(self, path: GuestPath, name: str) -> bytes:
         """See :meth:`Guest.xattr`."""
         real = self._real(path)
-        stat = self.lstat(real) if self._host is not None else None
-        if stat is not None and self._host is not None and self._host.has_xattrs(str(real), stat) is False:
-            return b""
-        with reading(self.handle, path):
-            found = self.handle.lgetxattrs(self.inside(real))
-        return next((_bytes(x["attrval"]) for x in found if x["attrname"] == name), b"")
+        return self.backend.xattr(str(real), self.lstat(real), name)
 
     # --- content --------------------------------------------------------------------
 
@@ -195,29 +181,7 @@ class LiveGuest(Guest):
         if found is None or not found.is_file:
             raise GuestReadError(path, "not a regular file")
         size_bytes = min(size_bytes, max(0, found.size_bytes - offset_bytes))
-        if self._host is not None:
-            content = self._host.content(str(real), found, offset_bytes, size_bytes)
-            if content is not None:
-                return content
-        if size_bytes >= _DOWNLOAD_FROM_BYTES:
-            return self._download(real, offset_bytes, size_bytes)
-        pieces = []
-        while size_bytes > 0:
-            with reading(self.handle, path):
-                piece = self.handle.pread(self.inside(real), min(size_bytes, _PREAD_BYTES), offset_bytes)
-            if not piece:
-                break
-            pieces.append(piece)
-            offset_bytes += len(piece)
-            size_bytes -= len(piece)
-        return b"".join(pieces)
-
-    def _download(self, real: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:
-        """That part of the file, and no other: the next part may be asked for next."""
-        with temporary_file() as out:
-            with reading(self.handle, real):
-                self.handle.download_offset(self.inside(real), str(out), offset_bytes, size_bytes)
-            return out.read_bytes()
+        return self.backend.content(str(real), found, offset_bytes, size_bytes)
 
     def read_tree(
         self, path: GuestPath, *, exclude: Sequence[str] = (), limit_bytes: int = 256 * 1024 * 1024
@@ -226,9 +190,8 @@ class LiveGuest(Guest):
         directory = self._directory(path)
         if directory is None:
             raise GuestReadError(path, "no such directory")
-        if self._host is not None and self._host.filesystem(str(directory)) is not None:
-            return tree_files(self, directory, exclude, limit_bytes)
-        return tar_files(self.handle, self.inside(directory), path, exclude, limit_bytes)
+        found = self.backend.tree(str(directory), exclude, limit_bytes)
+        return tree_files(self, directory, exclude, limit_bytes) if found is None else found
 
     def digests(
         self, algorithm: str, paths: Sequence[GuestPath], *, through_filesystem: bool = False
@@ -241,7 +204,7 @@ class LiveGuest(Guest):
                 real = self._real(path)
                 regular[real].append(path)
                 files[real] = found
-        hashed = self.hash_files(algorithm, files, through_filesystem)
+        hashed = self.backend.digests(algorithm, files, through_filesystem=through_filesystem)
         return {path: digest for real, digest in hashed.items() for path in regular[real]}
 
     # --- devices --------------------------------------------------------------------
@@ -251,18 +214,15 @@ class LiveGuest(Guest):
         known = {d.name for d in self.block.devices} | {d.name for d in self.block.disks}
         if device not in known:
             raise GuestReadError(device, "not a device of this guest")
-        read = self.device_reader(device)
-        if read is not None:
-            return read(offset_bytes, size_bytes)
-        return read_device(self.handle, device, offset_bytes, size_bytes)
+        return self._devices.read(device, offset_bytes, size_bytes)
 
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`Guest.peek`."""
-        return self.peeker(device)
+        return self._devices.peek(device)
 
     def check_filesystem(self, device: str) -> CheckResult:
         """See :meth:`Guest.check_filesystem`."""
-        return self.checker(device)
+        return self._devices.check(device)
 
     def deletion_times(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, int]:
         """See :meth:`Guest.deletion_times`."""
@@ -274,7 +234,9 @@ class LiveGuest(Guest):
         times: dict[GuestPath, int] = {}
         unknown: list[GuestPath] = []
         for directory, wanted in by_directory.items():
-            known = self._deleted_in(directory, [path.name for path in wanted])
+            known = self.backend.deletion_times(
+                self._metadata.directory(str(directory)), [path.name for path in wanted]
+            )
             if known is None:
                 unknown += wanted
             else:
@@ -282,16 +244,11 @@ class LiveGuest(Guest):
         walked = self._walked() if unknown else {}
         return times | {path: walked[str(path)] for path in unknown if str(path) in walked}
 
-    def _deleted_in(self, directory: GuestPath, names: Sequence[str]) -> Mapping[str, int] | None:
-        if self._host is None:
-            return None
-        return self._host.deletion_times(str(directory), self.lstat(directory), names)
-
     def _walked(self) -> Mapping[str, int]:
         """What The Sleuth Kit tells of the mounted filesystems, by guest path."""
         deleted: dict[str, int] = {}
         try:
-            for target, name, when in self.walker():
+            for target, name, when in self.backend.deleted(self.mounts):
                 deleted[str(GuestPath(target) / name)] = when
         except GuestReadError:
             return deleted  # a filesystem that The Sleuth Kit does not know has nothing to tell
@@ -301,25 +258,4 @@ class LiveGuest(Guest):
         """See :meth:`Guest.usage`."""
         if target not in {mount.target for mount in self.mounts}:
             raise GuestReadError(target, "nothing is mounted there")
-        with reading(self.handle, target):
-            found = self.handle.statvfs(self.inside(PurePosixPath(target)))
-        return FilesystemUsage(
-            size_bytes=found["blocks"] * found["frsize"],
-            free_bytes=found["bfree"] * found["frsize"],
-            available_bytes=found["bavail"] * found["frsize"],
-            inodes=found["files"],
-            inodes_free=found["ffree"],
-        )
-
-
-def _bytes(value: bytes | str) -> bytes:
-    """Attribute values are binary; the bindings of some releases hand them out as text."""
-    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
-
-
-def _nothing_hashed(_algorithm: str, _files: object, _through_filesystem: bool) -> dict[GuestPath, str]:
-    return {}
-
-
-def _nothing_to_ask(device: str) -> NoReturn:
-    raise GuestReadError(device, "not open in a session")
+        return self.backend.usage(target)

@@ -5,7 +5,7 @@ Every filesystem that is looked at stays mounted under its own prefix
 
 While the appliance starts, mounts of which no doubt is to be expected wait with it: the
 host reads such a filesystem meanwhile. All of them are made before anything else is asked
-of the appliance; one that then fails refutes what was read.
+of the appliance; one that then fails contradicts what was read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from guestrepair.appliance.background import Starting, when_started
-from guestrepair.appliance.handle import Handle, reading
+from guestrepair.appliance.background import Starting
+from guestrepair.appliance.handle import reading
 from guestrepair.errors import GuestReadError, GuestRepairError
 from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
@@ -51,16 +51,15 @@ def mountable(device: BlockDevice, subvolume: str = "") -> str:
 
 
 @dataclass(slots=True)
-class Stage:
+class MountTable:
     """The filesystems mounted so far, by device and subvolume, and the prefix of each."""
 
     starting: Starting
     disks: HostDisks
     prefixes: dict[tuple[str, str], str] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
-    refuted: str = ""
+    contradicted: str = ""
     """Why what was read before the mounts cannot be believed; "" as long as it can."""
-    handle: Handle = field(init=False)
     _points: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
     """What is mounted below the prefixes, by the directory that it is mounted on."""
     _waiting: list[Callable[[], None]] = field(init=False, default_factory=list)
@@ -68,9 +67,6 @@ class Stage:
     _names: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     """The prefix that each filesystem always gets."""
     _made: set[str] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.handle = when_started(self.starting)
 
     def mount(self, device: BlockDevice, subvolume: str = "") -> str:
         """The prefix under which a filesystem stands read-only; mounts it the first time.
@@ -110,7 +106,7 @@ class Stage:
         return simple or self.disks.filesystem(device) is not None
 
     def settle(self) -> None:
-        """Make the guest's mounts that wait; the appliance has started. One that fails is in ``refuted``."""
+        """Make the mounts that wait; the appliance has started. One that fails is in ``contradicted``."""
         with sheltered():  # a mount that is taken off the list and not made would read as empty
             worker, self._worker = self._worker, None
             if worker is not None:
@@ -126,7 +122,7 @@ class Stage:
             try:
                 work()
             except GuestRepairError as error:
-                self.refuted = self.refuted or error.message
+                self.contradicted = self.contradicted or error.message
 
     def _once_started(self, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
@@ -137,7 +133,7 @@ class Stage:
             )
             self._worker.start()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """The session ends: no mount may be under way when the appliance goes."""
         self._waiting.clear()
         if self._worker is not None and self._worker.is_alive():
@@ -158,8 +154,8 @@ class Stage:
             if device.content == "xfs" and device.unclean:
                 # The mount has replayed the log; only the unmount says so on disk, and
                 # xfs_repair judges nothing while the log seems to wait.
-                with reading(self.handle, device.name):
-                    self.handle.umount(prefix)
+                with reading(device.name):
+                    self.starting.handle().umount(prefix)
                 self._mount(device, subvolume, options, prefix)
         except GuestReadError as error:
             self.failures[device.name, subvolume] = error.reason
@@ -168,8 +164,8 @@ class Stage:
     def _make_point(self, prefix: str) -> None:
         if prefix not in self._made:
             self._made.add(prefix)
-            with reading(self.handle, prefix):
-                self.handle.mkmountpoint(prefix)
+            with reading(prefix):
+                self.starting.handle().mkmountpoint(prefix)
 
     def mount_at_root(self, device: BlockDevice, subvolume: str, *, writable: bool) -> None:
         """Mount a filesystem at the appliance's own root, where nothing is mounted.
@@ -181,8 +177,8 @@ class Stage:
         self._now(partial(self._mount, device, subvolume, options, "/"))
 
     def _mount(self, device: BlockDevice, subvolume: str, options: str, point: str) -> None:
-        with reading(self.handle, device.name):
-            self.handle.mount_options(options, mountable(device, subvolume), point)
+        with reading(device.name):
+            self.starting.handle().mount_options(options, mountable(device, subvolume), point)
 
     def empty(self) -> str:
         """The prefix of a directory without any file, for a view of disks that nothing is mounted from."""
@@ -190,9 +186,9 @@ class Stage:
         self.settle()
         with sheltered():
             self._make_point(prefix)
-        with reading(self.handle, "an empty directory"):
+        with reading("an empty directory"):
             # tmpfs takes no device, only a name for one.
-            self.handle.mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
+            self.starting.handle().mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
         return prefix
 
     def names(self, device: BlockDevice) -> tuple[str, ...]:
@@ -206,8 +202,18 @@ class Stage:
             return known
         prefix = self.mount(device)
         self.settle()
-        with reading(self.handle, device.name):
-            return tuple(sorted(self.handle.ls(prefix)))
+        with reading(device.name):
+            return tuple(sorted(self.starting.handle().ls(prefix)))
+
+    def distrust(self) -> None:
+        """What was read on the host does not hold: the appliance reads everything, and mounts it anew.
+
+        Raises:
+            GuestReadError: a filesystem does not unmount.
+        """
+        self.disks.trusted = False
+        self.contradicted = ""
+        self.clear()
 
     def clear(self) -> None:
         """Unmount everything; the prefixes are made anew at the next mount.
@@ -218,9 +224,9 @@ class Stage:
         with sheltered():
             self._waiting.clear()
             self.settle()
-            with reading(self.handle, "unmount"):
-                if self.starting.started and self.handle.mountpoints():
-                    self.handle.umount_all()
+            with reading("unmount"):
+                if self.starting.started and self.starting.handle().mountpoints():
+                    self.starting.handle().umount_all()
             self.prefixes.clear()
             self.failures.clear()
             self._points.clear()

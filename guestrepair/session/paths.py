@@ -6,6 +6,7 @@ nowhere (path_resolution(7)); what a directory was found to be is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from guestrepair.guest.view import MAX_LINKS, Stat, components, is_possible
@@ -22,10 +23,11 @@ _NOWHERE: _Reached = (None, 0)
 
 
 class Directories:
-    """The real directories behind the paths of one guest."""
+    """The real directories behind the paths of one guest; ``inside`` gives the path that a kernel sees."""
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: Metadata, inside: Callable[[GuestPath], str]) -> None:
         self._metadata = metadata
+        self._inside = inside
         self._kept: dict[str, _Reached] = {}
 
     def reach(self, path: GuestPath) -> _Reached:
@@ -69,7 +71,7 @@ class Directories:
 
     def _look(self, directory: GuestPath, name: str) -> Stat | None:
         """The lstat of a name in a real directory."""
-        possible = is_possible(self._metadata.inside(directory / name))
+        possible = is_possible(self._inside(directory / name))
         return self._metadata.stats(str(directory), (name,))[name] if possible else None
 
     def _target(self, directory: GuestPath, name: str) -> GuestPath | None:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from guestrepair.appliance.background import Starting, when_started
-from guestrepair.appliance.fsck import check_filesystem
-from guestrepair.appliance.handle import Handle, reading
+from guestrepair.appliance.background import Prepared, Starting
+from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.appliance.launch import CallCount, Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.appliance.toolbox import Toolbox
@@ -26,13 +25,15 @@ from guestrepair.guest.choose_root import choose, why_none
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk
 from guestrepair.guest.mount_plan import MountPlan, holders, mount_points, plan_mounts
 from guestrepair.guest.root_filesystems import Root, find_roots
-from guestrepair.guest.view import CheckResult
 from guestrepair.model import GuestPath
-from guestrepair.session.deleted import deleted_names
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.discovery import TOLD_BY_APPLIANCE, Discovery
+from guestrepair.session.hash_programs import hashing_toolbox
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.mount_table import Stage
+from guestrepair.session.look import Look
+from guestrepair.session.mount_table import MountTable
 from guestrepair.session.views import Views, mount_of
 
 
@@ -47,32 +48,54 @@ class SessionDisk:
 
 @dataclass(slots=True)
 class Session:
-    """The appliance, starting or running, with everything found on its disks."""
+    """The appliance, starting or running, and what is on its disks as it was last looked at."""
 
     starting: Starting
-    handle: Handle
-    """Waits for the appliance, and for the mounts that wait with it."""
-    discovery: Discovery
-    stage: Stage
-    toolbox: Toolbox
-    views: Views
-    calls: CallCount
-    _plans: dict[str, MountPlan] = field(default_factory=dict)
-    _roots: list[Root] | None = None
-    _unread: list[tuple[str, str]] = field(default_factory=list)
+    mount_table: MountTable
+    disks: Sequence[Disk]
+    keys: KeyRing
+    calls: CallCount = field(default_factory=CallCount)
+    toolbox: Toolbox = field(init=False)
+    """The checkers of filesystems."""
+    _machine: Machine = field(init=False)
+    """Has the mounts made that wait for the appliance."""
+    _hashing: Toolbox = field(init=False)
+    _look: Look = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._machine = Prepared(self.starting, self.mount_table.settle)
+        self.toolbox = Toolbox(self._machine)
+        self._hashing = hashing_toolbox(self._machine)
+        self._look = self._discovered()
+
+    @property
+    def handle(self) -> Handle:
+        """The handle of the running appliance, waited for, with all mounts made; not to be kept.
+
+        Raises:
+            ApplianceError: the appliance does not start.
+        """
+        return self._machine.handle()
+
+    def _discovered(self) -> Look:
+        """What is on the disks now."""
+        discovery = Discovery(self._machine, self.keys)
+        discovery.run(self.disks, self.mount_table.disks.disks())
+        views = Views(self._machine, self.mount_table, discovery.block(), self.toolbox, self._hashing)
+        return Look.of(discovery, views)
 
     # --- systems --------------------------------------------------------------------
 
     def block(self) -> BlockDevices:
         """What is on the disks."""
-        return self.discovery.block()
+        return self._look.block
 
     def roots(self) -> list[Root]:
         """The systems on the disks."""
-        if self._roots is None:
-            self._roots, unread = find_roots(self._view, self.block())
-            self._unread.extend(unread)
-        return self._roots
+        if self._look.roots is None:
+            roots, unread = find_roots(self._look.views.open, self.block())
+            self._look = self._look.with_roots(roots, unread)
+        return list(self._look.roots or ())
 
     def choose_root(self, wanted: str = "", ask: Callable[[list[Root]], Root | None] | None = None) -> Root:
         """The one system to work on: the one named, the only one, or the one that the user picks.
@@ -86,8 +109,8 @@ class Session:
 
     def no_system(self) -> NoSystemError | LockedError:
         """Why there is no system, in words that help."""
-        unread = [*self._unread, *self.discovery.unread]
-        return why_none(self.block(), self.discovery.locked, unread)
+        unread = [*self._look.unread, *self.block().unread]
+        return why_none(self.block(), self._look.locked, unread)
 
     # --- reading --------------------------------------------------------------------
 
@@ -97,39 +120,20 @@ class Session:
         Raises:
             GuestReadError: the root cannot be mounted.
         """
-        guest = self._view(root.device, root.subvolume)
-        self._mount_planned(guest, self._plan(root, guest))
-        guest.os = root.os
-        guest.walker = lambda: deleted_names(guest.handle, guest.mounts)
-        return guest
+        view = self._look.views.open(root.device, root.subvolume)
+        return self._with_mounts(view, self._plan(root, view), root)
 
-    def _view(self, device: BlockDevice, subvolume: str) -> LiveGuest:
-        """The read-only view of one filesystem.
+    def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> LiveGuest:
+        """The guest with that mounted, too, what another text of /etc/fstab names; that plan is remembered.
 
-        Raises:
-            GuestReadError: it cannot be mounted.
+        What is mounted already stays; what cannot be mounted is among its ``unmounted``.
         """
-        block = self.block()
-        guest = self.views.open(device, subvolume, block)
-        self._answer_about_devices(guest, block)
-        return guest
+        plan = plan_mounts(guest, root.device, self.mount_table.names, fstab=fstab)
+        self._look = self._look.with_plan(root, plan)
+        return self._with_mounts(guest, plan, root)
 
-    def _answer_about_devices(self, guest: LiveGuest, block: BlockDevices) -> None:
-        guest.peeker = lambda name: self._peek(block, name)
-        guest.checker = lambda name: self._check(block, name)
-        guest.device_reader = lambda name: self.views.device_reader(block, name)
-
-    def mount_more(self, root: Root, guest: LiveGuest, fstab: bytes) -> None:
-        """Mount also what another text of /etc/fstab names, read-only, and remember that plan.
-
-        What is mounted already stays; what cannot be mounted is among ``guest.unmounted``.
-        """
-        plan = plan_mounts(guest, root.device, self.stage.names, fstab=fstab)
-        self._plans[root.name] = plan
-        self._mount_planned(guest, plan)
-
-    def _mount_planned(self, guest: LiveGuest, plan: MountPlan) -> None:
-        """Mount, read-only, what of a plan is not mounted yet, and say so in the guest."""
+    def _with_mounts(self, guest: LiveGuest, plan: MountPlan, root: Root) -> LiveGuest:
+        """The guest, when what of a plan is not mounted yet was mounted, read-only."""
         there = {mount.target for mount in guest.mounts}
         mounts, unmounted = list(guest.mounts), list(plan.unmounted)
         for planned in plan.mounts:
@@ -144,11 +148,10 @@ class Session:
                 unmounted.append((target, error.reason))
                 continue
             mounts.append(mount_of(planned.device, target, planned.subvolume))
-            self.views.mounted(guest, planned.device, planned.subvolume, real)
-        guest.mounts = tuple(mounts)
-        guest.unmounted = tuple(unmounted)
+            self._look.views.mounted(guest, planned.device, planned.subvolume, real)
+        return guest.mounted_as(mounts, unmounted, root.os)
 
-    def confirmed(self) -> bool:
+    def verified(self) -> bool:
         """Whether all that was read on the host holds: the mounts succeed, and what was missing is so.
 
         Waits for the appliance. When it does not hold, all that was found is to be forgotten: the systems
@@ -158,19 +161,16 @@ class Session:
             ApplianceError: the appliance does not start, or is gone.
         """
         self.starting.handle()
-        self.stage.settle()
+        self.mount_table.settle()
         try:
-            refuted = self.stage.refuted or self.views.refuted()
+            contradicted = self.mount_table.contradicted or self._look.views.contradicted()
         except GuestReadError as error:
-            refuted = error.message
-        if not refuted:
+            contradicted = error.message
+        if not contradicted:
             return True
-        self.views.close()
-        self.stage.disks.trusted = False
-        self.stage.refuted = ""
-        self.stage.clear()
-        self._roots = None
-        self._plans.clear()
+        self._look.views.close()
+        self.mount_table.distrust()
+        self._look = self._look.read_anew()
         return False
 
     def without_system(self) -> LiveGuest:
@@ -178,16 +178,18 @@ class Session:
 
         Its ``unmounted`` names the filesystems that do not mount, with the reason.
         """
-        block = self.block()
-        guest = LiveGuest(self.handle, self.stage.empty(), block=block)
-        guest.unmounted = tuple((device, reason) for (device, _), reason in self.stage.failures.items())
-        self._answer_about_devices(guest, block)
-        return guest
+        return LiveGuest(
+            ApplianceBackend(self._machine, self.mount_table.empty()),
+            self._look.views.devices,
+            block=self.block(),
+            unmounted=[(device, reason) for (device, _), reason in self.mount_table.failures.items()],
+        )
 
     def _plan(self, root: Root, guest: LiveGuest) -> MountPlan:
-        if root.name not in self._plans:
-            self._plans[root.name] = plan_mounts(guest, root.device, self.stage.names)
-        return self._plans[root.name]
+        if root.name not in self._look.plans:
+            plan = plan_mounts(guest, root.device, self.mount_table.names)
+            self._look = self._look.with_plan(root, plan)
+        return self._look.plans[root.name]
 
     def _mount_below(
         self, guest: LiveGuest, device: BlockDevice, target: GuestPath, subvolume: str, *, writable: bool
@@ -200,44 +202,40 @@ class Session:
         real = guest.resolve(target)
         if real is None or not guest.is_directory(real):
             raise GuestReadError(target, "the mount point is not there")
-        self.stage.mount_below(device, subvolume, guest.inside(real), writable=writable)
+        self.mount_table.mount_below(device, subvolume, guest.inside(real), writable=writable)
         guest.forget()
         return real
 
-    def _peek(self, block: BlockDevices, name: str) -> tuple[str, ...]:
-        device = block.get(name)
-        if device is None or not device.is_filesystem:
-            raise GuestReadError(name, "no filesystem of this guest")
-        self.stage.mount(device)  # that it mounts is part of the answer
-        return self.stage.names(device)
-
-    def _check(self, block: BlockDevices, name: str) -> CheckResult:
-        device = block.get(name)
-        if device is None:
-            raise GuestReadError(name, "no device of this guest")
-        return check_filesystem(self.toolbox, device)
-
     # --- writing --------------------------------------------------------------------
+
+    def disks_alone(self) -> LiveGuest:
+        """The disks, for what is written to them directly: nothing of them is mounted. No file is there.
+
+        :meth:`reread` has to follow.
+
+        Raises:
+            GuestReadError: a filesystem does not unmount.
+        """
+        self.mount_table.clear()
+        return self._written()
+
+    def _written(self) -> LiveGuest:
+        """What is mounted at the appliance's root and is being written to: the appliance alone reads it."""
+        backend = ApplianceBackend(self._machine, "")
+        return LiveGuest(backend, DevicesWritten(self._machine), block=self.block())
 
     def reread(self, *, tables: bool = False) -> None:
         """Look at the disks again, after something was written: everything found before is forgotten.
 
         ``tables``: partition tables were among it, and the appliance's kernel is to read them anew.
         """
-        self.views.close()
-        self.stage.clear()
-        for disk in self.discovery.disks if tables else ():
+        self._look.views.close()
+        self.mount_table.clear()
+        for disk in self.disks if tables else ():
             # Refused while a volume on the disk is open; what was known of its partitions then holds.
-            with contextlib.suppress(GuestReadError), reading(self.handle, disk.name):
+            with contextlib.suppress(GuestReadError), reading(disk.name):
                 self.handle.blockdev_rereadpt(disk.name)
-        self._discover()
-        self._roots = None
-        self._plans.clear()
-
-    def _discover(self) -> None:
-        fresh = Discovery(self.handle, self.discovery.keys)
-        fresh.run(self.discovery.disks, self.stage.disks.readers())
-        self.discovery = fresh
+        self._look = self._discovered()
 
     @contextlib.contextmanager
     def writing(
@@ -257,13 +255,16 @@ class Session:
         view = self.guest(root)
         plan = self._plan(root, view)
         # Where a mount point is missing, nothing is mounted: the directory itself is made on what lies above.
-        points = mount_points(view, (GuestPath(mount.target) for mount in view.mounts))
+        # Where it is there and its filesystem did not mount, nothing may be written into what lies below.
+        points = mount_points(
+            view, [GuestPath("/"), *(m.target for m in plan.mounts if view.is_directory(m.target))]
+        )
         where = {holder for path in paths for holder in holders(view, points, path)}
-        self.views.close()
-        self.stage.clear()
+        self._look.views.close()
+        self.mount_table.clear()
         writable = everywhere or GuestPath("/") in where
-        self.stage.mount_at_root(root.device, root.subvolume, writable=writable)
-        guest = LiveGuest(self.handle, "", block=self.block())
+        self.mount_table.mount_at_root(root.device, root.subvolume, writable=writable)
+        guest = self._written()
         try:
             for planned in plan.mounts:
                 needed = planned.target in where
@@ -280,12 +281,11 @@ class Session:
                 except GuestReadError:
                     if needed:
                         raise  # else what belongs on it would be written into the directory under it
-            guest.os = root.os
-            yield guest
+            yield guest.mounted_as((), (), root.os)
         finally:
-            self.views.close()
-            self._plans.clear()  # made from an fstab that may just have been written
-            self.stage.clear()
+            self._look.views.close()
+            self._look = self._look.after_files_changed()  # the plan is of an fstab that may be another now
+            self.mount_table.clear()
 
     def finish(self) -> BlockDevices:
         """Unmount everything and end the appliance: the overlays are complete; what is on the disks then.
@@ -293,15 +293,15 @@ class Session:
         Raises:
             ApplianceError: the last writes failed.
         """
-        by_host = all(device.content not in TOLD_BY_APPLIANCE for device in self.discovery.devices)
+        by_host = all(device.content not in TOLD_BY_APPLIANCE for device in self.block().devices)
         if not by_host:
             self.reread()
-        self.views.close()
-        self.stage.clear()
+        self._look.views.close()
+        self.mount_table.clear()
         shut_down(self.handle)
         if by_host:
-            self.stage.disks.writer_ended()
-            self._discover()
+            self.mount_table.disks.writer_ended()
+            self._look = self._discovered()
         return self.block()
 
 
@@ -330,11 +330,18 @@ def open_session(
     ]
     with launched(drives, how) as starting, contextlib.ExitStack() as stack:
         how.progress("looking at the disks")
-        host = HostDisks(overlays, lambda: starting.handle().sync())
+        host = HostDisks(overlays, lambda: _flush(starting))
         stack.callback(host.close)
-        stage = Stage(starting, host)
-        stack.callback(stage.leave)
-        handle = when_started(starting, stage.settle)
-        discovery = Discovery(handle, keys or KeyRing())
-        discovery.run(known, host.readers())
-        yield Session(starting, handle, discovery, stage, Toolbox(handle), Views(stage, handle), calls)
+        mount_table = MountTable(starting, host)
+        stack.callback(mount_table.close)
+        yield Session(starting, mount_table, known, keys or KeyRing(), calls)
+
+
+def _flush(machine: Machine) -> None:
+    """Have the appliance write out what it holds.
+
+    Raises:
+        GuestReadError: it cannot.
+    """
+    with reading("the disks, to write out what the appliance holds"):
+        machine.handle().sync()

@@ -4,93 +4,80 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.handle import Machine
 from guestrepair.appliance.toolbox import Toolbox
-from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Mount
 from guestrepair.model import GuestPath
-from guestrepair.session import hashing
-from guestrepair.session.hashing import Hasher
-from guestrepair.session.host.tree import HostTree
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.backends import HostFirst
+from guestrepair.session.device_access import DevicesRead
+from guestrepair.session.host.backend import HostBackend
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.mount_table import Stage
+from guestrepair.session.mount_table import MountTable
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    guest: LiveGuest
-    host: HostTree
+    backend: HostFirst
+    host: HostBackend
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Views:
-    """Guests whose files the host reads as far as it can. ``handle`` waits for the appliance."""
+    """Guests whose files the host reads as far as it can. ``machine`` has the mounts made first.
 
-    stage: Stage
-    handle: Handle
+    A copy (:func:`dataclasses.replace`) has given out none as yet.
+    """
+
+    machine: Machine
+    mount_table: MountTable
+    block: BlockDevices
+    checkers: Toolbox
+    hashing: Toolbox
     _given: list[_View] = field(init=False, default_factory=list)
-    _hashing: Toolbox = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._hashing = Toolbox(self.handle, hashing.PROGRAMS, hashing.DIRECTORY)
+    @property
+    def devices(self) -> DevicesRead:
+        """The disks, for guests that are only read."""
+        return DevicesRead(self.machine, self.block, self.mount_table, self.checkers)
 
-    def open(self, device: BlockDevice, subvolume: str, block: BlockDevices) -> LiveGuest:
+    def open(self, device: BlockDevice, subvolume: str) -> LiveGuest:
         """The read-only view of one filesystem, with nothing mounted below it yet.
 
         Raises:
             GuestReadError: it cannot be mounted.
         """
-        stage = self.stage
-        guest = LiveGuest(self.handle, stage.mount(device, subvolume), block=block)
-        guest.mounts = (mount_of(device, "/", subvolume),)
-        host = HostTree(stage.disks, {"/": None if subvolume else device})
-        self._given.append(_View(guest, host))
-        guest.look_on_host(host)
-        hasher = Hasher(self.handle, guest.prefix, self._hashing, host, lambda: self._told(guest))
-        guest.hash_files = lambda algorithm, files, through: hasher.digests(
-            algorithm, files, through_filesystem=through
-        )
-        return guest
+        prefix = self.mount_table.mount(device, subvolume)
+        host = HostBackend(self.mount_table.disks, {"/": _readable(device, subvolume)})
+        backend = HostFirst(host, ApplianceBackend(self.machine, prefix, self.hashing))
+        self._given.append(_View(backend, host))
+        return LiveGuest(backend, self.devices, block=self.block, mounts=(mount_of(device, "/", subvolume),))
 
     def mounted(self, guest: LiveGuest, device: BlockDevice, subvolume: str, real: GuestPath) -> None:
         """A filesystem was mounted below one of the guests, on a real path of it."""
+        guest.backend.mounted(str(real), _readable(device, subvolume))
         for view in self._given:
-            if view.guest is guest:
-                view.host.mount(str(real), None if subvolume else device)
-            elif view.guest.prefix == guest.prefix:
-                view.host.cover(str(real))
+            if view.backend is not guest.backend and view.backend.prefix == guest.backend.prefix:
+                view.backend.cover(str(real))
 
-    def refuted(self) -> str:
+    def contradicted(self) -> str:
         """The first path that the host called missing and the appliance finds; "" when there is none.
 
         Raises:
             GuestReadError: the appliance cannot look.
         """
-        return next(filter(None, (view.guest.refuted() for view in self._given)), "")
+        return next(filter(None, (view.backend.contradicted() for view in self._given)), "")
 
     def close(self) -> None:
         """Read no more on the host: the disks are about to be written to."""
         for view in self._given:
             view.host.close()
-        self._given.clear()
-        self.stage.disks.forget()
+        self.mount_table.disks.forget()
 
-    def device_reader(self, block: BlockDevices, name: str) -> Read | None:
-        """What reads a disk or partition of the guest on the host; None where the appliance must."""
-        device = block.get(name)
-        return self.stage.disks.disk(name) if device is None else self.stage.disks.part(device)
 
-    def _told(self, guest: LiveGuest) -> dict[str, tuple[Read, int]]:
-        """What reads the devices of which the appliance can tell where files lie, by mount point."""
-        found = {}
-        for mount in guest.mounts:
-            device = guest.block.get(mount.source)
-            known = device is not None and device.content in hashing.TELLING
-            read = self.stage.disks.part(device) if device is not None and known else None
-            real = guest.resolve(GuestPath(mount.target))
-            if device is not None and read is not None and self.stage.disks.filesystem(device) is None:
-                found[str(real)] = (read, device.size_bytes)
-        return found
+def _readable(device: BlockDevice, subvolume: str) -> BlockDevice | None:
+    """The device where the host may read what is mounted of it: not one of several trees on it."""
+    return None if subvolume else device
 
 
 def mount_of(device: BlockDevice, target: str, subvolume: str) -> Mount:

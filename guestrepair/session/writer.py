@@ -56,13 +56,13 @@ class Writer:
         if real is None:
             return None
         copy = real.with_name(real.name + suffix)
-        with reading(self._handle, copy):
+        with reading(copy):
             self._handle.cp_a(self._inside(real), self._inside(copy))
         self._guest.forget()
         return copy
 
     def _put(self, real: GuestPath, content: bytes) -> None:
-        with reading(self._handle, real):
+        with reading(real):
             if len(content) <= _WRITE_BYTES:
                 self._handle.write(self._inside(real), content)
             else:
@@ -75,7 +75,7 @@ class Writer:
 
     def set_mode(self, path: GuestPath, mode: int) -> None:
         """Set the permission bits of something that is no link."""
-        with reading(self._handle, path):
+        with reading(path):
             self._handle.chmod(mode, self._inside(self._existing(path)))
         self._guest.forget()
 
@@ -85,7 +85,7 @@ class Writer:
         found = self._guest.lstat(real)
         if found is None:
             raise GuestReadError(path, "no such file")
-        with reading(self._handle, path):
+        with reading(path):
             self._handle.lchown(uid, gid, self._inside(real))
             if not found.is_symlink and found.permissions & 0o6000:
                 self._handle.chmod(found.permissions, self._inside(real))
@@ -98,7 +98,7 @@ class Writer:
         """
         inside = self._inside(self._lexical(real))
         moved = (found.uid, found.gid) != (uid, gid)
-        with reading(self._handle, real):
+        with reading(real):
             if moved:
                 self._handle.lchown(uid, gid, inside)
             if not found.is_symlink and (moved or found.permissions != mode):
@@ -110,14 +110,14 @@ class Writer:
         self._guest.forget()
 
     def _capabilities(self, real: GuestPath, value: bytes) -> None:
-        with reading(self._handle, real):
+        with reading(real):
             if value:
                 self._handle.cap_set_file(self._inside(real), format_text(parse_xattr(value)))
             else:
                 self._handle.lremovexattr("security.capability", self._inside(real))
 
     def _attributes(self, real: GuestPath, *, mode: int, uid: int, gid: int) -> None:
-        with reading(self._handle, real):
+        with reading(real):
             self._handle.lchown(uid, gid, self._inside(real))
             self._handle.chmod(mode, self._inside(real))  # after chown, which clears setuid
 
@@ -125,7 +125,7 @@ class Writer:
         self._labels = self._labels or Labels(self._guest)
         label = self._labels.of(real, mode_with_type)
         if label:
-            with reading(self._handle, real):
+            with reading(real):
                 self._handle.lsetxattr("security.selinux", label, len(label), self._inside(real))
 
     # --- directories, links, removal ----------------------------------------------------
@@ -139,7 +139,7 @@ class Writer:
 
     def _make_one(self, path: GuestPath, mode: int, uid: int, gid: int) -> None:
         real = self._new(path)
-        with reading(self._handle, real):
+        with reading(real):
             self._handle.mkdir_mode(self._inside(real), mode & 0o777)
         self._attributes(real, mode=mode, uid=uid, gid=gid)
         self._guest.forget()
@@ -148,7 +148,7 @@ class Writer:
     def make_link(self, path: GuestPath, target: str) -> None:
         """Create a symbolic link where nothing is."""
         real = self._new(path)
-        with reading(self._handle, real):
+        with reading(real):
             self._handle.ln_s(target, self._inside(real))
         self._guest.forget()
         self._label(real, 0o120000)
@@ -157,14 +157,14 @@ class Writer:
         """Rename something to a free name beside it."""
         real = self._lexical(path)
         aside = real.with_name(real.name + suffix)
-        with reading(self._handle, path):
+        with reading(path):
             self._handle.rename(self._inside(real), self._inside(aside))
         self._guest.forget()
         return aside
 
     def remove(self, path: GuestPath) -> None:
         """Remove a regular file or a symbolic link."""
-        with reading(self._handle, path):
+        with reading(path):
             self._handle.rm(self._inside(self._lexical(path)))
         self._guest.forget()
 
@@ -175,7 +175,7 @@ class Writer:
 
         Its names must be real paths. A file or link in the place of one is replaced.
         """
-        with reading(self._handle, "/"):
+        with reading("/"):
             self._handle.tar_in(str(archive), self._inside(GuestPath("/")))
         self._guest.forget()
 
@@ -193,12 +193,12 @@ class Writer:
             if name == "security.capability":
                 self._capabilities(real, value)
             elif name == ACL_ACCESS:
-                with reading(self._handle, path):
+                with reading(path):
                     self._handle.acl_set_file(self._inside(real), "access", acl_text(value))
             elif b"\0" in value:
                 raise RepairError(f"{path}: the attribute {name} is binary and cannot be written")
             else:
-                with reading(self._handle, path):
+                with reading(path):
                     text = value.decode(errors="strict")
                     self._handle.lsetxattr(name, text, len(text), self._inside(real))
 
@@ -206,7 +206,7 @@ class Writer:
 
     def write_device(self, device: str, offset_bytes: int, content: bytes) -> None:
         """Overwrite bytes of a block device, whole or not at all as far as this call can tell."""
-        with reading(self._handle, device):
+        with reading(device):
             written = self._handle.pwrite_device(device, content, offset_bytes)
         if written != len(content):
             raise GuestReadError(device, f"only {written} of {len(content)} bytes could be written")

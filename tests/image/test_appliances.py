@@ -46,7 +46,7 @@ def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
             found: tuple[object, ...] = (session.block(), root, session.guest(root).mounts)
         except NoSystemError as error:
             found = (session.block(), error.message)
-        assert session.confirmed()
+        assert session.verified()
     assert not notes
     assert len(names) == len(session.block().devices)
     return found
@@ -114,7 +114,7 @@ def test_an_appliance_that_does_not_start_is_said_and_not_tried_again(
     for _ in range(2):
         with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
             assert session.roots()
-            assert session.confirmed()
+            assert session.verified()
     assert len(notes) == 1
     assert "libguestfs's own" in notes[0]
 
@@ -131,7 +131,7 @@ def test_a_kvm_under_which_nothing_starts_is_left_for_emulation(
     notes: list[str] = []
     with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
         assert session.roots()
-        assert session.confirmed()
+        assert session.verified()
     assert "using software emulation" in notes[-1]
     assert acceleration().acceleration is Acceleration.TCG
     assert not acceleration().fresh

@@ -61,7 +61,7 @@ def test_an_appliance_that_does_not_answer_is_ended(hurried: Any) -> None:
 def test_a_timer_that_ticks_disturbs_no_call_and_no_launch(hurried: Any) -> None:
     """libguestfs and libnbd are interrupted ten times a second, and answer all the same."""
     handle = cast("Any", hurried.handle)
-    reader = hurried.stage.disks.disk("/dev/sda")
+    reader = hurried.mount_table.disks.disk("/dev/sda")
 
     def work() -> int:
         count = 0

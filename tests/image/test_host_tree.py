@@ -19,6 +19,8 @@ from guestrepair.model import GuestPath
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.scan import scan
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 from guestrepair.session.writer import Writer
@@ -53,8 +55,12 @@ def session_of(image: Path) -> contextlib.AbstractContextManager[Session]:
 def test_the_whole_tree_is_the_same_both_ways(name: str) -> None:
     with session_of(fixtures.build(name)) as session:
         guest = session.guest(session.choose_root())
-        assert session.confirmed()
-        by_appliance = LiveGuest(session.handle, guest.prefix, block=guest.block)
+        assert session.verified()
+        by_appliance = LiveGuest(
+            ApplianceBackend(session.starting, guest.backend.prefix),
+            DevicesWritten(session.starting),
+            block=guest.block,
+        )
         before = session.calls.count
         seen = dict(walked(guest))
         asked = session.calls.count - before
@@ -75,7 +81,7 @@ def test_a_system_is_read_before_the_appliance_has_started(debian_image: Path) -
         assert not guest.exists(GuestPath("/usr/bin/no-such-program"))
         assert not session.starting.started
         assert session.calls.count == 0
-        assert session.confirmed()
+        assert session.verified()
         assert session.starting.started
 
 
@@ -93,10 +99,10 @@ def test_what_the_host_wrongly_calls_missing_is_found_by_the_appliance(
     with session_of(debian_image) as session:
         guest = session.guest(session.choose_root())
         assert not guest.exists(GuestPath("/usr/sbin/sshd"))
-        assert not session.confirmed()
+        assert not session.verified()
         again = session.guest(session.choose_root())
         assert again.exists(GuestPath("/usr/sbin/sshd"))
-        assert session.confirmed()
+        assert session.verified()
     report = scan(debian_image, OPTIONS, ScanOptions(only=("sshd",)), Voice())
     assert (report.findings, report.inconclusive, report.errors) == ([], [], [])
 
@@ -122,8 +128,8 @@ def test_what_is_written_in_the_same_launch_is_seen() -> None:
 def test_a_session_may_end_while_a_filesystem_is_mounted(debian_image: Path) -> None:
     with session_of(debian_image) as session:
         root = session.choose_root()
-        assert session.confirmed()
-        session.stage.clear()
+        assert session.verified()
+        session.mount_table.clear()
         session.guest(root)  # its mounts are made meanwhile
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,13 +17,10 @@ from guestrepair import fence
 from guestrepair.disk.device import Device, open_shared
 from guestrepair.disk.ranges import held_extents
 from guestrepair.errors import GuestReadError, ImageError
-from guestrepair.formats.ext_tree import Tree
-from guestrepair.formats.superblock.fat import root_names
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
-from guestrepair.session.host.filesystem import ROOT_INODE, HostFilesystem
-
-_EXT = frozenset({"ext2", "ext3", "ext4"})
+from guestrepair.session.host.filesystem import HostFilesystem
+from guestrepair.session.host.readable import FILESYSTEMS, TOP_NAMES, Opener, ReadableFilesystem
 
 
 @dataclass(slots=True)
@@ -35,13 +33,15 @@ class HostDisks:
 
     overlays: Mapping[str, Path]
     flush: Callable[[], None]
+    readers: Mapping[str, Opener] = field(default_factory=lambda: FILESYSTEMS)
+    """What opens the filesystems that are read here, by their content."""
     trusted: bool = True
     """False: filesystems are left to the appliance."""
     _written: bool = field(init=False, default=False)
     _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
     _filesystems: dict[tuple[str, str], HostFilesystem | None] = field(init=False, default_factory=dict)
     """By disk and device."""
-    _former: dict[tuple[str, str], Tree] = field(init=False, default_factory=dict)
+    _former: dict[tuple[str, str], ReadableFilesystem] = field(init=False, default_factory=dict)
     """What was read of filesystems before their disks were written to, by disk and device."""
     _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
     """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
@@ -54,7 +54,7 @@ class HostDisks:
         device = self._device(name)
         return None if device is None else partial(_read, device, name)
 
-    def readers(self) -> dict[str, Read]:
+    def disks(self) -> dict[str, Read]:
         """What reads the disks, by name; those that cannot be opened here are left out."""
         return {name: read for name in self.overlays if (read := self.disk(name)) is not None}
 
@@ -67,8 +67,11 @@ class HostDisks:
         """The filesystem on a device; None when the host is not certain of it."""
         key = (device.disk, device.name)
         if key not in self._filesystems:
-            read = self.part(device) if device.content in _EXT and self.trusted else None
-            found = None if read is None else HostFilesystem(read, device.size_bytes)
+            opener = self.readers.get(device.content) if self.trusted else None
+            read = None if opener is None else self.part(device)
+            found = (
+                None if opener is None or read is None else HostFilesystem(read, device.size_bytes, opener)
+            )
             former = self._former.pop(key, None)
             if found is not None and former is not None:
                 found.adopt(former, partial(self._is_unchanged, device))
@@ -78,14 +81,15 @@ class HostDisks:
     def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
         """The names in the top directory of a filesystem, sorted; None when the host is not certain."""
         filesystem = self.filesystem(device)
-        if filesystem is not None:
-            inside = filesystem.names(ROOT_INODE) or ()
-            return tuple(sorted(name.decode(errors="surrogateescape") for name in inside))
-        read = self.part(device) if device.content == "vfat" and self.trusted else None
-        if read is None:
+        if filesystem is not None and filesystem.root is not None:
+            inside = filesystem.names(filesystem.root)
+            return None if inside is None else tuple(sorted(map(os.fsdecode, inside)))
+        names_of = TOP_NAMES.get(device.content) if self.trusted else None
+        read = None if names_of is None else self.part(device)
+        if names_of is None or read is None:
             return None
         with contextlib.suppress(GuestReadError):
-            names = root_names(read, device.size_bytes)
+            names = names_of(read, device.size_bytes)
             return None if names is None else tuple(sorted(names))
         return None
 
@@ -111,7 +115,7 @@ class HostDisks:
     def _close(self, name: str) -> None:
         for key in [key for key in self._filesystems if key[0] == name]:
             filesystem = self._filesystems.pop(key)
-            tree = filesystem.leave() if filesystem is not None else None
+            tree = filesystem.release() if filesystem is not None else None
             if tree is not None:
                 self._former[key] = tree
         self._open.pop(name)[0].close()

@@ -1,7 +1,7 @@
-"""One ext4 filesystem read on the host: directories, attributes, links and content by inode number.
+"""One filesystem read on the host: directories, attributes, links and content by inode number.
 
-Only what is certain is answered (:mod:`guestrepair.formats.ext_tree`); everything else is None, and
-is asked of the appliance.
+Only what is certain is answered (:class:`guestrepair.session.host.readable.ReadableFilesystem`); everything
+else is None, and is asked of the appliance.
 """
 
 from __future__ import annotations
@@ -14,44 +14,50 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.ext_inodes import Inodes
-from guestrepair.formats.ext_tree import Attributes, Tree
 from guestrepair.formats.extents import Layout
+from guestrepair.formats.file_attributes import Attributes
 from guestrepair.formats.superblock.model import Read
+from guestrepair.session.host.readable import Opener, ReadableFilesystem
 
 T = TypeVar("T")
-ROOT_INODE = 2
 _KEPT_LAYOUTS, _KEPT_EXTENTS = 1024, 100_000
 """What is kept of where files lie: so many files, with so many extents in all."""
 
 
 @dataclass(slots=True)
 class HostFilesystem:
-    """The filesystem that ``read`` reads, on a device of ``size_bytes``."""
+    """The filesystem that ``read`` reads, on a device of ``size_bytes``, as ``opener`` understands it."""
 
     read: Read
     size_bytes: int
-    _tree: Tree | None = field(init=False, default=None)
+    opener: Opener
+    _tree: ReadableFilesystem | None = field(init=False, default=None)
     _layouts: dict[int, Layout | None] = field(init=False, default_factory=dict)
     _extents: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         with contextlib.suppress(GuestReadError):
-            self._tree = Tree(Inodes(self.read, self.size_bytes))
+            self._tree = self.opener(self.read, self.size_bytes)
 
     @property
     def is_certain(self) -> bool:
         """True when it can be read here, from its top directory on."""
-        return self.names(ROOT_INODE) is not None
+        return self._ask(lambda tree: tree.names(tree.root)) is not None
 
-    def leave(self) -> Tree | None:
+    @property
+    def root(self) -> int | None:
+        """The inode number of the top directory."""
+        return None if self._tree is None else self._tree.root
+
+    def release(self) -> ReadableFilesystem | None:
         """Answer nothing any more: the disk changes, or was closed. What was read is given away."""
         tree, self._tree = self._tree, None
         return tree
 
-    def adopt(self, former: Tree, is_unchanged: Callable[[int, int], bool]) -> None:
-        """Keep of what was read before what has not changed since."""
-        self._ask(lambda tree: tree.adopt(former, is_unchanged))
+    def adopt(self, former: ReadableFilesystem, is_unchanged: Callable[[int, int], bool]) -> None:
+        """Keep of what was read before what has not changed since, if it is of the same kind."""
+        if type(former) is type(self._tree):
+            self._ask(lambda tree: tree.adopt(former, is_unchanged))
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
         """The names in a directory and their inode numbers."""
@@ -88,7 +94,7 @@ class HostFilesystem:
     def layout(self, inode: int) -> Layout | None:
         """Where the content of a regular file lies."""
         if inode not in self._layouts:
-            self._keep(inode, self._ask(lambda tree: self._usable(tree.inodes.layout(inode))))
+            self._keep(inode, self._ask(lambda tree: self._usable(tree.layout(inode))))
         return self._layouts[inode] if self._tree is not None else None
 
     def _keep(self, inode: int, layout: Layout | None) -> None:
@@ -102,7 +108,7 @@ class HostFilesystem:
     def _usable(self, layout: Layout | None) -> Layout | None:
         return layout if layout is not None and layout.lies_within(self.size_bytes) else None
 
-    def _ask(self, question: Callable[[Tree], T]) -> T | None:
+    def _ask(self, question: Callable[[ReadableFilesystem], T]) -> T | None:
         """The answer; a filesystem that cannot be read here is not asked again."""
         if self._tree is None:
             return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from guestrepair.appliance.background import Starting, when_started
+from guestrepair.appliance.background import Prepared, Starting
 from guestrepair.appliance.handle import Handle
 from guestrepair.errors import ApplianceError
 
@@ -39,13 +39,17 @@ def test_who_needs_the_appliance_waits_for_it() -> None:
     prepared: list[str] = []
     starting = Starting(start, waiting, lambda _handle: prepared.append(threading.current_thread().name))
     before: list[str] = []
-    handle = cast("Any", when_started(starting, lambda: before.append("done")))
+    machine = Prepared(starting, lambda: before.append("done"))
+
+    def version() -> object:
+        return machine.handle().version()
+
     assert not starting.started
-    assert handle.version() == "1"
-    assert handle.version() == "1"
+    assert version() == "1"
+    assert version() == "1"
 
     def use() -> None:
-        handle.version()
+        version()
 
     other = threading.Thread(target=use, name="other")
     other.start()

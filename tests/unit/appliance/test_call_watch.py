@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from guestrepair import fence
-from guestrepair.appliance.background import Starting, when_started
+from guestrepair.appliance.background import Prepared, Starting
 from guestrepair.appliance.call_watch import (
     LONG_SECONDS,
     OPENING_SECONDS,
@@ -59,13 +59,13 @@ def started(
 ) -> tuple[Starting, Any]:
     watch = CallWatch(appliance.killed.set, seconds)
     starting = Starting(lambda _this: cast("Handle", appliance), lambda: None, watch=watch)
-    return starting, when_started(starting)
+    return starting, starting.handle()
 
 
 def test_a_call_that_does_not_answer_ends_the_machine_and_is_one_clear_line() -> None:
     appliance = Appliance()
     starting, handle = started(appliance)
-    with pytest.raises(ApplianceError) as late, reading(handle, "/dev/sda3"):
+    with pytest.raises(ApplianceError) as late, reading("/dev/sda3"):
         handle.cryptsetup_open("/dev/sda3", "secret", "luks")
     assert late.value.message == (
         "the appliance did not answer cryptsetup_open /dev/sda3 within 0 s and was ended"
@@ -134,10 +134,10 @@ def test_an_overrun_waits_for_the_end_of_a_call_and_of_the_mounts_ahead_of_it() 
         time.sleep(0.3)
         done.append("mounted")
 
-    handle = when_started(starting, mounts)
+    machine = Prepared(starting, mounts)
 
     def work() -> None:
-        handle.ls("/etc")
+        machine.handle().ls("/etc")
         done.append("answered")
         while True:
             pass
@@ -154,9 +154,8 @@ def test_the_wait_for_the_launch_does_not_count() -> None:
         return cast("Handle", Appliance())
 
     starting = Starting(launch, lambda: None)
-    handle = when_started(starting)
     small = Budget(what="this", cpu_seconds=60, wall_seconds=2)
-    assert within(small, lambda: handle.ls("/")) == ["/"]
+    assert within(small, lambda: starting.handle().ls("/")) == ["/"]
     starting.end()
 
 

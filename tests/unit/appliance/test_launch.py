@@ -5,7 +5,7 @@ from __future__ import annotations
 import guestfs
 import pytest
 
-from guestrepair.appliance.launch import CallCount
+from guestrepair.appliance.launch import CallCount, device_name
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,18 @@ def test_the_bindings_of_this_host_call_it_without_a_complaint(capfd: pytest.Cap
     handle.close()
     assert count.count >= 1
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("index", "name"),
+    [
+        (0, "/dev/sda"), (1, "/dev/sdb"), (25, "/dev/sdz"), (26, "/dev/sdaa"), (51, "/dev/sdaz"),
+        (52, "/dev/sdba"), (701, "/dev/sdzz"), (702, "/dev/sdaaa"),
+    ],
+)  # fmt: skip
+def test_drives_are_named_as_the_kernel_names_them(index: int, name: str) -> None:
+    assert device_name(index) == name
+
+
+def test_no_two_drives_have_one_name() -> None:
+    assert len({device_name(index) for index in range(2000)}) == 2000

@@ -17,7 +17,7 @@ import pytest
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import gpt, mbr
-from guestrepair.formats.ext_tree import Tree
+from guestrepair.formats.ext_tree import Tree, open_tree
 from guestrepair.formats.superblock import ext, fat, identify, journal, luks_keys
 from guestrepair.session.host.filesystem import HostFilesystem
 from tests.unit.formats.ext_images import ROOT, WITHOUT_CHECKSUMS, edit, make, metadata, tree, tree_of
@@ -137,7 +137,7 @@ def everything(data: bytes) -> None:
         lambda: gpt.read_copy(sectors, 1, sector_bytes=512, total_sectors=size // 512).entries,
         lambda: logical(data),
         lambda: [journal.unclean(read, content) for content in ("xfs", "btrfs", "vfat")],
-        lambda: contents(HostFilesystem(read, size)),
+        lambda: contents(HostFilesystem(read, size, open_tree)),
     ]
     for call in calls:
         try:

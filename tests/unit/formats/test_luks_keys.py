@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.handle import Machine
 from guestrepair.appliance.keys import Key, KeyRing
 from guestrepair.formats.superblock.luks_keys import objection
 from guestrepair.formats.superblock.model import Read
@@ -104,7 +104,7 @@ def test_no_key_is_tried_where_that_would_take_for_ever() -> None:
     """Nobody is asked for a key either; the reason is said once, and the container counts as locked."""
     data = b"LUKS\xba\xbe\0\1" + bytes(156) + b"\xff" * 4 + bytes(1000)
     read = reader(data)
-    no_appliance = cast("Handle", object())
+    no_appliance = cast("Machine", object())
 
     def ask(_container: BlockDevice) -> str:
         raise AssertionError

@@ -20,9 +20,14 @@ from guestrepair.fence import Overrun
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.backends import HostFirst
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.mount_table import Stage
+from guestrepair.session.mount_table import MountTable
+from tests.unit.session.fake_appliance import Running
+from tests.unit.session.test_backends import BY_APPLIANCE, BY_HOST, Appliance, Host
 
 ROOMS = tuple(str(Path(guestrepair.__file__).parent / room) for room in ("guest", "appliance", "session"))
 
@@ -138,13 +143,17 @@ def every_step(work: Callable[[int], bool]) -> Iterator[int]:
 
 
 def test_reading_that_is_ended_at_any_step_leaves_no_wrong_answer_behind(tree: Path) -> None:
-    handle = cast("Handle", Directory(tree))
-    right = read_all(LiveGuest(handle, "", block=BlockDevices()))
+    machine = Running(Directory(tree))
+
+    def opened() -> LiveGuest:
+        return LiveGuest(ApplianceBackend(machine, ""), DevicesWritten(machine), block=BlockDevices())
+
+    right = read_all(opened())
     assert (GuestPath("/etc/none"), None) in right
     guests: list[LiveGuest] = []
 
     def begin_anew(count: int) -> bool:
-        guests.append(LiveGuest(handle, "", block=BlockDevices()))
+        guests.append(opened())
         return interrupted_at(count, lambda: read_all(guests[-1]))
 
     steps = 0
@@ -158,20 +167,44 @@ def test_a_mount_that_is_ended_at_any_step_is_made_once_and_under_its_own_name(t
     """Made twice it would be mounted over itself; known and not made it would read as empty."""
     device = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1 << 20, content="btrfs", disk="/dev/sda")
     handles: list[Directory] = []
-    stages: list[Stage] = []
+    tables: list[MountTable] = []
 
     def begin_anew(count: int) -> bool:
         own = Directory(tree)
         handles.append(own)
         starting = Starting(lambda _this: cast("Handle", own), lambda: None)
         starting.handle()
-        stages.append(Stage(starting, HostDisks({}, lambda: None)))
-        return interrupted_at(count, lambda: stages[-1].mount(device))
+        tables.append(MountTable(starting, HostDisks({}, lambda: None)))
+        return interrupted_at(count, lambda: tables[-1].mount(device))
 
     steps = 0
     for steps in every_step(begin_anew):
-        prefix = stages[-1].mount(device)
+        prefix = tables[-1].mount(device)
         assert handles[-1].mounts == [("/dev/sda1", prefix)], f"after an end at step {steps}"
-        stages[-1].starting.end()
-    stages[-1].starting.end()
+        tables[-1].starting.end()
+    tables[-1].starting.end()
     assert steps > 5
+
+
+@pytest.mark.parametrize("goes_on", [LiveGuest.start_over, LiveGuest.forget, lambda _guest: None])
+def test_what_the_host_calls_missing_is_verified_however_the_reading_ended(
+    goes_on: Callable[[LiveGuest], None],
+) -> None:
+    """Known as missing and not kept in mind, a file that is there would be reported as missing."""
+    guests: list[tuple[HostFirst, LiveGuest]] = []
+
+    def begin_anew(count: int) -> bool:
+        files = {"/etc": None, "/etc/passwd": b"root"}
+        backend = HostFirst(Host(files, BY_HOST), Appliance({**files, "/etc/hidden": b""}, BY_APPLIANCE))
+        machine = Running(Directory(Path("/")))
+        guests.append((backend, LiveGuest(backend, DevicesWritten(machine), block=BlockDevices())))
+        return interrupted_at(count, lambda: guests[-1][1].exists(GuestPath("/etc/hidden")))
+
+    steps = 0
+    for steps in every_step(begin_anew):
+        backend, guest = guests[-1]
+        goes_on(guest)
+        assert not guest.exists(GuestPath("/etc/hidden"))
+        assert interrupted_at(3, backend.contradicted)
+        assert backend.contradicted() == "/etc/hidden", f"after an end at step {steps}"
+    assert steps > 50

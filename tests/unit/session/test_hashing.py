@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.formats.extents import Extent, Layout
-from guestrepair.session.hashing import Ahead
+from guestrepair.session.hashing import ReadAhead
 
 BLOCK = 4096
 DISK = bytes(index * 7 % 251 for index in range(600)) * BLOCK
@@ -22,7 +22,7 @@ def test_what_is_read_ahead_is_what_is_there(places: list[tuple[int, int]]) -> N
         return DISK[offset : offset + size]
 
     layouts = [Layout(n * BLOCK, (Extent(0, at * BLOCK, n * BLOCK),)) for at, n in sorted(places)]
-    ahead = Ahead(read, layouts)
+    ahead = ReadAhead(read, layouts)
     for layout in layouts:
         (extent,) = layout.extents
         for size in (extent.length, 1, BLOCK):
@@ -41,7 +41,7 @@ def test_a_thousand_small_files_in_a_row_take_few_reads() -> None:
         return DISK[offset : offset + size]
 
     layouts = [Layout(100, (Extent(0, at * 2 * BLOCK, BLOCK),)) for at in range(290)]
-    ahead = Ahead(read, layouts)
+    ahead = ReadAhead(read, layouts)
     for layout in layouts:
         assert len(ahead.read(layout.extents[0].physical, 100)) == 100
     assert count <= 4

@@ -12,20 +12,22 @@ from typing import cast
 
 import pytest
 
-from guestrepair.appliance.handle import Handle
-from guestrepair.appliance.toolbox import Toolbox
+from guestrepair.appliance.handle import Machine
 from guestrepair.disk.device import open_shared
 from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.model import GuestPath as P
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.backends import Directory, HostFirst
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.hashing import Hasher
+from guestrepair.session.host.backend import HostBackend
 from guestrepair.session.host.disks import HostDisks
-from guestrepair.session.host.tree import HostTree
 from guestrepair.session.live import LiveGuest
 
 DEPTH = 1000
-NO_APPLIANCE = cast("Handle", object())
+NO_APPLIANCE = cast("Machine", object())
 """Whatever is asked of it is an AttributeError: the host has to answer alone."""
 
 
@@ -59,20 +61,23 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def host(overlay: Path) -> Iterator[HostTree]:
+def host(overlay: Path) -> Iterator[HostBackend]:
     disks = HostDisks({"/dev/sda": overlay}, flush=lambda: None)
     with open_shared(overlay) as device:
         size = device.size_bytes
     disk = BlockDevice("/dev/sda", DeviceKind.DISK, size, content="ext4", disk="/dev/sda")
-    yield HostTree(disks, {"/": disk})
+    yield HostBackend(disks, {"/": disk})
     disks.close()
 
 
 @pytest.fixture
-def guest(host: HostTree) -> LiveGuest:
-    guest = LiveGuest(NO_APPLIANCE, "/sysroot", block=BlockDevices())
-    guest.look_on_host(host)
-    return guest
+def guest(host: HostBackend) -> LiveGuest:
+    return guest_of(host)
+
+
+def guest_of(host: HostBackend) -> LiveGuest:
+    backend = HostFirst(host, ApplianceBackend(NO_APPLIANCE, "/sysroot"))
+    return LiveGuest(backend, DevicesWritten(NO_APPLIANCE), block=BlockDevices())
 
 
 def test_a_deep_path_takes_a_step_for_each_part(guest: LiveGuest) -> None:
@@ -122,20 +127,20 @@ def test_forty_links_lead_on_and_forty_one_do_not(guest: LiveGuest) -> None:
     assert {path: guest.stat(P(path)) is not None for path in ways} == ways
 
 
-def test_a_directory_that_leads_back_is_left_to_the_kernel(guest: LiveGuest, host: HostTree) -> None:
+def test_a_directory_that_leads_back_is_left_to_the_kernel(guest: LiveGuest, host: HostBackend) -> None:
     inner = guest.lstat(P("/dir/inner"))
     assert inner is not None
-    assert host.listing("/dir/inner", inner) == ("loop",)
-    assert host.stats("/dir/inner", inner, ["loop", "none"]) == {"none": None}
+    directory = Directory("/dir/inner", inner)
+    assert host.names(directory) == ("loop",)
+    assert host.stats(directory, ["loop", "none"]) == {"none": None}
 
 
-def budgeted(host: HostTree, left_bytes: int) -> Hasher:
+def budgeted(host: HostBackend, left_bytes: int) -> Hasher:
     """One that may read so much in all."""
-    toolbox = Toolbox(NO_APPLIANCE, {}, "/x")
-    return Hasher(NO_APPLIANCE, "/sysroot", toolbox, host, left_bytes=left_bytes)
+    return Hasher(ApplianceBackend(NO_APPLIANCE, "/sysroot"), host, left_bytes)
 
 
-def test_a_file_of_many_names_is_hashed_once(guest: LiveGuest, host: HostTree) -> None:
+def test_a_file_of_many_names_is_hashed_once(guest: LiveGuest, host: HostBackend) -> None:
     one = budgeted(host, 8 << 20)  # of a hundred names of one MB
     names = guest.lstat_many(P("/names") / str(number) for number in range(100))
     files = {path: stat for path, stat in names.items() if stat is not None}
@@ -144,7 +149,7 @@ def test_a_file_of_many_names_is_hashed_once(guest: LiveGuest, host: HostTree) -
     assert len(files) == 100
 
 
-def test_all_calls_together_have_one_budget(guest: LiveGuest, host: HostTree) -> None:
+def test_all_calls_together_have_one_budget(guest: LiveGuest, host: HostBackend) -> None:
     path = P("/names/0")
     stat = guest.lstat(path)
     assert stat is not None
@@ -168,9 +173,7 @@ def test_a_file_in_scattered_pieces_is_read_whole_and_its_reads_count(tmp_path: 
     over = create_overlay(tmp_path / "private", examine(image))
     disks = HostDisks({"/dev/sda": over}, flush=lambda: None)
     disk = BlockDevice("/dev/sda", DeviceKind.DISK, 64 << 20, content="ext4", disk="/dev/sda")
-    host = HostTree(disks, {"/": disk})
-    guest = LiveGuest(NO_APPLIANCE, "/sysroot", block=BlockDevices())
-    guest.look_on_host(host)
+    guest = guest_of(HostBackend(disks, {"/": disk}))
     assert guest.read(P("/file"), limit_bytes=1 << 30) == (top / "file").read_bytes()
     assert (
         guest.read_range(P("/file"), 81_920 * 500 + 100, 5000)

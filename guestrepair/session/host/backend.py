@@ -2,37 +2,54 @@
 
 Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
 a command. For ext4 on a partition or a whole disk the host finds the answers itself. It answers only
-what it is certain of; every other question goes to the appliance. What it calls missing it keeps in
-mind: the appliance's filesystem is asked about all of that together before it is believed.
+what it is certain of; every other question goes to the appliance (``session/backends.py``).
 """
 
 from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from guestrepair.formats.ext_tree import Attributes
 from guestrepair.formats.extents import Layout
+from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.view import Stat
-from guestrepair.session.host.disks import HostDisks
-from guestrepair.session.host.filesystem import ROOT_INODE, HostFilesystem
+from guestrepair.session.backends import Directory
+from guestrepair.session.host.filesystem import HostFilesystem
+
+MAPPED_BY_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs"})
+"""Filesystems whose extents lie where FIEMAP says; btrfs answers in addresses of its own."""
+
+
+class Filesystems(Protocol):
+    """The disks that the filesystems lie on (:class:`guestrepair.session.host.disks.HostDisks`)."""
+
+    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
+        """The filesystem on a device; None when the host is not certain of it."""
+        ...
+
+    def part(self, device: BlockDevice) -> Read | None:
+        """What reads a device on the host; None where that cannot be done."""
+        ...
+
+    def start_over(self) -> None:
+        """What was read of the filesystems is read again."""
+        ...
 
 
 @dataclass(slots=True)
-class HostTree:
+class HostBackend:
     """A guest's filesystems by the real paths that they are mounted on; None: not the host's to read.
 
     Its numbers of filesystems (``Stat.device``) are negative, and no device number of the appliance.
     """
 
-    disks: HostDisks
-    mounted: dict[str, BlockDevice | None]
-    missing: dict[str, set[str]] = field(init=False, default_factory=lambda: defaultdict(set))
-    """By directory, the names that were said to be missing and that nobody else was asked about yet."""
+    disks: Filesystems
+    mounts: dict[str, BlockDevice | None]
     _numbers: dict[str, int] = field(init=False, default_factory=dict)
     _holders: dict[str, str] = field(init=False, default_factory=dict)
     _closed: bool = field(init=False, default=False)
@@ -40,29 +57,26 @@ class HostTree:
     def __post_init__(self) -> None:
         self._count_mounts()
 
-    def mount(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None) -> None:
         """A filesystem is mounted on a real path; None: not one that the host may read."""
-        self.mounted[path] = device
+        self.mounts[path] = device
         self._count_mounts()
-        self.cover(path)
 
-    def cover(self, path: str) -> None:
-        """Something is mounted on a path: what was missing there and below is so no longer, perhaps."""
-        below = f"{path.rstrip('/')}/"
-        for directory in [d for d in self.missing if f"{d}/".startswith(below)]:
-            del self.missing[directory]
+    def start_over(self) -> None:
+        """Work was ended in the middle of a read: what was read is read again."""
+        self.disks.start_over()
 
     def close(self) -> None:
         """Answer nothing any more: what is read from now on is asked of the appliance."""
         self._closed = True
 
     def _count_mounts(self) -> None:
-        self._numbers = {target: -1 - index for index, target in enumerate(self.mounted)}
-        self._holders = {target: target for target in self.mounted}
+        self._numbers = {target: -1 - index for index, target in enumerate(self.mounts)}
+        self._holders = {target: target for target in self.mounts}
 
     def mount_point(self, path: str) -> str:
         """The mount point that a real path lies below. Kept by directory: there are far more files."""
-        if path in self.mounted:
+        if path in self.mounts:
             return path
         directory = above = path.rpartition("/")[0] or "/"
         while above not in self._holders:
@@ -71,29 +85,31 @@ class HostTree:
 
     def filesystem(self, path: str) -> HostFilesystem | None:
         """The filesystem that a real path lies on, where the host reads it."""
-        device = None if self._closed else self.mounted[self.mount_point(path)]
+        device = None if self._closed else self.mounts[self.mount_point(path)]
         return None if device is None else self.disks.filesystem(device)
+
+    def reads(self, path: str) -> bool:
+        """Whether a real path lies on a filesystem that is read here."""
+        return self.filesystem(path) is not None
 
     def number(self, path: str) -> int | None:
         """The number of the filesystem that a path lies on; None where the host does not read it."""
         return None if self.filesystem(path) is None else self._numbers[self.mount_point(path)]
 
-    def stats(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, Stat | None]:
-        """Lstat of names in a directory, whose own is ``top``; a name that is not certain is left out."""
-        filesystem, inside = self._look(directory, top)
+    def stats(self, directory: Directory, names: Iterable[str]) -> dict[str, Stat | None]:
+        """Lstat of names in a directory; None for what is missing; a name that is not certain is left out."""
+        filesystem, here, inside = self._look(directory)
         found: dict[str, Stat | None] = {}
         if filesystem is None or inside is None:
             return found
-        prefix, number = directory.rstrip("/"), self._numbers[self.mount_point(directory)]
-        here = self._inode(directory, top)
+        number = self._numbers[self.mount_point(directory.path)]
         for name in names:
-            path = f"{prefix}/{name}"
+            path = directory.inside(name)
             inode = inside.get(name.encode(errors="surrogateescape"))
             if inode is None:
                 found[name] = None
-                self.missing[directory].add(name)
                 continue
-            attributes = _reached(filesystem, here, inode) if path not in self.mounted else None
+            attributes = _reached(filesystem, here, inode) if path not in self.mounts else None
             stat = self.top(path) if attributes is None else _stat(attributes, number)
             if stat is not None:
                 found[name] = stat
@@ -101,35 +117,36 @@ class HostTree:
 
     def top(self, path: str = "/") -> Stat | None:
         """Lstat of a directory that something is mounted on; None when there is none, or not certain."""
-        filesystem = self.filesystem(path) if path in self.mounted else None
-        attributes = None if filesystem is None else filesystem.attributes(ROOT_INODE)
+        filesystem = self.filesystem(path) if path in self.mounts else None
+        if filesystem is None or filesystem.root is None:
+            return None
+        attributes = filesystem.attributes(filesystem.root)
         return None if attributes is None else _stat(attributes, self._numbers[path])
 
-    def listing(self, directory: str, top: Stat | None) -> tuple[str, ...] | None:
+    def names(self, directory: Directory) -> tuple[str, ...] | None:
         """All names in a directory, unsorted; None when that is not certain."""
-        _, inside = self._look(directory, top)
+        _, _, inside = self._look(directory)
         return None if inside is None else tuple(name.decode(errors="surrogateescape") for name in inside)
 
-    def targets(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, str]:
+    def targets(self, directory: Directory, names: Iterable[str]) -> dict[str, str]:
         """Where those names lead that are certainly short symbolic links; "" for what is certainly none."""
-        filesystem, inside = self._look(directory, top)
+        filesystem, _, inside = self._look(directory)
         found: dict[str, str] = {}
         if filesystem is None or inside is None:
             return found
         for name in names:
             inode = inside.get(name.encode(errors="surrogateescape"))
             target = None if inode is None else filesystem.link_target(inode)
-            if target is not None and f"{directory.rstrip('/')}/{name}" not in self.mounted:
+            if target is not None and directory.inside(name) not in self.mounts:
                 found[name] = target.decode(errors="surrogateescape")
         return found
 
-    def deletion_times(self, directory: str, top: Stat | None, names: Iterable[str]) -> dict[str, int] | None:
+    def deletion_times(self, directory: Directory, names: Collection[str]) -> dict[str, int] | None:
         """When those names went that the directory still holds traces of; None when that is not certain."""
-        filesystem, inside = self._look(directory, top)
+        filesystem, here, inside = self._look(directory)
         if filesystem is None or inside is None:
             return None
-        wanted = frozenset(map(os.fsencode, names))
-        times = filesystem.deletion_times(self._inode(directory, top), wanted)
+        times = filesystem.deletion_times(here, frozenset(map(os.fsencode, names)))
         return None if times is None else {os.fsdecode(name): when for name, when in times.items()}
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
@@ -140,35 +157,43 @@ class HostTree:
     def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file; None when they are not certain."""
         filesystem = self.filesystem(path)
-        if filesystem is None or self.layout(path, stat) is None:
+        if filesystem is None or self.located(path, stat) is None:
             return None
         return filesystem.content(stat.inode, offset, size)
 
-    def layout(self, path: str, stat: Stat) -> Layout | None:
-        """Where the content of a regular file lies on its filesystem; None when that is not certain."""
+    def located(self, path: str, stat: Stat) -> tuple[Layout, Read] | None:
+        """Where a regular file lies on its filesystem, and what reads that; None when that is not certain."""
         filesystem = self._of(path, stat)
         layout = None if filesystem is None else filesystem.layout(stat.inode)
-        return layout if layout is not None and layout.size_bytes == stat.size_bytes else None
+        if filesystem is None or layout is None or layout.size_bytes != stat.size_bytes:
+            return None
+        return layout, filesystem.read
+
+    def mappable(self) -> dict[str, tuple[Read, int]]:
+        """See :meth:`guestrepair.session.hashing.LayoutsOnHost.mappable`."""
+        found = {}
+        for path, device in self.mounts.items() if not self._closed else ():
+            known = device is not None and device.content in MAPPED_BY_KERNEL and not self.reads(path)
+            read = self.disks.part(device) if device is not None and known else None
+            if device is not None and read is not None:
+                found[path] = (read, device.size_bytes)
+        return found
 
     def _of(self, path: str, stat: Stat) -> HostFilesystem | None:
         """The filesystem of a file, whose lstat is from there."""
         return self.filesystem(path) if stat.device == self._numbers[self.mount_point(path)] else None
 
-    def _inode(self, directory: str, top: Stat | None) -> int:
-        return ROOT_INODE if top is None or directory in self.mounted else top.inode
-
-    def _look(
-        self, directory: str, top: Stat | None
-    ) -> tuple[HostFilesystem | None, Mapping[bytes, int] | None]:
-        """The filesystem of a directory and what it holds."""
-        target, filesystem = self.mount_point(directory), self.filesystem(directory)
-        if filesystem is None:
-            return None, None
-        if directory == target:
-            return filesystem, filesystem.names(ROOT_INODE)
+    def _look(self, directory: Directory) -> tuple[HostFilesystem | None, int, Mapping[bytes, int] | None]:
+        """The filesystem of a directory, the directory's inode number, and what it holds."""
+        target, filesystem = self.mount_point(directory.path), self.filesystem(directory.path)
+        if filesystem is None or filesystem.root is None:
+            return None, 0, None
+        if directory.path == target:
+            return filesystem, filesystem.root, filesystem.names(filesystem.root)
+        top = directory.stat
         if top is None or not top.is_directory or top.device != self._numbers[target]:
-            return None, None
-        return filesystem, filesystem.names(top.inode)
+            return None, 0, None
+        return filesystem, top.inode, filesystem.names(top.inode)
 
 
 def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attributes | None:

@@ -1,0 +1,265 @@
+"""Who answers a question about a mounted guest: the appliance, or the host, where it is certain.
+
+Paths are real ones: every link of their parents is resolved (``session/paths.py`` does that). A
+:class:`Backend` answers everything or raises GuestReadError; a :class:`PartialBackend` answers what it is
+certain of, with None for all else. :class:`HostFirst` makes one backend of the two.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from guestrepair.guest.devices import BlockDevice, Mount
+from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.model import GuestPath
+from guestrepair.session.hashing import Hasher, HashInAppliance, LayoutsOnHost
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory by its real path, with its own lstat; None for the top directory, known by its mount."""
+
+    path: str
+    stat: Stat | None = None
+
+    def inside(self, name: str) -> str:
+        """The path of a name in it."""
+        return f"{self.path.rstrip('/')}/{name}"
+
+
+class Backend(Protocol):
+    """A mounted guest, all of it. Each method raises GuestReadError for what cannot be read."""
+
+    prefix: str
+    """Where in the appliance the guest is mounted."""
+
+    def top(self) -> Stat:
+        """Lstat of the top directory."""
+        ...
+
+    def stats(self, directory: Directory, names: Sequence[str]) -> Mapping[str, Stat | None]:
+        """Lstat of each of the names in a directory that is there; None for what is missing."""
+        ...
+
+    def names(self, directory: Directory) -> Iterable[str]:
+        """All names in a directory, in any order; undecodable bytes as surrogates."""
+        ...
+
+    def targets(self, directory: Directory, names: Sequence[str]) -> Mapping[str, str]:
+        """Where each of the names leads; "" for what is no symbolic link."""
+        ...
+
+    def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes:
+        """Bytes of a regular file, of which ``stat`` is the lstat; short at its end."""
+        ...
+
+    def tree(self, path: str, exclude: Sequence[str], limit_bytes: int) -> Mapping[str, bytes] | None:
+        """The regular files under a directory; None where it is as quick to ask for each of them."""
+        ...
+
+    def xattr(self, path: str, stat: Stat | None, name: str) -> bytes:
+        """Value of an extended attribute; empty when there is none."""
+        ...
+
+    def digests(
+        self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool
+    ) -> Mapping[GuestPath, str]:
+        """Hex digests of regular files; what cannot be hashed is left out."""
+        ...
+
+    def deletion_times(self, directory: Directory, names: Collection[str]) -> Mapping[str, int] | None:
+        """When those names went, as far as the directory shows; None where :meth:`deleted` has to tell."""
+        ...
+
+    def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
+        """Mount point, path below it and time of each deleted name that those filesystems still know."""
+        ...
+
+    def usage(self, target: str) -> FilesystemUsage:
+        """statvfs(3) of what is mounted on a path."""
+        ...
+
+    def mounted(self, path: str, device: BlockDevice | None) -> None:
+        """From now on a filesystem is mounted on a real path; None: one that only the appliance reads."""
+        ...
+
+    def forget(self) -> None:
+        """Ask again what was asked before: something was written, or mounted."""
+        ...
+
+    def start_over(self) -> None:
+        """As :meth:`forget`, and also what the host has read: a read was ended in the middle."""
+        ...
+
+
+class Appliance(Backend, HashInAppliance, Protocol):
+    """The backend that knows: what others say can be verified by it."""
+
+    def present(self, directory: Directory, names: Sequence[str]) -> str:
+        """The first of those names that is in the directory; "" when none is. Asked anew."""
+        ...
+
+
+class PartialBackend(LayoutsOnHost, Protocol):
+    """What is certain of a mounted guest without the appliance; None, or left out, is what is not."""
+
+    def top(self, path: str = "/") -> Stat | None:
+        """Lstat of a directory that something is mounted on."""
+        ...
+
+    def number(self, path: str) -> int | None:
+        """The number of the filesystem that a path lies on, as :meth:`stats` has it."""
+        ...
+
+    def stats(self, directory: Directory, names: Sequence[str]) -> Mapping[str, Stat | None]:
+        """As :meth:`Backend.stats`; None for what is certainly missing."""
+        ...
+
+    def names(self, directory: Directory) -> Iterable[str] | None:
+        """As :meth:`Backend.names`."""
+        ...
+
+    def targets(self, directory: Directory, names: Sequence[str]) -> Mapping[str, str]:
+        """As :meth:`Backend.targets`."""
+        ...
+
+    def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
+        """As :meth:`Backend.content`."""
+        ...
+
+    def has_xattrs(self, path: str, stat: Stat) -> bool | None:
+        """Whether a file has any extended attribute."""
+        ...
+
+    def deletion_times(self, directory: Directory, names: Collection[str]) -> Mapping[str, int] | None:
+        """As :meth:`Backend.deletion_times`."""
+        ...
+
+    def mounted(self, path: str, device: BlockDevice | None) -> None:
+        """As :meth:`Backend.mounted`."""
+        ...
+
+    def start_over(self) -> None:
+        """What was read is read again."""
+        ...
+
+
+class HostFirst:
+    """The host's answers where it is certain; the appliance's to everything else.
+
+    What the host calls missing is kept in mind: :meth:`contradicted` asks the appliance about all of that
+    together, and until it has, nobody should rely on it.
+    """
+
+    def __init__(self, host: PartialBackend, appliance: Appliance) -> None:
+        self.prefix = appliance.prefix
+        self._host = host
+        self._appliance = appliance
+        self._hasher = Hasher(appliance, host)
+        self._missing: dict[str, set[str]] = defaultdict(set)
+        """By directory, the names that the host calls missing and that nobody else was asked about yet."""
+
+    def top(self) -> Stat:
+        """See :meth:`Backend.top`."""
+        found = self._host.top()
+        return self._appliance.top() if found is None else found
+
+    def stats(self, directory: Directory, names: Sequence[str]) -> Mapping[str, Stat | None]:
+        """See :meth:`Backend.stats`."""
+        found = dict(self._host.stats(directory, names))
+        missing = [name for name, stat in found.items() if stat is None]
+        if missing:
+            self._missing[directory.path].update(missing)
+        left = [name for name in names if name not in found]
+        asked = self._appliance.stats(directory, left) if left else {}
+        found.update((name, self._numbered(directory, name, stat)) for name, stat in asked.items())
+        return found
+
+    def _numbered(self, directory: Directory, name: str, stat: Stat | None) -> Stat | None:
+        """The appliance's answer, with the host's number of the filesystem where it has one."""
+        number = None if stat is None else self._host.number(directory.inside(name))
+        return stat if stat is None or number is None else replace(stat, device=number)
+
+    def names(self, directory: Directory) -> Iterable[str]:
+        """See :meth:`Backend.names`."""
+        found = self._host.names(directory)
+        return self._appliance.names(directory) if found is None else found
+
+    def targets(self, directory: Directory, names: Sequence[str]) -> Mapping[str, str]:
+        """See :meth:`Backend.targets`."""
+        found = dict(self._host.targets(directory, names))
+        left = [name for name in names if name not in found]
+        return found | dict(self._appliance.targets(directory, left)) if left else found
+
+    def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes:
+        """See :meth:`Backend.content`."""
+        found = self._host.content(path, stat, offset, size)
+        return self._appliance.content(path, stat, offset, size) if found is None else found
+
+    def tree(self, path: str, exclude: Sequence[str], limit_bytes: int) -> Mapping[str, bytes] | None:
+        """See :meth:`Backend.tree`."""
+        return None if self._host.reads(path) else self._appliance.tree(path, exclude, limit_bytes)
+
+    def xattr(self, path: str, stat: Stat | None, name: str) -> bytes:
+        """See :meth:`Backend.xattr`."""
+        certainly_none = stat is not None and self._host.has_xattrs(path, stat) is False
+        return b"" if certainly_none else self._appliance.xattr(path, stat, name)
+
+    def digests(
+        self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool
+    ) -> Mapping[GuestPath, str]:
+        """See :meth:`Backend.digests`."""
+        return self._hasher.digests(algorithm, files, through_filesystem=through_filesystem)
+
+    def deletion_times(self, directory: Directory, names: Collection[str]) -> Mapping[str, int] | None:
+        """See :meth:`Backend.deletion_times`."""
+        found = self._host.deletion_times(directory, names)
+        return self._appliance.deletion_times(directory, names) if found is None else found
+
+    def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
+        """See :meth:`Backend.deleted`."""
+        return self._appliance.deleted(mounts)
+
+    def usage(self, target: str) -> FilesystemUsage:
+        """See :meth:`Backend.usage`."""
+        return self._appliance.usage(target)
+
+    def mounted(self, path: str, device: BlockDevice | None) -> None:
+        """See :meth:`Backend.mounted`."""
+        self._host.mounted(path, device)
+        self._appliance.mounted(path, device)
+        self.cover(path)
+
+    def cover(self, path: str) -> None:
+        """Something is mounted on a path: what was missing there and below is so no longer, perhaps."""
+        below = f"{path.rstrip('/')}/"
+        for directory in [d for d in self._missing if f"{d}/".startswith(below)]:
+            del self._missing[directory]
+
+    def forget(self) -> None:
+        """See :meth:`Backend.forget`; what the host calls missing is still to be verified."""
+        self._appliance.forget()
+
+    def start_over(self) -> None:
+        """See :meth:`Backend.start_over`; what the host calls missing is still to be verified."""
+        self._appliance.start_over()
+        self._host.start_over()
+
+    def contradicted(self) -> str:
+        """The first path that the host called missing and the appliance finds; "" when there is none.
+
+        What holds is not asked about again.
+
+        Raises:
+            GuestReadError: the appliance cannot look.
+        """
+        for path, names in sorted(self._missing.items()):
+            directory = Directory(path)
+            found = self._appliance.present(directory, sorted(names))
+            if found:
+                return directory.inside(found)
+        self._missing.clear()
+        return ""
