@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.packages.usrmerge import BrokenLink, as_if_linked, broken_links
+from guestrepair.system.accounts import Accounts
 from guestrepair.system.fact import fact
 from guestrepair.system.files import Files
+from guestrepair.system.hosts_access import AccessFile, read_hosts_access
+from guestrepair.system.logs import Logs
+from guestrepair.system.pam import Pam
+from guestrepair.system.sshd.server import find_server
+from guestrepair.system.sshd.sshd import Sshd
 from guestrepair.system.systemd import Systemd
+from guestrepair.system.tmpfiles import Tmpfiles
 
 
 class System:
@@ -38,6 +46,19 @@ class System:
         """Mount points of the guest that could not be mounted, each with the reason."""
         return self._guest.unmounted
 
+    def unmounted_above(self, path: GuestPath) -> str:
+        """The mount point over a path that could not be mounted here, with the reason; else empty."""
+        for target, reason in self.unmounted:
+            mount = GuestPath(target)
+            if mount == path or mount in path.parents:
+                return f"{target} is not mounted here ({reason})"
+        return ""
+
+    @fact
+    def accounts(self) -> Accounts:
+        """Its accounts and groups."""
+        return Accounts(self.view)
+
     @fact
     def broken_links(self) -> tuple[BrokenLink, ...]:
         """The links of a merged /usr that are missing or wrong."""
@@ -54,6 +75,32 @@ class System:
         return Files(self.view)
 
     @fact
+    def hosts_access(self) -> tuple[AccessFile, ...]:
+        """The rules of TCP wrappers."""
+        return read_hosts_access(self.view)
+
+    @fact
+    def logs(self) -> Logs:
+        """What its programs logged."""
+        return Logs(self.view)
+
+    @fact
+    def pam(self) -> Pam:
+        """Its PAM services."""
+        return Pam(self.view)
+
+    @fact
+    def sshd(self) -> Sshd | None:
+        """Its sshd; None where none is installed."""
+        server = find_server(self.view, self.packages)
+        return None if server is None else Sshd(self, server)
+
+    @fact
     def systemd(self) -> Systemd:
         """Its units."""
         return Systemd(self.view)
+
+    @fact
+    def tmpfiles(self) -> Tmpfiles:
+        """What systemd-tmpfiles does at boot."""
+        return Tmpfiles(self.view)

@@ -86,7 +86,8 @@ def follow(guest: Guest, path: GuestPath) -> str:
         found = None if place is None else guest.lstat(place)
         if place is None or found is None or not found.is_symlink:
             return current if place is None else str(place)
-        current = posixpath.normpath(posixpath.join(str(place.parent), guest.readlink(place)))
+        target = posixpath.normpath(posixpath.join(str(place.parent), guest.readlink(place)))
+        current = f"/{target.lstrip('/')}"  # two leading slashes, which normpath() keeps, are one here
     return current
 
 
@@ -167,7 +168,10 @@ class Systemd:
     def is_masked(self, name: str) -> bool:
         """True when the unit, or what its name is an alias of, is masked."""
         unit = self.load(name)
-        return unit is not None and unit.masked
+        if unit is None or unit.masked or unit.real_name == unit.name:
+            return unit is not None and unit.masked
+        real = self.load(unit.real_name)
+        return real is not None and real.masked
 
     def masked_by(self, name: str) -> GuestPath | None:
         """The link to /dev/null, or the empty file, that masks a unit; None when it is not masked."""
@@ -227,11 +231,13 @@ class Systemd:
         found: dict[str, None] = {}
         for key in _PULLING:
             found |= dict.fromkeys(unit.unit.words("Unit", key))
+        return tuple(found | dict.fromkeys(self.links_of(name)))
+
+    def links_of(self, name: str) -> tuple[str, ...]:
+        """The units that links in .wants, .requires and .upholds directories of this one start with it."""
         folders = {f"{n}{suffix}" for n in self.names_of(name) for suffix in _PULLING_DIRECTORIES}
-        for directory, links in self._pulling.items():
-            if directory.name in folders:
-                found |= dict.fromkeys(links)
-        return tuple(found)
+        found = (links for directory, links in self._pulling.items() if directory.name in folders)
+        return tuple(dict.fromkeys(link for links in found for link in links))
 
     @fact
     def started_at_boot(self) -> frozenset[str]:

@@ -37,6 +37,7 @@ def guest() -> MemoryGuest:
         "../../../dev/null",
         "../../../../../dev/null",
         "/dev/../dev/null",
+        "//dev/null",
         "/etc/systemd/system/other",
     ],
 )
