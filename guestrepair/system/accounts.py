@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.passwd import (
     AccountFile,
     Entry,
@@ -27,7 +26,7 @@ from guestrepair.formats.sysusers import SystemUser, parse_sysusers
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import MAX_PATH_BYTES, Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.fact import Unreadable, attempt, fact, parsed
 from guestrepair.system.files import guest_path
 from guestrepair.system.membership import Membership
 from guestrepair.system.systemd import chosen_files
@@ -204,7 +203,7 @@ class Accounts:
         return tuple(
             (path, line)
             for path in chosen_files(self._guest, _SYSUSERS, ".conf")
-            for line in parse_sysusers(self._guest.read(path)).lines
+            for line in parsed(parse_sysusers, self._guest.read(path), path).lines
         )
 
     # --- what they come to ------------------------------------------------------------
@@ -241,10 +240,7 @@ class Accounts:
         return None if entry is None else Ageing.of(entry)
 
     def _file(self, path: GuestPath, parse: Callable[[bytes], AccountFile[Entry]]) -> AccountFile[Entry]:
-        try:
-            return parse(self._guest.read_if_there(path) or b"")
-        except FormatError as error:
-            raise GuestReadError(path, error.message) from error
+        return parsed(parse, self._guest.read_if_there(path) or b"", path)
 
     def _copies(
         self, path: GuestPath, parse: Callable[[bytes], AccountFile[Entry]]

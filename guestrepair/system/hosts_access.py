@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from guestrepair.formats.hosts_access import AccessLine, parse_hosts_access
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.fact import parsed
 
 ALLOW, DENY = GuestPath("/etc/hosts.allow"), GuestPath("/etc/hosts.deny")
 
@@ -32,13 +33,12 @@ def read_hosts_access(guest: Guest) -> tuple[AccessFile, ...]:
     """The files that are there, hosts.allow first.
 
     Raises:
-        GuestReadError: one of them cannot be read.
-        FormatError: one of them has more rules than any real one.
+        GuestReadError: one of them cannot be read, or has more rules than any real one.
     """
     found = []
     for path in (ALLOW, DENY):
         real = guest.resolve(path)
         if real is not None and guest.is_file(real):
             data = guest.read(real)
-            found.append(AccessFile(path, real, data, parse_hosts_access(data)))
+            found.append(AccessFile(path, real, data, parsed(parse_hosts_access, data, path)))
     return tuple(found)

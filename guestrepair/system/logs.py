@@ -51,7 +51,12 @@ class Logs:
         if isinstance(files, Unreadable):
             yield files
             return
-        for path, stat in files[:MAX_FILES]:
+        yield from (each for each in files if isinstance(each, Unreadable))
+        there = sorted(
+            (each for each in files if not isinstance(each, Unreadable)),
+            key=lambda pair: (-pair[1].mtime, str(pair[0])),
+        )
+        for path, stat in there[:MAX_FILES]:
             data = attempt(partial(self._read, path, stat), path)
             if isinstance(data, Unreadable):
                 yield data
@@ -60,7 +65,7 @@ class Logs:
             yield from (
                 (path, each) for each in parse_syslog(data, written=written) if each.program in programs
             )
-        for path, _ in files[MAX_FILES:]:
+        for path, _ in there[MAX_FILES:]:
             yield Unreadable(str(path), f"an older log: the last {MAX_FILES} are read")
 
     def journal_entries(self, programs: Sequence[str]) -> Iterator[tuple[GuestPath, LogLine] | Unreadable]:
@@ -70,11 +75,15 @@ class Logs:
         except GuestReadError as error:
             yield Unreadable.of(error)
 
-    def _files(self, names: Sequence[str]) -> list[tuple[GuestPath, Stat]]:
-        paths = [path for pattern in names for path in self._guest.glob(DIRECTORY, pattern)]
-        stats = self._guest.lstat_many(paths)
-        found = [(p, s) for p, s in stats.items() if s is not None and s.is_file and s.size_bytes]
-        return sorted(found, key=lambda pair: (-pair[1].mtime, str(pair[0])))
+    def _files(self, names: Sequence[str]) -> list[tuple[GuestPath, Stat] | Unreadable]:
+        found: list[tuple[GuestPath, Stat] | Unreadable] = []
+        for path in (path for pattern in names for path in self._guest.glob(DIRECTORY, pattern)):
+            stat = attempt(partial(self._guest.lstat, path))
+            if isinstance(stat, Unreadable):
+                found.append(stat)
+            elif stat is not None and stat.is_file and stat.size_bytes:
+                found.append((path, stat))
+        return found
 
     def _read(self, path: GuestPath, stat: Stat) -> bytes:
         packed = path.suffix in _COMPRESSED

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.pam import PamFile, PamInclude, PamModule, parse_pam
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import Unreadable, attempt, fact, known
+from guestrepair.system.fact import Unreadable, attempt, fact, known, parsed
 
 DIRECTORIES = tuple(
     GuestPath(p) for p in ("/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d", "/usr/share/pam.d")
@@ -128,10 +128,7 @@ class Pam:
         """
         if path not in self._files:
             data = self._guest.read(path)
-            try:
-                self._files[path] = (data, parse_pam(data))
-            except FormatError as error:
-                raise GuestReadError(path, error.message) from error
+            self._files[path] = (data, parsed(parse_pam, data, path))
         return self._files[path]
 
     @fact

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from guestrepair.formats.tmpfiles import MAKES_DIRECTORY, REMOVES, TmpfilesLine, parse_tmpfiles
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import fact
+from guestrepair.system.fact import fact, parsed
 from guestrepair.system.systemd import chosen_files
 
 _DIRECTORIES = tuple(
@@ -63,5 +63,5 @@ class Tmpfiles:
         return tuple(
             BootLine(path, line)
             for path in chosen_files(self._guest, _DIRECTORIES, ".conf")
-            for line in parse_tmpfiles(self._guest.read(path)).lines
+            for line in parsed(parse_tmpfiles, self._guest.read(path), path).lines
         )

@@ -27,7 +27,7 @@ from guestrepair.model import (
     Subject,
     WriteFile,
 )
-from guestrepair.system.sshd.privsep import UNSAFE_BITS, Maker, PrivsepDirectory
+from guestrepair.system.sshd.privsep import UNSAFE_BITS, Maker, PrivsepDirectory, is_volatile
 from guestrepair.system.sshd.sshd import Sshd
 
 PRIVSEP_DIR_MISSING = Rule(
@@ -70,7 +70,7 @@ def check_directory(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
     if hidden is not None:
         yield hidden
         return
-    if directory.is_volatile:
+    if is_volatile(sshd.privsep_place):
         maker = sshd.privsep_maker
         if maker is None:
             yield _nothing_creates(directory)
@@ -125,7 +125,7 @@ def _nothing_creates(directory: PrivsepDirectory) -> Finding:
 
 
 def _missing(sshd: Sshd, directory: PrivsepDirectory) -> Finding:
-    path = directory.place
+    path = sshd.privsep_place
     there = sshd.files.lstat(path)
     if there is None:
         observed, replace = "no such directory", ""

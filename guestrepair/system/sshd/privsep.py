@@ -50,20 +50,11 @@ _RUN = GuestPath("/run")
 
 @dataclass(frozen=True, slots=True)
 class PrivsepDirectory:
-    """The directory, where that was read, and the mode that it should have.
-
-    ``place`` is where it really lies, the links of its parents followed (``/var/run/x`` is ``/run/x``).
-    """
+    """The directory, where that was read, and the mode that it should have."""
 
     path: GuestPath
-    place: GuestPath
     source: str
     mode: int
-
-    @property
-    def is_volatile(self) -> bool:
-        """True for what lies on the memory filesystem /run, which is empty at every boot."""
-        return _RUN in self.place.parents
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ def find_directory(sshd: Sshd) -> PrivsepDirectory:
     packaged = _packaged_mode(sshd, path)
     if packaged is None or packaged & UNSAFE_BITS:
         packaged = 0o755 if server.family == "arch" else KNOWN_DIRECTORIES.get(text, FALLBACK_MODE)
-    return PrivsepDirectory(path, normal_path(sshd, path), source, packaged)
+    return PrivsepDirectory(path, source, packaged)
 
 
 def _from_binary(sshd: Sshd) -> tuple[str, str] | None:
@@ -147,6 +138,11 @@ def normal_path(sshd: Sshd, path: GuestPath) -> GuestPath:
         return resolved
     text = str(path)
     return GuestPath(text.removeprefix("/var")) if text.startswith("/var/run/") else path
+
+
+def is_volatile(place: GuestPath) -> bool:
+    """True for what lies on the memory filesystem /run, which is empty at every boot."""
+    return _RUN in place.parents
 
 
 def makers(sshd: Sshd, wanted: GuestPath) -> Iterator[Maker]:

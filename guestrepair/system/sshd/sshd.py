@@ -17,7 +17,7 @@ from guestrepair.system.sshd.authorized_keys import authorized_keys_files
 from guestrepair.system.sshd.config import TEMPLATES, GuestSource, config_path
 from guestrepair.system.sshd.host_keys import HostKey, NamedKey, default_keys, read_host_key
 from guestrepair.system.sshd.keygen import KeyGeneration, whole
-from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers
+from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers, normal_path
 from guestrepair.system.sshd.programs import Libraries, Program, find_libraries, find_programs
 from guestrepair.system.sshd.server import Server
 from guestrepair.system.sshd.user import UserDefinition, define_user
@@ -132,9 +132,14 @@ class Sshd:
         return find_directory(self)
 
     @fact
+    def privsep_place(self) -> GuestPath:
+        """Where that directory really lies, the links of its parents followed."""
+        return normal_path(self, self.privsep_directory.path)
+
+    @fact
     def privsep_maker(self) -> Maker | None:
         """What makes that directory at boot, the first thing that does."""
-        return next(makers(self, self.privsep_directory.place), None)
+        return next(makers(self, self.privsep_place), None)
 
     @fact
     def user(self) -> UserDefinition:
