@@ -167,15 +167,13 @@ class Systemd:
 
     def is_masked(self, name: str) -> bool:
         """True when the unit, or what its name is an alias of, is masked."""
-        unit = self.load(name)
-        if unit is None or unit.masked or unit.real_name == unit.name:
-            return unit is not None and unit.masked
-        real = self.load(unit.real_name)
-        return real is not None and real.masked
+        return self.masked_by(name) is not None
 
     def masked_by(self, name: str) -> GuestPath | None:
-        """The link to /dev/null, or the empty file, that masks a unit; None when it is not masked."""
+        """The link to /dev/null, or the empty file, that masks a unit (or what its name is an alias of)."""
         unit = self.load(name)
+        if unit is not None and not unit.masked and unit.real_name != name:
+            unit = self.load(unit.real_name)
         return unit.path if unit is not None and unit.masked else None
 
     def vendor(self, name: str) -> LoadedUnit | None:

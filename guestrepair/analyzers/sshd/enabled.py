@@ -69,7 +69,7 @@ def _systemd(sshd: Sshd) -> Iterator[Finding]:
     if any(_starts(sshd, name) for name in (*SERVICES, *SOCKETS)):
         return
     vendor = sshd.vendor_services[0]
-    mask = _mask_of(sshd, vendor.name)
+    mask = sshd.system.systemd.masked_by(vendor.name)
     changes: list[Change] = []
     if mask is not None:
         changes.append(RemoveFile(path=mask, backup=False))
@@ -118,12 +118,6 @@ def _is_wanted(sshd: Sshd, name: str) -> bool:
     vendor = systemd.vendor(name)
     aliases = vendor.unit.words("Install", "Alias") if vendor is not None else ()
     return any(systemd.pulled_in_by(each) for each in (name, *aliases))
-
-
-def _mask_of(sshd: Sshd, name: str) -> GuestPath | None:
-    """What of the administrator's masks it; a mask that a package brings is left alone."""
-    path = sshd.system.systemd.masked_by(name)
-    return path if path is not None and path.parent == OWN else None
 
 
 def _enabling(sshd: Sshd, unit: LoadedUnit) -> list[Change]:

@@ -37,7 +37,7 @@ def guest() -> MemoryGuest:
 
 
 def test_who_may_log_in_with_home_shell_and_groups() -> None:
-    found = {a.name: (str(a.home), str(a.shell), a.groups, a.is_admin) for a in Accounts(guest()).login}
+    found = {a.name: (str(a.home), str(a.shell), set(a.groups), a.is_admin) for a in Accounts(guest()).login}
     assert found == {
         "root": ("/root", "/bin/bash", {"root"}, True),
         "ann": ("/home/ann", "/bin/zsh", {"ann", "wheel", "other"}, True),
@@ -60,7 +60,7 @@ def test_files_that_are_not_there_have_no_entry() -> None:
     accounts = Accounts(MemoryGuest())
     files = (accounts.passwd, accounts.shadow, accounts.group, accounts.gshadow, accounts.altfiles)
     assert [file.entries for file in files] == [()] * 5
-    assert accounts.login == accounts.sysusers == accounts.passwd_copies == ()
+    assert (accounts.login, accounts.sysusers, accounts.passwd_copies) == ((), (), ())
     assert accounts.ageing("root") is None
 
 
