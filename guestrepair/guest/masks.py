@@ -30,7 +30,7 @@ def leads_to_null(guest: Guest, path: GuestPath) -> bool:
 
 
 def is_masked(guest: Guest, path: GuestPath) -> bool:
-    """True for a unit file that is there and masks the unit of its name."""
+    """True for a unit file, or a link to one, that is there and masks the unit of its name."""
     if leads_to_null(guest, path):
         return True
     found = guest.stat(path)

@@ -8,13 +8,13 @@ What generators write at boot (fstab's mount units, getty on a serial console) i
 from __future__ import annotations
 
 import fnmatch
-import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from guestrepair.formats.systemd_unit import Unit, merge_units, parse_unit
-from guestrepair.guest.view import MAX_LINKS, Guest
+from guestrepair.guest.masks import is_masked, leads_to_null
+from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 
@@ -42,7 +42,6 @@ _PRESETS = tuple(
     )
 )
 _PROGRAMS = tuple(GuestPath(p) for p in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd"))
-_NULL_DEVICE = "/dev/null"
 _PULLING = ("Wants", "Requires", "BindsTo", "Upholds")
 _PULLING_DIRECTORIES = (".wants", ".requires", ".upholds")
 _MAX_UNITS = 4096
@@ -78,33 +77,6 @@ class LoadedUnit:
         )
 
 
-def follow(guest: Guest, path: GuestPath) -> str:
-    """Where a path leads in the end when its links are followed; ``/dev/null`` need not be there."""
-    current = str(path)
-    for _ in range(MAX_LINKS):
-        place = guest.resolve_parent(GuestPath(current))
-        found = None if place is None else guest.lstat(place)
-        if place is None or found is None or not found.is_symlink:
-            return current if place is None else str(place)
-        target = posixpath.normpath(posixpath.join(str(place.parent), guest.readlink(place)))
-        current = f"/{target.lstrip('/')}"  # two leading slashes, which normpath() keeps, are one here
-    return current
-
-
-def is_null_link(guest: Guest, path: GuestPath) -> bool:
-    """True for a link, however it is written, that leads to /dev/null: it masks what has that name."""
-    found = guest.lstat(path)
-    return found is not None and found.is_symlink and follow(guest, path) == _NULL_DEVICE
-
-
-def is_masking(guest: Guest, path: GuestPath) -> bool:
-    """True for a link to /dev/null and for an empty file (systemd.unit(5))."""
-    found = guest.lstat(path)
-    if found is None:
-        return False
-    return is_null_link(guest, path) if found.is_symlink else found.is_file and found.size_bytes == 0
-
-
 def chosen_files(guest: Guest, directories: Iterable[GuestPath], suffix: str) -> tuple[GuestPath, ...]:
     """The files of configuration directories in systemd's order: by name, the first directory wins.
 
@@ -117,7 +89,7 @@ def chosen_files(guest: Guest, directories: Iterable[GuestPath], suffix: str) ->
     return tuple(
         chosen[name]
         for name in sorted(chosen)
-        if not is_null_link(guest, chosen[name]) and guest.is_file(chosen[name])
+        if not leads_to_null(guest, chosen[name]) and guest.is_file(chosen[name])
     )
 
 
@@ -288,14 +260,12 @@ class Systemd:
         guest = self._guest
         if guest.lstat(path) is None:
             return None
-        if is_masking(guest, path):
+        if is_masked(guest, path):
             return LoadedUnit(name, name, path, masked=True)
         real = guest.resolve(path)
         found = None if real is None else guest.lstat(real)
         if real is None or found is None or not found.is_file:
             return None
-        if found.size_bytes == 0:
-            return LoadedUnit(name, name, path, masked=True)
         own_name = _own_name(name, path, real)
         parts, files, unread = [parse_unit(guest.read(real))], [], []
         for file in chosen_files(guest, self._drop_in_directories(name, own_name), ".conf"):
