@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -122,6 +122,7 @@ class Analyzer:
     ``checks`` each yield findings, and :class:`Inconclusive` for what they could not look at. Each stands
     alone: one that meets a fact that cannot be read is inconclusive, and the others go on. ``analyze`` is
     the same as one function, for an analyzer that needs more than one check after the other.
+    ``corroborate`` is given all findings at the end, and gives them back with more evidence.
     ``needs_system`` is false for one that judges disks also where no system on them can be
     mounted: its guest then has no mounts, and every file of it reads as missing. ``late`` is true for
     one that always asks what only the appliance can tell (space, an EFI system partition): it runs
@@ -133,6 +134,7 @@ class Analyzer:
     rules: tuple[Rule, ...]
     analyze: Check | None = None
     checks: tuple[Check, ...] = ()
+    corroborate: Callable[[Context, Sequence[Finding]], Sequence[Finding]] | None = None
     needs_system: bool = True
     late: bool = False
 
@@ -188,7 +190,7 @@ def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fe
     inconclusive: list[Inconclusive] = []
     try:
         fence.within(
-            budget_for(context.options, budget), lambda: _gather(analyzer, context, findings, inconclusive)
+            budget_for(context.options, budget), lambda: _examine(analyzer, context, findings, inconclusive)
         )
     except (BudgetError, MemoryError) as error:
         context.start_over()
@@ -204,6 +206,14 @@ def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fe
     for words in undeclared(analyzer, findings):
         warnings.warn(words, UndeclaredWarning, stacklevel=2)
     return Examination(findings, inconclusive)
+
+
+def _examine(
+    analyzer: Analyzer, context: Context, findings: list[Finding], inconclusive: list[Inconclusive]
+) -> None:
+    _gather(analyzer, context, findings, inconclusive)
+    if analyzer.corroborate is not None:
+        findings[:] = analyzer.corroborate(context, tuple(findings))
 
 
 def _gather(

@@ -24,13 +24,17 @@ CONTROL = re.compile(r"\[([^\]]*)\]|(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class PamModule:
-    """A line that calls a module; ``silent`` where a leading ``-`` says that it may lack."""
+    """A line that calls a module; ``silent`` where a leading ``-`` says that it may lack.
+
+    ``control`` is one word, or what stands between the brackets (``success=1 default=ignore``).
+    """
 
     line: int
     type: str
     control: str
     module: str
     silent: bool
+    arguments: tuple[str, ...] = ()
 
     @property
     def may_lack(self) -> bool:
@@ -48,10 +52,16 @@ class PamModule:
 
 @dataclass(frozen=True, slots=True)
 class PamInclude:
-    """A line that draws in another file of the directory (``@include``, include, substack)."""
+    """A line that draws in another file of the directory (``@include``, include, substack).
+
+    ``type`` is the type whose lines it draws in, "" for all of them (``@include``). A ``substack`` ends
+    by itself: ``done`` and ``die`` in it end it and not the stack around it (pam.d(5)).
+    """
 
     line: int
     file: str
+    type: str = ""
+    substack: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,11 @@ class PamFile:
     modules: tuple[PamModule, ...]
     includes: tuple[PamInclude, ...]
     malformed: tuple[int, ...]
+
+    @property
+    def in_order(self) -> tuple[PamModule | PamInclude, ...]:
+        """Modules and includes as they stand in the file."""
+        return tuple(sorted((*self.modules, *self.includes), key=lambda each: each.line))
 
 
 def parse_pam(data: bytes) -> PamFile:
@@ -108,10 +123,10 @@ def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _parse_line(number: int, text: str) -> PamModule | PamInclude | None:
-    kind, _, rest = text.replace("\t", " ").partition(" ")
-    silent = kind.startswith("-")
+    word, _, rest = text.replace("\t", " ").partition(" ")
+    silent, kind = word.startswith("-"), word.removeprefix("-").lower()
     found = CONTROL.match(rest.strip())
-    if kind.removeprefix("-").lower() not in TYPES or found is None:
+    if kind not in TYPES or found is None:
         return None
     control = (found[1] if found[1] is not None else found[2]).strip()
     words = rest.strip()[found.end() :].split()
@@ -119,5 +134,5 @@ def _parse_line(number: int, text: str) -> PamModule | PamInclude | None:
     if not words or (simple and control.lower() not in SIMPLE_CONTROLS | INCLUDES):
         return None
     if simple and control.lower() in INCLUDES:
-        return PamInclude(number, words[0])
-    return PamModule(number, kind.removeprefix("-").lower(), control.lower(), words[0], silent)
+        return PamInclude(number, words[0], kind, control.lower() == "substack")
+    return PamModule(number, kind, control.lower(), words[0], silent, tuple(words[1:]))

@@ -1,4 +1,4 @@
-"""passwd(5), shadow(5) and group(5), read as glibc's nss_files reads them, without losing a byte.
+"""passwd(5), shadow(5), group(5) and gshadow(5), read as glibc's nss_files reads them, without losing a byte.
 
 Every line is kept with its number and offset, also those that are no entry:
 comments, NIS compat lines (``+``, ``-``) and malformed ones. What glibc would
@@ -95,7 +95,18 @@ class GroupEntry:
     members: tuple[str, ...]
 
 
-Entry = TypeVar("Entry", PasswdEntry, ShadowEntry, GroupEntry)
+@dataclass(frozen=True, slots=True)
+class GroupShadowEntry:
+    """One line of gshadow(5)."""
+
+    line: Line
+    name: str
+    password: str
+    administrators: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+Entry = TypeVar("Entry", PasswdEntry, ShadowEntry, GroupEntry, GroupShadowEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,15 @@ def parse_group(data: bytes) -> AccountFile[GroupEntry]:
         FormatError: more lines than any system has.
     """
     return _parse(data, _group_entry)
+
+
+def parse_gshadow(data: bytes) -> AccountFile[GroupShadowEntry]:
+    """Parse /etc/gshadow.
+
+    Raises:
+        FormatError: more lines than any system has.
+    """
+    return _parse(data, _gshadow_entry)
 
 
 def split_lines(data: bytes) -> tuple[Line, ...]:
@@ -228,5 +248,17 @@ def _group_entry(line: Line, fields: list[str]) -> GroupEntry | str:
         return "no group name"
     if gid is None:
         return "the group id is not a number"
-    members = tuple(name.strip() for name in ":".join(fields[3:]).split(",") if name.strip())
-    return GroupEntry(line, fields[0], fields[1], gid, members)
+    return GroupEntry(line, fields[0], fields[1], gid, _names(":".join(fields[3:])))
+
+
+def _gshadow_entry(line: Line, fields: list[str]) -> GroupShadowEntry | str:
+    if len(fields) < 2:
+        return f"{len(fields)} field where gshadow(5) has 4"
+    if not fields[0]:
+        return "no group name"
+    administrators, members = [*fields[2:4], "", ""][:2]
+    return GroupShadowEntry(line, fields[0], fields[1], _names(administrators), _names(members))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -43,6 +43,18 @@ def attempt(read: Callable[[], T], path: object = "") -> T | Unreadable:
         return Unreadable.of(error, path)
 
 
+def parsed(parse: Callable[[bytes], T], data: bytes, path: object) -> T:
+    """What a parser makes of the content of a file.
+
+    Raises:
+        GuestReadError: it refuses that; the parser does not know the file's name, this error has it.
+    """
+    try:
+        return parse(data)
+    except FormatError as error:
+        raise GuestReadError(str(path), error.message) from error
+
+
 def known(value: T | Unreadable) -> T:
     """The value.
 

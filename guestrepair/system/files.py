@@ -13,6 +13,14 @@ from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 
 
+def guest_path(text: str) -> GuestPath:
+    """An absolute path that a file of the guest names; one without a leading slash is taken from the root.
+
+    Two leading slashes are one here: pathlib would keep them as a root of their own.
+    """
+    return GuestPath("/" + text.lstrip("/"))
+
+
 class Files:
     """Metadata by path, each asked of the guest in bulk and kept by it.
 

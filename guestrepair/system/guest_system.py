@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from guestrepair.formats.dpkg_alternatives import Alternative
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.view import Guest
-from guestrepair.packages.accounts import Accounts
+from guestrepair.model import GuestPath
 from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
+from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
@@ -16,14 +18,20 @@ from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
+from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
+from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.packaged import Packaged
+from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
 from guestrepair.system.selinux import Selinux
+from guestrepair.system.sshd.server import find_server
+from guestrepair.system.sshd.sshd import Sshd
 from guestrepair.system.sudoers import Sudoers
 from guestrepair.system.systemd import Systemd
+from guestrepair.system.tmpfiles import Tmpfiles
 from guestrepair.system.usrmerge import BrokenLink, as_if_linked, broken_links
 
 
@@ -70,6 +78,11 @@ class System:
         return AccountFiles(self.view)
 
     @fact
+    def accounts(self) -> Accounts:
+        """Its accounts and groups."""
+        return Accounts(self.view)
+
+    @fact
     def alternatives(self) -> tuple[Alternative | Unreadable, ...]:
         """What update-alternatives keeps; none where nothing keeps them."""
         return tuple(read_alternatives(self.view))
@@ -114,6 +127,11 @@ class System:
         return Filesystems(self._guest)
 
     @fact
+    def hosts_access(self) -> tuple[AccessFile, ...]:
+        """The rules of TCP wrappers."""
+        return read_hosts_access(self.view)
+
+    @fact
     def kernels(self) -> Kernels:
         """Its kernels, their modules and initramfs images."""
         return Kernels(self.view)
@@ -124,19 +142,29 @@ class System:
         return Libraries(self.view, self.boot_programs)
 
     @fact
+    def logs(self) -> Logs:
+        """What its programs logged."""
+        return Logs(self.view)
+
+    @fact
     def mounts(self) -> Mounts:
         """What fstab, crypttab and mount units name, and what they mean."""
         return Mounts(self.view, self.systemd, self.boot_loader)
 
     @fact
-    def owner_names(self) -> Accounts:
+    def owner_names(self) -> AccountNames:
         """What the numbers of owners and groups of files are called."""
-        return Accounts(self.view)
+        return AccountNames(self.view)
 
     @fact
     def packaged(self) -> Packaged | None:
         """The packaged files by the names where they lie; None without a database that can be read."""
         return None if self.packages is None else Packaged(self.packages, self.files)
+
+    @fact
+    def pam(self) -> Pam:
+        """Its PAM services."""
+        return Pam(self.view)
 
     @fact
     def partitions(self) -> Partitions:
@@ -149,6 +177,12 @@ class System:
         return Selinux(self.view)
 
     @fact
+    def sshd(self) -> Sshd | None:
+        """Its sshd; None where none is installed."""
+        server = find_server(self.view, self.packages)
+        return None if server is None else Sshd(self, server)
+
+    @fact
     def sudoers(self) -> Sudoers:
         """sudo's configuration."""
         return Sudoers(self.view)
@@ -157,3 +191,16 @@ class System:
     def systemd(self) -> Systemd:
         """Its units."""
         return Systemd(self.view)
+
+    @fact
+    def tmpfiles(self) -> Tmpfiles:
+        """What systemd-tmpfiles does at boot."""
+        return Tmpfiles(self.view)
+
+    def unmounted_above(self, path: GuestPath) -> str:
+        """The mount point over a path that could not be mounted here, with the reason; else empty."""
+        for target, reason in self.unmounted:
+            mount = GuestPath(target)
+            if mount == path or mount in path.parents:
+                return f"{target} is not mounted here ({reason})"
+        return ""

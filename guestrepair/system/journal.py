@@ -25,6 +25,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.logs import MAX_LINE_BYTES, LogLine
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
+from guestrepair.system.fact import Unreadable
 
 DIRECTORY = GuestPath("/var/log/journal")
 MAX_FILES = 6
@@ -51,10 +52,13 @@ def journal_files(guest: Guest) -> tuple[tuple[GuestPath, Stat], ...]:
     return tuple(found[:MAX_FILES])
 
 
-def read_journal(guest: Guest, identifiers: Sequence[str]) -> Iterator[tuple[GuestPath, LogLine]]:
-    """Entries of the given syslog identifiers, with the file each was in; files that fail are passed over.
+def read_journal(
+    guest: Guest, identifiers: Sequence[str]
+) -> Iterator[tuple[GuestPath, LogLine] | Unreadable]:
+    """Entries of the given syslog identifiers, with the file each was in; a file that cannot be had is said.
 
     Raises:
+        GuestReadError: the journal's directory cannot be read.
         GuestRepairError: this host can have no copy of them, or cannot confine its journalctl.
     """
     user = children.lesser_user()
@@ -62,12 +66,14 @@ def read_journal(guest: Guest, identifiers: Sequence[str]) -> Iterator[tuple[Gue
     for path, stat in journal_files(guest):
         budget -= stat.size_bytes
         if budget < 0:
+            yield Unreadable(str(path), f"an older journal: {MAX_TOTAL_BYTES} bytes are read")
             return
         with private_directory(None if user is None else passable_parent()) as directory:
             copy = directory / "copy.journal"
             try:
                 _copy(guest, path, stat.size_bytes, copy)
-            except GuestReadError:
+            except GuestReadError as error:
+                yield Unreadable.of(error)
                 continue
             for line in _ask_journalctl(copy, identifiers, user):
                 yield path, line

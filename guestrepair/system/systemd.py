@@ -139,12 +139,13 @@ class Systemd:
 
     def is_masked(self, name: str) -> bool:
         """True when the unit, or what its name is an alias of, is masked."""
-        unit = self.load(name)
-        return unit is not None and unit.masked
+        return self.masked_by(name) is not None
 
     def masked_by(self, name: str) -> GuestPath | None:
-        """The link to /dev/null, or the empty file, that masks a unit; None when it is not masked."""
+        """The link to /dev/null, or the empty file, that masks a unit (or what its name is an alias of)."""
         unit = self.load(name)
+        if unit is not None and not unit.masked and unit.real_name != name:
+            unit = self.load(unit.real_name)
         return unit.path if unit is not None and unit.masked else None
 
     def vendor(self, name: str) -> LoadedUnit | None:
@@ -200,11 +201,13 @@ class Systemd:
         found: dict[str, None] = {}
         for key in _PULLING:
             found |= dict.fromkeys(unit.unit.words("Unit", key))
+        return tuple(found | dict.fromkeys(self.links_of(name)))
+
+    def links_of(self, name: str) -> tuple[str, ...]:
+        """The units that links in .wants, .requires and .upholds directories of this one start with it."""
         folders = {f"{n}{suffix}" for n in self.names_of(name) for suffix in _PULLING_DIRECTORIES}
-        for directory, links in self._pulling.items():
-            if directory.name in folders:
-                found |= dict.fromkeys(links)
-        return tuple(found)
+        found = (links for directory, links in self._pulling.items() if directory.name in folders)
+        return tuple(dict.fromkeys(link for links in found for link in links))
 
     @fact
     def started_at_boot(self) -> frozenset[str]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guestrepair.analyzers.sshd.server import words_of
 from guestrepair.formats.sshd_config.parse import parse
 from guestrepair.formats.sshd_config.settings import Settings
+from guestrepair.system.sshd.server import words_of
 
 SSHD = Path("/usr/sbin/sshd")
 RELEASE = (9, 2)

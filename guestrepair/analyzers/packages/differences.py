@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.packages.packaged import is_documentation, is_program_place, matters_for_login
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath, PackagedKind, Severity
-from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.base import Flag, PackagedFile, Provenance
 from guestrepair.packages.debian_attributes import AFTER_INSTALLATION, SETUID, Installed
 from guestrepair.system.files import Files
 from guestrepair.system.packaged import Packaged
 
 FIRST_PERSON = 1000
-"""Accounts from here on belong to people (login.defs(5), UID_MIN): no packaged program is theirs."""
+"""AccountNames from here on belong to people (login.defs(5), UID_MIN): no packaged program is theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Difference:
     """Everybody may write it, or it belongs to a person, and the package does not say so."""
 
 
-def differences(names: Accounts, file: PackagedFile, stat: Stat) -> Iterator[Difference]:
+def differences(names: AccountNames, file: PackagedFile, stat: Stat) -> Iterator[Difference]:
     """What is wrong with the mode and the owner of one path."""
     expected_mode = f"{file.mode:04o}" if file.mode is not None else "the packaged mode"
     if _mode_is_wrong(file, stat):
@@ -54,14 +54,14 @@ def differences(names: Accounts, file: PackagedFile, stat: Stat) -> Iterator[Dif
         )
 
 
-def _owner_is_wrong(names: Accounts, file: PackagedFile, stat: Stat) -> bool:
+def _owner_is_wrong(names: AccountNames, file: PackagedFile, stat: Stat) -> bool:
     if not file.owner or file.provenance is Provenance.UNPACKED:
         # What a package's scripts chown belongs to an account of the system, never to a person.
         return Flag.CONFIG not in file.flags and stat.uid >= FIRST_PERSON
     return bool(owner_differs(names, file, stat))
 
 
-def owner_differs(names: Accounts, file: PackagedFile, stat: Stat) -> bool | None:
+def owner_differs(names: AccountNames, file: PackagedFile, stat: Stat) -> bool | None:
     """By name, as rpm compares: the number belongs to that name in the guest.
 
     None when nothing tells whose a number is: a name that cannot be looked up is no wrong owner.

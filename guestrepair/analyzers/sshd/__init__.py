@@ -13,81 +13,98 @@ Sources: sshd(8), sshd_config(5), and the OpenSSH source files named with each r
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
-from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.sshd.chroot import check_chroot
-from guestrepair.analyzers.sshd.components import check_helpers, check_libraries
-from guestrepair.analyzers.sshd.config import check_config
-from guestrepair.analyzers.sshd.enabled import check_enabled
-from guestrepair.analyzers.sshd.facts import SshdFacts
-from guestrepair.analyzers.sshd.hostkeys import check_host_keys
-from guestrepair.analyzers.sshd.login import check_login
-from guestrepair.analyzers.sshd.login_rules import LOG_RULES, LOGIN_RULES
-from guestrepair.analyzers.sshd.logs import with_log_evidence
-from guestrepair.analyzers.sshd.pam_rules import check_pam
-from guestrepair.analyzers.sshd.privsep import check_directory
-from guestrepair.analyzers.sshd.rules import CONFIG_RULES, SERVER_RULES
-from guestrepair.analyzers.sshd.server import find_server
-from guestrepair.analyzers.sshd.strict_modes import check_strict_modes
-from guestrepair.analyzers.sshd.user import check_user
-from guestrepair.analyzers.sshd.wrappers import check_wrappers
-from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.model import Finding, Inconclusive
-from guestrepair.system.usrmerge import as_if_linked, broken_links
-
-Check = Callable[[SshdFacts], Iterator[Finding | Inconclusive]]
-
-CHECKS: tuple[Check, ...] = (
-    check_config,
-    check_directory,
-    check_user,
-    check_host_keys,
+from guestrepair.analyzers.base import Analyzer, Check, Context
+from guestrepair.analyzers.sshd.chroot import CHROOT_DIRECTORY, check_chroot
+from guestrepair.analyzers.sshd.components import (
+    HELPER_MISSING,
+    LIBRARY_MISSING,
     check_helpers,
     check_libraries,
-    check_pam,
-    check_strict_modes,
-    check_chroot,
-    check_login,
-    check_wrappers,
-    check_enabled,
 )
+from guestrepair.analyzers.sshd.config import (
+    CONFIG_DEPRECATED,
+    CONFIG_MISSING,
+    CONFIG_SYNTAX,
+    check_config,
+)
+from guestrepair.analyzers.sshd.enabled import UNIT_DISABLED, check_enabled
+from guestrepair.analyzers.sshd.hostkeys import (
+    HOST_KEY_CORRUPT,
+    HOST_KEY_MISSING,
+    HOST_KEY_UNSAFE,
+    check_host_keys,
+)
+from guestrepair.analyzers.sshd.inconclusive import NAME, inconclusive
+from guestrepair.analyzers.sshd.login import LOGIN_BLOCKED, check_login
+from guestrepair.analyzers.sshd.logs import LOG_EVIDENCE, with_log_evidence
+from guestrepair.analyzers.sshd.pam_rules import check_pam
+from guestrepair.analyzers.sshd.privsep import PRIVSEP_DIR_MISSING, PRIVSEP_DIR_UNSAFE, check_directory
+from guestrepair.analyzers.sshd.strict_modes import STRICT_MODES, check_strict_modes
+from guestrepair.analyzers.sshd.user import PRIVSEP_USER_MISSING, check_user
+from guestrepair.analyzers.sshd.wrappers import TCP_WRAPPERS, check_wrappers
+from guestrepair.model import Finding, Inconclusive
+from guestrepair.system.sshd.sshd import Sshd
 
 
-def analyze(context: Context) -> Iterator[Finding | Inconclusive]:
-    """Judge the guest's sshd; nothing when none is installed.
-
-    A lost /bin or /lib64 link is the packages analyzer's finding: here the guest is judged as it will be
-    once the link is made again, or everything below it would read as missing. Each check stands alone:
-    one that could not read what it needs says so, and the others go on.
-    """
-    linked = as_if_linked(context.guest, broken_links(context.guest, context.packages))
-    context = dataclasses.replace(context, guest=linked)
-    server = find_server(context)
-    if server is None:
-        return
-    facts = SshdFacts(context, server)
-    findings: list[Finding] = []
-    unread: set[Inconclusive] = set()
+def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
+    """Say that the server's own word is missing, where it cannot be read."""
+    server = sshd.server
     if server.unread:
-        unread.add(facts.inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}"))
-    for check in CHECKS:
-        try:
-            for result in check(facts):
-                if isinstance(result, Finding):
-                    findings.append(result)
-                else:
-                    unread.add(result)
-        except (GuestReadError, FormatError) as error:
-            unread.add(facts.inconclusive(error.message))
-    yield from with_log_evidence(facts, findings)
-    yield from sorted(unread, key=lambda one: one.reason)
+        yield inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}")
+
+
+def _where_installed(check: Callable[[Sshd], Iterator[Finding | Inconclusive]]) -> Check:
+    """The check of a guest; it has nothing to say where no sshd is installed."""
+
+    def checked(context: Context) -> Iterator[Finding | Inconclusive]:
+        sshd = context.system.sshd
+        if sshd is not None:
+            yield from check(sshd)
+
+    return checked
 
 
 ANALYZER = Analyzer(
-    name="sshd",
+    name=NAME,
     summary="everything that would make the guest's own sshd refuse to start or refuse a login",
-    rules=(*SERVER_RULES, *CONFIG_RULES, *LOGIN_RULES, *LOG_RULES),
-    analyze=analyze,
+    rules=(
+        PRIVSEP_DIR_MISSING,
+        PRIVSEP_DIR_UNSAFE,
+        PRIVSEP_USER_MISSING,
+        HOST_KEY_UNSAFE,
+        HOST_KEY_MISSING,
+        HOST_KEY_CORRUPT,
+        CONFIG_MISSING,
+        CONFIG_SYNTAX,
+        CONFIG_DEPRECATED,
+        STRICT_MODES,
+        CHROOT_DIRECTORY,
+        HELPER_MISSING,
+        LIBRARY_MISSING,
+        LOGIN_BLOCKED,
+        TCP_WRAPPERS,
+        UNIT_DISABLED,
+        LOG_EVIDENCE,
+    ),
+    checks=tuple(
+        _where_installed(check)
+        for check in (
+            check_binary,
+            check_config,
+            check_directory,
+            check_user,
+            check_host_keys,
+            check_helpers,
+            check_libraries,
+            check_pam,
+            check_strict_modes,
+            check_chroot,
+            check_login,
+            check_wrappers,
+            check_enabled,
+        )
+    ),
+    corroborate=with_log_evidence,
 )

@@ -1,4 +1,4 @@
-"""Accounts that can log in, with their groups and homes, and who may write to a file by sshd's rules.
+"""Whom a fault locks out, and who may write to a file by sshd's rules.
 
 Sources: OpenSSH auth.c allowed_user(), misc.c safe_path(); Debian's
 user-group-modes patch (secure_permissions()).
@@ -6,71 +6,14 @@ user-group-modes patch (secure_permissions()).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
-from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
-from guestrepair.formats.passwd import PasswdEntry
 from guestrepair.guest.view import Stat
-from guestrepair.model import GuestPath
+from guestrepair.system.accounts import Account
+from guestrepair.system.sshd.sshd import Sshd
 
-NO_LOGIN_SHELLS = frozenset({"nologin", "false", "sync", "halt", "shutdown", "git-shell", "true"})
-"""Base names of shells that let nobody in (git-shell lets git in, not a person)."""
-
-ADMIN_GROUPS = ("sudo", "wheel", "admin", "root")
-PATH_MAX = 4096
 PRIVATE_GROUP_FAMILIES = frozenset({"debian", "ubuntu"})
 """Whose sshd takes group-writable homes where the group is the user's alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One account with a shell to log in to: its passwd line, and the names of all its groups."""
-
-    entry: PasswdEntry
-    groups: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        """The login name."""
-        return self.entry.name
-
-    @property
-    def uid(self) -> int:
-        """The user id."""
-        return self.entry.uid
-
-    @property
-    def home(self) -> GuestPath:
-        """The home directory; ``/`` where passwd has none, or one longer than a path can be."""
-        home = self.entry.home
-        return guest_path(home) if home.startswith("/") and len(home) < PATH_MAX else GuestPath("/")
-
-    @property
-    def shell(self) -> GuestPath:
-        """The login shell; /bin/sh where passwd names none (passwd(5))."""
-        return guest_path(self.entry.shell or "/bin/sh")
-
-    @property
-    def is_admin(self) -> bool:
-        """Root, or a member of a group that distributions let become root."""
-        return self.uid == 0 or not self.groups.isdisjoint(ADMIN_GROUPS)
-
-
-def login_accounts(facts: SshdFacts) -> tuple[Account, ...]:
-    """Accounts whose shell is meant for a person; the first line of a name counts."""
-    found: dict[str, Account] = {}
-    for entry in facts.passwd.entries:
-        if entry.name in found or GuestPath(entry.shell or "/bin/sh").name in NO_LOGIN_SHELLS:
-            continue
-        found[entry.name] = Account(entry, groups_of(facts, entry))
-    return tuple(found.values())
-
-
-def groups_of(facts: SshdFacts, entry: PasswdEntry) -> frozenset[str]:
-    """Names of the primary and the supplementary groups."""
-    return facts.membership.names(entry)
 
 
 def only_admin(accounts: tuple[Account, ...]) -> Account | None:
@@ -84,14 +27,14 @@ def matters_to_everyone(account: Account, only: Account | None) -> bool:
     return account.uid == 0 or account == only
 
 
-def writable_by_others(facts: SshdFacts, found: Stat, uid: int) -> bool:
+def writable_by_others(sshd: Sshd, found: Stat, uid: int) -> bool:
     """True where this guest's sshd says "bad ownership or modes" because of the mode bits."""
     if found.permissions & 0o002:
         return True
     if not found.permissions & 0o020:
         return False
-    tolerant = facts.server.family in PRIVATE_GROUP_FAMILIES
-    return not (tolerant and facts.membership.is_private(found.gid, uid, found.uid))
+    tolerant = sshd.server.family in PRIVATE_GROUP_FAMILIES
+    return not (tolerant and sshd.accounts.membership.is_private(found.gid, uid, found.uid))
 
 
 def foreign(found: Stat, uid: int) -> bool:
@@ -108,13 +51,3 @@ def can(found: Stat, account: Account, group_ids: frozenset[int], bit: int) -> b
     if found.gid in group_ids:
         return bool(found.permissions & (bit << 3))
     return bool(found.permissions & bit)
-
-
-def group_ids_of(facts: SshdFacts, account: Account) -> frozenset[int]:
-    """Numbers of all the account's groups."""
-    return facts.membership.numbers(account.entry)
-
-
-def ancestors(path: GuestPath) -> Iterator[GuestPath]:
-    """The directories above a path, from the nearest to ``/``."""
-    yield from path.parents

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from guestrepair.analyzers.sshd.accounts import PATH_MAX, Account, groups_of, login_accounts
-from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
+from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.sshd.inconclusive import unmounted
 from guestrepair.formats.sshd_config.parse import Directive
+from guestrepair.guest.view import MAX_PATH_BYTES
 from guestrepair.model import (
     Change,
     Evidence,
@@ -19,40 +20,59 @@ from guestrepair.model import (
     SetMode,
     SetOwner,
     Severity,
+    Subject,
+)
+from guestrepair.system.accounts import Account
+from guestrepair.system.files import guest_path
+from guestrepair.system.sshd.sshd import Sshd
+
+CHROOT_DIRECTORY = Rule(
+    name="sshd/chroot-directory",
+    summary="a component of a ChrootDirectory is not root's, or others can write to it",
+    severities=(Severity.ERROR,),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
+    what="Every directory from / down to the one that ChrootDirectory names has to exist, belong"
+    " to root and"
+    " be writable by nobody else.",
+    why='sshd ends the session with "bad ownership or modes for chroot directory".',
+    repair="Owner root, no write permission for group and others; for review where that takes a home from"
+    " its user.",
+    example="ChrootDirectory %h with homes that belong to their users",
+    sources=("sshd_config(5), ChrootDirectory", "OpenSSH session.c, safely_chroot()"),
 )
 
 UNSAFE_BITS = 0o022
 
 
-def check_chroot(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
+def check_chroot(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
     """chroot-directory: one finding a component."""
     reported: set[GuestPath] = set()
-    for path, directive, who in _directories(facts):
-        hidden = facts.unmounted_above(path)
-        if hidden:
-            yield facts.inconclusive(f"the chroot directory {path} was not examined: {hidden}")
+    for path, directive, who in _directories(sshd):
+        hidden = unmounted(sshd, path, f"the chroot directory {path}")
+        if hidden is not None:
+            yield hidden
             continue
         for component in (*list(path.parents)[::-1], path):
             if component in reported:
                 continue
-            finding = _judge(facts, component, directive, who)
+            finding = _judge(sshd, component, directive, who)
             if finding is not None:
                 reported.add(component)
                 yield finding
 
 
-def _directories(facts: SshdFacts) -> Iterator[tuple[GuestPath, Directive, str]]:
+def _directories(sshd: Sshd) -> Iterator[tuple[GuestPath, Directive, str]]:
     """Every directory that some account would be confined to, with the line and who it holds for."""
     seen: set[GuestPath] = set()
-    people = {account.name for account in login_accounts(facts)}
-    for entry in facts.passwd.entries:
-        account = Account(entry, groups_of(facts, entry))
-        for value in facts.settings.for_account("chrootdirectory", account.name, account.groups):
+    people = {account.name for account in sshd.accounts.login}
+    for entry in sshd.accounts.passwd.entries:
+        account = sshd.accounts.account(entry)
+        for value in sshd.settings.for_account("chrootdirectory", account.name, account.groups):
             text = value.text
             for_all = not value.directive.conditions
             if (
                 text.lower() == "none"
-                or not 0 < len(text) < PATH_MAX
+                or not 0 < len(text) <= MAX_PATH_BYTES
                 or (for_all and "%" in text and account.name not in people)
             ):
                 continue  # the home of a service account need not be fit for a chroot
@@ -73,16 +93,16 @@ def _expand(text: str, account: Account) -> str:
     )
 
 
-def _judge(facts: SshdFacts, component: GuestPath, directive: Directive, who: str) -> Finding | None:
-    real = facts.guest.resolve(component)
-    found = None if real is None else facts.guest.lstat(real)
+def _judge(sshd: Sshd, component: GuestPath, directive: Directive, who: str) -> Finding | None:
+    real = sshd.files.resolve(component)
+    found = None if real is None else sshd.files.lstat(real)
     place = f"{directive.place.file}:{directive.place.line}"
     if real is None or found is None:
         if "%" in directive.rest:
             return None  # one account's own directory: made when the account is used first, mostly
-        if facts.guest.lstat(component) is not None:
+        if sshd.files.lstat(component) is not None:
             return _finding(component, place, who, "leads nowhere", ())
-        if not facts.guest.is_directory(component.parent):
+        if not sshd.files.is_directory(component.parent):
             return None  # the missing parent is the finding
         return _finding(component, place, who, "not there", (MakeDirectory(path=component, mode=0o755),))
     if not found.is_directory:
@@ -96,7 +116,7 @@ def _judge(facts: SshdFacts, component: GuestPath, directive: Directive, who: st
     if not changes:
         return None
     observed = f"uid {found.uid}, mode {found.permissions:04o}"
-    is_home = str(component) in facts.membership.homes
+    is_home = str(component) in sshd.accounts.membership.homes
     return _finding(component, place, who, observed, tuple(changes), is_home=is_home)
 
 
@@ -113,12 +133,9 @@ def _finding(
     # A home that becomes root's takes its owner's right to write there: that is for a person to want.
     takes_home = any(isinstance(c, SetOwner) for c in changes) and is_home
     fixed = Safety.REVIEW if takes_home else Safety.SAFE
-    return Finding(
-        rule="sshd/chroot-directory",
-        severity=Severity.ERROR,
-        subject=str(component),
-        message=f'logins of {who} end: "bad ownership or modes for chroot directory {component}"'
-        f" ({observed})",
+    return CHROOT_DIRECTORY.finding(
+        Subject.of_path(component),
+        f'logins of {who} end: "bad ownership or modes for chroot directory {component}" ({observed})',
         evidence=(
             Evidence(str(component), observed, "a directory, uid 0, writable by nobody else"),
             Evidence(place, "ChrootDirectory"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from guestrepair.analyzers.sshd.config_source import DEFAULT_CONFIG
-from guestrepair.analyzers.sshd.facts import SshdFacts
+from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.sshd.inconclusive import unmounted
+from guestrepair.analyzers.sshd.repairs import restore_packaged
 from guestrepair.formats.sshd_config import Problem, known_names
-from guestrepair.formats.sshd_config.parse import logical_lines
+from guestrepair.formats.sshd_config.parse import Place, logical_lines
 from guestrepair.model import (
     Change,
     Edit,
@@ -25,21 +26,56 @@ from guestrepair.model import (
     MakeDirectory,
     RemoveFile,
     Repair,
-    RestoreFile,
     Safety,
     Severity,
+    Subject,
     WriteFile,
 )
+from guestrepair.system.sshd.config import DEFAULT_CONFIG
+from guestrepair.system.sshd.sshd import Sshd
 
-TEMPLATES = tuple(
-    GuestPath(p)
-    for p in (
-        "/usr/share/openssh/sshd_config",
-        "/usr/share/doc/openssh/sshd_config",
-        "/usr/etc/ssh/sshd_config",
-    )
+CONFIG_MISSING = Rule(
+    name="sshd/config-missing",
+    summary="sshd's configuration file is not there",
+    severities=(Severity.ERROR,),
+    safeties=(Safety.SAFE, Safety.MANUAL),
+    what="The file that sshd is started with (/etc/ssh/sshd_config unless its unit says -f) is not there.",
+    why="sshd exits at once: nobody can log in.",
+    repair="The copy that the package left in the guest (Debian: /usr/share/openssh/sshd_config),"
+    " else the"
+    " packaged file from a source that matches.",
+    example="rm /etc/ssh/sshd_config",
+    sources=("sshd(8), -f", "OpenSSH servconf.c, load_server_config()"),
 )
-"""Copies of the packaged configuration that packages leave in the guest itself (Debian, SUSE)."""
+
+CONFIG_SYNTAX = Rule(
+    name="sshd/config-syntax",
+    summary="a line of sshd_config that the guest's sshd refuses",
+    severities=(Severity.ERROR,),
+    safeties=(Safety.SAFE, Safety.REVIEW),
+    what="An unknown keyword, a missing or bad argument, a quote that does not close, a keyword"
+    " that a Match"
+    " block may not hold, an Include that cannot be followed, or settings that exclude each other, in the"
+    " files that sshd really reads. Judged by the keyword table and the quoting rules of the guest's own"
+    " OpenSSH release.",
+    why="sshd exits with the file and line: nobody can log in.",
+    repair="Comment out that line and nothing else; for a bad Match line its block. For review"
+    " where the line"
+    " narrows access (AllowUsers, ChrootDirectory, Match…).",
+    example="PermitRootLogn yes",
+    sources=("sshd_config(5)", "OpenSSH servconf.c, readconf and misc.c of the release at hand"),
+)
+
+CONFIG_DEPRECATED = Rule(
+    name="sshd/config-deprecated",
+    summary="a keyword that the guest's sshd ignores",
+    severities=(Severity.NOTE,),
+    what="A keyword that this release accepts and does nothing with (Protocol, UsePrivilegeSeparation…).",
+    why="What the line asks for does not happen; sshd starts all the same.",
+    repair="None: it does no harm.",
+    example="RSAAuthentication yes",
+    sources=("OpenSSH servconf.c, keywords[]",),
+)
 
 RESTRICTING = frozenset(
     {
@@ -54,55 +90,55 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CANNOT_BE_OPENED = ": cannot be opened"
 
 
-def check_config(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
+def check_config(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
     """config-missing, config-syntax, config-deprecated."""
-    path = facts.config_path
-    hidden = facts.unmounted_above(path)
-    if hidden:
-        yield facts.inconclusive(f"{path} was not examined: {hidden}")
+    path = sshd.config_path
+    hidden = unmounted(sshd, path, str(path))
+    if hidden is not None:
+        yield hidden
         return
-    if not facts.guest.is_file(path):
-        yield _missing(facts, path)
+    if not sshd.files.is_file(path):
+        yield _missing(sshd, path)
         return
-    for problem in (*facts.config.problems, *facts.settings.cross_problems()):
-        yield _syntax(facts, problem)
-    for line in facts.config.ignored:
-        yield Finding(
-            rule="sshd/config-deprecated",
-            severity=Severity.NOTE,
-            subject=f"{line.place.file}:{line.place.line}",
-            message=f"{line.place.file} line {line.place.line}: OpenSSH {_dotted(facts)} ignores {line.name}",
+    for problem in (*sshd.config.problems, *sshd.settings.cross_problems()):
+        yield _syntax(sshd, problem)
+    for line in sshd.config.ignored:
+        yield CONFIG_DEPRECATED.finding(
+            _subject(line.place),
+            f"{line.place.file} line {line.place.line}: OpenSSH {_dotted(sshd)} ignores {line.name}",
             evidence=(Evidence(f"{line.place.file}:{line.place.line}", f"{line.name} {line.rest}".strip()),),
         )
 
 
-def _dotted(facts: SshdFacts) -> str:
-    return ".".join(map(str, facts.server.release))
+def _subject(place: Place) -> Subject:
+    return Subject.of_line(GuestPath(place.file), place.line)
 
 
-def _missing(facts: SshdFacts, path: GuestPath) -> Finding:
-    there = facts.guest.exists(path)
+def _dotted(sshd: Sshd) -> str:
+    return ".".join(map(str, sshd.server.release))
+
+
+def _missing(sshd: Sshd, path: GuestPath) -> Finding:
+    there = sshd.files.exists(path)
     observed = "not a regular file" if there else "no such file"
-    repair = Repair("write a configuration by hand", Safety.MANUAL) if there else _restore_config(facts, path)
-    return Finding(
-        rule="sshd/config-missing",
-        severity=Severity.ERROR,
-        subject=str(path),
-        message=f'sshd will not start: "{path}: No such file or directory" ({observed})',
+    repair = Repair("write a configuration by hand", Safety.MANUAL) if there else _restore_config(sshd, path)
+    return CONFIG_MISSING.finding(
+        Subject.of_path(path),
+        f'sshd will not start: "{path}: No such file or directory" ({observed})',
         evidence=(Evidence(str(path), observed, "sshd's configuration"),),
         repair=repair,
     )
 
 
-def _restore_config(facts: SshdFacts, path: GuestPath) -> Repair:
+def _restore_config(sshd: Sshd, path: GuestPath) -> Repair:
     directory: tuple[Change, ...] = ()
-    if not facts.guest.is_directory(path.parent):
+    if not sshd.files.is_directory(path.parent):
         directory = (MakeDirectory(path=path.parent, mode=0o755),)
-    restore = restore_packaged(facts, path)
-    template = next((t for t in TEMPLATES if path == DEFAULT_CONFIG and facts.read_optional(t)), None)
-    if template is not None:
-        write = WriteFile(path=path, before=None, after=facts.read_optional(template))
-        return Repair(f"put the package's own {template} in its place", Safety.SAFE, (*directory, write))
+    restore = restore_packaged(sshd, path)
+    for template, data in sshd.config_templates if path == DEFAULT_CONFIG else ():
+        if isinstance(data, bytes) and data:
+            write = WriteFile(path=path, before=None, after=data)
+            return Repair(f"put the package's own {template} in its place", Safety.SAFE, (*directory, write))
     if restore is not None:
         return Repair(
             f"restore it from {restore.package} {restore.version}", Safety.SAFE, (*directory, restore)
@@ -110,60 +146,37 @@ def _restore_config(facts: SshdFacts, path: GuestPath) -> Repair:
     return Repair("write a configuration: neither a package nor a template has one", Safety.MANUAL)
 
 
-def restore_packaged(facts: SshdFacts, path: GuestPath) -> RestoreFile | None:
-    """The change that brings a packaged file back, or None when no package lists it."""
-    if facts.context.packages is None:
-        return None
-    for entry in facts.context.packages.lookup(str(path)):
-        return RestoreFile(
-            path=GuestPath(entry.path),
-            package=entry.package.name,
-            version=entry.package.version,
-            architecture=entry.package.architecture,
-            digest=entry.digest,
-            file_kind=entry.kind,
-            mode=entry.mode,
-            owner=entry.owner,
-            group=entry.group,
-            link_target=entry.link_target,
-            capabilities=entry.capabilities,
-        )
-    return None
-
-
-def _syntax(facts: SshdFacts, problem: Problem) -> Finding:
+def _syntax(sshd: Sshd, problem: Problem) -> Finding:
     place = problem.place
-    lines = logical_lines(facts.config.files[place.file])
+    lines = logical_lines(sshd.config.files[place.file])
     text = lines[place.line - 1][1].strip() if place.line <= len(lines) else ""
     close = ""
     if problem.message.startswith("Bad configuration option"):
         near = difflib.get_close_matches(problem.keyword.lower()[:80], known_names(), n=1, cutoff=0.8)
         close = f' (did it mean "{near[0]}"?)' if near else ""
-    return Finding(
-        rule="sshd/config-syntax",
-        severity=Severity.ERROR,
-        subject=f"{place.file}:{place.line}",
-        message=f'sshd will not start: "{place.file} line {place.line}: {problem.message}"{close}',
+    return CONFIG_SYNTAX.finding(
+        _subject(place),
+        f'sshd will not start: "{place.file} line {place.line}: {problem.message}"{close}',
         evidence=(
-            Evidence(f"{place.file}:{place.line}", text[:500], f"what OpenSSH {_dotted(facts)} accepts"),
-            Evidence("release", _dotted(facts), facts.server.release_source),
+            Evidence(f"{place.file}:{place.line}", text[:500], f"what OpenSSH {_dotted(sshd)} accepts"),
+            Evidence("release", _dotted(sshd), sshd.server.release_source),
         ),
-        repair=_repair(facts, problem),
+        repair=_repair(sshd, problem),
     )
 
 
-def _repair(facts: SshdFacts, problem: Problem) -> Repair:
+def _repair(sshd: Sshd, problem: Problem) -> Repair:
     place = problem.place
     if problem.message.endswith(CANNOT_BE_OPENED):
         link = GuestPath(problem.message.removesuffix(CANNOT_BE_OPENED))
-        found = facts.guest.lstat(link)
+        found = sshd.files.lstat(link)
         if found is not None and found.is_symlink:
             return Repair(
                 f"remove the link {link}, which leads nowhere", Safety.REVIEW, (RemoveFile(path=link),)
             )
-    numbers = _lines_to_silence(facts, problem)
-    resolved = facts.guest.resolve(GuestPath(place.file)) or GuestPath(place.file)
-    before = facts.config.files[place.file]
+    numbers = _lines_to_silence(sshd, problem)
+    resolved = sshd.files.resolve(GuestPath(place.file)) or GuestPath(place.file)
+    before = sshd.config.files[place.file]
     if place.offset_bytes == 0 and before.startswith(BYTE_ORDER_MARK):
         mark = Edit(offset=0, length=len(BYTE_ORDER_MARK), text=b"")
         change = EditFile(path=resolved, before=before, edits=(mark,))
@@ -176,13 +189,13 @@ def _repair(facts: SshdFacts, problem: Problem) -> Repair:
     return Repair(f"comment out {what} of {place.file}", safety, (change,))
 
 
-def _lines_to_silence(facts: SshdFacts, problem: Problem) -> list[int]:
+def _lines_to_silence(sshd: Sshd, problem: Problem) -> list[int]:
     """The bad line; for a Match line its whole block, which would otherwise hold for everyone."""
     first = problem.place.line
     if problem.keyword.lower() != "match":
         return [first]
-    lines = logical_lines(facts.config.files[problem.place.file])
-    bad = {p.place.line for p in facts.config.problems if p.place.file == problem.place.file}
+    lines = logical_lines(sshd.config.files[problem.place.file])
+    bad = {p.place.line for p in sshd.config.problems if p.place.file == problem.place.file}
     numbers = [first]
     for number in range(first + 1, len(lines) + 1):
         text = lines[number - 1][1].strip()

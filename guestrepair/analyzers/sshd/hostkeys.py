@@ -8,12 +8,9 @@ exits with "no hostkeys available" when none is left (sshd.c, main()).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from guestrepair.analyzers.sshd.facts import SshdFacts
-from guestrepair.analyzers.sshd.keygen import key_generator
-from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats.ssh_key import MAX_KEY_BYTES, PrivateKey, parse_private_key, parse_public_key
+from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Change,
@@ -27,7 +24,53 @@ from guestrepair.model import (
     SetMode,
     SetOwner,
     Severity,
+    Subject,
     WriteFile,
+)
+from guestrepair.system.fact import Unreadable
+from guestrepair.system.sshd.host_keys import HostKey
+from guestrepair.system.sshd.sshd import Sshd
+
+HOST_KEY_UNSAFE = Rule(
+    name="sshd/host-key-unsafe",
+    summary="a private host key can be read by others, or does not belong to root",
+    severities=(Severity.ERROR, Severity.WARNING),
+    safeties=(Safety.SAFE,),
+    what="A private host key of root's has permissions for group or others, or belongs to another user."
+    " 0640 root:ssh_keys is right where that group exists and OpenSSH is older than 9.",
+    why='sshd ignores such a key ("UNPROTECTED PRIVATE KEY FILE!"); with no other left it exits with'
+    ' "no hostkeys available". An error then, a warning while another key is usable.',
+    repair="root:root 0600 (root:ssh_keys 0640 where that is the distribution's).",
+    example="chmod 666 /etc/ssh/ssh_host_*_key",
+    sources=("OpenSSH authfile.c, sshkey_perm_ok()", "sshd(8), FILES"),
+)
+
+HOST_KEY_MISSING = Rule(
+    name="sshd/host-key-missing",
+    summary="no host key is there and nothing makes one at boot",
+    severities=(Severity.ERROR, Severity.NOTE),
+    safeties=(Safety.REVIEW,),
+    what="None of the host keys that sshd_config (or the release's defaults) names is there, and no"
+    " sshd-keygen unit, init script or cloud-init makes them at the next boot. A note where only some of"
+    " those named are missing.",
+    why='sshd exits with "no hostkeys available": nobody can log in.',
+    repair="Generate new keys. Review: every client that knows this machine will be warned of a changed key.",
+    example="an image prepared as a template whose first-boot service was removed",
+    sources=("OpenSSH sshd.c, main()", "ssh-keygen(1), -A", "cloud-init, cc_ssh"),
+)
+
+HOST_KEY_CORRUPT = Rule(
+    name="sshd/host-key-corrupt",
+    summary="a host key is empty, cut short, or does not match its public half",
+    severities=(Severity.ERROR, Severity.WARNING),
+    safeties=(Safety.REVIEW, Safety.SAFE),
+    what="A private host key cannot be loaded: empty, cut short, damaged, protected by a passphrase; or"
+    " the .pub file beside it is damaged or belongs to another key.",
+    why='sshd logs "Unable to load host key" and does without it, or exits when none is left.',
+    repair="Generate the key anew (review). A wrong .pub file alone is written anew from the private key,"
+    " which stays (safe).",
+    example="a host key of 0 bytes after a full disk",
+    sources=("OpenSSH sshkey.c, sshkey_parse_private2()", "OpenSSH PROTOCOL.key"),
 )
 
 SSH_KEYS_GROUP = "ssh_keys"
@@ -39,81 +82,49 @@ MISMATCH_IGNORED_SINCE = (8, 4)
 """From here on sshd derives the public half itself when the .pub file does not match."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
-    """One host key file that this sshd would try, and what is wrong with it."""
-
-    named: GuestPath
-    path: GuestPath
-    explicit: str
-    stat: Stat | None
-    unsafe: bool
-    damage: str
-    key: PrivateKey | None
-
-    @property
-    def usable(self) -> bool:
-        """True when sshd would load it."""
-        return self.stat is not None and not self.unsafe and not self.damage
-
-
-def check_host_keys(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
+def check_host_keys(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
     """host-key-unsafe, host-key-missing, host-key-corrupt."""
-    keys: list[HostKey] = []
-    for path, source in facts.host_key_files:
-        hidden = facts.unmounted_above(path)
-        if hidden:
-            yield facts.inconclusive(f"the host key {path} was not examined: {hidden}")
+    for named in sshd.host_key_files:
+        hidden = unmounted(sshd, named.path, f"the host key {named.path}")
+        if hidden is not None:
+            yield hidden
             return
-        try:
-            keys.append(_examine(facts, path, source))
-        except GuestReadError as error:
-            yield facts.inconclusive(f"host key: {error.message}")
-            return
-    usable = any(key.usable for key in keys)
-    generator = key_generator(facts)
-    for key in keys:
-        if key.stat is not None and key.damage:
-            yield _corrupt(facts, key, generator)  # its owner and mode go with it
+    usable = any(_usable(sshd, key) for key in sshd.host_keys)
+    for key in sshd.host_keys:
+        if key.stat is None:
             continue
-        if key.stat is not None and (key.unsafe or key.stat.uid != 0):
-            yield _unsafe(facts, key, none_left=not usable)
-        if key.key is not None:
-            yield from _public_half(facts, key)
-    yield from _missing(facts, keys, usable=usable, generator=generator)
+        if key.damage:
+            yield _corrupt(sshd, key, key.stat)  # its owner and mode go with it
+            continue
+        if _is_ignored(sshd, key.stat) or key.stat.uid != 0:
+            yield _unsafe(sshd, key, key.stat, none_left=not usable)
+        yield from _public_half(sshd, key)
+    yield from _missing(sshd)
 
 
-def _examine(facts: SshdFacts, named: GuestPath, source: str) -> HostKey:
-    guest = facts.guest
-    resolved = guest.resolve(named)
-    found = None if resolved is None else guest.lstat(resolved)
-    if resolved is None or found is None:
-        return HostKey(named, named, source, None, False, "", None)
-    unsafe = found.uid == 0 and _readable_by_others(facts, found)
-    if not found.is_file:
-        return HostKey(named, resolved, source, found, False, "not a regular file", None)
-    try:
-        data = guest.read(resolved, limit_bytes=MAX_KEY_BYTES) if found.size_bytes <= MAX_KEY_BYTES else b"\0"
-        key = parse_private_key(data)
-    except FormatError as error:
-        return HostKey(named, resolved, source, found, unsafe, error.message, None)
-    damage = "protected by a passphrase, which sshd cannot ask for" if key.encrypted else ""
-    return HostKey(named, resolved, source, found, unsafe, damage, key)
+def _usable(sshd: Sshd, key: HostKey) -> bool:
+    """True when sshd would load it."""
+    return key.stat is not None and not key.damage and not _is_ignored(sshd, key.stat)
 
 
-def _readable_by_others(facts: SshdFacts, found: Stat) -> bool:
+def _is_ignored(sshd: Sshd, found: Stat) -> bool:
+    """True for a key of root's that sshd ignores since others can read it."""
+    return found.uid == 0 and _readable_by_others(sshd, found)
+
+
+def _readable_by_others(sshd: Sshd, found: Stat) -> bool:
     bits = found.permissions & 0o077
-    return bool(bits) and not (bits == 0o040 and _is_keys_group(facts, found.gid))
+    return bool(bits) and not (bits == 0o040 and _is_keys_group(sshd, found.gid))
 
 
-def _is_keys_group(facts: SshdFacts, gid: int) -> bool:
-    group = facts.group.get(SSH_KEYS_GROUP)
-    return group is not None and group.gid == gid and facts.server.release < (9, 0)
+def _is_keys_group(sshd: Sshd, gid: int) -> bool:
+    group = sshd.accounts.group.get(SSH_KEYS_GROUP)
+    return group is not None and group.gid == gid and sshd.server.release < (9, 0)
 
 
-def _unsafe(facts: SshdFacts, key: HostKey, *, none_left: bool) -> Finding:
-    found = key.stat or Stat(0)
-    keys_group = _is_keys_group(facts, found.gid)
+def _unsafe(sshd: Sshd, key: HostKey, found: Stat, *, none_left: bool) -> Finding:
+    ignored = _is_ignored(sshd, found)
+    keys_group = _is_keys_group(sshd, found.gid)
     mode, gid = (0o640, found.gid) if keys_group else (PRIVATE_MODE, 0)
     changes: list[Change] = []
     if (found.uid, found.gid) != (0, gid):
@@ -121,127 +132,109 @@ def _unsafe(facts: SshdFacts, key: HostKey, *, none_left: bool) -> Finding:
     if found.permissions != mode:
         changes.append(SetMode(path=key.path, before=found.permissions, after=mode))
     observed = f"uid {found.uid}, gid {found.gid}, mode {found.permissions:04o}"
-    if key.unsafe:
+    if ignored:
         reason = f'mode {found.permissions:04o}, so sshd ignores it: "UNPROTECTED PRIVATE KEY FILE!"'
     else:
         reason = f"it belongs to uid {found.uid}, who can read and replace it"
     end = (
         ', and no usable host key is left: "no hostkeys available -- exiting."'
-        if none_left and key.unsafe
+        if none_left and ignored
         else ""
     )
-    return Finding(
-        rule="sshd/host-key-unsafe",
-        severity=Severity.ERROR if none_left and key.unsafe else Severity.WARNING,
-        subject=str(key.named),
-        message=f"host key {key.named}: {reason}{end}",
+    return HOST_KEY_UNSAFE.finding(
+        Subject.of_path(key.named.path),
+        f"host key {key.named.path}: {reason}{end}",
+        severity=Severity.ERROR if none_left and ignored else Severity.WARNING,
         evidence=(Evidence(str(key.path), observed, f"uid 0, gid {gid}, mode {mode:04o}"),),
         repair=Repair(f"set {key.path} to uid 0, gid {gid}, mode {mode:04o}", Safety.SAFE, tuple(changes)),
     )
 
 
-def _corrupt(facts: SshdFacts, key: HostKey, generator: str) -> Finding:
-    size = key.stat.size_bytes if key.stat else 0
-    is_empty_file = key.stat is not None and key.stat.is_file and size == 0
-    made_anew = generator if is_empty_file and facts.server.release >= (8, 0) else ""
-    message = f'host key {key.named} cannot be loaded: {key.damage} ("Unable to load host key: {key.named}")'
+def _corrupt(sshd: Sshd, key: HostKey, found: Stat) -> Finding:
+    is_empty = found.is_file and not found.size_bytes
+    made_anew = sshd.key_generator if is_empty and sshd.server.release >= (8, 0) else ""
+    path, size = key.named.path, f"{found.size_bytes} bytes"
+    message = f'host key {path} cannot be loaded: {key.damage} ("Unable to load host key: {path}")'
     if made_anew:
         message += f"; {made_anew} makes a new one at the next boot"
-    return Finding(
-        rule="sshd/host-key-corrupt",
+    return HOST_KEY_CORRUPT.finding(
+        Subject.of_path(path),
+        message,
         severity=Severity.WARNING if made_anew else Severity.ERROR,
-        subject=str(key.named),
-        message=message,
-        evidence=(
-            Evidence(str(key.path), f"{size} bytes: {key.damage}", "a private key that sshd can load"),
-        ),
-        repair=_generate(facts, [key]),
+        evidence=(Evidence(str(key.path), f"{size}: {key.damage}", "a private key that sshd can load"),),
+        repair=_generate(sshd, [key]),
     )
 
 
-def _public_half(facts: SshdFacts, key: HostKey) -> Iterator[Finding | Inconclusive]:
-    path = key.path.with_name(key.path.name + ".pub")
-    guest = facts.guest
-    if key.key is None or key.key.public is None or not guest.is_file(path):
+def _public_half(sshd: Sshd, key: HostKey) -> Iterator[Finding | Inconclusive]:
+    half = key.public
+    if isinstance(half, Unreadable):
+        yield inconclusive(f"public half of a host key: {half.error.message}")
         return
-    try:
-        data = guest.read(path, limit_bytes=MAX_KEY_BYTES)
-    except GuestReadError as error:
-        yield facts.inconclusive(f"public half of a host key: {error.message}")
+    if half is None or key.key is None or key.key.public is None:
         return
-    try:
-        problem = (
-            ""
-            if parse_public_key(data).blob == key.key.public.blob
-            else "it is not the public half of this private key"
-        )
-    except FormatError as error:
-        problem = error.message
-    if not problem:
+    is_other = not half.problem and half.blob != key.key.public.blob
+    if not half.problem and not is_other:
         return
-    ignored = facts.server.release >= MISMATCH_IGNORED_SINCE or "not the public half" not in problem
-    resolved = guest.resolve(path) or path
-    yield Finding(
-        rule="sshd/host-key-corrupt",
+    problem = half.problem or "it is not the public half of this private key"
+    path, name = half.path, key.named.path
+    ignored = not is_other or sshd.server.release >= MISMATCH_IGNORED_SINCE
+    yield HOST_KEY_CORRUPT.finding(
+        Subject.of_path(path),
+        f'{path}: {problem} ("Public key for {name} does not match private key")',
         severity=Severity.WARNING if ignored else Severity.ERROR,
-        subject=str(path),
-        message=f'{path}: {problem} ("Public key for {key.named} does not match private key")',
-        evidence=(Evidence(str(path), problem, f"the public half of {key.named}"),),
+        evidence=(Evidence(str(path), problem, f"the public half of {name}"),),
         repair=Repair(
-            f"write the public half of {key.named} anew; the key itself stays",
+            f"write the public half of {name} anew; the key itself stays",
             Safety.SAFE,
-            (WriteFile(path=resolved, before=data, after=key.key.public.line()),),
+            (WriteFile(path=half.real, before=half.data, after=key.key.public.line()),),
         ),
     )
 
 
-def _missing(
-    facts: SshdFacts, keys: list[HostKey], *, usable: bool, generator: str
-) -> Iterator[Finding | Inconclusive]:
-    lacking = [key for key in keys if key.stat is None]
-    if generator or facts.uses_key_agent or not lacking:
+def _missing(sshd: Sshd) -> Iterator[Finding]:
+    keys = sshd.host_keys
+    missing = [key for key in keys if key.stat is None]
+    if not missing or sshd.key_generator or sshd.uses_key_agent:
         return
-    if len(lacking) == len(keys):
-        first, *others = lacking
-        names = ", ".join(str(key.named) for key in lacking)
-        yield Finding(
-            rule="sshd/host-key-missing",
-            severity=Severity.ERROR,
-            subject=str(first.named),
-            message=f'sshd will not start: "no hostkeys available -- exiting." (none of {names} is there,'
+    if len(missing) == len(keys):
+        first, *others = missing
+        names = ", ".join(str(key.named.path) for key in missing)
+        yield HOST_KEY_MISSING.finding(
+            Subject.of_path(first.named.path),
+            f'sshd will not start: "no hostkeys available -- exiting." (none of {names} is there,'
             " and nothing makes them at boot)",
             evidence=(
                 Evidence(names, "not there", "at least one private host key"),
                 Evidence("units, init scripts, cloud-init", "none makes host keys", ""),
             ),
-            repair=_generate(facts, lacking),
-            folded=tuple(str(key.named) for key in others),
+            repair=_generate(sshd, missing),
+            folded=tuple(str(key.named.path) for key in others),
         )
         return
-    for key in lacking:
-        if key.explicit:
+    for key in missing:
+        if key.named.file:
             yield _named_but_missing(key)
 
 
 def _named_but_missing(key: HostKey) -> Finding:
-    return Finding(
-        rule="sshd/host-key-missing",
-        severity=Severity.NOTE,
-        subject=str(key.named),
-        message=f"{key.explicit} names the host key {key.named}, which is not there;"
+    return HOST_KEY_MISSING.finding(
+        Subject.of_path(key.named.path),
+        f"{key.named.place} names the host key {key.named.path}, which is not there;"
         " sshd goes on with the others",
-        evidence=(Evidence(str(key.named), "not there", "a private host key"),),
+        severity=Severity.NOTE,
+        evidence=(Evidence(str(key.named.path), "not there", "a private host key"),),
     )
 
 
-def _generate(facts: SshdFacts, keys: list[HostKey]) -> Repair:
-    group = facts.group.get(SSH_KEYS_GROUP)
-    shared = group is not None and facts.server.release < (9, 0) and facts.server.family == "rhel"
+def _generate(sshd: Sshd, keys: list[HostKey]) -> Repair:
+    group = sshd.accounts.group.get(SSH_KEYS_GROUP)
+    shared = group is not None and sshd.server.release < (9, 0) and sshd.server.family == "rhel"
     mode, gid = (0o640, group.gid) if shared and group is not None else (PRIVATE_MODE, 0)
     changes = tuple(
-        GenerateHostKey(path=key.path, key_type=key_type(key.named), mode=mode, gid=gid) for key in keys
+        GenerateHostKey(path=key.path, key_type=key_type(key.named.path), mode=mode, gid=gid) for key in keys
     )
-    names = ", ".join(str(key.named) for key in keys)
+    names = ", ".join(str(key.named.path) for key in keys)
     return Repair(f"generate {names} anew (clients will see a changed host key)", Safety.REVIEW, changes)
 
 

@@ -10,23 +10,27 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from guestrepair.analyzers.sshd.facts import SshdFacts
-from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.formats.logs import LogLine, decompress, parse_syslog
-from guestrepair.guest.view import Guest, Stat
-from guestrepair.model import Evidence, Finding, GuestPath
-from guestrepair.system.journal import read_journal
+from guestrepair.analyzers.base import Context, Rule
+from guestrepair.formats.logs import LogLine
+from guestrepair.model import Evidence, Finding, GuestPath, Severity
+from guestrepair.system.fact import Unreadable
+
+LOG_EVIDENCE = Rule(
+    name="sshd/log-evidence",
+    summary="lines in the guest's logs that corroborate a finding; never reported by itself",
+    severities=(Severity.NOTE,),
+    what="Lines of sshd in /var/log/secure, /var/log/auth.log, their rotations (gz, xz, bz2) and"
+    " the systemd"
+    " journal that say what a finding says. They are attached to it as evidence, with the time of the"
+    " first and the last and their number.",
+    why="They tell since when it has been so, and that it really kept people out.",
+    repair="None: it belongs to the finding that it corroborates.",
+    sources=("syslogd(8)", "journalctl(1), --file", "OpenSSH log messages, by the rules' sources"),
+)
 
 PROGRAMS = ("sshd", "sshd-session", "sshd-auth", "sshd-keygen")
-LOG_DIRECTORY = GuestPath("/var/log")
-LOG_NAMES = ("secure*", "auth.log*")
-MAX_FILES = 12
-MAX_READ_BYTES = 16 * 1024 * 1024
-"""Of a longer plain log the end is read; a longer compressed one is passed over."""
-
-MAX_EXPANDED_BYTES = 64 * 1024 * 1024
 MAX_EVIDENCE = 3
 
 PATTERNS: dict[str, tuple[str, ...]] = {
@@ -86,13 +90,16 @@ class Sighting:
             self.last = plain if self.last is None else max(self.last, plain)
 
 
-def with_log_evidence(facts: SshdFacts, findings: list[Finding]) -> list[Finding]:
+def with_log_evidence(context: Context, findings: Sequence[Finding]) -> Sequence[Finding]:
     """The findings, each with what the logs say to it."""
     wanted = {i: pattern for i, f in enumerate(findings) if (pattern := pattern_of(f)) is not None}
     if not wanted:
         return findings
     seen: dict[int, dict[GuestPath, Sighting]] = {i: {} for i in wanted}
-    for path, line in _lines(facts.guest):
+    for entry in context.system.logs.entries(PROGRAMS):
+        if isinstance(entry, Unreadable):
+            continue  # a log decides nothing here
+        path, line = entry
         for index, pattern in wanted.items():
             if pattern.search(line.message):
                 seen[index].setdefault(path, Sighting()).add(line)
@@ -133,45 +140,3 @@ def _evidence(sightings: dict[GuestPath, Sighting]) -> Iterator[Evidence]:
         if seen.first is not None and seen.last is not None:
             times += f", first {seen.first:%Y-%m-%d %H:%M:%S}, last {seen.last:%Y-%m-%d %H:%M:%S}"
         yield Evidence(str(path), f'"{seen.message[:300]}" ({times})')
-
-
-# --- reading ------------------------------------------------------------------------
-
-
-def _lines(guest: Guest) -> Iterator[tuple[GuestPath, LogLine]]:
-    for path, stat in _log_files(guest):
-        try:
-            data = _read_log(guest, path, stat)
-        except (GuestReadError, FormatError):
-            continue
-        written = dt.datetime.fromtimestamp(min(max(stat.mtime, 0), 4_000_000_000), tz=dt.UTC)
-        for line in parse_syslog(data, written=written):
-            if line.program in PROGRAMS:
-                yield path, line
-    try:
-        yield from read_journal(guest, PROGRAMS)
-    except GuestReadError:
-        return
-
-
-def _log_files(guest: Guest) -> list[tuple[GuestPath, Stat]]:
-    found: list[tuple[GuestPath, Stat]] = []
-    try:
-        for pattern in LOG_NAMES:
-            for path in guest.glob(LOG_DIRECTORY, pattern):
-                stat = guest.lstat(path)
-                if stat is not None and stat.is_file and stat.size_bytes:
-                    found.append((path, stat))
-    except GuestReadError:
-        return found
-    found.sort(key=lambda pair: (-pair[1].mtime, str(pair[0])))
-    return found[:MAX_FILES]
-
-
-def _read_log(guest: Guest, path: GuestPath, stat: Stat) -> bytes:
-    packed = path.suffix in (".gz", ".xz", ".bz2")
-    if packed and stat.size_bytes > MAX_READ_BYTES:
-        raise FormatError(f"{path}: {stat.size_bytes} bytes, more than are read of a compressed log")
-    start = max(0, stat.size_bytes - MAX_READ_BYTES)
-    data = guest.read_range(path, start, min(stat.size_bytes, MAX_READ_BYTES))
-    return decompress(data, limit_bytes=MAX_EXPANDED_BYTES) if packed else data

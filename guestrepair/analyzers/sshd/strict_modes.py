@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.sshd.accounts import (
-    PATH_MAX,
-    Account,
-    ancestors,
     can,
     foreign,
-    group_ids_of,
-    login_accounts,
     matters_to_everyone,
     only_admin,
     writable_by_others,
 )
-from guestrepair.analyzers.sshd.facts import SshdFacts, guest_path
+from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
@@ -36,9 +32,29 @@ from guestrepair.model import (
     SetMode,
     SetOwner,
     Severity,
+    Subject,
 )
+from guestrepair.system.accounts import Account
+from guestrepair.system.sshd.sshd import Sshd
 
-DEFAULT_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+STRICT_MODES = Rule(
+    name="sshd/strict-modes",
+    summary="an account's keys are refused because of the owner or mode of a file or directory",
+    severities=(Severity.WARNING, Severity.ERROR),
+    safeties=(Safety.SAFE, Safety.MANUAL),
+    what="For each account with a login shell that has an authorized_keys file (AuthorizedKeysFile"
+    " with its"
+    " tokens, Match blocks included): the file is no regular file, or it or a directory up to the home"
+    " belongs neither to root nor to the user or is writable by others; or the user cannot read it."
+    " Debian's sshd tolerates a group that is the user's alone, and so does this rule there.",
+    why='sshd logs "Authentication refused: bad ownership or modes" and goes on to the next'
+    " method. An error"
+    " for root and for the only administrator.",
+    repair="Take the write permission of group and others away; the owner is changed only where a foreign"
+    " one has it.",
+    example="chmod 777 /root",
+    sources=("sshd_config(5), StrictModes, TOKENS", "OpenSSH misc.c, safe_path()"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,77 +69,53 @@ class Fault:
     accounts: tuple[Account, ...] = ()
 
 
-def check_strict_modes(facts: SshdFacts) -> Iterator[Finding | Inconclusive]:
+def check_strict_modes(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
     """strict-modes: one finding a path, however many accounts stumble over it."""
-    accounts = login_accounts(facts)
+    accounts = sshd.accounts.login
+    unread: dict[str, None] = {}
     faults: dict[GuestPath, tuple[Fault, list[Account]]] = {}
     for account in accounts:
-        for path in key_files(facts, account):
-            hidden = facts.unmounted_above(path)
-            if hidden:
-                yield facts.inconclusive(f"keys of {account.name}: {path} was not examined: {hidden}")
+        for path in sshd.authorized_keys_files(account):
+            hidden = unmounted(sshd, path, f"keys of {account.name}: {path}")
+            if hidden is not None:
+                yield hidden
                 continue
             try:
-                for fault in _faults(facts, account, path):
+                for fault in _faults(sshd, account, path):
                     faults.setdefault(fault.path, (fault, []))[1].append(account)
             except GuestReadError as error:
-                yield facts.inconclusive(f"keys of {account.name}: {error.message}")
+                unread.setdefault(f"keys of {account.name}: {error.message}")
+    yield from map(inconclusive, unread)
     only = only_admin(accounts)
     for fault, hit in faults.values():
         severe = any(matters_to_everyone(account, only) for account in hit)
         yield _finding(fault, list(dict.fromkeys(a.name for a in hit)), severe=severe)
 
 
-def key_files(facts: SshdFacts, account: Account) -> tuple[GuestPath, ...]:
-    """The account's authorized_keys files, tokens expanded (sshd_config(5), TOKENS), absolute."""
-    values = facts.settings.for_account("authorizedkeysfile", account.name, account.groups)
-    words = [w for value in values for w in value.directive.args] or list(DEFAULT_FILES)
-    paths = []
-    for word in words:
-        if len(word) > PATH_MAX or word.lower() == "none":
-            continue  # sshd refuses what is longer than a path can be (misc.c, percent_expand())
-        text = _expand(word, account)
-        paths.append(guest_path(text) if text.startswith("/") else account.home / text)
-    return tuple(dict.fromkeys(paths))
-
-
-def _expand(text: str, account: Account) -> str:
-    tokens = {"%": "%", "h": str(account.home), "u": account.name, "U": str(account.uid)}
-    parts = text.split("%")
-    expanded = parts[0]
-    rest = iter(parts[1:])
-    for part in rest:
-        if not part:  # two percent signs: one, and the next piece belongs to it
-            expanded += "%" + next(rest, "")
-        else:
-            expanded += tokens.get(part[0], "%" + part[0]) + part[1:]
-    return expanded
-
-
-def _faults(facts: SshdFacts, account: Account, path: GuestPath) -> Iterator[Fault]:
-    guest = facts.guest
-    real = guest.resolve(path)
-    found = None if real is None else guest.lstat(real)
+def _faults(sshd: Sshd, account: Account, path: GuestPath) -> Iterator[Fault]:
+    files = sshd.files
+    real = files.resolve(path)
+    found = None if real is None else files.lstat(real)
     if real is None or found is None:
         return  # no keys: nothing that could be refused
-    strict = facts.settings.is_on("strictmodes", default=True)
+    strict = sshd.settings.is_on("strictmodes", default=True)
     if not found.is_file:
         observed = "a directory" if found.is_directory else "not a regular file"
         message = f"User '{account.name}' authorized keys '{path}' is not a regular file"
         yield Fault(real, message, observed, "a regular file", ())
         return
-    yield from _step(facts, account, real, found, "file", strict=strict, home_seen=False)
-    home = guest.resolve(account.home)
+    yield from _step(sshd, account, real, found, "file", strict=strict, home_seen=False)
+    home = files.resolve(account.home)
     home_seen = False
-    for directory in ancestors(real):
-        step = guest.lstat(directory)
+    for directory in real.parents:
+        step = files.lstat(directory)
         if step is not None:
-            yield from _step(facts, account, directory, step, "directory", strict=strict, home_seen=home_seen)
+            yield from _step(sshd, account, directory, step, "directory", strict=strict, home_seen=home_seen)
         home_seen = home_seen or directory == home
 
 
 def _step(
-    facts: SshdFacts,
+    sshd: Sshd,
     account: Account,
     path: GuestPath,
     found: Stat,
@@ -135,7 +127,7 @@ def _step(
     """What is wrong with one file or directory; beyond the home only whether the account can enter."""
     observed = f"uid {found.uid}, gid {found.gid}, mode {found.permissions:04o}"
     is_foreign = strict and not home_seen and foreign(found, account.uid)
-    is_writable = strict and not home_seen and writable_by_others(facts, found, account.uid)
+    is_writable = strict and not home_seen and writable_by_others(sshd, found, account.uid)
     if is_foreign or is_writable:
         mode = found.permissions & ~0o022
         if kind == "file":
@@ -151,7 +143,7 @@ def _step(
         yield Fault(path, complaint, observed, expected, tuple(changes))
         return
     bit = 4 if kind == "file" else 1
-    if not can(found, account, group_ids_of(facts, account), bit):
+    if not can(found, account, sshd.accounts.membership.numbers(account.entry), bit):
         yield _unreachable(account, path, found, kind, observed)
 
 
@@ -184,11 +176,10 @@ def _finding(fault: Fault, names: list[str], *, severe: bool) -> Finding:
         repair = Repair(f"correct owner or mode of {fault.path}", Safety.SAFE, fault.changes)
     else:
         repair = Repair(f"put a file with the keys in the place of {fault.path}", Safety.MANUAL)
-    return Finding(
-        rule="sshd/strict-modes",
+    return STRICT_MODES.finding(
+        Subject.of_path(fault.path),
+        f'ssh keys of {who} are refused: "{fault.complaint}"',
         severity=Severity.ERROR if severe else Severity.WARNING,
-        subject=str(fault.path),
-        message=f'ssh keys of {who} are refused: "{fault.complaint}"',
         evidence=(Evidence(str(fault.path), fault.observed, fault.expected),),
         repair=repair,
     )

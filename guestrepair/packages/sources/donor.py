@@ -12,9 +12,9 @@ from pathlib import Path
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.capabilities import XATTR
 from guestrepair.formats.posix_acl import ACL_ACCESS
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind, RestoreFile
-from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.base import Package, PackageDatabase, Provenance
 from guestrepair.packages.dpkg import DpkgDatabase
 from guestrepair.packages.opening import open_database
@@ -53,8 +53,8 @@ class DonorSource:
         return found or "it has no package database"
 
     @cached_property
-    def _accounts(self) -> Accounts:
-        return Accounts(self.guest)
+    def _accounts(self) -> AccountNames:
+        return AccountNames(self.guest)
 
     def find(
         self, changes: Sequence[SourcedChange], workdir: Path

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import capabilities
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.package_formats import format_named
 from guestrepair.guest.view import Guest
 from guestrepair.model import PackagedKind, RestoreAttributes, RestoreFile
-from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.sources.base import FileSource, Refusal, Resolution, SourcedChange, SourcedFile
 from guestrepair.packages.sources.donor import private_file
 
@@ -36,7 +36,7 @@ def resolve_sources(
 
     ``workdir`` is a private directory of this host, kept until the changes are carried out.
     """
-    accounts = Accounts(guest)
+    accounts = AccountNames(guest)
     kind = format_named(guest.os.package_format)
     described_by = DATABASE if kind is None or kind.records_attributes else KNOWN
     pending = dict.fromkeys(changes)
@@ -64,7 +64,7 @@ def _by_package(changes: Iterable[SourcedChange]) -> Iterable[list[SourcedChange
 def _settle(
     change: SourcedChange,
     answer: SourcedFile | Refusal,
-    accounts: Accounts,
+    accounts: AccountNames,
     resolved: dict[SourcedChange, SourcedFile],
     refused: Mapping[SourcedChange, list[str]],
     source: str,
@@ -77,7 +77,7 @@ def _settle(
 
 
 def _through_gate(
-    change: SourcedChange, answer: SourcedFile | Refusal, accounts: Accounts
+    change: SourcedChange, answer: SourcedFile | Refusal, accounts: AccountNames
 ) -> SourcedFile | Refusal:
     if isinstance(answer, Refusal):
         return answer
@@ -106,7 +106,9 @@ def _digest(change: RestoreFile, answer: SourcedFile) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, target, usedforsecurity=False).hexdigest()}"
 
 
-def _with_attributes(change: SourcedChange, answer: SourcedFile, accounts: Accounts) -> SourcedFile | Refusal:
+def _with_attributes(
+    change: SourcedChange, answer: SourcedFile, accounts: AccountNames
+) -> SourcedFile | Refusal:
     """The database's own mode, owner and capabilities over those of the source; names made numbers."""
     owner = change.owner if change.owner is not None else answer.owner
     group = change.group if change.group is not None else answer.group

@@ -13,12 +13,11 @@ import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.fstab import ANALYZER as FSTAB
-from guestrepair.analyzers.sshd.accounts import login_accounts, matters_to_everyone, only_admin
-from guestrepair.analyzers.sshd.facts import SshdFacts
-from guestrepair.analyzers.sshd.server import find_server
+from guestrepair.analyzers.sshd.accounts import matters_to_everyone, only_admin
 from guestrepair.analyzers.system import ANALYZER as SYSTEM
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import EditFile
+from guestrepair.system.guest_system import System
 from tests.unit.analyzers import fstab_guest as fstab
 from tests.unit.analyzers.sshd_guest import debian
 
@@ -117,17 +116,14 @@ def test_many_accounts_in_many_groups() -> None:
     groups = "".join(f"g{n}:x:{n + 2000}:a{n},a{n + 1}\n" for n in range(20_000))
     guest.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n" + accounts)
     guest.file("/etc/group", "root:x:0:\n" + groups + "sudo:x:27:a19999\n")
-    context = Context(guest)
-    server = find_server(context)
-    assert server is not None
-    facts = SshdFacts(context, server)
+    accounts_of_guest = System(guest).accounts
     started = time.process_time()
-    found = login_accounts(facts)
+    found = accounts_of_guest.login
     only = only_admin(found)
     assert time.process_time() - started < SECONDS
     assert found[3].groups == {"g1", "g2"}
     assert [a.name for a in found if matters_to_everyone(a, only)] == ["root", "a19999"]
-    assert facts.membership.numbers(found[3].entry) == {2001, 2002}
+    assert accounts_of_guest.membership.numbers(found[3].entry) == {2001, 2002}
 
 
 def test_many_malformed_lines_with_a_backup() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -25,7 +25,7 @@ from guestrepair.analyzers.base import (
 from guestrepair.errors import ApplianceError, FormatError, GuestReadError
 from guestrepair.fence import Budget
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.operations.analysis import analyze
 from guestrepair.operations.options import ScanOptions, Voice
 
@@ -119,6 +119,31 @@ def test_ctrl_c_is_no_fault_of_the_analyzer() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_analyzer(named(analyze), Context(MemoryGuest()))
+
+
+def test_findings_are_corroborated_once_all_checks_are_done() -> None:
+    """What is found stays when the corroboration cannot be had, and that is said."""
+    evidence = Evidence("/var/log/syslog", "seen twice")
+    asked: list[int] = []
+
+    def corroborate(_context: Context, findings: Sequence[Finding]) -> Sequence[Finding]:
+        asked.append(len(findings))
+        return [replace(finding, evidence=(evidence,)) for finding in findings]
+
+    def lose(_context: Context, _findings: Sequence[Finding]) -> Sequence[Finding]:
+        raise GuestReadError("/var/log", "input/output error")
+
+    def check(_context: Context) -> Iterator[Finding | Inconclusive]:
+        yield FOUND
+
+    analyzer = Analyzer(
+        name="motd", summary="", rules=(WRITABLE,), checks=(check, check), corroborate=corroborate
+    )
+    findings, inconclusive = run_analyzer(analyzer, Context(MemoryGuest()))
+    assert (findings, inconclusive, asked) == ([replace(FOUND, evidence=(evidence,))] * 2, [], [2])
+    findings, inconclusive = run_analyzer(replace(analyzer, corroborate=lose), Context(MemoryGuest()))
+    assert findings == [FOUND, FOUND]
+    assert [item.reason for item in inconclusive] == ["/var/log: input/output error"]
 
 
 def hang(_context: Context) -> Iterator[Finding | Inconclusive]:

@@ -91,6 +91,15 @@ def test_modules_that_may_lack(line: str) -> None:
     assert findings(guest) == []
 
 
+def test_modules_of_another_type_than_the_include_asks_for_are_not_called() -> None:
+    guest = debian()
+    guest.file("/etc/pam.d/sshd", "auth include deep\naccount required pam_unix.so\n")
+    guest.file("/etc/pam.d/deep", "auth required pam_unix.so\nsession required pam_gone.so\n")
+    assert findings(guest) == []
+    guest.file("/etc/pam.d/sshd", "session include deep\naccount required pam_unix.so\n")
+    assert only(guest, "library-missing").subject.endswith("/pam_gone.so")
+
+
 def test_no_pam_no_pam_findings() -> None:
     guest = debian()
     guest.file(CONFIG, "UsePAM no\n")

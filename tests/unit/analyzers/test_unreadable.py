@@ -10,14 +10,14 @@ import pytest
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.packages import ANALYZER as PACKAGES
 from guestrepair.analyzers.sshd import ANALYZER as SSHD
-from guestrepair.analyzers.sshd.server import BINARY_LIMIT_BYTES
 from guestrepair.errors import GuestReadError
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Finding, GuestPath, Inconclusive, RestoreAttributes
 from guestrepair.packages import open_database
-from guestrepair.packages.accounts import Accounts
 from guestrepair.packages.sources import DonorSource, resolve_sources
+from guestrepair.system.sshd.server import BINARY_LIMIT_BYTES
 from tests.unit.analyzers import sshd_guest
 from tests.unit.packages.deb_guest import deb_guest
 from tests.unit.packages.elf_files import elf
@@ -82,13 +82,13 @@ def test_root_is_known_whatever_happened_to_the_accounts(path: str) -> None:
 
 def test_accounts_tell_yes_no_and_unknown() -> None:
     guest = with_owner()
-    accounts = Accounts(guest)
+    accounts = AccountNames(guest)
     assert [accounts.is_user(998, name) for name in ("chrony", "root", "nobody", "998")] == [
         True, False, False, True,
     ]  # fmt: skip
     assert accounts.cannot_name(4711, 4711) == ""
     spoil(guest, PASSWD)
-    accounts = Accounts(guest)
+    accounts = AccountNames(guest)
     assert [accounts.is_user(998, name) for name in ("chrony", "root", "998")] == [None, False, True]
     assert accounts.is_user(0, "root") is True
     assert accounts.cannot_name(0, 996) == ""

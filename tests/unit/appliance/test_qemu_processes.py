@@ -50,9 +50,16 @@ def program(tmp_path: Path) -> Path:
 
 @contextmanager
 def started(program: Path, *, answers: bool = True) -> Iterator[tuple[Starting, Machine]]:
-    starting = Starting(lambda _this: cast("Handle", Machine(program, answers=answers)), lambda: None)
+    made: list[Machine] = []
+
+    def launch(_this: Starting) -> Handle:
+        made.append(Machine(program, answers=answers))
+        return cast("Handle", made[0])
+
+    starting = Starting(launch, lambda: None)
     try:
-        yield starting, cast("Machine", starting.handle())
+        starting.handle()
+        yield starting, made[0]
     finally:
         starting.end()
 
@@ -78,18 +85,19 @@ def test_a_donor_that_hangs_costs_its_own_machine(program: Path) -> None:
 
 def test_a_session_that_ends_leaves_one_that_still_launches_alone(program: Path) -> None:
     go = threading.Event()
+    made: list[Machine] = []
 
     def launch(_this: Starting) -> Handle:
-        machine = Machine(program, answers=True)
+        made.append(Machine(program, answers=True))
         assert go.wait(60)
-        return cast("Handle", machine)
+        return cast("Handle", made[0])
 
     slow = Starting(launch, lambda: None)
     with started(program):
         pass
     go.set()
-    machine = cast("Machine", slow.handle())
-    assert machine.process.poll() is None
+    slow.handle()
+    assert made[0].process.poll() is None
     slow.end()
 
 

@@ -347,6 +347,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "passwd": Registered(passwd.parse_passwd, sample=b"a:x:1000:1000:A:/home/a:/bin/sh\n"),
         "shadow": Registered(passwd.parse_shadow, sample=b"a:*:19000:0:99999:7:::\n"),
         "group": Registered(passwd.parse_group, sample=b"a:x:1000:b,c,d\n"),
+        "gshadow": Registered(passwd.parse_gshadow, sample=b"a:!:b:c,d\n"),
     },
     "posix_acl": {"attribute": Registered(posix_acl.acl_text, 64 * KIB)},
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
@@ -404,6 +405,7 @@ WRITTEN_BACK: Mapping[str, Callable[[bytes], bytes]] = {
     "passwd": lambda d: passwd.parse_passwd(d).render(),
     "shadow": lambda d: passwd.parse_shadow(d).render(),
     "group": lambda d: passwd.parse_group(d).render(),
+    "gshadow": lambda d: passwd.parse_gshadow(d).render(),
 }
 """What is edited and written back whole: parse and render."""
 

@@ -23,6 +23,7 @@ from guestrepair.packages import rpm_child
 from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.sources.unprivileged import Workplace
 from guestrepair.repair.host_keys import generate_host_key
+from guestrepair.system.fact import known
 from guestrepair.system.journal import read_journal
 from tests.unit.confine.test_cage import SECRET, usable
 
@@ -140,7 +141,7 @@ def test_a_journalctl_that_was_taken_over_shows_nothing(
     program = standing_in(place, "journalctl", script, monkeypatch)
     guest = MemoryGuest()
     guest.file("/var/log/journal/0123/system.journal", b"LPKSHHRH" + bytes(5000))
-    assert [line.message for _, line in read_journal(guest, ["x"])] == ["seen "]
+    assert [known(entry)[1].message for entry in read_journal(guest, ["x"])] == ["seen "]
     assert SECRET in subprocess.run([program], capture_output=True, check=True, text=True).stdout
 
 

@@ -17,6 +17,7 @@ import pytest
 from guestrepair.disk.children import LESSER_USERS
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
+from guestrepair.system.fact import known
 from guestrepair.system.journal import MAX_OUTPUT_BYTES, read_journal
 
 JOURNAL = b"LPKSHHRH" + b"\0" * 5000
@@ -43,7 +44,8 @@ def said_by(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> list[s
     monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
     guest = MemoryGuest(os=OperatingSystem("debian", "12"))
     guest.file("/var/log/journal/0123/system.journal", JOURNAL)
-    return [line.message for _, line in read_journal(guest, ["sshd"])]
+    entries = read_journal(guest, ["sshd"])
+    return [known(entry)[1].message for entry in entries]
 
 
 def test_it_reads_the_copy_that_it_is_handed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

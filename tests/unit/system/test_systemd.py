@@ -38,6 +38,7 @@ def guest() -> MemoryGuest:
         "../../../dev/null",
         "../../../../../dev/null",
         "/dev/../dev/null",
+        "//dev/null",
         "/etc/systemd/system/other",
     ],
 )
@@ -60,6 +61,22 @@ def test_a_link_through_a_linked_directory_is_followed_where_it_really_lies(gues
     guest.link("/etc/systemd/system", "/srv/deep/down/units")
     guest.link("/srv/deep/down/units/ssh.service", "../../../../dev/null")
     assert Systemd(guest).is_masked("ssh.service")
+
+
+def test_an_alias_of_a_masked_unit_is_masked(guest: MemoryGuest) -> None:
+    guest.link(f"{OWN}/sshd.service", f"{VENDOR}/ssh.service")
+    assert not Systemd(guest).is_masked("sshd.service")
+    guest.link(f"{OWN}/ssh.service", "/dev/null")
+    assert Systemd(guest).masked_by("sshd.service") == P(f"{OWN}/ssh.service")
+
+
+def test_links_of_a_unit_count_whether_it_is_there_or_not(guest: MemoryGuest) -> None:
+    guest.link(f"{OWN}/graphical.target.wants/ssh.service", f"{VENDOR}/ssh.service")
+    guest.link(f"{VENDOR}/graphical.target.requires/a.service", "../a.service")
+    systemd = Systemd(guest)
+    assert systemd.links_of("graphical.target") == ("ssh.service", "a.service")
+    assert systemd.pulls_in("graphical.target") == ()
+    assert systemd.links_of("multi-user.target") == ()
 
 
 def test_an_empty_file_masks(guest: MemoryGuest) -> None:

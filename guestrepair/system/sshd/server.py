@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from guestrepair.analyzers.base import Context
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.packages.base import PackageDatabase
 
 BINARY_LIMIT_BYTES = 32 * 1024 * 1024
+"""An sshd is 1 to 2 MB; a static debug build stays far below this."""
+
 MAX_STRINGS = 200_000
 """Strings of one kind that are taken of a binary; the real ones have some thousands."""
-
-"""An sshd is 1 to 2 MB; a static debug build stays far below this."""
 
 BINARIES = tuple(
     GuestPath(p)
@@ -120,38 +120,31 @@ def major_of(os: OperatingSystem) -> int:
     return int(found[0]) if found else 0
 
 
-def find_server(context: Context) -> Server | None:
+def find_server(guest: Guest, packages: PackageDatabase | None) -> Server | None:
     """The guest's sshd, or None when none is installed.
 
     A binary counts, and so does one that the package database lists but that is
     gone: then the rest of sshd's world can still be judged.
     """
-    guest = context.guest
     present = next((p for p in BINARIES if guest.is_file(p)), None)
-    binary = present or next((p for p in BINARIES if _is_packaged(context, p)), None)
+    listed = (p for p in BINARIES if packages is not None and packages.lookup(str(p)))
+    binary = present or next(listed, None)
     if binary is None:
         return None
     content, unread = _read_binary(guest, binary) if present else (b"", "")
-    release, source = _release(context, content, binary)
-    paths = _strings(PATH_STRING, content)
-    family = family_of(guest.os)
-    libwrap = b"libwrap.so" in content
+    release, source = _release(guest.os, packages, content, binary)
     return Server(
         binary,
         present is not None,
         release,
         source,
-        paths,
-        words_of(content),
-        libwrap,
-        family,
-        major_of(guest.os),
-        unread,
+        paths=_strings(PATH_STRING, content),
+        words=words_of(content),
+        links_libwrap=b"libwrap.so" in content,
+        family=family_of(guest.os),
+        major=major_of(guest.os),
+        unread=unread,
     )
-
-
-def _is_packaged(context: Context, path: GuestPath) -> bool:
-    return context.packages is not None and bool(context.packages.lookup(str(path)))
 
 
 def _read_binary(guest: Guest, binary: GuestPath) -> tuple[bytes, str]:
@@ -162,25 +155,25 @@ def _read_binary(guest: Guest, binary: GuestPath) -> tuple[bytes, str]:
         return b"", error.reason
 
 
-def _release(context: Context, content: bytes, binary: GuestPath) -> tuple[Release, str]:
+def _release(
+    os: OperatingSystem, packages: PackageDatabase | None, content: bytes, binary: GuestPath
+) -> tuple[Release, str]:
     said = VERSION.search(content)
     if said is not None:
         return (int(said[1]), int(said[2])), f"{binary}: {said[0].decode('ascii')}"
-    for version in _package_versions(context):
+    for version in _package_versions(packages):
         found = re.match(r"(?:\d+:)?(\d{1,2})\.(\d{1,2})", version)
         if found:
             return (int(found[1]), int(found[2])), f"package version {version}"
-    os = context.guest.os
     key = (family_of(os), str(major_of(os)))
-    return FALLBACK_RELEASES.get(
-        key, NEWEST_RELEASE
-    ), f"{os.distro} {os.version}".strip() or "unknown distribution"
+    name = f"{os.distro} {os.version}".strip() or "unknown distribution"
+    return FALLBACK_RELEASES.get(key, NEWEST_RELEASE), name
 
 
-def _package_versions(context: Context) -> Iterator[str]:
-    if context.packages is None:
+def _package_versions(packages: PackageDatabase | None) -> Iterator[str]:
+    if packages is None:
         return
     for name in PACKAGES:
-        package = context.packages.package(name)
+        package = packages.package(name)
         if package is not None:
             yield package.version

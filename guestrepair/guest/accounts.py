@@ -33,7 +33,7 @@ class _Names:
         return None if known is None and self.gap else known == number
 
 
-class Accounts:
+class AccountNames:
     """What the guest's own passwd and group say. root is 0 even where they are gone.
 
     A file that is missing, empty or unreadable tells nothing about any other name: then nobody knows

@@ -6,13 +6,23 @@ import fnmatch
 import re
 from collections.abc import Iterator, Sequence
 
-from guestrepair.formats.systemd_unit import Unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.systemd import LoadedUnit
 
 DEFAULT_CONFIG = GuestPath("/etc/ssh/sshd_config")
 VENDOR_CONFIGS = (GuestPath("/usr/etc/ssh/sshd_config"),)
 """Where SUSE's build looks when /etc has none."""
+
+TEMPLATES = tuple(
+    GuestPath(p)
+    for p in (
+        "/usr/share/openssh/sshd_config",
+        "/usr/share/doc/openssh/sshd_config",
+        "/usr/etc/ssh/sshd_config",
+    )
+)
+"""Copies of the packaged configuration that packages leave in the guest itself (Debian, SUSE)."""
 
 MAGIC = re.compile(r"[*?[]")
 PATH_MAX = 4096
@@ -62,12 +72,11 @@ class GuestSource:
         return self._guest.read(GuestPath(path)) if found.is_file else b""
 
 
-def config_path(guest: Guest, units: Sequence[Unit]) -> GuestPath:
+def config_path(guest: Guest, services: Sequence[LoadedUnit]) -> GuestPath:
     """The file that sshd is started with: ``-f`` of the unit or its environment files, else the default."""
-    for unit in units:
-        commands = unit.values("Service", "ExecStart")
-        texts = [*commands]
-        for name in unit.words("Service", "EnvironmentFile"):
+    for service in services:
+        texts = [*service.unit.values("Service", "ExecStart")]
+        for name in service.unit.words("Service", "EnvironmentFile"):
             path = GuestPath(name.lstrip("-"))
             if path.is_absolute() and guest.is_file(path):
                 texts.extend(_assignments(guest.read(path).decode("utf-8", "replace")))

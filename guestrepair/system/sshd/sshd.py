@@ -1,0 +1,207 @@
+"""All that is known of one guest's sshd, each part worked out when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats.sshd_config.parse import Config, parse
+from guestrepair.formats.sshd_config.settings import Settings
+from guestrepair.model import GuestPath
+from guestrepair.system.accounts import Account, Accounts
+from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.files import Files, guest_path
+from guestrepair.system.pam import PamCall, PamStack
+from guestrepair.system.sshd.authorized_keys import authorized_keys_files
+from guestrepair.system.sshd.config import TEMPLATES, GuestSource, config_path
+from guestrepair.system.sshd.host_keys import HostKey, NamedKey, default_keys, read_host_key
+from guestrepair.system.sshd.keygen import KeyGeneration, whole
+from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers, normal_path
+from guestrepair.system.sshd.programs import Libraries, Program, find_libraries, find_programs
+from guestrepair.system.sshd.server import Server
+from guestrepair.system.sshd.user import UserDefinition, define_user
+from guestrepair.system.systemd import LoadedUnit
+
+if TYPE_CHECKING:
+    from guestrepair.system.guest_system import System
+
+PRIVSEP_MANDATORY_SINCE = (7, 5)
+SERVICES = ("ssh.service", "sshd.service")
+"""The service by its names on Debian and elsewhere; one is often an alias of the other."""
+
+SOCKETS = ("ssh.socket", "sshd.socket")
+INIT_SCRIPTS = tuple(GuestPath("/etc/init.d") / name for name in ("ssh", "sshd"))
+
+
+class Sshd:
+    """The facts of one guest's sshd. One that cannot be read raises GuestReadError in whoever asks for it."""
+
+    def __init__(self, system: System, server: Server) -> None:
+        self.system = system
+        self.server = server
+
+    @property
+    def files(self) -> Files:
+        """What lies at the paths of the guest."""
+        return self.system.files
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of the guest."""
+        return self.system.accounts
+
+    # --- how it is started --------------------------------------------------------------
+
+    @fact
+    def services(self) -> tuple[LoadedUnit, ...]:
+        """The sshd services that exist, as systemd sees them (masked ones too)."""
+        loaded = (whole(self.system.systemd.load(name)) for name in SERVICES)
+        return tuple(unit for unit in loaded if unit is not None)
+
+    @fact
+    def vendor_services(self) -> tuple[LoadedUnit, ...]:
+        """The services as their packages define them, whatever /etc puts in their place."""
+        loaded = (whole(self.system.systemd.vendor(name)) for name in SERVICES)
+        return tuple(unit for unit in loaded if unit is not None and not unit.masked)
+
+    @fact
+    def services_in_force(self) -> tuple[LoadedUnit, ...]:
+        """The services with their overrides; for one that is masked, what it will be once that is undone."""
+        masked = {service.name for service in self.services if service.masked}
+        return (
+            *(service for service in self.services if not service.masked),
+            *(service for service in self.vendor_services if service.name in masked),
+        )
+
+    @fact
+    def init_scripts(self) -> tuple[tuple[GuestPath, str], ...]:
+        """The init scripts that are there, with their text."""
+        view = self.system.view
+        found = ((path, view.read_if_there(path)) for path in INIT_SCRIPTS)
+        return tuple((path, data.decode("utf-8", "replace")) for path, data in found if data is not None)
+
+    # --- its configuration --------------------------------------------------------------
+
+    @fact
+    def config_path(self) -> GuestPath:
+        """The configuration file that sshd reads."""
+        return config_path(self.system.view, self.services)
+
+    @fact
+    def config(self) -> Config:
+        """The configuration with its includes; that of an empty file where it is not there."""
+        view, path, server = self.system.view, self.config_path, self.server
+        data = view.read(path) if view.is_file(path) else b""
+        try:
+            return parse(
+                str(path),
+                data,
+                GuestSource(view),
+                release=server.release,
+                family=server.family,
+                known_words=server.words,
+            )
+        except FormatError as error:
+            raise GuestReadError(path, error.message) from error
+
+    @fact
+    def settings(self) -> Settings:
+        """What the configuration comes to."""
+        return Settings(self.config)
+
+    @fact
+    def config_templates(self) -> tuple[tuple[GuestPath, bytes | Unreadable], ...]:
+        """The copies of the packaged configuration that the guest has."""
+        view = self.system.view
+        found = ((path, attempt(partial(view.read_if_there, path))) for path in TEMPLATES)
+        return tuple((path, data) for path, data in found if data is not None)
+
+    # --- privilege separation -----------------------------------------------------------
+
+    @fact
+    def privsep_disabled(self) -> bool:
+        """True when this sshd runs without privilege separation, which releases before 7.5 allow."""
+        if self.server.release >= PRIVSEP_MANDATORY_SINCE:
+            return False
+        return self.settings.text("useprivilegeseparation", "yes").lower() == "no"
+
+    @fact
+    def privsep_directory(self) -> PrivsepDirectory:
+        """The directory that sshd confines its unauthenticated part to."""
+        return find_directory(self)
+
+    @fact
+    def privsep_place(self) -> GuestPath:
+        """Where that directory really lies, the links of its parents followed."""
+        return normal_path(self, self.privsep_directory.path)
+
+    @fact
+    def privsep_maker(self) -> Maker | None:
+        """What makes that directory at boot, the first thing that does."""
+        return next(makers(self, self.privsep_place), None)
+
+    @fact
+    def user(self) -> UserDefinition:
+        """The privilege separation user as it should be."""
+        return define_user(self.accounts, self.server.family, self.files.exists)
+
+    # --- keys ---------------------------------------------------------------------------
+
+    @fact
+    def uses_key_agent(self) -> bool:
+        """True when HostKeyAgent lends the private keys."""
+        return self.settings.text("hostkeyagent", "none").lower() != "none"
+
+    @fact
+    def host_key_files(self) -> tuple[NamedKey, ...]:
+        """The host keys that sshd tries."""
+        named: dict[GuestPath, NamedKey] = {}
+        for line in self.settings.every("hostkey"):
+            if line.args and line.args[0].lower() != "none":
+                path = guest_path(line.args[0])
+                named.setdefault(path, NamedKey(path, line.place.file, line.place.line))
+        return tuple(named.values()) or default_keys(self.server.release)
+
+    @fact
+    def host_keys(self) -> tuple[HostKey, ...]:
+        """The same as they lie there."""
+        return tuple(read_host_key(self.system.view, named) for named in self.host_key_files)
+
+    @fact
+    def key_generator(self) -> str:
+        """What will make host keys that are missing when this guest boots next; "" when nothing does."""
+        return KeyGeneration(self.system.view, self.system.systemd, self.services).maker()
+
+    def authorized_keys_files(self, account: Account) -> tuple[GuestPath, ...]:
+        """Where sshd looks for the account's keys, whether there is something or not."""
+        return authorized_keys_files(self.settings, account)
+
+    # --- what a login needs -------------------------------------------------------------
+
+    @fact
+    def pam_service(self) -> str:
+        """The name of its PAM service."""
+        return self.settings.text("pamservicename") or "sshd"
+
+    @fact
+    def pam_stack(self) -> PamStack | None:
+        """What PAM does for a login; None where sshd does not use PAM."""
+        uses = self.settings.is_on("usepam", default=False)
+        return self.system.pam.stack(self.pam_service) if uses else None
+
+    @fact
+    def pam_modules(self) -> tuple[tuple[PamCall, GuestPath | None], ...]:
+        """Every call of a module, with the module's file (None: not there)."""
+        calls = self.pam_stack.calls if self.pam_stack is not None else ()
+        return tuple((call, self.system.pam.module_file(call.module.module)) for call in calls)
+
+    @fact
+    def programs(self) -> tuple[Program, ...]:
+        """The programs that it consists of and starts."""
+        return tuple(find_programs(self))
+
+    @fact
+    def libraries(self) -> Libraries:
+        """What these programs and its PAM modules cannot load."""
+        return find_libraries(self)
