@@ -230,10 +230,10 @@ def mount_as_repaired(session: Session, root: Root, guest: LiveGuest) -> None:
         return
     try:
         text = within(fence.MENDING, lambda: System(guest).mounts.as_repaired)
-    except BudgetError:
+    except (BudgetError, MemoryError):
         guest.start_over()
         return
-    except GuestReadError:
+    except Exception:  # whatever it is, the analyzer of fstab meets it again
         return
     if text is not None:
         session.mount_more(root, guest, text)
