@@ -384,6 +384,17 @@ def test_order() -> None:
     check_repair(made, HEALTHY + DATA_LINE + "# between\n" + inner)
 
 
+def test_order_waits_for_the_repair_of_malformed_lines() -> None:
+    inner = f"UUID={HOME} /data/inner ext4 defaults 0 2\n"
+    made = guest(
+        HEALTHY + inner + DATA_LINE.replace("defaults", "defaults, nodev"),
+        [*usual(), part(5, "ext4", DATA), part(6, "ext4", HOME)],
+    )
+    order = next(f for f in findings(made) if f.rule == "fstab/order")
+    assert order.repair is not None
+    assert (order.repair.safety, order.repair.summary) == (Safety.MANUAL, "repair the malformed lines first")
+
+
 def test_reserved_target() -> None:
     line = DATA_LINE.replace("/data", "/proc")
     made = with_data(HEALTHY + line)

@@ -8,7 +8,7 @@ import pytest
 
 from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Safety, Severity
+from guestrepair.model import GuestPath, Safety, Severity
 from tests.unit.analyzers.fstab_guest import (
     DATA,
     ESP,
@@ -387,6 +387,22 @@ CRYPTTAB = f"secret UUID={GONE} none luks\n"
 @pytest.mark.parametrize("opened", [True, False])
 def test_a_healthy_encrypted_home(*, opened: bool) -> None:
     assert findings(luks(HEALTHY + CRYPT_LINE, CRYPTTAB, opened=opened)) == []
+
+
+def test_a_crypttab_that_cannot_be_read_is_held_against_no_line() -> None:
+    made = luks(HEALTHY + CRYPT_LINE.replace("secret", "sda5_crypt"), CRYPTTAB)
+    made.nodes[GuestPath("/etc/crypttab")].unreadable = "Input/output error"
+    found, inconclusive = analyze(made)
+    assert found == []
+    assert [item.reason for item in inconclusive] == ["/etc/crypttab: Input/output error"]
+
+
+def test_a_path_that_cannot_be_looked_at_costs_only_the_rules_that_ask_for_it() -> None:
+    made = guest(HEALTHY.replace(ESP, "0000-0000"))
+    made.nodes[GuestPath("/boot/efi")].unreadable = "Input/output error"
+    found, inconclusive = analyze(made)
+    assert [f.rule for f in found] == ["fstab/source-not-found"]
+    assert {item.reason for item in inconclusive} == {"/boot/efi: Input/output error"}
 
 
 def test_a_name_that_crypttab_does_not_have() -> None:
