@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from guestrepair.formats.fstab import escape, split_tag
 from guestrepair.formats.splice import Splice
-from guestrepair.guest.device_names import split_mapper
+from guestrepair.guest.device_names import escape_link, split_mapper
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.system.mounts.evidence import device_names
 from guestrepair.system.mounts.facts import MountFacts
 from guestrepair.system.mounts.meaning import NEVER_OUT, Judged, State
-from guestrepair.system.mounts.sources import SourceKind, escape_link, stable_tag
+from guestrepair.system.mounts.sources import SourceKind, stable_tag
 from guestrepair.system.mounts.spelling import near_miss
 from guestrepair.system.mounts.tags import crypt_name, mistaken_tag
 
