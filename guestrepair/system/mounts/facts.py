@@ -124,12 +124,12 @@ class MountFacts(GuestDisks):
         if not self.is_directory(folder):
             return ()
         names = sorted((n for n in self._guest.listdir(folder) if _BACKUP.match(n)), reverse=True)
-        read = partial(self._guest.read, limit_bytes=_BACKUP_BYTES)
-        found = [
-            (path, attempt(lambda path=path: fstab.parse(read(path))))  # type: ignore[misc]
-            for path in (folder / name for name in names[:_MAX_BACKUPS])
-        ]
+        paths = [folder / name for name in names[:_MAX_BACKUPS]]
+        found = [(path, attempt(partial(self._read_backup, path))) for path in paths]
         return tuple((path, t) for path, t in found if not isinstance(t, Unreadable) and t.entries)
+
+    def _read_backup(self, path: GuestPath) -> Fstab:
+        return fstab.parse(self._guest.read(path, limit_bytes=_BACKUP_BYTES))
 
     @fact
     def older_sources(self) -> dict[tuple[str, str], list[tuple[str, str]]]:

@@ -479,6 +479,25 @@ def test_a_mount_unit_is_judged_like_a_line() -> None:
     assert repaired(made, path="/etc/systemd/system/home.mount") == UNIT
 
 
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        (f"/dev/disk/by-uuid/{GONE}", "source-not-found"),
+        (f"/dev/disk/by-uuid/{HOME.upper()}", "wrong-tag"),
+        ("/dev/mapper/secrte", "crypttab"),
+    ],
+)
+def test_a_source_that_a_drop_in_sets_is_told_and_no_other_byte_is_edited(source: str, rule: str) -> None:
+    made = guest(HEALTHY, [*usual(), part(5, "ext4", HOME, label="home")])
+    made.file("/etc/crypttab", "secret /dev/sda9 none luks\n")
+    made.file("/etc/systemd/system/home.mount", UNIT)
+    made.file("/etc/systemd/system/home.mount.d/x.conf", f"[Mount]\nWhat={source}\n")
+    made.link("/etc/systemd/system/local-fs.target.requires/home.mount", "../home.mount")
+    (finding,) = findings(made)
+    assert finding.rule == f"fstab/{rule}"
+    assert finding.repair is None or not finding.repair.changes
+
+
 def test_unused_filesystems_without_evidence_are_listed_and_no_guess_is_made() -> None:
     text = f"{HEALTHY}UUID={GONE} /data ext4 defaults 0 2\n"
     alike = [*usual(), part(5, "ext4", DATA), part(6, "ext4", HOME)]
