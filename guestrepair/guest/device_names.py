@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from guestrepair.formats.fstab import split_tag
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 
 _LETTERED = re.compile(r"^/dev/(?:[shv]d|xvd)([a-z]{1,2})([0-9]{0,9})\Z")
@@ -17,7 +18,13 @@ _NUMBERED = re.compile(r"^/dev/(?:nvme([0-9]{1,9})n[0-9]{1,9}|mmcblk([0-9]{1,9})
 _MAPPER = "/dev/mapper/"
 _DM_NAME = "dm-name-"
 _ARRAY = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")
-_TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
+_PLAIN = re.compile(r"[A-Za-z0-9#+\-.:=@_/]|[^\x00-\x7f]")
+_BY = "/dev/disk/by-"
+TAGS = ("UUID", "PARTUUID", "LABEL", "PARTLABEL")
+"""What names a device by what it carries, the best first."""
+
+LINKS = {tag.lower(): tag for tag in TAGS}
+"""The folders of udev's links by such a tag, without ``by-``."""
 
 
 def disk_and_partition(name: str) -> tuple[int, int] | None:
@@ -35,55 +42,85 @@ def disk_and_partition(name: str) -> tuple[int, int] | None:
 
 
 def resolve_source(
-    source: str, block: BlockDevices, crypt: Mapping[str, BlockDevice] | None = None
+    source: str, block: BlockDevices, crypt: Mapping[str, BlockDevice] | None = None, *, exact: bool = False
 ) -> tuple[BlockDevice, ...]:
     """The devices that a source of fstab can mean among the given disks; empty when none is.
 
-    ``crypt``: see :func:`crypt_targets`.
+    ``exact``: what the guest's own udev will find, for which upper and lower case count, and a second
+    disk that is not given is not there. Else as one who only looks may take it: a UUID in any case, and
+    the one disk given by whatever letter. ``crypt``: see :func:`crypt_targets`.
     """
-    tag, equals, value = source.partition("=")
-    if equals and tag.upper() in _TAGS:
-        return _tagged(tag.upper(), value.strip("\"'"), block)
-    if source.startswith("/dev/disk/by-"):
-        return _linked(source.removeprefix("/dev/disk/by-"), block, crypt or {})
+    tag = split_tag(source)
+    if tag is not None:
+        return _tagged(tag[0].upper(), tag[1], block, exact=exact)
+    if source.startswith(_BY):
+        return _linked(source.removeprefix(_BY), block, crypt or {}, exact=exact)
     placed = disk_and_partition(source)
     if placed is not None:
-        return _placed(*placed, block)
+        return _placed(source, *placed, block, exact=exact)
     if source.startswith(_MAPPER):
         return mapped(source.removeprefix(_MAPPER), block, crypt or {})
-    if _ARRAY.match(source):
+    if is_array(source):
         return arrays(source, block)
     return tuple(d for d in block.devices if d.name == source)
 
 
-def _linked(link: str, block: BlockDevices, crypt: Mapping[str, BlockDevice]) -> tuple[BlockDevice, ...]:
+def unescape_link(text: str) -> str:
+    """udev's ``\\xNN`` escapes in the names under /dev/disk resolved."""
+    raw = re.sub(
+        rb"\\x([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("utf-8", "surrogateescape")
+    )
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def escape_link(text: str) -> str:
+    """A value as udev names its link: all but plain characters as ``\\xNN`` (``encode_devnode_name``)."""
+    return "".join(c if _PLAIN.match(c) and c != "/" else f"\\x{ord(c):02x}" for c in text)
+
+
+def is_array(source: str) -> bool:
+    """True for a name of an md array."""
+    return _ARRAY.match(source) is not None
+
+
+def _linked(
+    link: str, block: BlockDevices, crypt: Mapping[str, BlockDevice], *, exact: bool
+) -> tuple[BlockDevice, ...]:
     """What a link of udev below /dev/disk/by- leads to."""
     kind, _, value = link.partition("/")
-    value = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), value)
+    value = unescape_link(value)
     if kind == "id" and value.startswith(_DM_NAME):
         return mapped(value.removeprefix(_DM_NAME), block, crypt)
-    return _tagged(kind.upper(), value, block) if kind.upper() in _TAGS else ()
+    return _tagged(kind.upper(), value, block, exact=exact) if kind in LINKS else ()
 
 
-def _tagged(tag: str, value: str, block: BlockDevices) -> tuple[BlockDevice, ...]:
-    # libblkid compares UUIDs as text; systemd's links are lower case: be lenient in what is mounted here.
-    wanted = value.lower() if tag.endswith("UUID") else value
-    found = []
-    for device in block.devices:
-        own = str(getattr(device, _TAGS[tag]))
-        if own and (own.lower() if tag.endswith("UUID") else own) == wanted:
-            found.append(device)
-    return tuple(found)
+def _tagged(tag: str, value: str, block: BlockDevices, *, exact: bool) -> tuple[BlockDevice, ...]:
+    if tag not in TAGS or not value:
+        return ()
+    any_case = tag.endswith("UUID") and not exact
+    wanted = value.lower() if any_case else value
+    owned = [(d, str(getattr(d, tag.lower()))) for d in block.devices]
+    found = tuple(d for d, own in owned if (own.lower() if any_case else own) == wanted)
+    if tag.startswith("PART"):
+        return found
+    # The members of an array and the container around a filesystem may carry the same value.
+    return tuple(d for d in found if d.is_filesystem or d.content == "swap") or found
 
 
-def _placed(index: int, number: int, block: BlockDevices) -> tuple[BlockDevice, ...]:
+def _placed(
+    name: str, index: int, number: int, block: BlockDevices, *, exact: bool
+) -> tuple[BlockDevice, ...]:
     if index >= len(block.disks):
-        if len(block.disks) != 1:
+        if exact or len(block.disks) != 1:
             return ()
         index = 0  # one disk given: whatever letter it had, it is this one
     disk = block.disks[index].name
     kinds = (DeviceKind.PARTITION, DeviceKind.DISK)
-    return tuple(d for d in block.devices if d.disk == disk and d.kind in kinds and d.part_number == number)
+    found = [d for d in block.devices if d.disk == disk and d.kind in kinds]
+    there = tuple(d for d in found if d.part_number == number)
+    # Xen names a disk without partitions xvda1.
+    whole = tuple(d for d in found if d.kind is DeviceKind.DISK and d.is_filesystem)
+    return there or (whole if name.startswith("/dev/xvd") and len(found) == 1 else ())
 
 
 # --- arrays and device-mapper names -------------------------------------------------------

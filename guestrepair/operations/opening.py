@@ -235,10 +235,10 @@ def mount_as_repaired(session: Session, root: Root, guest: LiveGuest) -> LiveGue
         return guest
     try:
         text = within(fence.MENDING, lambda: System(guest).mounts.as_repaired)
-    except BudgetError:
+    except (BudgetError, MemoryError):
         guest.start_over()
         return guest
-    except GuestReadError:
+    except Exception:  # whatever it is, the analyzer of fstab meets it again
         return guest
     return guest if text is None else session.mount_more(root, guest, text)
 

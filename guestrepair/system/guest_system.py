@@ -174,7 +174,7 @@ class System:
     @fact
     def selinux(self) -> Selinux:
         """SELinux: configuration, policies, labels."""
-        return Selinux(self.view)
+        return Selinux(self.view, self.boot_loader)
 
     @fact
     def sshd(self) -> Sshd | None:

@@ -13,16 +13,13 @@ from guestrepair.formats.selinux_config import Setting
 from guestrepair.guest.selinux import Labels
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import fact
 
 CONFIG = GuestPath("/etc/selinux/config")
 TOP = GuestPath("/etc/selinux")
 _DEFAULT_POLICY = "targeted"
 _FAMILIES = frozenset({"rhel", "fedora", "centos", "rocky", "almalinux", "ol", "amzn"})
-_BOOT_CONFIGS = tuple(
-    GuestPath(p)
-    for p in ("/boot/grub2/grub.cfg", "/boot/grub/grub.cfg", "/boot/grub2/grubenv", "/etc/kernel/cmdline")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,9 @@ class SelinuxConfig:
 class Selinux:
     """SELinux of one guest."""
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, boot_loader: BootLoader) -> None:
         self._guest = guest
+        self._boot_loader = boot_loader
 
     @fact
     def config(self) -> SelinuxConfig | None:
@@ -57,11 +55,13 @@ class Selinux:
     @fact
     def is_started(self) -> bool:
         """True when the distribution's kernels start it by themselves, or the command line asks for it."""
-        lines = b"".join(self._guest.read_if_there(path) or b"" for path in _BOOT_CONFIGS)
-        if b"selinux=0" in lines:
+        lines = [line.cmdline for line in self._boot_loader.lines]
+        if any(line.get("selinux") == "0" for line in lines):
             return False
+        for unread in self._boot_loader.unread:
+            raise unread.error  # it may say either
         own = {self._guest.os.distro, *self._guest.os.id_like}
-        return bool(own & _FAMILIES) or b"security=selinux" in lines
+        return bool(own & _FAMILIES) or any(line.get("security") == "selinux" for line in lines)
 
     @fact
     def policies(self) -> tuple[str, ...]:

@@ -36,6 +36,13 @@ def imports(module: Path) -> Iterator[str]:
             yield node.module
 
 
+def imported_names(module: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of each ``from module import name``."""
+    for node in nodes(module):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
 def name_of(module: Path) -> str:
     return str(module.relative_to(PACKAGE))
 
@@ -83,3 +90,35 @@ RUN_AS_CHILDREN = {
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "analyzers"], ids=name_of)
 def test_an_analyzer_runs_nothing(module: Path) -> None:
     assert not {"subprocess", "os", "socket", "guestfs"} & set(imports(module))
+
+
+READING = {
+    "read", "read_if_there", "read_range", "read_tree", "read_device", "digests", "xattr", "peek",
+    "check_filesystem", "usage",
+}  # fmt: skip
+IN_ANALYZERS = [m for m in MODULES if room(m) == "analyzers"]
+
+
+@pytest.mark.parametrize("module", IN_ANALYZERS, ids=name_of)
+def test_rules_judge_facts_and_read_no_guest(module: Path) -> None:
+    """What is asked of a guest is asked in system/ and packages/: once, and honestly."""
+    if name_of(module) != "analyzers/base.py":
+        assert "guestrepair.guest.view.Guest" not in {f"{m}.{n}" for m, n in imported_names(module)}
+    for node in nodes(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            assert node.func.attr not in READING, f"{name_of(module)}:{node.lineno} calls {node.func.attr}"
+        if isinstance(node, ast.Attribute) and name_of(module) != "analyzers/base.py":
+            assert node.attr not in {"guest", "_guest", "view"}, f"{name_of(module)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "system"], ids=name_of)
+def test_facts_know_nothing_of_findings_and_repairs(module: Path) -> None:
+    judged = {"Finding", "Repair", "Severity", "Safety", "Rule"}
+    assert not judged & {name for _, name in imported_names(module)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "guest"], ids=name_of)
+def test_what_may_be_seen_of_a_guest_needs_no_machine(module: Path) -> None:
+    """The view, devices and names are pure: neither this host's disks nor a launch is behind them."""
+    rooms = {m.split(".")[1] for m in imports(module) if m.startswith("guestrepair.")}
+    assert not rooms & {"disk", "appliance", "session", "confine"}

@@ -173,20 +173,7 @@ def _kernel_repair(system: System, path: GuestPath) -> Repair:
 
 def packaged_file(system: System, path: GuestPath) -> RestoreFile | None:
     """The change that restores a path from its package; None when no package vouches for its content."""
-    entries = system.packages.lookup(str(path)) if system.packages is not None else ()
-    owned = next((e for e in entries if e.kind is PackagedKind.FILE and "ghost" not in e.flags), None)
-    if owned is None:
-        return None
-    return RestoreFile(
-        path=path,
-        package=owned.package.name,
-        version=owned.package.version,
-        architecture=owned.package.architecture,
-        digest=owned.digest,
-        mode=owned.mode,
-        owner=owned.owner,
-        group=owned.group,
-    )
+    return system.packaged.restore(path, PackagedKind.FILE) if system.packaged is not None else None
 
 
 def _no_loader(system: System) -> Iterator[Finding | Inconclusive]:

@@ -78,12 +78,11 @@ def _by_line(mounts: Mounts, results: Results) -> Iterator[Finding | Inconclusiv
     readings = mounts.readings
     on_line: dict[int, list[Finding]] = defaultdict(list)
     for result in results:
-        number = _line_of(result)
-        if isinstance(result, Finding) and number in readings:
-            on_line[number].append(result)
-        elif isinstance(result, Finding) and any(
-            _line_at(mounts, e) in readings for e in _table_edits(result)
-        ):
+        if isinstance(result, Inconclusive):
+            yield result
+        elif result.rule != ORDER.name and _line_of(result) in readings:
+            on_line[_line_of(result)].append(result)
+        elif any(_line_at(mounts, e) in readings for e in _table_edits(result)):
             yield dataclasses.replace(result, repair=edits.manual("repair the malformed lines first"))
         else:
             yield result
@@ -91,10 +90,10 @@ def _by_line(mounts: Mounts, results: Results) -> Iterator[Finding | Inconclusiv
         yield from _malformed(mounts, reading, on_line[number])
 
 
-def _line_of(result: Finding | Inconclusive) -> int:
-    subject = result.subject if isinstance(result, Finding) else None
-    is_line = isinstance(subject, Subject) and subject.path == FSTAB
-    return (subject.line or 0) if isinstance(subject, Subject) and is_line else 0
+def _line_of(finding: Finding) -> int:
+    """The line of the table that it is about; 0 when it is about none."""
+    subject = finding.subject
+    return (subject.line or 0) if isinstance(subject, Subject) and subject.path == FSTAB else 0
 
 
 def _malformed(mounts: Mounts, reading: Reading, nested: Sequence[Finding]) -> Iterator[Finding]:
@@ -125,8 +124,7 @@ def _line_repair(mounts: Mounts, reading: Reading, nested: Sequence[Edit]) -> Re
     line = reading.bad.line
     if reading.raw is None:
         return edits.manual("write the line for / anew by hand")
-    within = [e for e in nested if line.offset <= e.offset <= line.offset + len(reading.raw)]
-    raw = spliced(reading.raw, (Splice(e.offset, e.length, e.text) for e in within), start=line.offset)
+    raw = spliced(reading.raw, (Splice(e.offset, e.length, e.text) for e in nested), start=line.offset)
     summary = f"make it: {raw.decode('utf-8', 'replace').strip()}"
     if reading.how is How.OUT_OF_USE:
         summary = "comment the line out"

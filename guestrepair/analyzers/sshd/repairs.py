@@ -9,22 +9,8 @@ from guestrepair.system.sshd.sshd import Sshd
 
 def restore_packaged(sshd: Sshd, path: GuestPath) -> RestoreFile | None:
     """The change that brings a packaged file back, or None when no package lists it."""
-    packages = sshd.system.packages
-    for entry in packages.lookup(str(path)) if packages is not None else ():
-        return RestoreFile(
-            path=GuestPath(entry.path),
-            package=entry.package.name,
-            version=entry.package.version,
-            architecture=entry.package.architecture,
-            digest=entry.digest,
-            file_kind=entry.kind,
-            mode=entry.mode,
-            owner=entry.owner,
-            group=entry.group,
-            link_target=entry.link_target,
-            capabilities=entry.capabilities,
-        )
-    return None
+    packaged = sshd.system.packaged
+    return packaged.restore(path) if packaged is not None else None
 
 
 def restore_repair(sshd: Sshd, path: GuestPath) -> Repair:

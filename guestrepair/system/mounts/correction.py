@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from guestrepair.formats.fstab import escape, split_tag
 from guestrepair.formats.splice import Splice
-from guestrepair.guest.device_names import split_mapper
+from guestrepair.guest.device_names import escape_link, split_mapper
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.system.mounts.evidence import device_names
 from guestrepair.system.mounts.facts import MountFacts
 from guestrepair.system.mounts.meaning import NEVER_OUT, Judged, State
-from guestrepair.system.mounts.sources import SourceKind, escape_link, stable_tag
+from guestrepair.system.mounts.sources import SourceKind, stable_tag
 from guestrepair.system.mounts.spelling import near_miss
 from guestrepair.system.mounts.tags import crypt_name, mistaken_tag
 
@@ -43,18 +43,20 @@ def _volume_text(facts: MountFacts, j: Judged, device: BlockDevice) -> str:
 def rewrite(facts: MountFacts, j: Judged, device: BlockDevice) -> Splice | None:
     """The bytes that make the source mean ``device``, touching only the value where the tag stays."""
     text = source_text(facts, j, device)
-    if text is None or j.spec.length == 0:
-        return None
-    return replace_source(j, text)
+    return None if text is None else replace_source(j, text)
 
 
-def replace_source(j: Judged, text: str) -> Splice:
-    """Write another source in the place of this one; an equal tag and its quotes are left as they are."""
+def replace_source(j: Judged, text: str) -> Splice | None:
+    """Write another source in the place of this one; an equal tag and its quotes are left as they are.
+
+    None where the source does not stand in the file: a drop-in of the unit has it.
+    """
     spec = j.spec
-    token = spec.entry.source_token.raw if spec.entry is not None else None
-    raw = (spec.before[spec.offset : spec.offset + spec.length] if token is None else token).decode(
-        "utf-8", "surrogateescape"
-    )
+    if spec.length == 0:
+        return None
+    written = spec.before[spec.offset : spec.offset + spec.length]
+    token = written if spec.entry is None else spec.entry.source_token.raw
+    raw = token.decode("utf-8", "surrogateescape")
     old, new = split_tag(raw), split_tag(text)
     if old is not None and new is not None and old[0] == new[0]:
         start = raw.find(old[1], len(old[0]) + 1)

@@ -124,12 +124,12 @@ class MountFacts(GuestDisks):
         if not self.is_directory(folder):
             return ()
         names = sorted((n for n in self._guest.listdir(folder) if _BACKUP.match(n)), reverse=True)
-        read = partial(self._guest.read, limit_bytes=_BACKUP_BYTES)
-        found = [
-            (path, attempt(lambda path=path: fstab.parse(read(path))))  # type: ignore[misc]
-            for path in (folder / name for name in names[:_MAX_BACKUPS])
-        ]
+        paths = [folder / name for name in names[:_MAX_BACKUPS]]
+        found = [(path, attempt(partial(self._read_backup, path))) for path in paths]
         return tuple((path, t) for path, t in found if not isinstance(t, Unreadable) and t.entries)
+
+    def _read_backup(self, path: GuestPath) -> Fstab:
+        return fstab.parse(self._guest.read(path, limit_bytes=_BACKUP_BYTES))
 
     @fact
     def older_sources(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -174,15 +174,15 @@ class MountFacts(GuestDisks):
     # --- what else knows ------------------------------------------------------------------
 
     @fact
-    def _passwd(self) -> bytes | Unreadable:
-        return attempt(lambda: self._guest.read_if_there(_PASSWD) or b"")
+    def _passwd(self) -> bytes:
+        return self._guest.read_if_there(_PASSWD) or b""
 
     @fact
     def users(self) -> tuple[User, ...]:
         """The homes of persons and services, as far as they can be read."""
-        data = b"" if isinstance(self._passwd, Unreadable) else self._passwd
-        lines = data[:_PASSWD_BYTES].decode("utf-8", "replace").split("\n")
-        parts = [line.split(":") for line in lines]
+        found = attempt(lambda: self._passwd)
+        data = b"" if isinstance(found, Unreadable) else found
+        parts = [line.split(":") for line in data[:_PASSWD_BYTES].decode("utf-8", "replace").split("\n")]
         return tuple(
             User(p[0], int(p[2]), p[5])
             for p in parts
@@ -226,8 +226,8 @@ class MountFacts(GuestDisks):
     def unread(self) -> tuple[Unreadable, ...]:
         """What might have told more and cannot be read: units, boot loaders, accounts."""
         units = (unit for unit in self._units if isinstance(unit, Unreadable))
-        accounts = (self._passwd,) if isinstance(self._passwd, Unreadable) else ()
-        return (*units, *self.boot.unread, *accounts)
+        accounts = attempt(lambda: self._passwd)
+        return (*units, *self.boot.unread, *((accounts,) if isinstance(accounts, Unreadable) else ()))
 
     # --- what the table says of paths -------------------------------------------------------
 

@@ -12,8 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guestrepair.formats.fstab import normalize_target, split_tag
-from guestrepair.guest.device_names import arrays, disk_and_partition, mapped
-from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
+from guestrepair.guest.device_names import (
+    LINKS,
+    TAGS,
+    disk_and_partition,
+    is_array,
+    resolve_source,
+    unescape_link,
+)
+from guestrepair.guest.devices import BlockDevice, BlockDevices
 
 
 class SourceKind(enum.StrEnum):
@@ -50,35 +57,16 @@ class Source:
     weak: bool = False
 
 
-TAGS = ("UUID", "PARTUUID", "LABEL", "PARTLABEL")
-"""What names a device by what it carries, the best first."""
-
-_LINKS = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
-_HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
+_RESOLVED = frozenset({SourceKind.TAG, SourceKind.LINK, SourceKind.KERNEL, SourceKind.MD, SourceKind.MAPPER})
 _MADE_AT_BOOT = re.compile(
     r"/dev/(root|zram|loop|ram|fd|sr|scd|cdrom|cdrw|dvd|nbd|rbd|drbd|bcache|pmem|dasd|mtd|ubi|null|fuse|dm-|st"
     r"|cciss|block/|usb|floppy|ida|rd/|shm|etherd|vx/|vmd|nst|nullb)"
 )
 _PART = re.compile(r"-part([0-9]{1,9})\Z")
-_MD = re.compile(r"/dev/(md\d+|md/.+|md_d\d+)\Z")
 _VOLUME = re.compile(r"/dev/([A-Za-z0-9+_.-]+)/([A-Za-z0-9+_.-]+)\Z")
 _FOREIGN_MAPPER = re.compile(
     r"(mpath|isw_|ddf1_|nvidia_|sil_|pdc_|hpt|jmicron_|via_|asr_|control\b|36|luks-zfs)"
 )
-
-
-def unescape_link(text: str) -> str:
-    """udev's ``\\xNN`` escapes in the names under /dev/disk resolved."""
-    raw = re.sub(
-        rb"\\x([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("utf-8", "surrogateescape")
-    )
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def escape_link(text: str) -> str:
-    """A value as udev names its link: all but plain characters as ``\\xNN`` (``encode_devnode_name``)."""
-    plain = re.compile(r"[A-Za-z0-9#+\-.:=@_/]|[^\x00-\x7f]")
-    return "".join(c if plain.match(c) and c != "/" else f"\\x{ord(c):02x}" for c in text)
 
 
 def classify(text: str, fs_type: str) -> Source:
@@ -96,14 +84,15 @@ def classify(text: str, fs_type: str) -> Source:
 def _classify_device(text: str) -> Source:
     if text.startswith("/dev/disk/"):
         folder, _, name = text.removeprefix("/dev/disk/").partition("/")
-        if folder in _LINKS and name:
-            return Source(text, SourceKind.LINK, _LINKS[folder], unescape_link(name))
+        tag = LINKS.get(folder.removeprefix("by-")) if folder.startswith("by-") else None
+        if tag is not None and name:
+            return Source(text, SourceKind.LINK, tag, unescape_link(name))
         part = _PART.search(name)
         return Source(text, SourceKind.HARDWARE, partition=int(part[1]) if part else 0, weak=True)
     placed = disk_and_partition(text)
     if placed is not None:
         return Source(text, SourceKind.KERNEL, partition=placed[1], weak=True)
-    if _MD.match(text):
+    if is_array(text):
         return Source(text, SourceKind.MD, weak=True)
     if text.startswith("/dev/mapper/"):
         name = text.removeprefix("/dev/mapper/")
@@ -118,14 +107,8 @@ def find(
     source: Source, block: BlockDevices, crypt_names: Mapping[str, BlockDevice]
 ) -> tuple[BlockDevice, ...]:
     """The devices that a source names. ``crypt_names`` maps crypttab's names to what they open."""
-    if source.kind in {SourceKind.TAG, SourceKind.LINK}:
-        return _tagged(source, block)
-    if source.kind is SourceKind.KERNEL:
-        return _placed(source, block)
-    if source.kind is SourceKind.MD:
-        return arrays(source.text, block)
-    if source.kind is SourceKind.MAPPER:
-        return mapped(source.value, block, crypt_names)
+    if source.kind in _RESOLVED:
+        return resolve_source(source.text, block, crypt_names, exact=True)
     found = block.get(source.text)
     return (found,) if found is not None else ()
 
@@ -148,27 +131,3 @@ def stable_tag(block: BlockDevices, device: BlockDevice, preferred: str = "UUID"
 
 def _same(one: BlockDevice, other: BlockDevice) -> bool:
     return one.name == other.name or (one.content == other.content == "btrfs")
-
-
-def _tagged(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
-    if source.tag == "ID":
-        return ()
-    found = block.find(source.tag, source.value)
-    if source.tag.startswith("PART"):
-        return found
-    # The members of an array and the container around a filesystem may carry the same value.
-    usable = tuple(d for d in found if d.is_filesystem or d.content == "swap")
-    return usable or found
-
-
-def _placed(source: Source, block: BlockDevices) -> tuple[BlockDevice, ...]:
-    placed = disk_and_partition(source.text)
-    if placed is None or placed[0] >= len(block.disks):
-        return ()
-    disk = block.disks[placed[0]].name
-    kinds = (DeviceKind.PARTITION, DeviceKind.DISK)
-    found = [d for d in block.devices if d.disk == disk and d.kind in kinds]
-    exact = tuple(d for d in found if d.part_number == placed[1])
-    # Xen names a disk without partitions xvda1.
-    whole = tuple(d for d in found if d.kind is DeviceKind.DISK and d.is_filesystem)
-    return exact or (whole if source.text.startswith("/dev/xvd") and len(found) == 1 else ())

@@ -41,8 +41,9 @@ class Mounts(MountFacts):
 
     @staticmethod
     def _corrections(j: Judged, entry: Entry, source: str | None) -> Iterator[Splice]:
-        if source is not None:
-            yield replace_source(j, source)
+        change = replace_source(j, source) if source is not None else None
+        if change is not None:
+            yield change
         wrong = {w.option: w.instead for w in wrong_subvolumes(j.meant, entry) if w.instead is not None}
         token = entry.options_token
         if wrong and token is not None and j.spec.required:

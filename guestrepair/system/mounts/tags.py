@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guestrepair.formats.fstab import escape, split_tag
+from guestrepair.guest.device_names import TAGS, escape_link
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.system.mounts import types
 from guestrepair.system.mounts.facts import MountFacts
 from guestrepair.system.mounts.meaning import Judged, State
-from guestrepair.system.mounts.sources import TAGS, SourceKind, escape_link, stable_tag
+from guestrepair.system.mounts.sources import SourceKind, stable_tag
 
 _CONTAINERS = {
     "crypto_LUKS": "the LUKS container",

@@ -384,6 +384,19 @@ def test_order() -> None:
     check_repair(made, HEALTHY + DATA_LINE + "# between\n" + inner)
 
 
+@pytest.mark.parametrize("malformed", [5, 6])
+def test_order_waits_for_the_repair_of_malformed_lines(malformed: int) -> None:
+    lines = HEALTHY + f"UUID={HOME} /data/inner ext4 defaults 0 2\n" + DATA_LINE
+    parts = lines.splitlines(keepends=True)
+    parts[malformed - 1] = parts[malformed - 1].replace("defaults", "defaults,nodev")
+    right = "".join(parts)
+    made = guest(right.replace(",nodev", ", nodev"), [*usual(), part(5, "ext4", DATA), part(6, "ext4", HOME)])
+    order = next(f for f in findings(made) if f.rule == "fstab/order")
+    assert repaired(made) == right
+    assert order.repair is not None
+    assert (order.repair.safety, order.repair.summary) == (Safety.MANUAL, "repair the malformed lines first")
+
+
 def test_reserved_target() -> None:
     line = DATA_LINE.replace("/data", "/proc")
     made = with_data(HEALTHY + line)

@@ -8,7 +8,7 @@ import pytest
 
 from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Safety, Severity
+from guestrepair.model import GuestPath, Safety, Severity
 from tests.unit.analyzers.fstab_guest import (
     DATA,
     ESP,
@@ -389,6 +389,22 @@ def test_a_healthy_encrypted_home(*, opened: bool) -> None:
     assert findings(luks(HEALTHY + CRYPT_LINE, CRYPTTAB, opened=opened)) == []
 
 
+def test_a_crypttab_that_cannot_be_read_is_held_against_no_line() -> None:
+    made = luks(HEALTHY + CRYPT_LINE.replace("secret", "sda5_crypt"), CRYPTTAB)
+    made.nodes[GuestPath("/etc/crypttab")].unreadable = "Input/output error"
+    found, inconclusive = analyze(made)
+    assert found == []
+    assert [item.reason for item in inconclusive] == ["/etc/crypttab: Input/output error"]
+
+
+def test_a_path_that_cannot_be_looked_at_costs_only_the_rules_that_ask_for_it() -> None:
+    made = guest(HEALTHY.replace(ESP, "0000-0000"))
+    made.nodes[GuestPath("/boot/efi")].unreadable = "Input/output error"
+    found, inconclusive = analyze(made)
+    assert [f.rule for f in found] == ["fstab/source-not-found"]
+    assert {item.reason for item in inconclusive} == {"/boot/efi: Input/output error"}
+
+
 def test_a_name_that_crypttab_does_not_have() -> None:
     made = luks(HEALTHY + CRYPT_LINE.replace("secret", "secrte"), CRYPTTAB)
     assert rules(made) == [("crypttab", "5")]
@@ -461,6 +477,25 @@ def test_a_mount_unit_is_judged_like_a_line() -> None:
     (finding,) = findings(made)
     assert (finding.rule, finding.subject) == ("fstab/source-not-found", "/etc/systemd/system/home.mount:2")
     assert repaired(made, path="/etc/systemd/system/home.mount") == UNIT
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        (f"/dev/disk/by-uuid/{GONE}", "source-not-found"),
+        (f"/dev/disk/by-uuid/{HOME.upper()}", "wrong-tag"),
+        ("/dev/mapper/secrte", "crypttab"),
+    ],
+)
+def test_a_source_that_a_drop_in_sets_is_told_and_no_other_byte_is_edited(source: str, rule: str) -> None:
+    made = guest(HEALTHY, [*usual(), part(5, "ext4", HOME, label="home")])
+    made.file("/etc/crypttab", "secret /dev/sda9 none luks\n")
+    made.file("/etc/systemd/system/home.mount", UNIT)
+    made.file("/etc/systemd/system/home.mount.d/x.conf", f"[Mount]\nWhat={source}\n")
+    made.link("/etc/systemd/system/local-fs.target.requires/home.mount", "../home.mount")
+    (finding,) = findings(made)
+    assert finding.rule == f"fstab/{rule}"
+    assert finding.repair is None or not finding.repair.changes
 
 
 def test_unused_filesystems_without_evidence_are_listed_and_no_guess_is_made() -> None:

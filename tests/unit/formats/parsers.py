@@ -409,5 +409,9 @@ WRITTEN_BACK: Mapping[str, Callable[[bytes], bytes]] = {
 }
 """What is edited and written back whole: parse and render."""
 
-WITHOUT_A_PARSER: Mapping[str, str] = {"lines": "it cuts text into lines, for the parsers"}
+WITHOUT_A_PARSER: Mapping[str, str] = {
+    "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
+    "lines": "it cuts text into lines, for the parsers",
+    "splice": "it puts bytes of our own into a text, and reads none",
+}
 """Modules that parse nothing, with the reason."""

@@ -8,11 +8,16 @@ from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
+from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.guest_system import System
 from guestrepair.system.selinux import Selinux
 
 CONFIG = "/etc/selinux/config"
 CONTEXTS = "/etc/selinux/targeted/contexts/files/file_contexts"
+
+
+def selinux_of(guest: MemoryGuest) -> Selinux:
+    return Selinux(guest, BootLoader(guest))
 
 
 def guest(distro: str = "rocky", like: tuple[str, ...] = ("rhel",)) -> MemoryGuest:
@@ -35,7 +40,7 @@ def guest(distro: str = "rocky", like: tuple[str, ...] = ("rhel",)) -> MemoryGue
 def test_the_configuration(text: str, mode: str | None, policy: str) -> None:
     made = guest()
     made.file(CONFIG, text)
-    config = Selinux(made).config
+    config = selinux_of(made).config
     assert config is not None
     assert config.data == text.encode()
     assert (config.mode.value if config.mode else None, config.policy_name) == (mode, policy)
@@ -47,7 +52,7 @@ def test_no_configuration(content: bytes | None) -> None:
     made.remove(CONFIG)
     if content is not None:
         made.file(CONFIG, content)
-    assert Selinux(made).config is None
+    assert selinux_of(made).config is None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +61,15 @@ def test_no_configuration(content: bytes | None) -> None:
         ("rocky", ("rhel",), "/etc/kernel/cmdline", "ro", True),
         ("other", ("fedora",), "/etc/kernel/cmdline", "ro", True),
         ("fedora", (), "/etc/kernel/cmdline", "ro selinux=0", False),
-        ("fedora", (), "/boot/grub2/grub.cfg", "linux /vmlinuz selinux=0\n", False),
-        ("debian", (), "/boot/grub/grub.cfg", "linux /vmlinuz ro\n", False),
-        ("debian", (), "/boot/grub/grub.cfg", "linux /vmlinuz security=selinux selinux=1\n", True),
+        ("fedora", (), "/boot/grub2/grub.cfg", "menuentry x {\n linux /vmlinuz selinux=0\n}\n", False),
+        ("debian", (), "/boot/grub/grub.cfg", "menuentry x {\n linux /vmlinuz ro\n}\n", False),
+        (
+            "debian",
+            (),
+            "/boot/grub/grub.cfg",
+            "menuentry x {\n linux /vmlinuz security=selinux selinux=1\n}\n",
+            True,
+        ),
     ],
 )
 def test_whether_the_kernel_starts_it(
@@ -66,18 +77,18 @@ def test_whether_the_kernel_starts_it(
 ) -> None:
     made = guest(distro, like)
     made.file(path, text)
-    assert Selinux(made).is_started is started
+    assert selinux_of(made).is_started is started
 
 
 def test_the_policies_that_can_be_loaded() -> None:
     made = guest()
-    selinux = Selinux(made)
+    selinux = selinux_of(made)
     assert selinux.policies == ("targeted",)
     assert [selinux.has_policy(name) for name in ("targeted", "mls", "", "..", "a/b", "\udcff")] == [
         True, False, False, False, False, False,
     ]  # fmt: skip
     made.remove("/etc/selinux")
-    assert Selinux(made).policies == ()
+    assert selinux_of(made).policies == ()
 
 
 def test_the_label_of_a_path() -> None:
@@ -92,4 +103,4 @@ def test_what_cannot_be_read_is_no_answer(fact: str, path: str) -> None:
     made = guest()
     made.file(path, b"x").unreadable = "Input/output error"
     with pytest.raises(GuestReadError, match=path):
-        getattr(Selinux(made), fact)
+        getattr(selinux_of(made), fact)

@@ -12,6 +12,7 @@ from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.facts import is_below
 from guestrepair.system.mounts.meaning import State
 
+_IN_IMAGES = frozenset({"iso9660", "squashfs", "ext4", "ext3", "ext2", "xfs", "udf", "erofs"})
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest
 
 BIND_SOURCE = Rule(
@@ -25,9 +26,6 @@ BIND_SOURCE = Rule(
     example="/swapfile none swap sw 0 0 after the file was deleted.",
     sources=("mount(8), Bind mount operation; Loop-device support", "swapon(8)"),
 )
-
-
-# --- bind mounts, loop devices, swap files -------------------------------------------
 
 
 def check_files(context: Context) -> Iterator[Finding]:
@@ -55,18 +53,7 @@ def _file_source(entry: Entry) -> str:
         return "bind mount's source"
     if entry.is_swap:
         return "swap file"
-    if entry.has("loop") or entry.type in {
-        "iso9660",
-        "squashfs",
-        "ext4",
-        "ext3",
-        "ext2",
-        "xfs",
-        "udf",
-        "erofs",
-    }:
-        return "image file"
-    return ""
+    return "image file" if entry.has("loop") or entry.type in _IN_IMAGES else ""
 
 
 def _no_file(mounts: Mounts, entry: Entry, what: str) -> Finding:

@@ -17,6 +17,7 @@ from guestrepair.system.mounts.correction import (
     may_be_elsewhere,
     near_crypt_name,
     near_volume,
+    replace_source,
     rewrite,
     source_text,
 )
@@ -83,7 +84,7 @@ def _no_mapping(context: Context, j: Judged) -> Finding:
         edit, text = rewrite(mounts, j, device), source_text(mounts, j, device)
     elif name:
         text = f"/dev/mapper/{name}"
-        edit = edits.replace(j.spec.offset, j.spec.length, text)
+        edit = replace_source(j, text)
     fits = f"; {describe(device)} fits" if device is not None else f"; crypttab has {name}" if name else ""
     clues = edits.clues(j.proposal) if j.proposal is not None else ()
     return UNMAPPED.finding(

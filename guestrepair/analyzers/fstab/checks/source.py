@@ -222,11 +222,12 @@ def _optional(j: Judged) -> Finding:
 
 
 def _wrong_tag(j: Judged, text: str, reason: str) -> Finding:
+    edit = replace_source(j, text)
     return WRONG_TAG.finding(
         edits.subject(j.spec),
         f"{j.spec.place}: {j.spec.source} for {j.spec.name}: {reason}; it must be {text}",
         evidence=(_written(j, text),),
-        repair=edits.of_spec(j.spec, f"write {text}", Safety.SAFE, replace_source(j, text)),
+        repair=None if edit is None else edits.of_spec(j.spec, f"write {text}", Safety.SAFE, edit),
     )
 
 
