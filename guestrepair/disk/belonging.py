@@ -43,6 +43,7 @@ from guestrepair.disk.image import Image
 from guestrepair.disk.manifest import HALF_WRITTEN, IN_FORCE, Identity, Phase
 from guestrepair.disk.record import Record
 from guestrepair.disk.relation import Relation, relate
+from guestrepair.disk.writable import check_present
 from guestrepair.errors import StateError
 
 
@@ -135,6 +136,7 @@ class Judge:
         if self._device is None:
             self._device = self._stack.enter_context(open_image(self._image))
         content = compare(record, self._device)
+        check_present(self._image)
         facts = Facts(
             relation=relation,
             half_written=record.phase in HALF_WRITTEN,

@@ -40,7 +40,7 @@ from guestrepair.disk.restore import (
 )
 from guestrepair.disk.signals import Deferred, cleaned_up_on_termination, deferred
 from guestrepair.disk.space import LEAST_FREE_BYTES, growth_bytes, require_free
-from guestrepair.disk.writable import check_container, check_permitted
+from guestrepair.disk.writable import check_container, check_permitted, check_present
 from guestrepair.errors import GuestRepairError, ImageAccessError, RepairError, words_of
 
 _log = logging.getLogger(__name__)
@@ -158,12 +158,9 @@ class Transaction:
             self._close()
 
     def _commit(self) -> CommitRecord:
-        if Identity.of(self._image.top) != self._record.manifest.before:
-            raise RepairError(
-                f"{self._image.path}: was written to by something else during the repair",
-                hint="shut down what uses it, and repair again",
-            )
+        self._refuse_changed()
         kept = self._keep_old_content()
+        self._refuse_changed()
         ranges = kept.ranges
         changed = sum(r.length for r in ranges)
         if not ranges:
@@ -184,6 +181,14 @@ class Transaction:
         with deferred() as held:
             self._write(ranges, held)
         return CommitRecord(self._record.manifest.identifier, self.directory, len(ranges), changed)
+
+    def _refuse_changed(self) -> None:
+        check_present(self._image)
+        if Identity.of(self._image.top) != self._record.manifest.before:
+            raise RepairError(
+                f"{self._image.path}: was written to by something else during the repair",
+                hint="shut down what uses it, and repair again",
+            )
 
     def _keep_old_content(self) -> _Kept:
         """Compare overlay and image; what is needed to go back is on stable storage afterwards.

@@ -13,7 +13,7 @@ from guestrepair.disk.headers import qcow2
 from guestrepair.disk.headers.common import shown
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.inuse import refuse_in_use
-from guestrepair.disk.source import opened
+from guestrepair.disk.source import access_error, opened
 from guestrepair.errors import ImageAccessError, ImageError, UnsafeImageError
 
 
@@ -95,6 +95,26 @@ def _is_read_only_device(fd: int) -> bool:
     except OSError:
         return False
     return flag.strip() == "1"
+
+
+def check_present(image: Image) -> None:
+    """True afterwards: what was read of a device was there; qemu reads as zeros what has gone away meanwhile.
+
+    Raises:
+        ImageAccessError: it has gone away, or is another.
+    """
+    if not image.is_block_device or image.format is not Format.RAW:
+        return
+    try:
+        with image.top.path.open("rb") as device:
+            size = device.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise access_error(image.path, error) from error
+    if size != image.virtual_size_bytes:
+        raise ImageAccessError(
+            f"{image.path}: the device has gone away: {size} of {image.virtual_size_bytes} bytes are there",
+            hint="see the host's log; attach it again and run the same command",
+        )
 
 
 def check_container(image: Image) -> None:

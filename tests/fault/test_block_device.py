@@ -125,6 +125,19 @@ def test_the_device_goes_away_and_comes_back(device: DeviceBench, fault_runs: in
     assert outcomes["half written"] >= 2
 
 
+def test_what_cannot_be_read_any_more_is_not_kept_for_the_old_content(device: DeviceBench) -> None:
+    """qemu reads as zeros what a device has lost: no record may be made of that."""
+    device.fresh()
+    before = device.digest()
+    names = device.step_names("repair")
+    for step in ("compare", "keep old content"):
+        device.fresh()
+        assert device.run("repair", names.index(step), f"device:{device.device}") in (3, 4)
+        victim.vanish(device.device, size_limit=0)
+        assert not interrupted(device.examine(), device.state), step
+        assert device.digest() == before
+
+
 def test_the_device_goes_away_during_an_undo(device: DeviceBench) -> None:
     device.fresh()
     before = device.digest()
