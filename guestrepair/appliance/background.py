@@ -131,8 +131,8 @@ class WatchedHandle:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._handle, name)
-        # What the bindings keep in their object is for appliance/raw.py.
-        return found if name.startswith("_") else partial(self.watched, name, found)
+        # What the bindings keep in their object is no call (it is for appliance/raw.py).
+        return partial(self.watched, name, found) if callable(found) else found
 
     def watched(self, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call a function that does what the method of that name does, as the method is called."""
