@@ -254,8 +254,8 @@ def _confine(handle: Handle, machine: _Machine, appliance: Sequence[Path]) -> No
     """The appliance's qemu can open the overlays, what lies under them, and the appliance: nothing else."""
     overlays = [drive.overlay for drive in machine.drives]
     under = {file for overlay in overlays for file in files_under(overlay)}
-    cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), machine=True)
-    qemu = Path(os.path.realpath(handle.get_hv()))
+    qemu = Path(os.path.realpath(handle.get_hv()))  # LIBGUESTFS_HV may name one outside /usr
+    cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), run=(qemu,), machine=True)
     handle.set_hv(str(wrapped(qemu, cage=cage, directory=machine.home)))
 
 
