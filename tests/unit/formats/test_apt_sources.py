@@ -23,7 +23,7 @@ KEY = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQENBF=\n -----END PGP PUBLIC
 @pytest.mark.parametrize(
     ("text", "host"),
     [
-        ("http://deb.debian.org/debian", "deb.debian.org"),
+        ("http://archive.example/debian", "archive.example"),
         ("HTTPS://Mirror.Internal:8443/x/?a=b", "mirror.internal:8443"),
         ("http://user:pass@10.0.0.1/", "10.0.0.1"),
         ("http://[fe80::1]:80/", "[fe80::1]:80"),
