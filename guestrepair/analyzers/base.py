@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from guestrepair import fence
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
 from guestrepair.model import Evidence, Examination, Finding, Inconclusive, Repair, Safety, Severity
-from guestrepair.system.guest_system import System
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
     from guestrepair.packages.base import PackageDatabase
     from guestrepair.packages.reference import Reference
+    from guestrepair.system.guest_system import System
 
 MAX_FINDINGS = 20_000
 """Of one analyzer. What has one cause is one finding, so that no damage makes so many; a hostile text may."""
@@ -103,6 +103,8 @@ class Context:
     def system(self) -> System:
         """What the guest is set up to do: the facts that rules judge."""
         if self._system is None:
+            from guestrepair.system.guest_system import System
+
             self._system = System(self.guest, self.packages)
         return self._system
 

@@ -11,9 +11,6 @@ from typing import TypeVar
 
 import click
 
-from guestrepair.disk import Format
-from guestrepair.disk.chain import known_files
-from guestrepair.disk.rawfile import is_disk
 from guestrepair.errors import GuestRepairError, UsageError, words_of
 from guestrepair.fence import REPORT, within
 from guestrepair.guest.devices import BlockDevice
@@ -181,6 +178,8 @@ def check_output(
         return
     if output.is_dir() or not os.access(output, os.W_OK):
         raise UsageError(f"-o {output}: no report can be written there", hint="name a file of your own")
+    from guestrepair.disk.rawfile import is_disk
+
     given = options or ImageOptions()
     if any(key.file is not None and _is_same(output, key.file) for key in given.keys):
         raise UsageError(f"-o {output}: that is a key, not a place for a report")
@@ -192,6 +191,9 @@ def _is_part_of(
     output: Path, images: tuple[Path, ...], options: ImageOptions, donors: tuple[Path, ...]
 ) -> bool:
     """True for a file of an image that was given, of whatever use and however deep in its chain."""
+    from guestrepair.disk import Format  # here: no command starts with all of disk/ for the sake of -o
+    from guestrepair.disk.chain import known_files
+
     declared = Format(options.input_format) if options.input_format else None
     given = [(image, declared) for image in images]
     given += [(image, None) for image in (*options.further_disks, *donors)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from guestrepair.boot.outcome import BootReport
-from guestrepair.disk import HistoryEntry
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Finding, Inconclusive, Severity, Status
-from guestrepair.repair.plan import Plan
+
+if TYPE_CHECKING:  # each command has its own kind of report: it starts without what the others are made of
+    from guestrepair.boot.outcome import BootReport
+    from guestrepair.disk import HistoryEntry
+    from guestrepair.repair.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
