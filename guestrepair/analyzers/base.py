@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from guestrepair import fence
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
-from guestrepair.model import Evidence, Examination, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Examination, Finding, Inconclusive, Repair, Safety, Severity
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
@@ -30,19 +30,27 @@ if TYPE_CHECKING:
 MAX_FINDINGS = 20_000
 """Of one analyzer. What has one cause is one finding, so that no damage makes so many; a hostile text may."""
 
+_WORST = {
+    Severity.ERROR: Effect.STOPS_BOOT,
+    Severity.WARNING: Effect.DEGRADES,
+    Severity.NOTE: Effect.HYGIENE,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """The declaration and documentation of one rule.
 
     ``severities`` are those it can have, the usual one first; ``safeties`` those
-    of its repairs (empty: it has none). ``sources`` name the man page section,
+    of its repairs (empty: it has none). ``effect`` is what its errors do to the guest; a warning of it
+    degrades the guest at most, and a note is hygiene. ``sources`` name the man page section,
     specification or upstream file that the rule encodes.
     """
 
     name: str
     summary: str
     severities: tuple[Severity, ...]
+    effect: Effect
     safeties: tuple[Safety, ...] = ()
     what: str
     why: str
@@ -59,13 +67,16 @@ class Rule:
         evidence: tuple[Evidence, ...] = (),
         repair: Repair | None = None,
         folded: tuple[str, ...] = (),
+        effect: Effect | None = None,
     ) -> Finding:
-        """A finding of this rule, of its usual severity unless said; ``subject`` is a model.Subject.
+        """A finding of this rule, of its usual severity and effect unless said; ``subject``: a Subject.
 
         Raises:
             UndeclaredError: the rule does not declare that severity, or a repair of that safety.
         """
-        found = Finding(self.name, severity or self.severities[0], subject, message, evidence, repair, folded)
+        severity = severity or self.severities[0]
+        effect = (effect or self.effect).at_most(_WORST[severity])
+        found = Finding(self.name, severity, subject, message, evidence, repair, folded, effect=effect)
         for words in _undeclared(self, found):
             raise UndeclaredError(words)
         return found

@@ -24,6 +24,7 @@ from guestrepair.model.changes import (
     WriteFile,
 )
 from guestrepair.model.findings import (
+    Effect,
     Evidence,
     Examination,
     Finding,
@@ -44,6 +45,7 @@ __all__ = [
     "DeviceChange",
     "Edit",
     "EditFile",
+    "Effect",
     "Evidence",
     "Examination",
     "Finding",

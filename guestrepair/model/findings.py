@@ -27,6 +27,20 @@ class Severity(enum.StrEnum):
         return ("error", "warning", "note").index(self.value)
 
 
+class Effect(enum.StrEnum):
+    """What a finding does to the guest, the worst first."""
+
+    STOPS_BOOT = "stops-boot"
+    STOPS_LOGIN = "stops-login"
+    DEGRADES = "degrades"
+    HYGIENE = "hygiene"
+
+    def at_most(self, other: Effect) -> Effect:
+        """The milder of the two."""
+        order = tuple(Effect)
+        return max(self, other, key=order.index)
+
+
 class Safety(enum.StrEnum):
     """Who decides on a repair: ``--yes`` (safe), its name or ``--all`` (review), a person (manual)."""
 
@@ -106,7 +120,8 @@ class Finding:
 
     ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
     for a line of a text file (1-based), or the device for a filesystem or
-    partition. ``folded`` holds the subjects that share this finding's cause.
+    partition. ``folded`` holds the subjects that share this finding's cause. ``effect`` is what it does
+    to boot and login.
     """
 
     rule: str
@@ -117,6 +132,7 @@ class Finding:
     repair: Repair | None = None
     folded: tuple[str, ...] = ()
     status: Status = field(default=Status.OPEN, compare=False)
+    effect: Effect = field(default=Effect.DEGRADES, compare=False)
 
     @property
     def analyzer(self) -> str:

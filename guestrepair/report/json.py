@@ -121,6 +121,7 @@ def finding_json(finding: Finding) -> Json:
         "rule": finding.rule,
         "analyzer": finding.analyzer,
         "severity": finding.severity.value,
+        "effect": finding.effect.value,
         "subject": finding.subject,
         "message": finding.message,
         "evidence": [

@@ -13,7 +13,11 @@ def page(rule: Rule) -> str:
     """The page of one rule, as ``explain`` prints it."""
     severities = ", ".join(s.value for s in rule.severities)
     safeties = ", ".join(s.value for s in rule.safeties) or "none"
-    parts = [rule.name, f"  {rule.summary}", f"  severity: {severities}; repair: {safeties}"]
+    parts = [
+        rule.name,
+        f"  {rule.summary}",
+        f"  severity: {severities}; effect: {rule.effect}; repair: {safeties}",
+    ]
     for title, text in (("What", rule.what), ("Why it matters", rule.why), ("Repair", rule.repair)):
         parts += ["", f"{title}:", _filled(text)]
     if rule.example:
@@ -41,7 +45,7 @@ def markdown(analyzer: Analyzer) -> str:
             f"## {rule.name}",
             "",
             f"{rule.summary}  ",
-            f"Severity: {severities}. Repair: {safeties}.",
+            f"Severity: {severities}. Effect: {rule.effect}. Repair: {safeties}.",
             "",
         ]
         parts += [" ".join(rule.what.split()), "", f"**Why it matters.** {' '.join(rule.why.split())}", ""]

@@ -8,6 +8,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.bootloader import Word
 from guestrepair.model import (
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -28,6 +29,7 @@ KERNEL_MISSING = Rule(
     name="boot/kernel-missing",
     summary="a kernel that a boot entry names is missing or damaged",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="The kernel file of a boot entry is not there, is empty, or is shorter than its header says.",
     why="The boot loader stops with 'file not found', or the machine resets when the kernel starts.",
@@ -39,6 +41,7 @@ INITRAMFS_MISSING = Rule(
     name="boot/initramfs-missing",
     summary="an initramfs that a boot entry names is missing, empty or cut off",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The initramfs of a boot entry is not there, or does not hold whole cpio archives.",
     why="The kernel finds no root filesystem and panics, or the boot loader stops before it.",
@@ -50,6 +53,7 @@ MODULES_MISSING = Rule(
     name="boot/modules-missing",
     summary="the default kernel's modules are missing",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="/lib/modules/VERSION of the kernel that boots by default is missing, or has no modules.dep.",
     why="No driver beyond those in the initramfs can be loaded: usually no network, so nobody gets in.",

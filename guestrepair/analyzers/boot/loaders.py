@@ -16,6 +16,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.model import (
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -35,6 +36,7 @@ LOADER_MISSING = Rule(
     name="boot/loader-missing",
     summary="a stage of the boot loader is missing",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="Boot code, GRUB's core image or modules, or the EFI programs that firmware starts are not there.",
     why="Firmware finds nothing to start, or GRUB stops at its rescue prompt.",
@@ -47,6 +49,7 @@ DEFAULT_BROKEN = Rule(
     name="boot/default-entry-broken",
     summary="the entry that boots by default cannot, or there is none",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The boot loader has no entries, or its default lacks files that no package can give back.",
     why="The machine stops in the boot loader, while another entry would boot.",

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.formats.kernel_cmdline import Parameter
 from guestrepair.guest.devices import BlockDevice, BlockDevices
-from guestrepair.model import Edit, EditFile, Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject
+from guestrepair.model import (
+    Edit,
+    EditFile,
+    Effect,
+    Evidence,
+    Finding,
+    GuestPath,
+    Repair,
+    Safety,
+    Severity,
+    Subject,
+)
 from guestrepair.system.boot_loader import BootLoader, CommandLineFile, Configuration, Kind
 from guestrepair.system.guest_system import System
 
@@ -18,6 +29,7 @@ ROOT_WRONG = Rule(
     name="boot/root-device-wrong",
     summary="a boot entry names a filesystem that is on none of the disks",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="root= on the kernel's command line, or GRUB's search, names a UUID or label that no disk has.",
     why="GRUB stops before the kernel, or the initramfs waits for the root filesystem and gives up.",

@@ -8,13 +8,24 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import Mount
 from guestrepair.guest.view import FilesystemUsage
-from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity, Subject
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    GuestPath,
+    Inconclusive,
+    Repair,
+    Safety,
+    Severity,
+    Subject,
+)
 from guestrepair.system.filesystems import Directory, Filesystems
 
 FULL = Rule(
     name="filesystems/full",
     summary="a filesystem has no room left",
     severities=(Severity.WARNING, Severity.ERROR),
+    effect=Effect.DEGRADES,
     safeties=(Safety.MANUAL,),
     what="Less than one percent of the blocks or inodes is free; an error when root cannot write either.",
     why="Services fail to start or to log, logins by graphics or by lease fail, updates break half-way.",

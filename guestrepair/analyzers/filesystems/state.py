@@ -10,13 +10,24 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock.ext import STATE_ERRORS, STATE_VALID
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.view import CheckResult
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity, Subject
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    Inconclusive,
+    Repair,
+    RunFsck,
+    Safety,
+    Severity,
+    Subject,
+)
 from guestrepair.system.filesystems import Filesystems, RecordedError
 
 DIRTY = Rule(
     name="filesystems/dirty",
     summary="a filesystem was not unmounted cleanly",
     severities=(Severity.NOTE, Severity.WARNING),
+    effect=Effect.DEGRADES,
     safeties=(Safety.REVIEW,),
     what="The filesystem was in use when the disk was copied or the power went (ext, XFS, btrfs, FAT).",
     why="Normal for the snapshot of a running guest: its journal mends it. Without one it stays damaged.",
@@ -28,6 +39,7 @@ ERRORS_RECORDED = Rule(
     name="filesystems/errors-recorded",
     summary="the kernel has recorded errors in a filesystem",
     severities=(Severity.WARNING,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.REVIEW,),
     what="The ext superblock counts errors that the kernel met, with time and place of the first and last.",
     why="The next one may make it read-only; the boot checks it and may stop for a person.",
@@ -39,6 +51,7 @@ CORRUPT = Rule(
     name="filesystems/corrupt",
     summary="a filesystem's checker finds damage",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="e2fsck -n, xfs_repair -n, btrfs check or fsck.fat -n finds contradictions in its structures.",
     why="Files are lost or unreadable, and the boot stops where its own check cannot mend it.",

@@ -8,7 +8,17 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, RunFsck, Safety, Severity, Subject
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    Inconclusive,
+    Repair,
+    RunFsck,
+    Safety,
+    Severity,
+    Subject,
+)
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.filesystems import SuperblockCopy
 from guestrepair.system.guest_system import System
@@ -17,6 +27,7 @@ SUPERBLOCK_DAMAGED = Rule(
     name="filesystems/superblock-damaged",
     summary="a filesystem's superblock is damaged, a copy of it works",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The first superblock is missing or its checksum is wrong; a copy elsewhere on the device is sound.",
     why="Without it udev and mount do not know the filesystem: its UUID is not found, the boot stops.",

@@ -20,6 +20,7 @@ from guestrepair.formats.splice import Splice, spliced
 from guestrepair.model import (
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     Inconclusive,
@@ -37,6 +38,7 @@ MALFORMED_LINE = Rule(
     name="fstab/malformed-line",
     summary="a line does not parse",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="A line has fewer than three fields, a frequency or pass number that is no number, pasted output "
     "of blkid(8), a blank inside a field, or one field left out so that the next ones stand in its place.",

@@ -24,6 +24,7 @@ from guestrepair.errors import FormatError
 from guestrepair.formats.capabilities import format_text, format_xattr, parse_text, parse_xattr
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -48,6 +49,7 @@ WRONG_MODE = Rule(
     name="packages/wrong-mode",
     summary="a packaged path has another mode than the package gave it",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="Permission bits, setuid and setgid bits or file capabilities differ from the rpm header. "
     "dpkg records no modes: there the known setuid programs and the stat overrides decide, and in a "
@@ -65,6 +67,7 @@ WRONG_OWNER = Rule(
     name="packages/wrong-owner",
     summary="a packaged path belongs to another user or group than the package gave it",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="Owner or group differ, compared by name as rpm does. For dpkg: from the stat overrides, "
     "the .deb or the donor; without one, packaged programs and libraries must belong to root.",

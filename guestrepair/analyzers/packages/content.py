@@ -17,6 +17,7 @@ from guestrepair.analyzers.packages.packaged import (
 from guestrepair.analyzers.packages.survey import CHUNK, should_have_content
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -36,6 +37,7 @@ FILE_CHANGED = Rule(
     name="packages/file-changed",
     summary="a packaged file is not what the package shipped",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
     what="The digest of a packaged file differs from the database's, a link leads elsewhere, or "
     "something else lies in its place. Configuration files may differ. How many files are hashed is "

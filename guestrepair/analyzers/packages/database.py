@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.guest.package_formats import format_named
-from guestrepair.model import Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject
+from guestrepair.model import Effect, Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject
 
 DATABASE_DAMAGED = Rule(
     name="packages/database-damaged",
     summary="the package database is missing, truncated or unreadable",
     severities=(Severity.ERROR,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.MANUAL,),
     what="The database itself, or a part of it, cannot be read or is cut off: dpkg's status or a "
     "file list, rpm's Packages or rpmdb.sqlite, apk's installed, a directory of pacman's.",

@@ -9,6 +9,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.packages.packaged import described
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -31,6 +32,7 @@ LIBRARY_UNRESOLVED = Rule(
     name="packages/library-unresolved",
     summary="a program that boot or login needs cannot find its loader or a library",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="Worked out from the ELF headers, nothing is run: the interpreter and every NEEDED library "
     "of init, the accounts' shells, mount, udev, getty, login, sshd, sudo and the PAM modules are "

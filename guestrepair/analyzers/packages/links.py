@@ -14,6 +14,7 @@ from guestrepair.analyzers.packages.packaged import (
 from guestrepair.formats.dpkg_alternatives import Alternative, Candidate
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -35,6 +36,7 @@ USRMERGE_LINK = Rule(
     name="packages/usrmerge-link",
     summary="a link of the merged /usr (/bin, /sbin, /lib, /lib64) is missing or wrong",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="One of the links in / that a merged /usr needs is gone, or leads somewhere else, while the "
     "directory in /usr is there. All packaged files are then judged as if the link were in place.",
@@ -49,6 +51,7 @@ LINK_DANGLING = Rule(
     name="packages/link-dangling",
     summary="a packaged symbolic link, or one of the alternatives, leads nowhere",
     severities=(Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The target of a packaged link, or of a link that update-alternatives keeps, is not in the "
     "guest. Where the target is a packaged file, its own finding stands for it.",

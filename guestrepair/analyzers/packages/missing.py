@@ -14,7 +14,17 @@ from guestrepair.analyzers.packages.packaged import (
     is_documentation,
     severity_of_loss,
 )
-from guestrepair.model import Evidence, Finding, GuestPath, PackagedKind, Repair, Safety, Severity, Subject
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    GuestPath,
+    PackagedKind,
+    Repair,
+    Safety,
+    Severity,
+    Subject,
+)
 from guestrepair.packages.aliases import forms
 from guestrepair.packages.base import Flag, PackageDatabase, PackagedFile
 from guestrepair.packages.places import real_place
@@ -24,6 +34,7 @@ FILE_MISSING = Rule(
     name="packages/file-missing",
     summary="a file that the package database lists is not there",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="A path that an installed package owns is not there. An error for programs, libraries and "
     "what boot needs, a warning elsewhere, a note for documentation, translations and caches. "
@@ -38,6 +49,7 @@ FILE_EMPTY = Rule(
     name="packages/file-empty",
     summary="a packaged file has no content although it should",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="A regular file of 0 bytes, where the database records another size or digest: what a crash "
     "or a full disk in the middle of an upgrade leaves behind.",

@@ -9,7 +9,7 @@ from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.partitions.gpt import retyped
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from guestrepair.guest.devices import BlockDevices
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject, WriteBytes
+from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severity, Subject, WriteBytes
 from guestrepair.system.boot_loader import BootCodeKind
 from guestrepair.system.guest_system import System
 from guestrepair.system.partitions import PartitionTable, Slot
@@ -18,6 +18,7 @@ NO_BOOT_FLAG = Rule(
     name="partitions/no-boot-flag",
     summary="no partition of the MBR is marked active",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW,),
     what="The disk has boot code that looks for the active partition, and no entry is active.",
     why="The boot code stops with an error. GRUB's own does not look at the flag; some BIOSes still do.",
@@ -29,6 +30,7 @@ BIOS_BOOT_MISSING = Rule(
     name="partitions/bios-boot-missing",
     summary="GRUB boots this GPT disk by BIOS, and there is no BIOS boot partition",
     severities=(Severity.WARNING, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="Sector 0 holds GRUB's boot code, but no partition has the BIOS boot type for its core image.",
     why="The next change of the table may overwrite the core image, and grub-install refuses to run.",
@@ -40,6 +42,7 @@ ESP_WRONG = Rule(
     name="partitions/esp-missing-or-wrong-type",
     summary="the EFI system partition is missing, or not marked as one",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The FAT partition that holds EFI/ is not typed as an EFI system partition, or is not there.",
     why="UEFI firmware looks for boot loaders on partitions of that type; the guest may not boot.",

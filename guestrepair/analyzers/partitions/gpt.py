@@ -16,7 +16,7 @@ from guestrepair.formats.gpt import (
     primary_from_backup,
 )
 from guestrepair.formats.mbr import MBR_BYTES, protective_entries
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject, WriteBytes
+from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severity, Subject, WriteBytes
 from guestrepair.system.partitions import PartitionTable
 
 _SPECIFICATION = "UEFI specification 2.10, section 5.3.2"
@@ -26,6 +26,7 @@ BACKUP_DAMAGED = Rule(
     name="partitions/gpt-backup-damaged",
     summary="the second copy of the GPT is damaged",
     severities=(Severity.WARNING,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The copy of the partition table at the end of the disk is missing, damaged, or unlike the first.",
     why="The system still boots from the first copy; when that is damaged too, the partitions are lost.",
@@ -37,6 +38,7 @@ PRIMARY_DAMAGED = Rule(
     name="partitions/gpt-primary-damaged",
     summary="the first copy of the GPT is damaged",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The partition table at the start of the disk is missing or damaged.",
     why="Linux does not fall back to the copy at the end unless told so: it finds no partition to boot.",
@@ -48,6 +50,7 @@ PROTECTIVE_WRONG = Rule(
     name="partitions/hybrid-or-protective-mbr-wrong",
     summary="the record that protects the GPT is missing, wrong, or a hybrid",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="Sector 0 of a GPT disk must hold an entry of type 0xEE that starts at sector 1, and no other.",
     why="Without that entry Linux and UEFI firmware ignore the GPT. Systems disagree on hybrids.",
@@ -59,6 +62,7 @@ DISK_GROWN = Rule(
     name="partitions/disk-grown",
     summary="the disk has grown behind the end of its GPT",
     severities=(Severity.NOTE,),
+    effect=Effect.HYGIENE,
     safeties=(Safety.REVIEW,),
     what="The second copy of the GPT is not in the last sector: the disk was made larger afterwards.",
     why="Nothing breaks, but the new space cannot be used yet. cloud-init moves the copy at first boot.",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject
+from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severity, Subject
 from guestrepair.system.partitions import PartitionTable, Slot
 
 OVERLAP = Rule(
     name="partitions/overlap",
     summary="two partitions share sectors",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.MANUAL,),
     what="Two partitions of one table cover the same sectors.",
     why="Writing to one destroys the other; Linux may leave one of them out.",
@@ -23,6 +24,7 @@ BEYOND_END = Rule(
     name="partitions/beyond-end",
     summary="a partition ends behind the end of the disk",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.MANUAL,),
     what="The table describes more sectors than the disk has: the image was cut off or copied in part.",
     why="The filesystem's last blocks are lost. Mounting it fails, or reads errors later.",

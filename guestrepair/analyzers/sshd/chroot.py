@@ -10,6 +10,7 @@ from guestrepair.formats.sshd_config.parse import Directive
 from guestrepair.guest.view import MAX_PATH_BYTES
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -30,6 +31,7 @@ CHROOT_DIRECTORY = Rule(
     name="sshd/chroot-directory",
     summary="a component of a ChrootDirectory is not root's, or others can write to it",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="Every directory from / down to the one that ChrootDirectory names has to exist, belong"
     " to root and"

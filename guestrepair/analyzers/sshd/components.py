@@ -11,6 +11,7 @@ from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
 from guestrepair.analyzers.sshd.repairs import make_executable, restore_packaged, restore_repair
 from guestrepair.model import (
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -28,6 +29,7 @@ HELPER_MISSING = Rule(
     name="sshd/helper-missing",
     summary="sshd itself, or a program that it starts for each connection, is missing",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="sshd, another program that its unit starts, sshd-session (from OpenSSH 9.8 on), sshd-auth (from"
     " 10.0 on) or the program of a Subsystem is not there, is empty or is not executable.",
@@ -41,6 +43,7 @@ LIBRARY_MISSING = Rule(
     name="sshd/library-missing",
     summary="a library or PAM module that a login needs is missing",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="A library that sshd, its helpers or the PAM modules of its service need cannot be found by the"
     " rules of the dynamic loader; or /etc/pam.d/sshd, a file that it includes or a module that it"

@@ -19,6 +19,7 @@ from guestrepair.model import (
     Change,
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -38,6 +39,7 @@ CONFIG_MISSING = Rule(
     name="sshd/config-missing",
     summary="sshd's configuration file is not there",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The file that sshd is started with (/etc/ssh/sshd_config unless its unit says -f) is not there.",
     why="sshd exits at once: nobody can log in.",
@@ -52,6 +54,7 @@ CONFIG_SYNTAX = Rule(
     name="sshd/config-syntax",
     summary="a line of sshd_config that the guest's sshd refuses",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="An unknown keyword, a missing or bad argument, a quote that does not close, a keyword"
     " that a Match"
@@ -70,6 +73,7 @@ CONFIG_DEPRECATED = Rule(
     name="sshd/config-deprecated",
     summary="a keyword that the guest's sshd ignores",
     severities=(Severity.NOTE,),
+    effect=Effect.HYGIENE,
     what="A keyword that this release accepts and does nothing with (Protocol, UsePrivilegeSeparation…).",
     why="What the line asks for does not happen; sshd starts all the same.",
     repair="None: it does no harm.",

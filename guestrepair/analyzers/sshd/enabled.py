@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Rule
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -30,6 +31,7 @@ UNIT_DISABLED = Rule(
     name="sshd/unit-disabled",
     summary="nothing starts sshd at boot",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="Neither the service nor its socket is enabled, or it is masked; without systemd, the"
     " init script"

@@ -14,6 +14,7 @@ from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GenerateHostKey,
@@ -35,6 +36,7 @@ HOST_KEY_UNSAFE = Rule(
     name="sshd/host-key-unsafe",
     summary="a private host key can be read by others, or does not belong to root",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE,),
     what="A private host key of root's has permissions for group or others, or belongs to another user."
     " 0640 root:ssh_keys is right where that group exists and OpenSSH is older than 9.",
@@ -49,6 +51,7 @@ HOST_KEY_MISSING = Rule(
     name="sshd/host-key-missing",
     summary="no host key is there and nothing makes one at boot",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="None of the host keys that sshd_config (or the release's defaults) names is there, and no"
     " sshd-keygen unit, init script or cloud-init makes them at the next boot. A note where only some of"
@@ -63,6 +66,7 @@ HOST_KEY_CORRUPT = Rule(
     name="sshd/host-key-corrupt",
     summary="a host key is empty, cut short, or does not match its public half",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW, Safety.SAFE),
     what="A private host key cannot be loaded: empty, cut short, damaged, protected by a passphrase; or"
     " the .pub file beside it is damaged or belongs to another key.",

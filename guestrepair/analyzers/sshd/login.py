@@ -14,6 +14,7 @@ from guestrepair.analyzers.sshd.accounts import matters_to_everyone, only_admin
 from guestrepair.analyzers.sshd.inconclusive import unmounted
 from guestrepair.analyzers.sshd.repairs import make_executable, restore_repair
 from guestrepair.model import (
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -31,6 +32,7 @@ LOGIN_BLOCKED = Rule(
     name="sshd/login-blocked",
     summary="sshd runs, and turns everybody away",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
     what="/etc/nologin is there (a note where tmpfiles.d removes it at boot); a login shell is missing or"
     " not executable; or AllowUsers, DenyUsers, the group lists, PermitRootLogin and the authentication"

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.formats.logs import LogLine
-from guestrepair.model import Evidence, Finding, GuestPath, Severity
+from guestrepair.model import Effect, Evidence, Finding, GuestPath, Severity
 from guestrepair.system.fact import Unreadable
 
 LOG_EVIDENCE = Rule(
     name="sshd/log-evidence",
     summary="lines in the guest's logs that corroborate a finding; never reported by itself",
     severities=(Severity.NOTE,),
+    effect=Effect.HYGIENE,
     what="Lines of sshd in /var/log/secure, /var/log/auth.log, their rotations (gz, xz, bz2) and"
     " the systemd"
     " journal that say what a finding says. They are attached to it as evidence, with the time of the"

@@ -14,6 +14,7 @@ from guestrepair.analyzers.sshd.inconclusive import unmounted
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -34,6 +35,7 @@ PRIVSEP_DIR_MISSING = Rule(
     name="sshd/privsep-dir-missing",
     summary="sshd's privilege separation directory is not there",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE,),
     what="The empty directory that sshd confines its unauthenticated part to is not there, or is no"
     " directory. Which one that is, is read from the guest's own sshd binary; one under /run has to be"
@@ -50,6 +52,7 @@ PRIVSEP_DIR_UNSAFE = Rule(
     name="sshd/privsep-dir-unsafe",
     summary="sshd's privilege separation directory has the wrong owner or is writable by others",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The privilege separation directory is not owned by root, or group or others may write to it; or"
     " what makes it in /run at boot (RuntimeDirectoryMode= of sshd's unit, a tmpfiles.d line) has it so.",

@@ -23,6 +23,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -41,6 +42,7 @@ STRICT_MODES = Rule(
     name="sshd/strict-modes",
     summary="an account's keys are refused because of the owner or mode of a file or directory",
     severities=(Severity.WARNING, Severity.ERROR),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="For each account with a login shell that has an authorized_keys file (AuthorizedKeysFile"
     " with its"

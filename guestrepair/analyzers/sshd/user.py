@@ -10,6 +10,7 @@ from guestrepair.model import (
     Change,
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -27,6 +28,7 @@ PRIVSEP_USER_MISSING = Rule(
     name="sshd/privsep-user-missing",
     summary="the user sshd is not in /etc/passwd",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="sshd runs its unauthenticated part as the user sshd, and /etc/passwd has no line for it"
     " that can be read.",

@@ -13,6 +13,7 @@ from guestrepair.formats.hosts_access import AccessLine
 from guestrepair.model import (
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     Repair,
@@ -27,6 +28,7 @@ TCP_WRAPPERS = Rule(
     name="sshd/tcp-wrappers",
     summary="hosts.deny turns everyone away from sshd",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="A line of /etc/hosts.deny (or a deny option in hosts.allow) matches sshd and every"
     " client, nothing"

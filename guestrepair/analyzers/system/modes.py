@@ -10,6 +10,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -29,6 +30,7 @@ CRITICAL_MODES = Rule(
     name="system/critical-modes",
     summary="a directory or file that everything depends on has the wrong mode or owner",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE,),
     what="/, /etc, /usr, /var, /tmp, passwd, group, shadow, sudo, su: owner, write or setuid bits are wrong.",
     why="sshd refuses keys below directories that others can write; services cannot read passwd; sudo fails.",

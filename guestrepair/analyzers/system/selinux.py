@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.formats import selinux_config
 from guestrepair.formats.selinux_config import Setting
-from guestrepair.model import Edit, EditFile, Evidence, Finding, Repair, Safety, Severity, Subject
+from guestrepair.model import Edit, EditFile, Effect, Evidence, Finding, Repair, Safety, Severity, Subject
 from guestrepair.system.selinux import CONFIG, TOP, SelinuxConfig
 
 SELINUX_CONFIG = Rule(
     name="system/selinux-config",
     summary="SELinux is to be enforced with a policy that is not there",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="/etc/selinux/config names a policy without a policy file, or a mode that does not exist.",
     why="systemd stops the boot: 'Failed to load SELinux policy, freezing'.",

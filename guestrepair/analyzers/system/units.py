@@ -8,6 +8,7 @@ from functools import partial
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.model import (
     Change,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -28,6 +29,7 @@ TARGET_BROKEN = Rule(
     name="system/default-target-broken",
     summary="systemd's default target is missing, masked, or switches the machine off",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="default.target leads to no unit, to /dev/null, or to a target that is not for normal operation.",
     why="systemd stops in emergency mode, or reboots and powers off in a circle.",
@@ -39,6 +41,7 @@ UNIT_MASKED = Rule(
     name="system/boot-unit-masked",
     summary="a unit that the boot or logins need is masked",
     severities=(Severity.ERROR, Severity.WARNING, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW,),
     what="A link to /dev/null (or an empty file) in /etc/systemd/system stands in for a basic unit.",
     why="Without it filesystems, devices or logins do not come up. In a container image it is usual: a note.",

@@ -10,12 +10,13 @@ import pytest
 from guestrepair.analyzers.base import Analyzer, Context, Rule, UndeclaredError, run_analyzer
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Finding, GuestPath, Inconclusive, Repair, Safety, Severity, Subject
+from guestrepair.model import Effect, Finding, GuestPath, Inconclusive, Repair, Safety, Severity, Subject
 
 RULE = Rule(
     name="motd/writable",
     summary="",
     severities=(Severity.WARNING, Severity.NOTE),
+    effect=Effect.HYGIENE,
     safeties=(Safety.SAFE,),
     what="",
     why="",

@@ -25,7 +25,7 @@ from guestrepair.analyzers.base import (
 from guestrepair.errors import ApplianceError, FormatError, GuestReadError
 from guestrepair.fence import Budget
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.operations.analysis import analyze
 from guestrepair.operations.options import ScanOptions, Voice
 
@@ -33,6 +33,7 @@ WRITABLE = Rule(
     name="motd/writable",
     summary="",
     severities=(Severity.WARNING,),
+    effect=Effect.HYGIENE,
     safeties=(Safety.SAFE,),
     what="",
     why="",

@@ -8,7 +8,7 @@ from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.formats.fstab import Fstab
 from guestrepair.formats.splice import Splice
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject, WriteFile
+from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severity, Subject, WriteFile
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.encoding import PlainText
 from guestrepair.system.mounts.facts import FSTAB
@@ -17,6 +17,7 @@ BAD_ENCODING = Rule(
     name="fstab/bad-encoding",
     summary="the file has bytes that its readers take for parts of fields",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="The file starts with a byte-order mark, has DOS line ends or NUL bytes or, outside comments, "
     "no-break blanks, is UTF-16, or lacks the newline at its end.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.formats.fstab import Entry
-from guestrepair.model import Evidence, Finding, GuestPath, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Finding, GuestPath, Repair, Safety, Severity
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.facts import is_below
 from guestrepair.system.mounts.meaning import State
@@ -19,6 +19,7 @@ BIND_SOURCE = Rule(
     name="fstab/bind-source",
     summary="the source of a bind mount, an image or a swap file is not there",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="A required line names a directory or file of the guest that does not exist.",
     why="The mount, or the swap area, fails, and boot with it.",

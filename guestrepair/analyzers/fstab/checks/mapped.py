@@ -9,7 +9,7 @@ from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.source import SOURCE_NOT_FOUND, make_optional
 from guestrepair.formats.crypttab import CryptEntry
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Evidence, Finding, Inconclusive, Safety, Severity, Subject
+from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Safety, Severity, Subject
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.correction import (
@@ -31,6 +31,7 @@ UNMAPPED = Rule(
     name="fstab/crypttab",
     summary="a mapped device that nothing maps, or an encrypted container that is not there",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="/dev/mapper/NAME is neither a logical volume nor in /etc/crypttab; or crypttab names a container "
     "that is on none of the disks.",

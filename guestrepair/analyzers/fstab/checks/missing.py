@@ -9,7 +9,17 @@ from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.rootless import mounter_of_all
 from guestrepair.formats.fstab import Fstab, escape
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.model import Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject, WriteFile
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    GuestPath,
+    Repair,
+    Safety,
+    Severity,
+    Subject,
+    WriteFile,
+)
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.evidence import DECISIVE, weigh
 from guestrepair.system.mounts.facts import FSTAB
@@ -22,6 +32,7 @@ MISSING = Rule(
     name="fstab/missing",
     summary="there is no /etc/fstab",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="/etc/fstab is not there, is a directory, or holds nothing but NUL bytes, as after a write that was "
     "cut off.",

@@ -8,7 +8,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.rootless import Mounter, mounter_of_root
 from guestrepair.formats.splice import Splice
-from guestrepair.model import Evidence, Finding, Repair, Safety, Severity, Subject
+from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severity, Subject
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.evidence import describe
 from guestrepair.system.mounts.facts import FSTAB
@@ -18,6 +18,7 @@ ROOT_MISMATCH = Rule(
     name="fstab/root-mismatch",
     summary="no line for /, or one that names another filesystem",
     severities=(Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="No line mounts /, and nothing else has it mounted for writing: neither the boot loader nor the "
     "partition's type nor an init other than systemd; or the line names another filesystem than the one "

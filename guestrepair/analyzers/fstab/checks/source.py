@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.root import ROOT_MISMATCH
-from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.correction import replace_source, rewrite, source_text, standing
@@ -20,6 +20,7 @@ SOURCE_NOT_FOUND = Rule(
     name="fstab/source-not-found",
     summary="boot waits for a device that is on none of the disks",
     severities=(Severity.ERROR, Severity.WARNING),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="A required line, or an enabled mount or swap unit, names a UUID, label or path that no given "
     "disk has.",
@@ -39,6 +40,7 @@ SOURCE_NOT_FOUND_OPTIONAL = Rule(
     name="fstab/source-not-found-optional",
     summary="a device that boot does not wait for is not there",
     severities=(Severity.NOTE,),
+    effect=Effect.HYGIENE,
     what="A line with nofail, noauto or x-systemd.automount names a device that is on none of the given "
     "disks.",
     why="Boot goes on without it, as was asked for.",
@@ -51,6 +53,7 @@ DEVICE_NAME = Rule(
     name="fstab/device-name",
     summary="a line names a disk as one machine's kernel does",
     severities=(Severity.WARNING, Severity.ERROR, Severity.NOTE),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="The source is /dev/sda1, /dev/vda1, /dev/xvda1, /dev/nvme0n1p1 or the like.",
     why="Such names change with the controller, the hypervisor and the order of the disks: the guest "
@@ -67,6 +70,7 @@ WRONG_TAG = Rule(
     name="fstab/wrong-tag",
     summary="the value belongs to another tag, or differs in case",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="UUID= holds a partition's UUID, or that of the LUKS container, physical volume or array around "
     "the filesystem; a tag is missing or not in capitals; upper and lower case of the value differ.",
@@ -85,6 +89,7 @@ AMBIGUOUS_SOURCE = Rule(
     name="fstab/ambiguous-source",
     summary="several filesystems carry the UUID or label",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.MANUAL,),
     what="Two filesystems of the given disks have the identifier that a required line names, as after "
     "cloning a disk.",
@@ -98,6 +103,7 @@ WRONG_SOURCE = Rule(
     name="fstab/wrong-source",
     summary="a line names another mount point's filesystem",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="The source is on the disks, but it is the filesystem of another mount point: two lines were "
     "exchanged, or /home, /var, /boot or /usr holds something of another kind while its own "

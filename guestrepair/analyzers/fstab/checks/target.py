@@ -8,7 +8,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.formats.fstab import Entry
 from guestrepair.formats.splice import Splice
-from guestrepair.model import Evidence, Finding, GuestPath, MakeDirectory, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Finding, GuestPath, MakeDirectory, Repair, Safety, Severity
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts import Mounts, types
 from guestrepair.system.mounts.facts import is_below, paths_above
@@ -18,6 +18,7 @@ TARGET_MISSING = Rule(
     name="fstab/target-missing",
     summary="the mount point is not there, or is no directory",
     severities=(Severity.WARNING, Severity.ERROR),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The directory of a required line does not exist, or something else has its name.",
     why="systemd makes a missing directory, other inits fail; a file in its place stops the mount "
@@ -31,6 +32,7 @@ DUPLICATE_TARGET = Rule(
     name="fstab/duplicate-target",
     summary="two required lines have one mount point",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="Two lines that boot waits for name the same mount point.",
     why="systemd takes the first one and reports an error; mount -a stacks one over the other.",
@@ -44,6 +46,7 @@ ORDER = Rule(
     name="fstab/order",
     summary="a mount point comes before the one above it",
     severities=(Severity.WARNING,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="/a/b stands before /a.",
     why="mount -a goes line by line: /a then hides /a/b. systemd orders mounts by itself.",
@@ -56,6 +59,7 @@ RESERVED_TARGET = Rule(
     name="fstab/reserved-target",
     summary="a block device is mounted over /proc, /sys, /dev or /run",
     severities=(Severity.WARNING,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE,),
     what="A line mounts a device on a directory that the kernel and systemd fill.",
     why="It hides what the system needs to run.",
@@ -68,6 +72,7 @@ PASSNO = Rule(
     name="fstab/passno",
     summary="a pass number that does nothing, or a root that is not checked first",
     severities=(Severity.NOTE,),
+    effect=Effect.HYGIENE,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The sixth field is above 0 for btrfs, xfs, swap, a network or bind mount, or is not 1 for an ext "
     "root.",
@@ -81,6 +86,7 @@ NETDEV = Rule(
     name="fstab/netdev",
     summary="a network mount that nothing marks as one",
     severities=(Severity.WARNING,),
+    effect=Effect.DEGRADES,
     safeties=(Safety.SAFE,),
     what="A filesystem that comes over the network, of a type that systemd does not know for such, lacks "
     "_netdev.",

@@ -9,7 +9,7 @@ from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.options import BadOption, bad_options, needs_release
 from guestrepair.formats.fstab import Entry
 from guestrepair.formats.splice import Splice
-from guestrepair.model import Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import Effect, Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
 from guestrepair.system.drivers import Drivers, KernelModules, Release
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
@@ -24,6 +24,7 @@ WRONG_TYPE = Rule(
     name="fstab/wrong-type",
     summary="the type is not what is on the disk",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The third field names another type than blkid(8) sees on the device. auto, and names for one "
     "driver, are no fault.",
@@ -37,6 +38,7 @@ UNSUPPORTED_TYPE = Rule(
     name="fstab/unsupported-type",
     summary="no kernel of the guest has a driver for the type",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.MANUAL,),
     what="No installed kernel lists the driver in modules.dep or modules.builtin, or modprobe.d blocks it.",
     why="The mount of a required line fails: unknown filesystem type.",
@@ -49,6 +51,7 @@ BAD_OPTION = Rule(
     name="fstab/bad-option",
     summary="an option that the filesystem refuses",
     severities=(Severity.ERROR,),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="An option of another filesystem, a misspelled one, a value that is not allowed, a btrfs "
     "subvolume that is not there, a subvolid of none or of another than subvol, a swap priority that is no "
