@@ -48,7 +48,8 @@ def test_the_json_keeps_the_contract() -> None:
     assert document["summary"] == {"error": 1, "warning": 0, "note": 0, "repaired": 0, "inconclusive": 0}
     found = document["images"][0]["findings"][0]
     assert set(found) == {
-        "rule", "analyzer", "severity", "effect", "subject", "message", "evidence", "repair", "folded", "status",
+        "rule", "analyzer", "severity", "effect", "subject", "message", "evidence", "repair", "folded",
+        "status",
     }  # fmt: skip
     assert found["repair"]["changes"][0]["kind"] == "write-file"
     assert found["repair"]["changes"][0]["diff"].startswith("--- a/etc/fstab\n+++ b/etc/fstab\n")
