@@ -25,6 +25,10 @@ _COMMANDS = {
     "undo": "guestrepair.cli.undo",
     "history": "guestrepair.cli.history",
     "prune": "guestrepair.cli.prune",
+    "ls": "guestrepair.cli.ls",
+    "get": "guestrepair.cli.get",
+    "edit": "guestrepair.cli.edit",
+    "put": "guestrepair.cli.put",
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }
@@ -63,6 +67,7 @@ def main(ctx: click.Context, *, verbose: bool) -> None:
     guestrepair repair --dry-run /dev/vdb    show every change that would be made
     guestrepair repair --yes /dev/vdb        make the safe ones
     guestrepair undo /dev/vdb                put back what the last repair changed
+    guestrepair edit /dev/vdb /etc/fstab     change a file yourself, as safely
 
     Exit status: 0 nothing found at or above --fail-on, 1 something found (or left after a
     repair), 2 wrong usage, 3 the image could not be examined, 4 a repair failed and the image

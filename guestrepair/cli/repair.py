@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from guestrepair.cli.ask import Asker
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import (
     PATH,
@@ -19,14 +20,11 @@ from guestrepair.cli.options import (
     to_scan_options,
 )
 from guestrepair.errors import UsageError
-from guestrepair.fence import REPORT, within
 from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
 from guestrepair.repair.choose import Choice
-from guestrepair.repair.plan import Plan
 from guestrepair.report.data import Report
 from guestrepair.report.formats import all_formats, renderer
-from guestrepair.report.table import render_plan
 
 
 class _DryRunCommand(click.Command):
@@ -87,10 +85,12 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     """Repair what scan finds in IMAGE, in the image itself.
 
     All changes are made on an overlay first and verified there; only then they are written, all
-    or nothing. undo takes them back, bit for bit. Repairs marked safe are made; those marked
-    review need --all or their name in --select; manual ones are only explained.
+    or nothing. undo takes them back, bit for bit. On a terminal you are asked about each repair,
+    and once more before anything is written. With --yes those marked safe are made; those marked
+    review need --all or their name in --select. Manual ones are only explained.
 
     \b
+    guestrepair repair /dev/vdb
     guestrepair repair --dry-run /dev/vdb
     guestrepair repair --yes /dev/vdb
     guestrepair repair --yes --donor healthy.qcow2 broken.qcow2
@@ -123,21 +123,16 @@ def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
             hint="--yes makes the safe repairs without asking; --dry-run shows them",
         )
 
-    def confirm(plan: Plan) -> bool:
-        console.clear()
-        click.echo(within(REPORT, lambda: render_plan(plan)), err=True)
-        try:
-            return click.confirm("Make these changes?", err=True)
-        except click.Abort:
-            raise KeyboardInterrupt from None
-
+    asker = None if yes or dry_run else Asker(console)
     return RepairOptions(
-        choice=Choice(everything=values["everything"], select=values["select"]),
+        # Whoever is asked about each repair is asked about those marked review, too.
+        choice=Choice(everything=values["everything"] or asker is not None, select=values["select"]),
         sources=SourceOptions(donors=values["donors"], packages=values["packages"], fetch=values["fetch"]),
         dry_run=dry_run,
         guest_backup=not values["no_guest_backup"],
         guest_programs=values["allow_guest_programs"],
         prove_boot=values["prove_boot"],
         state_dir=values["state_dir"],
-        confirm=None if yes or dry_run else confirm,
+        ask=asker.wants if asker is not None else None,
+        confirm=asker.confirms if asker is not None else None,
     )

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guestrepair.analyzers.base import Context, all_rules, budget_for
+from guestrepair.analyzers.base import Context, all_rules
 from guestrepair.disk import Image, RepairRecord, Transaction, examine
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
-from guestrepair.fence import FIND, LOOK, PLAN, within
+from guestrepair.fence import PLAN, uncounted, within
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Examination, Finding, Status
@@ -22,18 +22,17 @@ from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
+from guestrepair.operations.overlay_guest import OverlayGuest, staged_session
 from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.operations.sources import Sources, donor_images
-from guestrepair.operations.staging import staged
-from guestrepair.packages.sources import resolve_sources
-from guestrepair.repair.apply import Applied, apply_steps, backup_suffix
+from guestrepair.packages.sources import Resolution, resolve_sources
+from guestrepair.repair.apply import Applied, backup_suffix
 from guestrepair.repair.choose import Choice, check_selection
 from guestrepair.repair.plan import Plan, make_plan, sourced_changes
 from guestrepair.repair.verify import gone, gone_wrong, new_findings, place, unclean
 from guestrepair.report.data import ImageReport, RepairOutcome, StageError
 from guestrepair.report.json import change_json, finding_json
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.session import Session, open_session
 
 MAX_ROUNDS = 3
 """A repair may uncover what the damage hid (a missing /lib link hides what is below it)."""
@@ -43,7 +42,8 @@ MAX_ROUNDS = 3
 class RepairOptions:
     """How to repair: ``dry_run`` is "" (write), ``plan`` or ``verify`` (stage and verify, then drop).
 
-    ``confirm`` is asked with the plan before anything is applied; None means that consent was given.
+    ``ask`` is asked about each repair that may be made, with the plan of it alone, and ``confirm`` with the
+    whole plan before anything is applied; None means that consent was given.
     """
 
     choice: Choice
@@ -53,6 +53,7 @@ class RepairOptions:
     guest_programs: bool = False
     prove_boot: bool = False
     state_dir: Path | None = None
+    ask: Callable[[Finding, Plan], bool] | None = None
     confirm: Callable[[Plan], bool] | None = None
 
 
@@ -70,26 +71,24 @@ def repair(
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
+        report.partly = bool(options.only or options.skip)
         donors = [
             examine(donor, allow_backing=image_options.allow_backing) for donor in donor_images(how.sources)
         ]
         _refuse_same(images, donors)
+        dry_run = bool(how.dry_run)
         with (
-            staged(images[0], how.state_dir, voice, dry_run=bool(how.dry_run)) as (disk, transaction),
+            staged_session(images, image_options, how.state_dir, voice, watch, dry_run=dry_run) as (
+                session,
+                transaction,
+            ),
             contextlib.ExitStack() as stack,
         ):
-            disks = [disk]
-            disks += [opening.throwaway_disk(stack, image) for image in images[1:]]
-            keys = opening.key_ring(image_options, voice)
-            session = stack.enter_context(
-                open_session(disks, keys=keys, launch=opening.launch_options(image_options, voice))
-            )
-            watch.waited = lambda: session.starting.waited_seconds
-            watch.lap("disks")
             workdir = stack.enter_context(temporary_directory())
             sessions = opening.donor_sessions(stack, donors, image_options, voice)
-            found = Sources(how.sources, voice.note, sessions)
-            run = _Run(session, report, image_options, options, how, voice, watch, workdir, found)
+            sources = Sources(how.sources, voice.note, sessions)
+            overlay = OverlayGuest(session, image_options, options, voice, watch, sources)
+            run = _Run(overlay, report, options, how, voice, watch, workdir)
             if run.stage():
                 _commit(run, transaction, images[0])
 
@@ -104,18 +103,15 @@ def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    """One repair at work on an open session."""
+    """One repair at work on the overlay."""
 
-    session: Session
+    overlay: OverlayGuest
     report: ImageReport
-    image_options: ImageOptions
     options: ScanOptions
     how: RepairOptions
     voice: Voice
     watch: Stopwatch
     workdir: Path
-    sources: Sources
-    root_name: str = ""
     planned: list[Finding] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     done: Applied = field(default_factory=Applied)
@@ -127,20 +123,21 @@ class _Run:
         Raises:
             RepairError: the staged repair failed a check.
         """
-        block_before = self.session.block()
+        block_before = self.overlay.session.block()
         try:
-            root, guest, found = self._look()
+            root, guest, found = self.overlay.look()
         except (NoSystemError, LockedError) as error:
             self._repair_disks(error)
             try:
-                root, guest, found = self._look()
+                root, guest, found = self.overlay.look()
             except (NoSystemError, LockedError) as still:
                 # The disks are repaired, and hold no system: a data disk, or more is damaged than that.
                 self.report.errors.append(StageError("system", still.message, still.hint, still.exit_status))
                 self._verified(self._analyze_disks, block_before)
                 return True
-            block_before = self.session.block()
+            block_before = self.overlay.session.block()
         opening.describe_guest(self.report, guest)
+        self.report.analyzed = True
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
         plan = self._plan(guest, found.findings)
@@ -162,7 +159,7 @@ class _Run:
         try:
             after = last()
             problems = gone_wrong(self.planned, self.before, after)
-            problems += unclean(block_before, self.session.finish())
+            problems += unclean(block_before, self.overlay.session.finish())
             if problems:
                 raise RepairError(
                     f"the staged repair was dropped: {'; '.join(problems[:5])}",
@@ -176,7 +173,7 @@ class _Run:
     # --- disks from which no system can be mounted -----------------------------------------
 
     def _analyze_disks(self) -> Examination:
-        guest = self.session.without_system()
+        guest = self.overlay.session.without_system()
         context = Context(guest, options=self.options.analysis, progress=self.voice.progress)
         analyzers = of_disks(chosen_analyzers(self.options))
         return analyze(analyzers, context, self.options, self.voice, self.watch)
@@ -188,10 +185,10 @@ class _Run:
             NoSystemError, LockedError: ``error``, when there is nothing of that to repair, or no consent.
             RepairError: a repair of them failed.
         """
-        self.report.block = self.session.block()
+        self.report.block = self.overlay.session.block()
         self.before = self._analyze_disks()
         self.report.findings, self.report.inconclusive = self.before
-        plan = self._plan(self.session.without_system(), self.before.findings)
+        plan = self._plan(self.overlay.session.without_system(), self.before.findings)
         self.report.left = [(left.finding, left.reason) for left in plan.left]
         if not plan.steps or not self._agreed(plan):
             self.report.outcome = RepairOutcome(committed=False)
@@ -205,48 +202,9 @@ class _Run:
             raise as_repair_error(failure, self.voice) from failure
 
     def _apply(self, root: Root | None, plan: Plan, suffix: str) -> None:
-        done = apply_steps(self.session, root, plan.steps, suffix=suffix, progress=self.voice.progress)
+        done = self.overlay.apply(root, plan.steps, suffix)
         self.done.backups += done.backups
         self.done.said += done.said
-        self.watch.lap("apply")
-
-    # --- reading ----------------------------------------------------------------------
-
-    def _look(self) -> tuple[Root, LiveGuest, Examination]:
-        """The system, and what the analyzers find in it; confirmed by the appliance.
-
-        Raises:
-            NoSystemError, LockedError: there is none that can be opened.
-        """
-
-        def look() -> tuple[Root, LiveGuest, Examination]:
-            root, guest = self._open()
-            return root, guest, self._analyze(guest)
-
-        budget = budget_for(self.options.analysis, LOOK)
-        return within(budget, lambda: opening.until_confirmed(self.session, self.watch, look))
-
-    def _open(self) -> tuple[Root, LiveGuest]:
-        root, guest = within(FIND, self._find)
-        guest = opening.mount_as_repaired(self.session, root, guest)
-        self.watch.lap("find and mount")
-        return root, guest
-
-    def _find(self) -> tuple[Root, LiveGuest]:
-        if self.root_name:
-            root = self.session.choose_root(self.root_name)
-        else:
-            root = opening.choose_root(self.session, self.image_options, self.voice)
-            self.root_name = root.name
-        return root, opening.open_guest(self.session, root)
-
-    def _analyze(self, guest: LiveGuest) -> Examination:
-        self.voice.progress("reading the package database")
-        self.sources.open(guest)
-        context = opening.make_context(guest, self.options.analysis, self.voice)
-        context.reference = self.sources.reference(guest)
-        self.watch.lap("package database")
-        return analyze(chosen_analyzers(self.options), context, self.options, self.voice, self.watch)
 
     # --- planning ---------------------------------------------------------------------
 
@@ -260,12 +218,23 @@ class _Run:
         here, elsewhere = on_first_disk(wanted, guest)
         chosen, unlabelled = with_labels(here, guest)
         changes = sourced_changes(chosen)
-        found = self.sources.of(guest) if changes else []
+        found = self.overlay.sources.of(guest) if changes else []
         if changes:
             self.voice.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
+        chosen = [finding for finding in chosen if self._wanted(finding, resolution)]
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
         return dataclasses.replace(plan, left=(*plan.left, *elsewhere, *unlabelled))
+
+    def _wanted(self, finding: Finding, resolution: Resolution) -> bool:
+        """Whether whoever is asked about each repair wants this one; what cannot be made is not asked for."""
+        if self.how.ask is None:
+            return True
+        alone = make_plan([finding], resolution, guest_programs=self.how.guest_programs)
+        if alone.left:
+            return True  # it is left with its reason, as without a question
+        with uncounted():
+            return self.how.ask(finding, alone)
 
     def _agreed(self, plan: Plan) -> bool:
         if self.how.dry_run == "plan":
@@ -284,7 +253,7 @@ class _Run:
             self.planned += plan.findings
             self._apply(root, plan, suffix)
             self.voice.progress("analyzing the repaired overlay")
-            root, guest, after = self._look()
+            root, guest, after = self.overlay.look()
             uncovered = [
                 f for f in new_findings(self.before.findings, after.findings) if self.how.choice.takes(f)
             ]

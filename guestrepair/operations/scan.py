@@ -49,10 +49,12 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
         watch.lap("package database")
         found = analyze(chosen_analyzers(options), context, options, voice, watch)
         report.findings, report.inconclusive = found
+        report.analyzed = True
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
+        report.partly = bool(options.only or options.skip)
         report.warnings += opening.warn_of_interruption(images[0])
         watch.lap("examine")
         with opening.read_only_session(images, image_options, voice) as session:
@@ -64,7 +66,11 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
             except (NoSystemError, LockedError):
                 raise
             except BaseException:
-                report.findings, report.inconclusive = [], []  # nobody has confirmed them
+                report.findings, report.inconclusive, report.analyzed = (
+                    [],
+                    [],
+                    False,
+                )  # nobody has confirmed them
                 raise
             report.round_trips = session.calls.count
         watch.lap("close")

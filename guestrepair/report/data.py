@@ -69,6 +69,10 @@ class ImageReport:
     warnings: list[str] = field(default_factory=list)
     confined: bool = True
     """Whether the programs that read the image could open nothing else of this host."""
+    analyzed: bool = False
+    """Whether the analyzers looked at a system on it; an inspection, or disks without one, are not that."""
+    partly: bool = False
+    """Whether analyzers or rules were left out by request."""
     left: list[tuple[Finding, str]] = field(default_factory=list)
     """Findings that a repair was asked for and that it left, with the reason."""
     outcome: RepairOutcome | None = None

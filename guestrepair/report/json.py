@@ -12,6 +12,7 @@ from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Repo
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import json_text
 from guestrepair.report.formats import Format
+from guestrepair.report.headline import headline
 
 SCHEMA = "guestrepair.report/1"
 Json = dict[str, Any]
@@ -34,6 +35,7 @@ def _image(image: ImageReport) -> Json:
         "format": image.format,
         "size_bytes": image.size_bytes,
         "guest": None if image.os is None else _guest(image.os, image.mounts, image.unmounted),
+        "headline": headline(image),
         "findings": [finding_json(f) for f in image.findings],
         "inconclusive": [{"analyzer": i.analyzer, "reason": i.reason} for i in image.inconclusive],
         "errors": [{"stage": e.stage, "message": e.message, "hint": e.hint} for e in image.errors],

@@ -18,6 +18,7 @@ from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Repo
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable, shell_words
 from guestrepair.report.formats import Format
+from guestrepair.report.headline import headline
 
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
@@ -40,8 +41,8 @@ def render(report: Report) -> str:
 
 def render_image(image: ImageReport) -> str:
     """One image: who it is, its findings, what could not be looked at, the outcome."""
-    lines = [*_heading(image), *_findings(image.findings), *_inconclusive(image), *_left(image)]
-    lines += _errors(image)
+    lines = [*_heading(image), *_headline(image), *_findings(image.findings), *_inconclusive(image)]
+    lines += [*_left(image), *_errors(image)]
     if image.plan is not None:
         lines += ["", "Planned changes:", "", render_plan(image.plan).rstrip("\n")]
     lines += _outcome(image)
@@ -61,6 +62,15 @@ def _heading(image: ImageReport) -> Iterator[str]:
         yield printable(f"  warning: {warning}")
     for where, why in image.unmounted:
         yield printable(f"  not mounted: {where}: {why}")
+
+
+def _headline(image: ImageReport) -> Iterator[str]:
+    yield from _wrapped(headline(image), "  ", hang="  ")
+
+
+def render_findings(findings: Sequence[Finding]) -> str:
+    """Some findings by themselves, each with its evidence and repair."""
+    return "\n".join(_findings(findings)) + "\n"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
@@ -144,6 +154,11 @@ def _errors(image: ImageReport) -> Iterator[str]:
         yield from _wrapped(f"{error.stage}: {error.message}", "  ", hang="  ")
         if error.hint:
             yield from _wrapped(error.hint, "    ")
+
+
+def render_outcome(image: ImageReport) -> str:
+    """What a repair or a change by hand did to the image, and how to take it back."""
+    return "\n".join(line for line in _outcome(image) if line) + "\n"
 
 
 def _outcome(image: ImageReport) -> Iterator[str]:

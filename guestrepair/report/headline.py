@@ -1,0 +1,55 @@
+"""The one sentence at the top of a report: does this guest boot, and does it let anybody in?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from guestrepair.model import Effect, Finding, Status
+from guestrepair.report.data import ImageReport
+
+_STOPS = (
+    (Effect.STOPS_BOOT, "Does not boot"),
+    (Effect.STOPS_LOGIN, "Nobody can log in over SSH"),
+)
+
+
+def headline(image: ImageReport) -> str:
+    """What stops this guest, worked out from the findings' effects; empty where no system was looked at.
+
+    It says no more than was looked at: a part that was left out, or that could not be examined, is in it.
+    """
+    stopped = [words for effect, claim in _STOPS if (words := _claim(claim, _open(image, effect)))]
+    if stopped:
+        return "; ".join([stopped[0], *(_lower(words) for words in stopped[1:])]) + "."
+    if not image.analyzed:
+        return ""
+    return f"{_nothing(image)} that stops boot or SSH login{_limits(image)}."
+
+
+def _open(image: ImageReport, effect: Effect) -> list[Finding]:
+    return [f for f in image.findings if f.effect is effect and f.status is not Status.REPAIRED]
+
+
+def _claim(claim: str, causes: Sequence[Finding]) -> str:
+    if not causes:
+        return ""
+    more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
+    return f"{claim}: {causes[0].message}{more}"
+
+
+def _lower(words: str) -> str:
+    return words[0].lower() + words[1:]
+
+
+def _nothing(image: ImageReport) -> str:
+    repaired = any(f.status is Status.REPAIRED for f in image.findings)
+    return "Nothing left" if repaired else "Nothing found"
+
+
+def _limits(image: ImageReport) -> str:
+    """What keeps that sentence from being a promise."""
+    if image.inconclusive or image.errors:
+        return ", but not everything could be examined"
+    if image.partly:
+        return " in the part that was looked at (--only, --skip)"
+    return ""
