@@ -195,9 +195,7 @@ def written(guest: Guest, path: GuestPath, content: bytes, *, mode: int = 0o644)
         GuestReadError: what is there cannot be read.
     """
     if len(content) > MAX_TEXT_BYTES:
-        raise UsageError(
-            f"{path}: {len(content)} bytes, more than the {MAX_TEXT_BYTES} that are written by hand"
-        )
+        raise UsageError(f"{path}: {len(content)} bytes; at most {MAX_TEXT_BYTES} are written by hand")
     place = place_of_content(guest, path)
     found = guest.lstat(place)
     before = None if found is None else guest.read(place, limit_bytes=MAX_TEXT_BYTES)
