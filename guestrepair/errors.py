@@ -108,6 +108,10 @@ class GuestReadError(GuestError):
         self.reason = reason
 
 
+class DamageError(GuestReadError):
+    """A path cannot be read because its filesystem, or the disk under it, is damaged."""
+
+
 class FormatError(GuestRepairError):
     """The text or bytes of a guest's file do not parse; the parser says where."""
 

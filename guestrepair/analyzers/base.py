@@ -139,7 +139,8 @@ class Analyzer:
     ``needs_system`` is false for one that judges disks also where no system on them can be
     mounted: its guest then has no mounts, and every file of it reads as missing. ``late`` is true for
     one that always asks what only the appliance can tell (space, an EFI system partition): it runs
-    after those that the host may have done with before the appliance has started.
+    after those that the host may have done with before the appliance has started. ``last`` is true for one
+    that judges what the others met: it runs after all of them.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Analyzer:
     corroborate: Callable[[Context, Sequence[Finding]], Sequence[Finding]] | None = None
     needs_system: bool = True
     late: bool = False
+    last: bool = False
 
 
 @cache

@@ -6,7 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from guestrepair.errors import ApplianceError, GuestReadError
+from guestrepair.errors import ApplianceError, DamageError, GuestReadError
+
+_OF_DAMAGE = (
+    "Structure needs cleaning",  # EUCLEAN, EFSCORRUPTED
+    "Bad message",  # EBADMSG, EFSBADCRC
+    "Input/output error",
+    "Stale file handle",  # ext4 of an inode that is not in use
+)
+"""What the appliance's kernel says of a filesystem or disk that is damaged (errno(3))."""
 
 
 class Handle(Protocol):
@@ -124,6 +132,7 @@ def reading(path: object) -> Iterator[None]:
 
     Raises:
         ApplianceError: the appliance is gone.
+        DamageError: the filesystem is damaged there.
         GuestReadError: any other failure, with the path.
     """
     try:
@@ -135,6 +144,7 @@ def reading(path: object) -> Iterator[None]:
         # Python's bindings keep no errno, only the words of strerror(3) in the C locale.
         if text.endswith("No such file or directory"):
             raise GuestReadError(path, "no such file or directory") from error
-        raise GuestReadError(path, text) from error
+        damaged = text.endswith(_OF_DAMAGE)
+        raise (DamageError if damaged else GuestReadError)(path, text) from error
     except UnicodeError as error:
         raise GuestReadError(path, "a name there is not valid UTF-8 and cannot be asked for") from error

@@ -43,6 +43,11 @@ class LinkedGuest(Guest):
                 return directory / rest
         return path
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """See :attr:`Guest.damage`."""
+        return self._guest.damage
+
     def resolve(self, path: GuestPath) -> GuestPath | None:
         """See :meth:`Guest.resolve`."""
         found = super().resolve(path)

@@ -20,7 +20,10 @@ from guestrepair.model import GuestPath
 
 @dataclass(slots=True)
 class Node:
-    """One file of the in-memory guest; ``unreadable`` makes every look at it fail with that reason."""
+    """One file of the in-memory guest; ``unreadable`` makes every look at it fail with that reason.
+
+    ``damaged`` is why nothing of it can be had though its directory lists it.
+    """
 
     mode: int
     content: bytes = b""
@@ -31,6 +34,7 @@ class Node:
     size_bytes: int | None = None
     xattrs: dict[str, bytes] = field(default_factory=dict)
     unreadable: str = ""
+    damaged: str = ""
 
 
 class MemoryGuest(Guest):
@@ -55,6 +59,7 @@ class MemoryGuest(Guest):
         self.top_names: dict[str, tuple[str, ...]] = {}
         self.checks: dict[str, CheckResult] = {}
         self.deleted: dict[str, int] = {}
+        self._damage: dict[str, str] = {}
 
     # --- building -------------------------------------------------------------
 
@@ -92,6 +97,11 @@ class MemoryGuest(Guest):
 
     # --- primitives -----------------------------------------------------------
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """See :attr:`Guest.damage`."""
+        return dict(self._damage)
+
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
         """See :meth:`Guest.lstat_many`."""
         return {path: self._lstat_one(path) for path in paths}
@@ -102,6 +112,9 @@ class MemoryGuest(Guest):
             return None
         if node.unreadable:
             raise GuestReadError(path, node.unreadable)
+        if node.damaged:
+            self._damage[str(path)] = node.damaged
+            return None
         size = len(node.content) if node.size_bytes is None else node.size_bytes
         return Stat(node.mode, node.uid, node.gid, len(node.target) or size, node.mtime)
 

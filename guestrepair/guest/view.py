@@ -95,6 +95,14 @@ class Guest(abc.ABC):
     unmounted: tuple[tuple[str, str], ...] = ()
     """Mount points of the guest's fstab that could not be mounted here, with the reason."""
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """Paths met so far that cannot be read because their filesystem is damaged, each with the reason.
+
+        :meth:`lstat_many` says that nothing is there, since nothing can be had of it.
+        """
+        return {}
+
     # --- primitives: one each for the live and the in-memory guest -----------
 
     @abc.abstractmethod

@@ -74,13 +74,18 @@ def analyze(
     inconclusive: list[Inconclusive] = []
     if context.packages_stopped:  # whichever analyzers were chosen: most ask the database for something
         inconclusive.append(Inconclusive("packages", context.packages_stopped))
-    for analyzer in sorted(analyzers, key=lambda a: a.late):
+    for analyzer in sorted(analyzers, key=lambda a: (a.last, a.late)):
         voice.progress(f"analyzing: {analyzer.name}")
         found, unclear = run_analyzer(analyzer, context)
         findings += [finding for finding in found if wanted(finding, options)]
         inconclusive += unclear
         if watch is not None:
             watch.lap(f"analyzer {analyzer.name}")
+    if context.guest.damage and not any(analyzer.last for analyzer in analyzers):
+        path, reason = min(context.guest.damage.items())
+        inconclusive.append(
+            Inconclusive("filesystems", f"{path}: {reason}; its filesystem was not looked at")
+        )
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     inconclusive.sort(key=lambda each: each.analyzer)
     return Examination(findings, inconclusive)

@@ -18,6 +18,7 @@ from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Examination, Finding, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
+from guestrepair.operations.damage import behind_damage
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
@@ -116,6 +117,8 @@ class _Run:
     plans: list[Plan] = field(default_factory=list)
     done: Applied = field(default_factory=Applied)
     before: Examination = field(default_factory=lambda: Examination([], []))
+    postponed: set[tuple[str, str]] = field(default_factory=set)
+    """Findings on a filesystem whose checker repairs it first: only then is it known what is left of them."""
 
     def stage(self) -> bool:
         """Analyze, plan, apply and verify on the overlay; True when there is something to commit.
@@ -216,7 +219,9 @@ class _Run:
     def _planned(self, guest: LiveGuest, findings: Sequence[Finding]) -> Plan:
         wanted = [finding for finding in findings if self.how.choice.takes(finding)]
         here, elsewhere = on_first_disk(wanted, guest)
-        chosen, unlabelled = with_labels(here, guest)
+        sound, waiting, behind = behind_damage(here, guest)
+        self.postponed |= {finding.identity for finding in waiting}
+        chosen, unlabelled = with_labels(sound, guest)
         changes = sourced_changes(chosen)
         found = self.overlay.sources.of(guest) if changes else []
         if changes:
@@ -224,7 +229,7 @@ class _Run:
         resolution = resolve_sources(guest, changes, found, self.workdir)
         chosen = [finding for finding in chosen if self._wanted(finding, resolution)]
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
-        return dataclasses.replace(plan, left=(*plan.left, *elsewhere, *unlabelled))
+        return dataclasses.replace(plan, left=(*plan.left, *elsewhere, *behind, *unlabelled))
 
     def _wanted(self, finding: Finding, resolution: Resolution) -> bool:
         """Whether whoever is asked about each repair wants this one; what cannot be made is not asked for."""
@@ -254,15 +259,19 @@ class _Run:
             self._apply(root, plan, suffix)
             self.voice.progress("analyzing the repaired overlay")
             root, guest, after = self.overlay.look()
-            uncovered = [
-                f for f in new_findings(self.before.findings, after.findings) if self.how.choice.takes(f)
-            ]
+            uncovered = [f for f in self._uncovered(after) if self.how.choice.takes(f)]
             if not uncovered:
                 break
             plan = self._plan(guest, uncovered)
             if not plan.steps:
                 break
         return after
+
+    def _uncovered(self, after: Examination) -> list[Finding]:
+        """What is found only now, and what had to wait for the filesystem's checker."""
+        waited, self.postponed = self.postponed, set()
+        new = new_findings(self.before.findings, after.findings)
+        return [*new, *(f for f in after.findings if f.identity in waited and f not in new)]
 
     def mark_failed(self) -> None:
         """Say in the report that what was planned is not done."""

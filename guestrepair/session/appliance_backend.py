@@ -2,11 +2,13 @@
 
 libguestfs answers "no such file" for every failed lstat in a bulk call, also
 for one that failed with an I/O error. So a name that seems missing is looked up
-in the directory's listing before it is believed to be missing.
+in the directory's listing before it is believed to be missing: what is listed and
+cannot be examined is damage.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +17,7 @@ from guestrepair.appliance import raw
 from guestrepair.appliance.handle import Machine, reading
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.disk.temporary import temporary_file
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import DamageError, GuestReadError
 from guestrepair.formats.extents import Layout
 from guestrepair.guest.devices import BlockDevice, Mount
 from guestrepair.guest.view import FilesystemUsage, Stat
@@ -49,6 +51,17 @@ class ApplianceBackend:
         self._programs = HashPrograms(machine, prefix, toolbox)
         self._hasher = Hasher(self)
         self._listed: dict[str, tuple[str, ...]] = {}
+        self.damage: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        """As :func:`reading`; what shows that the filesystem is damaged is kept in mind."""
+        try:
+            with reading(path):
+                yield
+        except DamageError as error:
+            self.damage[path] = error.reason
+            raise
 
     def inside(self, path: PurePosixPath | str) -> str:
         """The appliance's path for a guest path."""
@@ -59,7 +72,7 @@ class ApplianceBackend:
 
     def top(self) -> Stat:
         """See :meth:`Backend.top`."""
-        with reading("/"):
+        with self._reading("/"):
             return _stat(self._machine.handle().lstatns(self.inside("/")))
 
     def stats(self, directory: Directory, names: Sequence[str]) -> dict[str, Stat | None]:
@@ -89,14 +102,12 @@ class ApplianceBackend:
         listed = set(self.names(directory))
         for name in missing:
             if name in listed:
-                raise GuestReadError(
-                    directory.inside(name),
-                    "it is listed in its directory but cannot be examined (damaged filesystem?)",
-                )
+                # Nothing can be read of it, and nothing else is to go unexamined for that.
+                self.damage[directory.inside(name)] = "it is listed in its directory but cannot be examined"
             found[name] = None
 
     def _answers(self, directory: Directory, names: list[str]) -> Sequence[Mapping[str, int]]:
-        with reading(directory.path):
+        with self._reading(directory.path):
             return self._machine.handle().lstatnslist(self.inside(directory.path), names)
 
     def present(self, directory: Directory, names: Sequence[str]) -> str:
@@ -123,14 +134,15 @@ class ApplianceBackend:
 
     def _list(self, directory: str) -> Iterable[str]:
         try:
-            with reading(directory):
+            with self._reading(directory):
                 return self._machine.handle().ls(self.inside(directory))
         except GuestReadError as error:
             # Names that are not UTF-8, or too many for one message: the slower way out through a file.
-            if not isinstance(error.__cause__, UnicodeError) and "message" not in error.reason:
+            too_many = "message" in error.reason and not isinstance(error, DamageError)
+            if not too_many and not isinstance(error.__cause__, UnicodeError):
                 raise
         with temporary_file() as out:
-            with reading(directory):
+            with self._reading(directory):
                 self._machine.handle().ls0(self.inside(directory), str(out))
             if out.stat().st_size > MAX_DIRECTORY_BYTES:
                 raise GuestReadError(directory, f"more than {MAX_DIRECTORY_BYTES} bytes of names")
@@ -149,7 +161,7 @@ class ApplianceBackend:
     def _targets(self, directory: Directory, names: list[str]) -> Sequence[str]:
         if all(map(raw.is_utf8, names)):
             try:
-                with reading(directory.path):
+                with self._reading(directory.path):
                     return self._machine.handle().readlinklist(self.inside(directory.path), names)
             except GuestReadError as error:
                 if not isinstance(error.__cause__, UnicodeError):
@@ -166,7 +178,7 @@ class ApplianceBackend:
             return self._download(path, offset, size)
         pieces = []
         while size > 0:
-            with reading(path):
+            with self._reading(path):
                 piece = self._machine.handle().pread(self.inside(path), min(size, _PREAD_BYTES), offset)
             if not piece:
                 break
@@ -178,7 +190,7 @@ class ApplianceBackend:
     def _download(self, path: str, offset: int, size: int) -> bytes:
         """That part of the file, and no other: the next part may be asked for next."""
         with temporary_file() as out:
-            with reading(path):
+            with self._reading(path):
                 self._machine.handle().download_offset(self.inside(path), str(out), offset, size)
             return out.read_bytes()
 
@@ -188,7 +200,7 @@ class ApplianceBackend:
 
     def xattr(self, path: str, _stat: Stat | None, name: str) -> bytes:
         """See :meth:`Backend.xattr`."""
-        with reading(path):
+        with self._reading(path):
             found = self._machine.handle().lgetxattrs(self.inside(path))
         return next((_bytes(x["attrval"]) for x in found if x["attrname"] == name), b"")
 
@@ -217,7 +229,7 @@ class ApplianceBackend:
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""
-        with reading(target):
+        with self._reading(target):
             found = self._machine.handle().statvfs(self.inside(target))
         return FilesystemUsage(
             size_bytes=found["blocks"] * found["frsize"],
@@ -233,6 +245,7 @@ class ApplianceBackend:
     def forget(self) -> None:
         """See :meth:`Backend.forget`."""
         self._listed = {}
+        self.damage = {}
 
     def start_over(self) -> None:
         """See :meth:`Backend.start_over`."""

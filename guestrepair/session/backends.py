@@ -36,6 +36,11 @@ class Backend(Protocol):
     prefix: str
     """Where in the appliance the guest is mounted."""
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """Real paths that could not be read because their filesystem is damaged, each with the reason."""
+        ...
+
     def top(self) -> Stat:
         """Lstat of the top directory."""
         ...
@@ -161,6 +166,11 @@ class HostFirst:
         self._hasher = Hasher(appliance, host)
         self._missing: dict[str, set[str]] = defaultdict(set)
         """By directory, the names that the host calls missing and that nobody else was asked about yet."""
+
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """See :attr:`Backend.damage`: of what the host is not certain, the appliance is asked."""
+        return self._appliance.damage
 
     def top(self) -> Stat:
         """See :meth:`Backend.top`."""

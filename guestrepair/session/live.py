@@ -79,6 +79,11 @@ class LiveGuest(Guest):
         text = str(path)
         return self.backend.prefix + (text if text != "/" else "") or "/"
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        """See :attr:`Guest.damage`."""
+        return dict(self.backend.damage)
+
     # --- metadata -------------------------------------------------------------------
 
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:

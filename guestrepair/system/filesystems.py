@@ -7,7 +7,7 @@ btrfs superblock copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from guestrepair.formats.superblock.linux import parse_btrfs, parse_xfs
 from guestrepair.formats.superblock.model import Block, Read
 from guestrepair.formats.superblock.text import label
 from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.mount_plan import mount_points
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, known
@@ -110,6 +111,18 @@ class Filesystems:
         if device not in self._checks:
             self._checks[device] = attempt(partial(self._guest.check_filesystem, device), device)
         return known(self._checks[device])
+
+    def damage_on(self, device: str) -> dict[str, str]:
+        """Paths on a mounted filesystem that were found to be damaged while others were read, with why.
+
+        What nobody has asked for is not among them.
+        """
+        found = self._guest.damage
+        if not found:
+            return {}
+        points = mount_points(self._guest, [GuestPath(mount.target) for mount in self._guest.mounts])
+        sources = {GuestPath(mount.target): mount.source for mount in self._guest.mounts}
+        return {path: why for path, why in found.items() if sources.get(_holder(points, path)) == device}
 
     def is_in_fstab(self, text: str) -> bool:
         """True when /etc/fstab holds this text (a UUID, a label), in any case of letters.
@@ -234,3 +247,9 @@ def _btrfs_copy(read: Read, size_bytes: int) -> SuperblockCopy | None:
         if copy is not None:
             return SuperblockCopy(copy, f"byte {offset}")
     return None
+
+
+def _holder(points: Mapping[GuestPath, GuestPath], path: str) -> GuestPath:
+    """The mount point that a real path lies under, by the name that the guest has for it."""
+    place = GuestPath(path)
+    return next((points[above] for above in (place, *place.parents) if above in points), GuestPath("/"))

@@ -23,7 +23,7 @@ def injected(image: Path, case: Path, folder: Path, *, device: bool = False) -> 
     root.mkdir()
     injector = next(case.glob("inject.*"))
     shell = [sys.executable] if injector.suffix == ".py" else ["bash"]
-    with _loop(raw) as loop, contextlib.ExitStack() as stack:
+    with loop_device(raw) as loop, contextlib.ExitStack() as stack:
         arguments = [str(root), loop] if device else [str(root)]
         if not device:
             stack.enter_context(_mounted(loop, root))
@@ -32,7 +32,7 @@ def injected(image: Path, case: Path, folder: Path, *, device: bool = False) -> 
 
 
 @contextlib.contextmanager
-def _loop(raw: Path) -> Iterator[str]:
+def loop_device(raw: Path) -> Iterator[str]:
     """A loop device of the largest partition of a disk, or of the whole where it has no table."""
     start, size = _largest(raw)
     made = subprocess.run(

@@ -25,5 +25,6 @@ ANALYZER = Analyzer(
     rules=(*state.RULES, *space.RULES, *superblocks.RULES),
     checks=(superblocks.check, state.check, space.check),
     late=True,
+    last=True,  # it also judges what the others could not read
     needs_system=False,
 )

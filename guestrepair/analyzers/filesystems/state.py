@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from guestrepair.analyzers.base import Context, Rule
@@ -53,7 +53,8 @@ CORRUPT = Rule(
     severities=(Severity.ERROR,),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
-    what="e2fsck -n, xfs_repair -n, btrfs check or fsck.fat -n finds contradictions in its structures.",
+    what="e2fsck -n, xfs_repair -n, btrfs check or fsck.fat -n finds contradictions in its structures, or "
+    "what a directory lists cannot be read.",
     why="Files are lost or unreadable, and the boot stops where its own check cannot mend it.",
     repair="The checker with repair allowed; btrfs only by hand, since its repair can make things worse.",
     example="A disk image was changed while the machine that used it was running.",
@@ -64,6 +65,7 @@ RULES = (DIRTY, ERRORS_RECORDED, CORRUPT)
 CHECKABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"})
 _EXT = frozenset({"ext2", "ext3", "ext4"})
 _MAX_QUOTED_LINES = 8
+_MAX_DAMAGED = 200
 _REPLAYED = "its {} waits to be replayed, which the next mount does, as in a snapshot of a running guest"
 
 
@@ -85,9 +87,10 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         if device.content not in CHECKABLE:
             continue
         refused = "" if device.name in own else filesystems.refusal(device.name)
-        if context.options.deep or refused or (dirty and device.name in own):
+        damage = filesystems.damage_on(device.name)
+        if context.options.deep or refused or damage or (dirty and device.name in own):
             context.progress(f"checking {device.name}")
-            yield from _checked(filesystems, device, refused)
+            yield from _checked(filesystems, device, refused, damage)
 
 
 def _is_cut_off(block: BlockDevices, device: BlockDevice) -> bool:
@@ -186,7 +189,9 @@ def _time(seconds: int) -> str:
 # --- checkers ---------------------------------------------------------------------------------
 
 
-def _checked(filesystems: Filesystems, device: BlockDevice, refused: str) -> Iterator[Finding | Inconclusive]:
+def _checked(
+    filesystems: Filesystems, device: BlockDevice, refused: str, damage: Mapping[str, str]
+) -> Iterator[Finding | Inconclusive]:
     if refused.endswith("no such file or directory"):
         reason = f"{device.name} cannot be opened: Linux does not read the partition table of {device.disk}"
         yield Inconclusive("filesystems", reason)
@@ -195,20 +200,25 @@ def _checked(filesystems: Filesystems, device: BlockDevice, refused: str) -> Ite
         result = filesystems.verdict(device.name)
     except GuestReadError as error:
         yield Inconclusive("filesystems", error.message)
+        if damage:
+            yield _damaged(device, damage)
         return
     if result.journal_pending and not refused:
         yield Inconclusive("filesystems", f"{device.name}: its journal was not replayed by mounting it")
-    elif not result.clean:
-        yield _corrupt(device, result, refused)
+    if not result.clean and not (result.journal_pending and not refused):
+        yield _corrupt(device, result, refused, damage)
+    elif damage:
+        yield _damaged(device, damage)
 
 
-def _corrupt(device: BlockDevice, result: CheckResult, refused: str) -> Finding:
+def _corrupt(device: BlockDevice, result: CheckResult, refused: str, damage: Mapping[str, str]) -> Finding:
     # It is mounted read-only, and the checker writes nothing.
     lines = [li for li in result.output.splitlines() if li.strip() and not li.startswith("Warning!  /dev/")]
     quoted = " | ".join(lines[:_MAX_QUOTED_LINES]) or "no word"
     evidence = [Evidence(f"checker of {device.content} on {device.name}", quoted, "no errors")]
     if refused:
         evidence.append(Evidence(f"mount of {device.name}", refused, "it mounts"))
+    evidence += _met(damage)
     repair = fsck(device)
     if device.content == "btrfs":
         advice = f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it anew"
@@ -221,7 +231,30 @@ def _corrupt(device: BlockDevice, result: CheckResult, refused: str) -> Finding:
         Subject.of_device(device.name),
         f"{device.name} ({_what(device)}) is damaged: "
         + ("it cannot be mounted, and " if refused else "")
+        + (f"{_unread(damage)}, and " if damage else "")
         + "its checker finds errors",
         evidence=tuple(evidence),
         repair=repair,
+        folded=tuple(sorted(damage)[:_MAX_DAMAGED]),
     )
+
+
+def _damaged(device: BlockDevice, damage: Mapping[str, str]) -> Finding:
+    """Paths that cannot be read, of a filesystem whose checker finds nothing, or that has none here."""
+    advice = f"copy what can be read off {device.disk or device.name}, and look at the disk itself (ddrescue)"
+    return CORRUPT.finding(
+        Subject.of_device(device.name),
+        f"{device.name} ({_what(device)}): {_unread(damage)}, and its checker finds no reason",
+        evidence=tuple(_met(damage)),
+        repair=Repair(advice, Safety.MANUAL),
+        folded=tuple(sorted(damage)[:_MAX_DAMAGED]),
+    )
+
+
+def _unread(damage: Mapping[str, str]) -> str:
+    more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+    return f"{min(damage)}{more} cannot be read"
+
+
+def _met(damage: Mapping[str, str]) -> list[Evidence]:
+    return [Evidence(path, damage[path], "readable") for path in sorted(damage)[:_MAX_QUOTED_LINES]]

@@ -20,7 +20,7 @@ from guestrepair.formats.superblock.journal import unclean
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.guest.view import CheckResult, FilesystemUsage
-from guestrepair.model import Finding, Inconclusive, RunFsck, Safety, Severity
+from guestrepair.model import Finding, GuestPath, Inconclusive, RunFsck, Safety, Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 UUID = "c0ffee00-1234-4abc-8def-0123456789ab"
@@ -366,3 +366,39 @@ def test_hostile_journals(raw: bytes) -> None:
         unclean(lambda at, n: (raw * 3)[at : at + n], kind)
     head = b"XFSB" + (4096).to_bytes(4, "big") + raw[:40].ljust(40, b"\0") + raw
     unclean(lambda at, n: head[at : at + n], "xfs")
+
+
+# --- damage met by others --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "safety", "words"),
+    [
+        (CheckResult(clean=False, output="Entry 'head' has deleted inode"), Safety.REVIEW, "finds errors"),
+        (CheckResult(clean=True), Safety.MANUAL, "its checker finds no reason"),
+    ],
+)
+def test_what_others_could_not_read_calls_the_checker(
+    tmp_path: Path, verdict: CheckResult, safety: Safety, words: str
+) -> None:
+    guest = guest_of(made(tmp_path, ["mkfs.ext4", "-q"]))
+    guest.checks["/dev/sda"] = verdict
+    guest.file("/usr/bin/head").damaged = "it is listed in its directory but cannot be examined"
+    assert brief(guest) == []  # nobody has asked for it yet
+    assert not guest.exists(GuestPath("/usr/bin/head"))
+    (found,) = run_analyzer(ANALYZER, Context(guest)).findings
+    assert (found.rule, found.severity, found.subject) == ("filesystems/corrupt", ERROR, "/dev/sda")
+    assert "/usr/bin/head cannot be read" in found.message
+    assert words in found.message
+    assert found.folded == ("/usr/bin/head",)
+    assert found.repair is not None
+    assert found.repair.safety is safety
+
+
+def test_damage_without_a_checker_is_found_and_inconclusive(tmp_path: Path) -> None:
+    guest = guest_of(made(tmp_path, ["mkfs.ext4", "-q"]))
+    guest.file("/etc/fstab").damaged = "Input/output error"
+    guest.exists(GuestPath("/etc/fstab"))
+    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    assert [f.rule for f in findings] == ["filesystems/corrupt"]
+    assert [i.reason for i in inconclusive] == ["/dev/sda: no checker for it"]

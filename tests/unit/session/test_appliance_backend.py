@@ -70,12 +70,34 @@ def test_what_is_missing_is_looked_up_in_the_listing_once(
     assert appliance.calls["ls"] == 2
 
 
-def test_a_name_that_is_listed_and_cannot_be_examined_is_not_missing(
+def test_a_name_that_is_listed_and_cannot_be_examined_is_damage_and_costs_nothing_else(
     backend: ApplianceBackend, appliance: FakeAppliance
 ) -> None:
     appliance.broken["/m0/etc/file1"] = "Input/output error"
-    with pytest.raises(GuestReadError, match="/etc/file1: it is listed in its directory"):
-        backend.stats(ETC, ["file0", "file1"])
+    found = backend.stats(ETC, ["file0", "file1", "none"])
+    assert found["file0"] is not None
+    assert found["file1"] is found["none"] is None
+    assert backend.damage == {"/etc/file1": "it is listed in its directory but cannot be examined"}
+    backend.forget()
+    assert backend.damage == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "damaged"),
+    [
+        ("Structure needs cleaning", True),
+        ("Bad message", True),
+        ("Input/output error", True),
+        ("Permission denied", False),
+    ],
+)
+def test_what_the_kernel_says_of_damage_is_kept_in_mind(
+    backend: ApplianceBackend, appliance: FakeAppliance, words: str, damaged: bool
+) -> None:
+    appliance.broken["/m0/etc"] = words
+    with pytest.raises(GuestReadError):
+        backend.names(ETC)
+    assert list(backend.damage) == (["/etc"] if damaged else [])
 
 
 def test_a_directory_that_cannot_be_read_is_said(backend: ApplianceBackend, appliance: FakeAppliance) -> None:

@@ -65,6 +65,10 @@ class Appliance(Files):
 
     prefix = "/m0"
 
+    @property
+    def damage(self) -> Mapping[str, str]:
+        return {"/damaged": "by appliance"}
+
     def top(self) -> Stat:
         self.asked.append(("top", "/"))
         return dataclasses.replace(self.stat("/") or Stat(0))
