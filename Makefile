@@ -24,7 +24,7 @@ types: setup ## mypy, strict
 check: lint types ## lint and types
 
 test-unit: setup ## seconds: no appliance
-	$(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
+	$(PYTEST) tests/unit -q -n $(JOBS)
 
 test-image: setup ## real images in the appliance
 	$(PYTHON) -m fixtures build --tests
@@ -34,13 +34,13 @@ test-boot: setup ## real boots under qemu
 	$(PYTHON) -m fixtures build --tests
 	$(PYTEST) tests/boot -q -n $(JOBS) --dist loadfile
 
-test: check ## everything that must pass: lint, types, unit, image, fault and boot tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle -q -n $(JOBS)
+test: check ## everything that must pass: lint, types, unit, oracle, limits, image, fault and boot tests
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS)
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
-	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/unit/test_patterns.py -q -n $(JOBS)
+	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits tests/unit/test_patterns.py -q -n $(JOBS)
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) --dist loadfile -m long
 
 test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guestrepair.errors import FormatError
 from guestrepair.formats.sshd_config import Config, Verdict, parse
 from guestrepair.formats.sshd_config.numbers import address_list_is_valid, scaled, seconds
 from guestrepair.formats.sshd_config.parse import logical_lines
@@ -143,13 +142,6 @@ def test_includes_keep_file_and_line_and_do_not_leak_their_match() -> None:
 def test_an_include_of_itself_ends_as_sshd_ends() -> None:
     config = read("Include /c\n", files={"/c": b"Include /c\n"})
     assert config.problems[-1].message == "Too many recursive configuration includes"
-
-
-def test_includes_that_multiply_are_refused_in_time() -> None:
-    files = {f"/{n}": f"Include /{n + 1} /{n + 1} /{n + 1} /{n + 1}\n".encode() for n in range(15)}
-    files["/15"] = b"Port 22\n"
-    with pytest.raises(FormatError, match="lines that are read"):
-        read("Include /0\n", files=files)
 
 
 def test_what_applies_to_whom() -> None:
