@@ -29,6 +29,7 @@ _COMMANDS = {
     "get": "guestrepair.cli.get",
     "edit": "guestrepair.cli.edit",
     "put": "guestrepair.cli.put",
+    "timeline": "guestrepair.cli.timeline",
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }

@@ -14,11 +14,12 @@ from __future__ import annotations
 import abc
 import fnmatch
 import stat as stat_module
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.model import GuestPath
 
 MAX_LINKS = 40
@@ -205,6 +206,25 @@ class Guest(abc.ABC):
         """
         return {}
 
+    def file_records(self) -> Iterator[FileRecord]:
+        """Every name of the guest's mounted filesystems, and deleted ones that are still known, in any order.
+
+        Here from :meth:`lstat_many`, in whole seconds and without what that does not tell.
+
+        Raises:
+            GuestReadError: a directory cannot be read.
+        """
+        pending = [GuestPath("/")]
+        while pending:
+            directory = pending.pop()
+            paths = [directory / name for name in self.listdir(directory)]
+            targets = self.readlinks(paths)
+            for path, found in self.lstat_many(paths).items():
+                if found is not None:
+                    yield _record(path, found, targets[path])
+                    if found.is_directory:
+                        pending.append(path)
+
     def start_over(self) -> None:  # noqa: B027 (a guest that keeps nothing has nothing to do)
         """Drop all that was kept of earlier reads: one of them was ended in the middle."""
 
@@ -307,6 +327,20 @@ class Guest(abc.ABC):
         names = (n for n in self.listdir(directory) if fnmatch.fnmatchcase(n, pattern))
         hidden_wanted = pattern.startswith(".")
         return tuple(directory / n for n in sorted(names) if hidden_wanted or not n.startswith("."))
+
+
+def _record(path: GuestPath, found: Stat, target: str) -> FileRecord:
+    return FileRecord(
+        path=str(path),
+        inode=found.inode,
+        mode=found.mode,
+        uid=found.uid,
+        gid=found.gid,
+        size_bytes=found.size_bytes,
+        modified_ns=found.mtime * 10**9,
+        changed_ns=found.ctime * 10**9 or None,
+        target=target,
+    )
 
 
 @dataclass(frozen=True, slots=True)

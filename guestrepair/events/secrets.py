@@ -1,0 +1,54 @@
+"""Passwords and tokens in commands and logs, masked: a timeline is shown to more people than a guest is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from guestrepair.events.model import Event
+
+MASK = "********"
+_WORD = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|credentials?)"
+_PATTERNS = (
+    # NAME=VALUE, NAME: VALUE, --NAME VALUE; NAME may stand within a longer one, as in DB_PASSWORD
+    re.compile(rf"(?i)([\w-]{{0,40}}{_WORD}[\w-]{{0,20}}[\"']?\s{{0,4}}[=:]\s{{0,4}}[\"']?)([^\s\"'&;,]+)"),
+    re.compile(rf"(?i)(--[\w-]{{0,40}}{_WORD}[\w-]{{0,20}}\s{{1,4}}[\"']?)([^\s\"'-][^\s\"']*)"),
+    re.compile(r"(?i)(\bbearer\s{1,4}|\bauthorization:\s{0,4}basic\s{1,4})([\w.~+/=-]+)"),
+    re.compile(
+        r"(\b[a-zA-Z][\w+.-]{1,20}://[^\s:/@]{1,200}:)([^\s@/]{1,200})(?=@)"
+    ),  # scheme://user:password@
+    re.compile(r"(\b(?:sshpass|mysql|mysqldump|mysqladmin|mariadb)\b[^|;&]{0,200}?\s-p\s{0,4})([^\s-]\S*)"),
+    re.compile(
+        r"(\becho\s{1,4}[\"']?[\w.-]{1,64}:)([^\s\"']+)(?=[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd)"
+    ),
+    re.compile(r"(\bopenssl\s{1,4}passwd\s[^|;&]{0,100}?)(\S+)\s{0,4}$"),
+    re.compile(r"(\b(?:curl|wget)\b[^|;&]{0,400}?\s-u\s{0,4}[^\s:]{1,100}:)(\S+)"),
+    re.compile(r"()(\$(?:1|2[abxy]|5|6|7|y|gy)\$[\w./$,=-]{8,})"),  # crypt(5)
+    re.compile(r"()(\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)"),
+    re.compile(r"()(\bgh[pousr]_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abpr]-[\w-]{10,})"),
+    re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]+)"),  # a JSON web token
+)
+_MAX_TEXT = 32_768
+_HINT = re.compile(
+    r"(?i)pass|pwd|secret|token|key|credential|bearer|authorization|://|\s-p|\s-u|chpasswd|\$[1-7y]|\$2|\$gy"
+    r"|AKIA|ASIA|gh[pousr]_|glpat-|xox|eyJ"
+)
+
+
+def masked(text: str) -> str:
+    """The text with what looks like a secret replaced; a very long one is cut, since nobody reads its end."""
+    text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+    if not _HINT.search(text):
+        return text
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return text
+
+
+def without_secrets(event: Event) -> Event:
+    """The event with its message and further facts masked."""
+    message = masked(event.message)
+    detail = tuple((name, masked(value)) for name, value in event.detail)
+    if message == event.message and detail == event.detail:
+        return event
+    return dataclasses.replace(event, message=message, detail=detail)

@@ -1,0 +1,22 @@
+"""All that tells what happened in a guest: one reader a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from guestrepair.events.files import FileTimes
+from guestrepair.events.model import Kind, Reader
+from guestrepair.guest.view import Guest
+from guestrepair.system.guest_system import System
+
+Make = Callable[[Guest, System], Reader]
+
+SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
+    (frozenset({Kind.FILE}), lambda guest, _system: FileTimes(guest)),
+)
+"""What kinds of events a source has, and how its reader is made. A new source is an entry here."""
+
+
+def readers(guest: Guest, system: System, kinds: frozenset[Kind]) -> list[Reader]:
+    """The readers of all sources that have events of these kinds."""
+    return [make(guest, system) for has, make in SOURCES if has & kinds]

@@ -1,0 +1,117 @@
+"""Events as text, one after the other: a table for people, jsonl and csv as Timesketch imports them.
+
+Source: Timesketch's import guide: ``message``, ``datetime`` (ISO 8601 with its zone) and ``timestamp_desc``
+are wanted of each event; ``timestamp`` is in microseconds; a field's value has at most 32,766 bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from guestrepair.events.model import Certainty, Event
+from guestrepair.report.escape import printable, valid_unicode
+
+MAX_VALUE_BYTES = 32_766
+COLUMNS = (
+    "datetime", "timestamp", "timestamp_desc", "message", "kind", "actor", "path", "source", "certainty",
+)  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MARKS = {Certainty.EXACT: " ", Certainty.INFERRED: "~", Certainty.BOUNDED: "<"}
+"""Before the time of a line: "about", and "no later than"."""
+
+
+def table(events: Iterable[Event], zone: tzinfo = UTC) -> Iterator[str]:
+    """A line an event: its time, kind, who, what happened, and where that is on record."""
+    for event in events:
+        what = event.message if event.kind != "file" else f"{_short(event.description)} {event.message}"
+        actor = f" {event.actor}:" if event.actor else ""
+        time = _MARKS[event.certainty] + local(event.time_ns, zone)
+        yield printable(f"{time}  {event.kind:<13}{actor} {what}  [{event.source}]") + "\n"
+
+
+def jsonl(events: Iterable[Event]) -> Iterator[str]:
+    """One JSON object a line, with its further facts at the end."""
+    for event in events:
+        fields = dict(zip(COLUMNS, _values(event), strict=True))
+        known = {f"detail_{name}": _cut(value) for name, value in event.detail}
+        yield json.dumps(fields | known, ensure_ascii=True) + "\n"
+
+
+def csv_lines(events: Iterable[Event]) -> Iterator[str]:
+    """Comma-separated, with a header."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for event in events:
+        writer.writerow(["" if v is None else _one_line(v) for v in _values(event)])
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _values(event: Event) -> tuple[str | int | None, ...]:
+    return (
+        utc(event.time_ns),
+        event.time_ns // 1000,
+        event.description,
+        _cut(event.message),
+        event.kind.value,
+        None if event.actor is None else _cut(event.actor),
+        None if event.path is None else _cut(event.path),
+        _cut(event.source),
+        event.certainty.value,
+    )
+
+
+def _one_line(value: str | int) -> str | int:
+    """Nothing in a cell begins a formula or a new line: spreadsheets open these files, too."""
+    if isinstance(value, int):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if shown[:1] in {"=", "+", "-", "@"} else shown
+
+
+def _cut(text: str) -> str:
+    text = valid_unicode(text)
+    raw = text.encode()
+    return text if len(raw) <= MAX_VALUE_BYTES else raw[: MAX_VALUE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def utc(time_ns: int) -> str:
+    """ISO 8601 in UTC with microseconds; years that no calendar has are the nearest that it has."""
+    return _moment(time_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
+
+
+def local(time_ns: int, zone: tzinfo) -> str:
+    """As people read it, with the zone's name."""
+    try:
+        there = _moment(time_ns).astimezone(zone)
+    except (OverflowError, ValueError):
+        there = _moment(time_ns)
+    return there.strftime("%Y-%m-%d %H:%M:%S") + f".{there.microsecond // 1000:03d} {there.tzname() or ''}"
+
+
+def _moment(time_ns: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if time_ns > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+_LETTERS = (
+    ("Content Modification Time", "m"),
+    ("Last Access Time", "a"),
+    ("Metadata Modification Time", "c"),
+    ("Creation Time", "b"),
+    ("Content Deletion Time", "d"),
+)
+
+
+def _short(description: str) -> str:
+    """mactime's letters: modified, accessed, changed, born; and deleted."""
+    return "".join(letter if name in description else "." for name, letter in _LETTERS)

@@ -1,0 +1,54 @@
+"""What looks like a password or token is masked, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guestrepair.events.secrets import MASK, masked
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("mysql -u root -phunter2 shop", "hunter2"),
+        ("mysqldump -p hunter2 shop", "hunter2"),
+        ("sshpass -p 'hunter2' ssh host", "hunter2"),
+        ("export DB_PASSWORD=hunter2", "hunter2"),
+        ("curl -H 'Authorization: Bearer abc.def-123' https://x", "abc.def-123"),
+        ("curl -u alice:hunter2 https://x", "hunter2"),
+        ("git clone https://alice:hunter2@host/x.git", "hunter2"),
+        ("useradd --password hunter2 bob", "hunter2"),
+        ('{"token": "hunter2"}', "hunter2"),
+        ("echo alice:hunter2 | sudo chpasswd", "hunter2"),
+        ("usermod -p $6$salt$abcdefghijkl bob", "abcdefghijkl"),
+        ("aws configure set x AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
+        ("api_key: hunter2", "hunter2"),
+    ],
+)
+def test_a_secret_is_masked(text: str, secret: str) -> None:
+    assert secret not in masked(text)
+    assert MASK in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sudo vim /etc/fstab",
+        "passwd alice",
+        "mkdir -p /srv/data",
+        "pam_unix(sshd:session): session opened for user alice(uid=1000) by (uid=0)",
+        "Accepted publickey for alice from 10.0.4.7 port 50122 ssh2: ED25519 SHA256:7Zk",
+        "cp -p /etc/passwd /etc/passwd.bak",
+        "chmod 600 /etc/ssh/ssh_host_ed25519_key",
+        "https://host/path?x=1",
+    ],
+)
+def test_all_else_stays(text: str) -> None:
+    assert masked(text) == text
+
+
+@given(st.text())
+def test_any_text_is_taken_and_masking_is_done_at_once(text: str) -> None:
+    assert masked(masked(text)) == masked(text)
