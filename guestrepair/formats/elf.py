@@ -1,6 +1,6 @@
-"""What the dynamic loader reads of an ELF file: interpreter, NEEDED, SONAME, search paths, class, machine.
+"""What the dynamic loader reads of an ELF file: interpreter, NEEDED, SONAME, search paths, symbol versions.
 
-Only the program headers and the dynamic section are read, through a function
+Only the program headers, the dynamic section and the tables of versions are read, through a function
 that reads a range of the file; section headers are never needed.
 
 Sources: System V gABI, chapters 4 and 5; elf(5); glibc ``elf/elf.h``.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.elf_versions import Names, NeededVersions, defined_versions, needed_versions
 
 Reader: TypeAlias = Callable[[int, int], bytes]
 """Bytes at an offset: (offset_bytes, size_bytes), short at the file's end."""
@@ -29,6 +30,7 @@ _MAX_NEEDED = 1024
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
 _DT_FLAGS_1 = 0x6FFFFFFB
+_DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _DF_1_NODEFLIB = 0x800
 
 MACHINES = {
@@ -60,6 +62,12 @@ class ElfFile:
     runpath: tuple[str, ...] = ()
     no_default_libraries: bool = False
     is_dynamic: bool = False
+    needs: tuple[NeededVersions, ...] = ()
+    """The versions of symbols that it needs, of each library by its name."""
+    defines: frozenset[str] = frozenset()
+    """The versions of symbols that it has."""
+    has_versions: bool = False
+    """It has a table of them; ld.so takes a library without one for whatever is wanted."""
 
     def loads_with(self, other: ElfFile) -> bool:
         """True when one process can hold both: same class, byte order and machine."""
@@ -216,10 +224,18 @@ def _with_dynamic(
     strings = _file_offset(tags.get(_DT_STRTAB, 0), segments)
     size = tags.get(_DT_STRSZ, 0)
     wanted = {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}
+    names = Names(read, strings, size)
     values: dict[int, list[str]] = {tag: [] for tag in wanted}
     for tag, offset in entries:
         if tag in wanted and len(values[tag]) < _MAX_NEEDED:
-            values[tag].append(_string(read, strings, size, offset))
+            values[tag].append(names.at(offset))
+    order = "<" if plain.little_endian else ">"
+
+    def table(address_tag: int, count_tag: int) -> tuple[int, int] | None:
+        address = tags.get(address_tag, 0)
+        return (_file_offset(address, segments), tags.get(count_tag, 0)) if address else None
+
+    needs, defines = table(_DT_VERNEED, _DT_VERNEEDNUM), table(_DT_VERDEF, _DT_VERDEFNUM)
     return ElfFile(
         plain.bits,
         plain.machine,
@@ -231,6 +247,9 @@ def _with_dynamic(
         _paths(values[_DT_RUNPATH]),
         bool(tags.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB),
         is_dynamic=True,
+        needs=needed_versions(read, order, *needs, names) if needs else (),
+        defines=defined_versions(read, order, *defines, names) if defines else frozenset(),
+        has_versions=defines is not None,
     )
 
 
@@ -238,18 +257,7 @@ def _file_offset(address: int, segments: tuple[_Segment, ...]) -> int:
     for segment in segments:
         if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.file_size:
             return segment.offset + address - segment.address
-    raise FormatError("ELF: the dynamic string table lies in no segment")
-
-
-def _string(read: Reader, start: int, size: int, offset: int) -> str:
-    if offset >= size:
-        raise FormatError("ELF: a name outside of the string table")
-    raw = read(start + offset, min(size - offset, 256))
-    if b"\0" not in raw:
-        raw = read(start + offset, min(size - offset, _MAX_STRING_BYTES))
-    if b"\0" not in raw:
-        raise FormatError("ELF: a name that does not end")
-    return _text(raw.split(b"\0")[0])
+    raise FormatError("ELF: a table of the dynamic section lies in no segment")
 
 
 def _paths(values: list[str]) -> tuple[str, ...]:

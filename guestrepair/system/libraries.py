@@ -13,7 +13,8 @@ from guestrepair.formats.elf import read_elf
 from guestrepair.formats.ldso import Preload, parse_preload
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.packages.closure import Closure, Loading, Unresolved
+from guestrepair.packages.closure import Closure
+from guestrepair.packages.loading import Loading, Unresolved
 from guestrepair.system.boot_programs import BootPrograms
 from guestrepair.system.fact import Unreadable, attempt, fact
 

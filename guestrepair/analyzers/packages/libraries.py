@@ -22,7 +22,7 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.packages.base import PackagedFile
-from guestrepair.packages.closure import Unresolved
+from guestrepair.packages.loading import Unresolved
 from guestrepair.system.files import Files
 from guestrepair.system.guest_system import System
 from guestrepair.system.libraries import PRELOAD
