@@ -9,7 +9,7 @@ Sources: System V gABI, chapters 4 and 5; elf(5); glibc ``elf/elf.h``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -146,12 +146,42 @@ def read_elf(read: Reader) -> ElfFile:
         return read(offset, size) if offset < 1 << 62 else b""
 
     try:
-        return _parse(head, cached)
+        return _parse(cached)
     except struct.error as error:
         raise FormatError(f"ELF: cut off ({error})") from error
 
 
-def _parse(head: bytes, read: Reader) -> ElfFile:
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """The dynamic section: tags with their values, and where addresses lie in the file."""
+
+    bits: int
+    machine: int
+    order: str
+    interpreter: str
+    segments: tuple[_Segment, ...]
+    entries: tuple[tuple[int, int], ...] | None
+
+    def value(self, tag: int) -> int:
+        """The first value of a tag, 0 where there is none."""
+        return next((value for found, value in self.entries or () if found == tag), 0)
+
+    def offset(self, tag: int) -> int:
+        """Where in the file the table of a tag lies.
+
+        Raises:
+            FormatError: in no loaded segment.
+        """
+        return _file_offset(self.value(tag), self.segments)
+
+
+def read_dynamic(read: Reader) -> Dynamic:
+    """The headers and the dynamic section (``entries`` None where there is none).
+
+    Raises:
+        FormatError, struct.error: as :func:`read_elf` says.
+    """
+    head = read(0, HEAD_BYTES)
     if not is_elf(head) or len(head) < 20:
         raise FormatError("ELF: not an ELF file")
     bits = {1: 32, 2: 64}.get(head[4])
@@ -164,11 +194,17 @@ def _parse(head: bytes, read: Reader) -> ElfFile:
     for segment in segments:
         if segment.kind == _PT_INTERP and 0 < segment.file_size <= _MAX_STRING_BYTES:
             interpreter = _text(read(segment.offset, segment.file_size).split(b"\0")[0])
-    plain = ElfFile(bits, machine, order == "<", interpreter)
     dynamic = next((s for s in segments if s.kind == _PT_DYNAMIC), None)
-    if dynamic is None:
+    entries = None if dynamic is None else tuple(_dynamic(read, dynamic, bits, order))
+    return Dynamic(bits, machine, order, interpreter, segments, entries)
+
+
+def _parse(read: Reader) -> ElfFile:
+    found = read_dynamic(read)
+    plain = ElfFile(found.bits, found.machine, found.order == "<", found.interpreter)
+    if found.entries is None:
         return plain
-    return _with_dynamic(plain, _dynamic(read, dynamic, bits, order), segments, read)
+    return _with_dynamic(plain, found.entries, found.segments, read)
 
 
 def _segments(head: bytes, read: Reader, bits: int, order: str) -> tuple[_Segment, ...]:
@@ -218,9 +254,9 @@ def _dynamic(read: Reader, segment: _Segment, bits: int, order: str) -> list[tup
 
 
 def _with_dynamic(
-    plain: ElfFile, entries: list[tuple[int, int]], segments: tuple[_Segment, ...], read: Reader
+    plain: ElfFile, entries: Sequence[tuple[int, int]], segments: tuple[_Segment, ...], read: Reader
 ) -> ElfFile:
-    tags = dict(reversed(entries))
+    tags = dict(reversed(tuple(entries)))
     strings = _file_offset(tags.get(_DT_STRTAB, 0), segments)
     size = tags.get(_DT_STRSZ, 0)
     wanted = {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}

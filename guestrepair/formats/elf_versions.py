@@ -1,4 +1,4 @@
-"""Symbol versions and symbols of an ELF file: what it needs of other libraries, and what it has for others.
+"""Symbol versions of an ELF file: which it needs of other libraries, and which it has for others.
 
 Sources: "ELF Symbol Versioning" (U. Drepper), Linux Standard Base, Symbol Versioning; glibc
 ``elf/dl-version.c`` (what is missing is fatal unless weak), ``elf/dl-lookup.c``; elf(5).
@@ -19,17 +19,23 @@ _WINDOW_BYTES = 4096
 _MAX_ENTRIES = 8192
 """Versions of one file; a libc has some forty."""
 _WEAK = 2
+INDEX_MASK = 0x7FFF
+"""Of a symbol's number of a version: the top bit says that it is hidden."""
 
 _Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class NeededVersions:
-    """Versions that a file needs of the library ``library`` (a name as in NEEDED); ``weak`` may lack."""
+    """Versions that a file needs of the library ``library`` (a name as in NEEDED); ``weak`` may lack.
+
+    ``indexes`` are the numbers by which the file's symbols name these versions.
+    """
 
     library: str
     versions: tuple[str, ...]
     weak: tuple[str, ...] = ()
+    indexes: frozenset[int] = frozenset()
 
 
 class Names:
@@ -98,16 +104,18 @@ def needed_versions(read: _Read, order: str, at: int, count: int, names: Names) 
         place = at + first
         versions: list[str] = []
         weak: list[str] = []
+        indexes: set[int] = set()
         for _ in range(number):
             budget -= 1
             if budget < 0:
                 raise FormatError(f"ELF: more than {_MAX_ENTRIES} symbol versions")
-            _hash, flags, _other, name, step = table.entry("IHHII", place)
+            _hash, flags, other, name, step = table.entry("IHHII", place)
             (weak if flags & _WEAK else versions).append(names.at(name))
+            indexes.add(other & INDEX_MASK)
             if not step:
                 break
             place += step
-        found.append(NeededVersions(names.at(library), tuple(versions), tuple(weak)))
+        found.append(NeededVersions(names.at(library), tuple(versions), tuple(weak), frozenset(indexes)))
         if not following:
             break
         at += following

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import PackageDatabase, PackagedFile, chosen
+from guestrepair.packages.base import Package, PackageDatabase, PackagedFile, chosen
 
 
 class PathIndex:
@@ -66,6 +66,11 @@ class IndexedDatabase(PackageDatabase):
 
     def _made(self) -> Iterator[PackagedFile]:
         for number in range(len(self.packages)):
+            yield from self._files_of(number)
+
+    def files_of(self, package: Package) -> Iterator[PackagedFile]:
+        """See :meth:`PackageDatabase.files_of`."""
+        for number in (n for n, each in enumerate(self.packages) if each == package):
             yield from self._files_of(number)
 
     def lookup_many(self, paths: Iterable[str]) -> Mapping[str, tuple[PackagedFile, ...]]:

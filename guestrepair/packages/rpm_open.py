@@ -81,7 +81,8 @@ def open_rpm(guest: Guest) -> RpmDatabase:
             continue
         damage += [Damage(str(path), problem, _REBUILD) for problem in answer.problems]
         if answer.lines:
-            return RpmDatabase(answer.lines, damage=damage if answer.problems else ())
+            told = damage if answer.problems else ()
+            return RpmDatabase(answer.lines, damage=told, guest=guest, place=str(path))
         damage.append(Damage(str(path), "holds no package", _REBUILD))
     reasons = "; ".join(f"{d.path}: {d.reason}" for d in damage)
     raise FormatError(reasons, hint=_REBUILD)

@@ -214,7 +214,7 @@ class Applier:
         found = self._guest.lstat(change.path)
         self._expect(found is not None and not found.is_directory, change.path, "it is not a file any more")
         if change.backup and self._suffix and found is not None and found.is_file:
-            self.backups.append(self._writer.move_away(change.path, self._suffix))
+            self.backups.append(self._writer.move_away(change.path, self._suffix, prefix=change.aside))
         else:
             self._writer.remove(change.path)
 

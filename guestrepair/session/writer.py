@@ -153,10 +153,10 @@ class Writer:
         self._guest.forget()
         self._label(real, 0o120000)
 
-    def move_away(self, path: GuestPath, suffix: str) -> GuestPath:
+    def move_away(self, path: GuestPath, suffix: str, *, prefix: str = "") -> GuestPath:
         """Rename something to a free name beside it."""
         real = self._lexical(path)
-        aside = real.with_name(real.name + suffix)
+        aside = real.with_name(prefix + real.name + suffix)
         with reading(path):
             self._handle.rename(self._inside(real), self._inside(aside))
         self._guest.forget()

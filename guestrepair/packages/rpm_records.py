@@ -1,0 +1,106 @@
+"""Packages that an rpm database holds twice, and which of the records the files on the disk are of.
+
+An update that is killed between its installing and its erasing part leaves two records of one package: the
+new files are there, and the old record was never erased. Packages that may be there several times (kernels,
+keys) are not meant.
+
+Sources: rpm's ``lib/transaction.c``; dnf.conf(5), installonlypkgs; yum.conf(5); zypp.conf, multiversion.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guestrepair.formats.rpm_version import RpmVersion
+from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath, PackagedKind
+from guestrepair.packages.base import Agreement, Duplicate, Flag, Package, PackagedFile
+
+_SEVERAL = ("kernel", "gpg-pubkey", "kmod-", "akmod")
+"""Beginnings of the names of packages of which several versions stand side by side."""
+
+_MAX_DIFFERING = 20
+_UNJUDGED = frozenset({Flag.CONFIG, Flag.GHOST, Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_DIGEST})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of the database: its package, its number there, and where it is among the reader's lines."""
+
+    package: Package
+    number: int
+    at: int
+
+
+def held_twice(packages: Sequence[Package], heads: Iterable[Mapping[str, Any]]) -> list[list[Record]]:
+    """The records of each package that is there more than once and should not be, the newest first."""
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for at, (package, head) in enumerate(zip(packages, heads, strict=True)):
+        if not (head.get("several") or package.name.startswith(_SEVERAL)):
+            number = head.get("record")
+            known = number if isinstance(number, int) else 0
+            groups[package.name, package.architecture].append(Record(package, known, at))
+    twice = [group for group in groups.values() if len(group) > 1]
+    for group in twice:
+        group.sort(key=lambda record: (RpmVersion(record.package.version), record.number), reverse=True)
+    return twice
+
+
+def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[PackagedFile]]) -> Duplicate:
+    """Which record speaks for the files, by the digests of those that tell the records apart."""
+    by_record = [_judged(each) for each in files]
+    apart = _telling_apart(by_record)
+    digests = _on_disk(guest, [record[path] for record in by_record for path in apart if path in record])
+    wrong = [
+        [path for path in apart if path in record and digests.get(path) != record[path].digest]
+        for record in by_record
+    ]
+    agrees = next((number for number, lost in enumerate(wrong) if not lost), None)
+    if agrees:
+        # A path that only a newer record has, and that is there, was put there by the update.
+        newer = {p for record in by_record[:agrees] for p in record if p not in by_record[agrees]}
+        agrees = None if any(path in digests for path in newer) else agrees
+    agreement = Agreement.MIXED if agrees is None else Agreement.OLDER if agrees else Agreement.NEWER
+    packages = tuple(record.package for record in group)
+    return Duplicate(
+        records=packages,
+        numbers=tuple(record.number for record in group),
+        reference=packages[agrees or 0],
+        agreement=agreement,
+        differing=tuple(wrong[0][:_MAX_DIFFERING]),
+        compared=len(apart),
+    )
+
+
+def _judged(files: Iterable[PackagedFile]) -> dict[str, PackagedFile]:
+    return {
+        file.path: file
+        for file in files
+        if file.kind is PackagedKind.FILE and file.digest and not file.flags & _UNJUDGED
+    }
+
+
+def _telling_apart(records: Sequence[Mapping[str, PackagedFile]]) -> list[str]:
+    """Paths whose digests differ between the records. What only the older ones have may rightly lie there."""
+    newest = records[0]
+    return [
+        path
+        for path, file in newest.items()
+        if any(path not in record or record[path].digest != file.digest for record in records[1:])
+    ]
+
+
+def _on_disk(guest: Guest, files: Iterable[PackagedFile]) -> dict[str, str]:
+    """Digests of these files as they are, in the algorithm of the database; one that is gone is left out."""
+    wanted: dict[str, dict[str, GuestPath]] = defaultdict(dict)
+    for file in files:
+        wanted[file.digest.partition(":")[0]].setdefault(file.path, GuestPath(file.path))
+    answer: dict[str, str] = {}
+    for algorithm, paths in wanted.items():
+        real = {path: where for path, where in paths.items() if guest.is_file(where)}
+        found = guest.digests(algorithm, list(real.values()), through_filesystem=True)
+        answer |= {str(path): f"{algorithm}:{digest}" for path, digest in found.items()}
+    return answer
