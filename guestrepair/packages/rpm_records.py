@@ -10,7 +10,7 @@ Sources: rpm's ``lib/transaction.c``; dnf.conf(5), installonlypkgs; yum.conf(5);
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,17 @@ def held_twice(packages: Sequence[Package], heads: Iterable[Mapping[str, Any]]) 
 
 def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[PackagedFile]]) -> Duplicate:
     """Which record speaks for the files, by the digests of those that tell the records apart."""
-    by_record = [_judged(each) for each in files]
+    unjudged = {file.path for each in files for file in each if file.flags & _UNJUDGED}
+    by_record = [_judged(each, unjudged) for each in files]
     apart = _telling_apart(by_record)
     digests = _on_disk(guest, [record[path] for record in by_record for path in apart if path in record])
+    # What is gone says nothing: that it is gone has a finding of its own.
     wrong = [
-        [path for path in apart if path in record and digests.get(path) != record[path].digest]
+        [
+            path
+            for path in apart
+            if path in record and path in digests and digests[path] != record[path].digest
+        ]
         for record in by_record
     ]
     agrees = next((number for number, lost in enumerate(wrong) if not lost), None)
@@ -63,6 +69,8 @@ def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[Pack
         # A path that only a newer record has, and that is there, was put there by the update.
         newer = {p for record in by_record[:agrees] for p in record if p not in by_record[agrees]}
         agrees = None if any(path in digests for path in newer) else agrees
+    if apart and not digests:
+        agrees = None
     agreement = Agreement.MIXED if agrees is None else Agreement.OLDER if agrees else Agreement.NEWER
     packages = tuple(record.package for record in group)
     return Duplicate(
@@ -75,11 +83,11 @@ def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[Pack
     )
 
 
-def _judged(files: Iterable[PackagedFile]) -> dict[str, PackagedFile]:
+def _judged(files: Iterable[PackagedFile], unjudged: Container[str]) -> dict[str, PackagedFile]:
     return {
         file.path: file
         for file in files
-        if file.kind is PackagedKind.FILE and file.digest and not file.flags & _UNJUDGED
+        if file.kind is PackagedKind.FILE and file.digest and file.path not in unjudged
     }
 
 

@@ -43,6 +43,15 @@ class Writer:
             raise GuestReadError(path, "no such file")
         self._put(real, content)
 
+    def replace_with(self, path: GuestPath, source: Path) -> None:
+        """The same with the content of a file of this host, of any size."""
+        real = self._guest.resolve(path)
+        if real is None:
+            raise GuestReadError(path, "no such file")
+        with reading(real):
+            self._handle.upload(str(source), self._inside(real))
+        self._guest.forget()
+
     def create_file(self, path: GuestPath, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Create a regular file with that owner, mode and the label of the guest's own policy."""
         real = self._new(path)
