@@ -217,21 +217,21 @@ def _inflate(content: bytes) -> bytes:
 
 def _has_files(stanza: Stanza) -> bool:
     """Whether its files are to be there: not of one whose removal has begun."""
-    wanted, _flag, state = _words(stanza)
+    wanted, flag, state = _words(stanza)
     if state == HALF_INSTALLED and wanted in {"deinstall", "purge"}:
         return False
-    return state in _WITH_FILES and bool(stanza.get("package"))
+    return bool(flag) and state in _WITH_FILES and bool(stanza.get("package"))
 
 
 def _words(stanza: Stanza) -> tuple[str, str, str]:
-    """What is wanted, the flag, and the state; one that does not have these three words is no known state."""
+    """What is wanted, the flag, and the state; without these three words, all as the state and no flag."""
     words = stanza.get("status").split()
     return (words[0], words[1], words[2]) if len(words) == 3 else ("", "", " ".join(words))
 
 
 def _unfinished(entry: _Entry) -> Unfinished | None:
     wanted, flag, state = _words(entry.stanza)
-    if not entry.stanza.get("package") or (state in _SETTLED and "reinstreq" not in flag):
+    if not entry.stanza.get("package") or (flag and state in _SETTLED and "reinstreq" not in flag):
         return None
     stanza = entry.stanza
     package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))

@@ -102,7 +102,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
 
 
 def _kind(found: Unfinished) -> _Kind | None:
-    kind = _STATES.get(found.state)
+    kind = _STATES.get(found.state) if found.flag else None
     if found.is_removal and kind in {_Kind.BROKEN_OFF, _Kind.UNCONFIGURED}:
         return _Kind.REMOVAL
     if kind is not None and "reinstreq" in found.flag:
