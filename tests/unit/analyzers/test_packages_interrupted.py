@@ -49,6 +49,9 @@ def in_state(status: str, *, name: str = "tool") -> MemoryGuest:
     text = guest.nodes[GuestPath(STATUS)].content.decode()
     guest.file(STATUS, text.replace("install ok installed", status) + OTHER)
     listing = guest.nodes[GuestPath("/var/lib/dpkg/info/tool.list")].content.decode()
+    if name == "tool":  # nothing that login needs
+        listing = listing.replace("/usr/bin/sudo\n", "")
+        guest.file("/var/lib/dpkg/info/tool.list", listing)
     guest.file("/var/lib/dpkg/info/other.list", "/.\n")
     if name == "login":
         guest.file("/usr/bin/login", b"login", mode=0o755)
@@ -207,9 +210,14 @@ OLD, NEW = b"old", b"new"
 
 
 def record(
-    version: str, files: Mapping[str, bytes], *, name: str = "pam", number: int = 1, config: Sequence[str] = (),
+    version: str,
+    files: Mapping[str, bytes],
+    *,
+    name: str = "pam",
+    number: int = 1,
+    config: Sequence[str] = (),
     several: bool = False,
-) -> bytes:  # fmt: skip
+) -> bytes:
     paths = [path.rpartition("/") for path in files]
     data = {
         "name": name, "version": version, "arch": "x86_64", "algo": 8, "record": number, "several": several,
@@ -285,9 +293,8 @@ def test_three_records_of_one_package() -> None:
 
 
 def test_a_change_of_ones_own_beside_two_equal_records_is_still_found() -> None:
-    _database, findings = twice(
-        {LOGIN: b"mine", DATA: NEW, CONFIG: NEW}, NEWER, NEWER.replace(b"1.0-2", b"1.0-1")
-    )
+    older = NEWER.replace(b"1.0-2", b"1.0-1")
+    _database, findings = twice({LOGIN: b"mine", DATA: NEW, CONFIG: NEW}, NEWER, older)
     assert {finding.rule for finding in findings} == {"packages/interrupted", "packages/file-changed"}
 
 
