@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from guestrepair.packages.aliases import forms
@@ -70,8 +70,15 @@ class IndexedDatabase(PackageDatabase):
 
     def files_of(self, package: Package) -> Iterator[PackagedFile]:
         """See :meth:`PackageDatabase.files_of`."""
-        for number in (n for n, each in enumerate(self.packages) if each == package):
+        for number in self._numbers.get(package, ()):
             yield from self._files_of(number)
+
+    @cached_property
+    def _numbers(self) -> Mapping[Package, Sequence[int]]:
+        numbers: dict[Package, list[int]] = {}
+        for number, package in enumerate(self.packages):
+            numbers.setdefault(package, []).append(number)
+        return numbers
 
     def lookup_many(self, paths: Iterable[str]) -> Mapping[str, tuple[PackagedFile, ...]]:
         """See :meth:`PackageDatabase.lookup_many`."""

@@ -18,7 +18,7 @@ from typing import Any
 from guestrepair.errors import FormatError
 from guestrepair.guest.view import Guest
 from guestrepair.model import PackagedKind
-from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.base import Damage, Duplicate, Flag, Package, PackagedFile
 from guestrepair.packages.indexed import IndexedDatabase
 from guestrepair.packages.rpm_records import held_twice, settled
 
@@ -80,11 +80,15 @@ class RpmDatabase(IndexedDatabase):
         heads = [_head(_decode(line)) for line in lines]
         packages = [_package(head) for head in heads]
         dropped: set[int] = set()
-        duplicates = []
+        duplicates: list[Duplicate] = []
         if guest is not None:
-            for group in held_twice(packages, heads):
-                files = [tuple(_files(record.package, _decode(lines[record.at]))) for record in group]
-                duplicates.append(found := settled(guest, group, files))
+            groups = held_twice(packages, heads)
+            files = [
+                [tuple(_files(record.package, _decode(lines[record.at]))) for record in group]
+                for group in groups
+            ]
+            duplicates = settled(guest, groups, files)
+            for group, found in zip(groups, duplicates, strict=True):
                 kept = next(record.at for record in group if record.package == found.reference)
                 dropped |= {record.at for record in group} - {kept}
         self.duplicates = tuple(duplicates)

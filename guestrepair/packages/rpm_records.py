@@ -23,6 +23,11 @@ _SEVERAL = ("kernel", "gpg-pubkey", "kmod-", "akmod")
 """Beginnings of the names of packages of which several versions stand side by side."""
 
 _MAX_DIFFERING = 20
+_MAX_COMPARED = 100_000
+"""Files that are hashed to tell records apart; what is beyond counts as gone."""
+
+MAX_GROUPS = 5_000
+"""Packages with several records: more than a system has packages."""
 _UNJUDGED = frozenset({Flag.CONFIG, Flag.GHOST, Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_DIGEST})
 
 
@@ -46,15 +51,33 @@ def held_twice(packages: Sequence[Package], heads: Iterable[Mapping[str, Any]]) 
     twice = [group for group in groups.values() if len(group) > 1]
     for group in twice:
         group.sort(key=lambda record: (RpmVersion(record.package.version), record.number), reverse=True)
-    return twice
+    return twice[:MAX_GROUPS]
 
 
-def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[PackagedFile]]) -> Duplicate:
-    """Which record speaks for the files, by the digests of those that tell the records apart."""
-    unjudged = {file.path for each in files for file in each if file.flags & _UNJUDGED}
-    by_record = [_judged(each, unjudged) for each in files]
-    apart = _telling_apart(by_record)
-    digests = _on_disk(guest, [record[path] for record in by_record for path in apart if path in record])
+def settled(
+    guest: Guest, groups: Sequence[Sequence[Record]], files: Sequence[Sequence[Sequence[PackagedFile]]]
+) -> list[Duplicate]:
+    """Which record of each group speaks for its files, by digests of those that tell the records apart."""
+    unjudged = {f.path for group in files for each in group for f in each if f.flags & _UNJUDGED}
+    judged = [[_judged(each, unjudged) for each in group] for group in files]
+    apart = [_telling_apart(records) for records in judged]
+    asked = [
+        record[path]
+        for records, paths in zip(judged, apart, strict=True)
+        for record in records
+        for path in paths
+        if path in record
+    ]
+    digests = _on_disk(guest, asked[:_MAX_COMPARED])
+    return [_settled(*each, digests) for each in zip(groups, judged, apart, strict=True)]
+
+
+def _settled(
+    group: Sequence[Record],
+    records: Sequence[Mapping[str, PackagedFile]],
+    apart: Sequence[str],
+    digests: Mapping[str, str],
+) -> Duplicate:
     # What is gone says nothing: that it is gone has a finding of its own.
     wrong = [
         [
@@ -62,14 +85,14 @@ def settled(guest: Guest, group: Sequence[Record], files: Sequence[Sequence[Pack
             for path in apart
             if path in record and path in digests and digests[path] != record[path].digest
         ]
-        for record in by_record
+        for record in records
     ]
     agrees = next((number for number, lost in enumerate(wrong) if not lost), None)
     if agrees:
         # A path that only a newer record has, and that is there, was put there by the update.
-        newer = {p for record in by_record[:agrees] for p in record if p not in by_record[agrees]}
+        newer = {path for record in records[:agrees] for path in record if path not in records[agrees]}
         agrees = None if any(path in digests for path in newer) else agrees
-    if apart and not digests:
+    if apart and not any(path in digests for path in apart):
         agrees = None
     agreement = Agreement.MIXED if agrees is None else Agreement.OLDER if agrees else Agreement.NEWER
     packages = tuple(record.package for record in group)
@@ -108,7 +131,8 @@ def _on_disk(guest: Guest, files: Iterable[PackagedFile]) -> dict[str, str]:
         wanted[file.digest.partition(":")[0]].setdefault(file.path, GuestPath(file.path))
     answer: dict[str, str] = {}
     for algorithm, paths in wanted.items():
-        real = {path: where for path, where in paths.items() if guest.is_file(where)}
-        found = guest.digests(algorithm, list(real.values()), through_filesystem=True)
+        stats = guest.lstat_many(paths.values())
+        there = [where for where, stat in stats.items() if stat is not None and stat.is_file]
+        found = guest.digests(algorithm, there, through_filesystem=True)
         answer |= {str(path): f"{algorithm}:{digest}" for path, digest in found.items()}
     return answer

@@ -51,6 +51,8 @@ RULES = (INTERRUPTED,)
 
 _MAX_NAMED = 5
 _MAX_EVIDENCE = 8
+_MAX_SINGLE = 20
+"""Half-installed packages with a finding of their own; any more have one for all."""
 _LEFT = (".dpkg-new", ".dpkg-tmp")
 
 
@@ -82,23 +84,33 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
     if database is None:
         return
     groups: dict[_Kind | Unfinished, list[Unfinished]] = defaultdict(list)
+    unknown: list[Unfinished] = []
     for found in database.unfinished:
         kind = _kind(found)
         if kind is None:
-            words = f"{found.wanted} {found.flag} {found.state}".strip()
-            yield Inconclusive(
-                "packages",
-                f"{found.place}:{found.line}: {found.package.name} has the status {words!r}, which dpkg does "
-                "not know: its files were not looked at",
-            )
+            unknown.append(found)
         else:
-            groups[found if kind is _Kind.BROKEN_OFF else kind].append(found)
+            is_single = kind is _Kind.BROKEN_OFF and len(groups) < _MAX_SINGLE
+            groups[found if is_single else kind].append(found)
+    if unknown:
+        yield _not_known(unknown)
     for key, group in groups.items():
         yield _finding(system, database, key if isinstance(key, _Kind) else _Kind.BROKEN_OFF, group)
     if database.journal and not groups:
         yield _journal(database)
     yield from duplicates(INTERRUPTED, system, database)
     yield from _yum(system, database)
+
+
+def _not_known(unknown: Sequence[Unfinished]) -> Inconclusive:
+    first, more = unknown[0], len(unknown) - 1
+    words = f"{first.wanted} {first.flag} {first.state}".strip()[:100]
+    others = f" (and {more} more packages)" if more else ""
+    return Inconclusive(
+        "packages",
+        f"{first.place}:{first.line}: {first.package.name}{others} has the status {words!r}, which dpkg does "
+        "not know: its files were not looked at",
+    )
 
 
 def _kind(found: Unfinished) -> _Kind | None:

@@ -78,8 +78,8 @@ def _state(group: Sequence[Duplicate]) -> str:
 def _evidence(each: Duplicate) -> Evidence:
     records = " and ".join(_nevra(record) for record in each.records)
     seen = {
-        Agreement.NEWER: f"the {each.compared} files that differ between them are the newer one's",
-        Agreement.OLDER: f"the {each.compared} files that differ between them are the older one's",
+        Agreement.NEWER: f"files that differ between them: {each.compared}, all the newer one's",
+        Agreement.OLDER: f"files that differ between them: {each.compared}, all the older one's",
         Agreement.MIXED: f"not the newer one's: {', '.join(each.differing[:4])}",
     }[each.agreement]
     return Evidence(f"rpm database, {each.records[0].name}", f"{records}; {seen}", "one record")
