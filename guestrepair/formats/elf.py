@@ -1,6 +1,6 @@
-"""What the dynamic loader reads of an ELF file: interpreter, NEEDED, SONAME, search paths, class, machine.
+"""What the dynamic loader reads of an ELF file: interpreter, NEEDED, SONAME, search paths, symbol versions.
 
-Only the program headers and the dynamic section are read, through a function
+Only the program headers, the dynamic section and the tables of versions are read, through a function
 that reads a range of the file; section headers are never needed.
 
 Sources: System V gABI, chapters 4 and 5; elf(5); glibc ``elf/elf.h``.
@@ -9,11 +9,12 @@ Sources: System V gABI, chapters 4 and 5; elf(5); glibc ``elf/elf.h``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.elf_versions import Names, NeededVersions, defined_versions, needed_versions
 
 Reader: TypeAlias = Callable[[int, int], bytes]
 """Bytes at an offset: (offset_bytes, size_bytes), short at the file's end."""
@@ -29,6 +30,7 @@ _MAX_NEEDED = 1024
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
 _DT_FLAGS_1 = 0x6FFFFFFB
+_DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _DF_1_NODEFLIB = 0x800
 
 MACHINES = {
@@ -60,6 +62,12 @@ class ElfFile:
     runpath: tuple[str, ...] = ()
     no_default_libraries: bool = False
     is_dynamic: bool = False
+    needs: tuple[NeededVersions, ...] = ()
+    """The versions of symbols that it needs, of each library by its name."""
+    defines: frozenset[str] = frozenset()
+    """The versions of symbols that it has."""
+    has_versions: bool = False
+    """It has a table of them; ld.so takes a library without one for whatever is wanted."""
 
     def loads_with(self, other: ElfFile) -> bool:
         """True when one process can hold both: same class, byte order and machine."""
@@ -138,12 +146,42 @@ def read_elf(read: Reader) -> ElfFile:
         return read(offset, size) if offset < 1 << 62 else b""
 
     try:
-        return _parse(head, cached)
+        return _parse(cached)
     except struct.error as error:
         raise FormatError(f"ELF: cut off ({error})") from error
 
 
-def _parse(head: bytes, read: Reader) -> ElfFile:
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """The dynamic section: tags with their values, and where addresses lie in the file."""
+
+    bits: int
+    machine: int
+    order: str
+    interpreter: str
+    segments: tuple[_Segment, ...]
+    entries: tuple[tuple[int, int], ...] | None
+
+    def value(self, tag: int) -> int:
+        """The first value of a tag, 0 where there is none."""
+        return next((value for found, value in self.entries or () if found == tag), 0)
+
+    def offset(self, tag: int) -> int:
+        """Where in the file the table of a tag lies.
+
+        Raises:
+            FormatError: in no loaded segment.
+        """
+        return _file_offset(self.value(tag), self.segments)
+
+
+def read_dynamic(read: Reader) -> Dynamic:
+    """The headers and the dynamic section (``entries`` None where there is none).
+
+    Raises:
+        FormatError, struct.error: as :func:`read_elf` says.
+    """
+    head = read(0, HEAD_BYTES)
     if not is_elf(head) or len(head) < 20:
         raise FormatError("ELF: not an ELF file")
     bits = {1: 32, 2: 64}.get(head[4])
@@ -156,11 +194,17 @@ def _parse(head: bytes, read: Reader) -> ElfFile:
     for segment in segments:
         if segment.kind == _PT_INTERP and 0 < segment.file_size <= _MAX_STRING_BYTES:
             interpreter = _text(read(segment.offset, segment.file_size).split(b"\0")[0])
-    plain = ElfFile(bits, machine, order == "<", interpreter)
     dynamic = next((s for s in segments if s.kind == _PT_DYNAMIC), None)
-    if dynamic is None:
+    entries = None if dynamic is None else tuple(_dynamic(read, dynamic, bits, order))
+    return Dynamic(bits, machine, order, interpreter, segments, entries)
+
+
+def _parse(read: Reader) -> ElfFile:
+    found = read_dynamic(read)
+    plain = ElfFile(found.bits, found.machine, found.order == "<", found.interpreter)
+    if found.entries is None:
         return plain
-    return _with_dynamic(plain, _dynamic(read, dynamic, bits, order), segments, read)
+    return _with_dynamic(plain, found.entries, found.segments, read)
 
 
 def _segments(head: bytes, read: Reader, bits: int, order: str) -> tuple[_Segment, ...]:
@@ -210,16 +254,24 @@ def _dynamic(read: Reader, segment: _Segment, bits: int, order: str) -> list[tup
 
 
 def _with_dynamic(
-    plain: ElfFile, entries: list[tuple[int, int]], segments: tuple[_Segment, ...], read: Reader
+    plain: ElfFile, entries: Sequence[tuple[int, int]], segments: tuple[_Segment, ...], read: Reader
 ) -> ElfFile:
-    tags = dict(reversed(entries))
+    tags = dict(reversed(tuple(entries)))
     strings = _file_offset(tags.get(_DT_STRTAB, 0), segments)
     size = tags.get(_DT_STRSZ, 0)
     wanted = {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}
+    names = Names(read, strings, size)
     values: dict[int, list[str]] = {tag: [] for tag in wanted}
     for tag, offset in entries:
         if tag in wanted and len(values[tag]) < _MAX_NEEDED:
-            values[tag].append(_string(read, strings, size, offset))
+            values[tag].append(names.at(offset))
+    order = "<" if plain.little_endian else ">"
+
+    def table(address_tag: int, count_tag: int) -> tuple[int, int] | None:
+        address = tags.get(address_tag, 0)
+        return (_file_offset(address, segments), tags.get(count_tag, 0)) if address else None
+
+    needs, defines = table(_DT_VERNEED, _DT_VERNEEDNUM), table(_DT_VERDEF, _DT_VERDEFNUM)
     return ElfFile(
         plain.bits,
         plain.machine,
@@ -231,6 +283,9 @@ def _with_dynamic(
         _paths(values[_DT_RUNPATH]),
         bool(tags.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB),
         is_dynamic=True,
+        needs=needed_versions(read, order, *needs, names) if needs else (),
+        defines=defined_versions(read, order, *defines, names) if defines else frozenset(),
+        has_versions=defines is not None,
     )
 
 
@@ -238,18 +293,7 @@ def _file_offset(address: int, segments: tuple[_Segment, ...]) -> int:
     for segment in segments:
         if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.file_size:
             return segment.offset + address - segment.address
-    raise FormatError("ELF: the dynamic string table lies in no segment")
-
-
-def _string(read: Reader, start: int, size: int, offset: int) -> str:
-    if offset >= size:
-        raise FormatError("ELF: a name outside of the string table")
-    raw = read(start + offset, min(size - offset, 256))
-    if b"\0" not in raw:
-        raw = read(start + offset, min(size - offset, _MAX_STRING_BYTES))
-    if b"\0" not in raw:
-        raise FormatError("ELF: a name that does not end")
-    return _text(raw.split(b"\0")[0])
+    raise FormatError("ELF: a table of the dynamic section lies in no segment")
 
 
 def _paths(values: list[str]) -> tuple[str, ...]:

@@ -197,11 +197,15 @@ class MakeLink(PathChange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveFile(ContentChange):
-    """Remove a regular file or symbolic link; content goes to the undo data, and a copy stays beside it."""
+    """Remove a regular file or symbolic link; content goes to the undo data, and a copy stays beside it.
+
+    ``aside`` comes before the copy's name, where a program takes whatever begins as the file does.
+    """
 
     kind: ClassVar[str] = "remove-file"
     order: ClassVar[int] = 8
     backup: bool = True
+    aside: str = ""
 
 
 class PackagedKind(enum.StrEnum):
@@ -254,6 +258,28 @@ class RestoreAttributes(PathChange):
     owner: str | None = None
     group: str | None = None
     capabilities: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpmRecord:
+    """One record of an rpm database, by its number and what it is of."""
+
+    number: int
+    name: str
+    version: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseRecords(ContentChange):
+    """Erase records of packages from an rpm database in sqlite (its main file is ``path``); no file goes.
+
+    Each must be there, of that name, version and architecture, and another record of the same name stay.
+    """
+
+    kind: ClassVar[str] = "erase-records"
+    order: ClassVar[int] = 7
+    records: tuple[RpmRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +345,7 @@ Change: TypeAlias = (
     | RemoveFile
     | RestoreFile
     | RestoreAttributes
+    | EraseRecords
     | WriteBytes
     | RunFsck
     | GenerateHostKey

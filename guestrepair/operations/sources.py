@@ -19,6 +19,7 @@ from guestrepair.packages.sources import (
     DonorSource,
     FetchSource,
     FileSource,
+    UnpackedSource,
 )
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
@@ -56,8 +57,13 @@ class Sources:
         self._donors = [donor for path in self.options.donors for donor in self._of_donor(path, guest.os)]
 
     def of(self, guest: LiveGuest) -> list[FileSource]:
-        """Guest's cache, package directories, donors, repositories: those that there are."""
-        found: list[FileSource] = [CacheSource(guest), *self._directories, *self._donors]
+        """What lies unpacked in the guest, its cache, package directories, donors, repositories."""
+        found: list[FileSource] = [
+            UnpackedSource(guest),
+            CacheSource(guest),
+            *self._directories,
+            *self._donors,
+        ]
         if self.options.fetch:
             if self._fetched is None or self._fetched.guest is not guest:
                 self._fetched = FetchSource(guest, guest.os.package_format, self.say)

@@ -125,6 +125,51 @@ class Damage:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A package whose installation, upgrade or removal has not come to its end, in dpkg's words.
+
+    ``wanted`` is what was asked for (install, hold, deinstall, purge), ``flag`` ok or reinstreq, ``state``
+    how far it came. ``place`` and ``line`` (1-based) are where the database says so.
+    """
+
+    package: Package
+    wanted: str
+    flag: str
+    state: str
+    place: str
+    line: int
+
+    @property
+    def is_removal(self) -> bool:
+        """Its files are going away because somebody wanted that."""
+        return self.wanted in {"deinstall", "purge"}
+
+
+class Agreement(enum.StrEnum):
+    """Which of two records of one package the files on the disk are of."""
+
+    NEWER = "newer"
+    OLDER = "older"
+    MIXED = "mixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A package that the database holds more than once, as an update leaves it that was ended half-way.
+
+    ``records`` are the newest first, ``numbers`` theirs in the database. ``reference`` speaks for the files.
+    ``differing`` are files that tell the records apart (``compared`` in all) and are not the newest one's.
+    """
+
+    records: tuple[Package, ...]
+    numbers: tuple[int, ...]
+    reference: Package
+    agreement: Agreement
+    differing: tuple[str, ...] = ()
+    compared: int = 0
+
+
 class PackageDatabase(abc.ABC):
     """An installed system's package database. Only files that should be there are listed."""
 
@@ -132,10 +177,21 @@ class PackageDatabase(abc.ABC):
     """The name of its row in :data:`guestrepair.guest.package_formats.PACKAGE_FORMATS`."""
     packages: Sequence[Package]
     damage: Sequence[Damage] = ()
+    unfinished: Sequence[Unfinished] = ()
+    duplicates: Sequence[Duplicate] = ()
+    place: str = ""
+    """Its main file, where a message or a repair names one."""
+
+    journal: Sequence[str] = ()
+    """Files in which an interrupted run of the package manager left what it had not written back."""
 
     @abc.abstractmethod
     def files(self) -> Iterator[PackagedFile]:
         """Every path that the database says is there, with diversions, exclusions and aliases applied."""
+
+    def files_of(self, package: Package) -> Iterator[PackagedFile]:
+        """The files of one package."""
+        return (file for file in self.files() if file.package == package)
 
     def lookup_many(self, paths: Iterable[str]) -> Mapping[str, tuple[PackagedFile, ...]]:
         """Every package's entries for each path, under any name of it; empty where nobody owns it.

@@ -1,110 +1,75 @@
-"""Can programs of a guest load? Interpreter and libraries, followed by ld.so's rules; nothing is run.
+"""Can programs of a guest load? Interpreter, libraries and symbol versions, by ld.so's rules; nothing is run.
 
-Sources: ld.so(8), "DESCRIPTION" and "Dynamic string tokens"; ldconfig(8); glibc ``elf/dl-load.c``;
-musl ``ldso/dynlink.c`` (``/etc/ld-musl-ARCH.path``).
+Sources: ld.so(8), "DESCRIPTION"; glibc ``elf/dl-load.c``, ``elf/dl-deps.c``, ``elf/dl-version.c``,
+``elf/rtld.c`` (preloading).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats.elf import HEAD_BYTES, ElfFile, is_elf, read_elf
-from guestrepair.formats.ldso import parse_ld_so_conf
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.packages.loading import Found, Loading, MissingVersions, Process, Unresolved, Unusable
+from guestrepair.packages.search_path import Places, expand, rpath_of
 
-_TRIPLETS = {
-    3: ("i386-linux-gnu", "i686-linux-gnu"),
-    62: ("x86_64-linux-gnu",),
-    183: ("aarch64-linux-gnu",),
-    40: ("arm-linux-gnueabihf", "arm-linux-gnueabi"),
-    21: ("powerpc64le-linux-gnu",),
-    22: ("s390x-linux-gnu",),
-    243: ("riscv64-linux-gnu",),
-}
-_PLATFORMS = {3: "i686", 62: "x86_64", 183: "aarch64", 22: "z900"}
-_HWCAPS = {
-    62: ("glibc-hwcaps/x86-64-v4", "glibc-hwcaps/x86-64-v3", "glibc-hwcaps/x86-64-v2"),
-    183: ("atomics",),
-    21: ("glibc-hwcaps/power10", "glibc-hwcaps/power9"),
-    22: ("glibc-hwcaps/z16", "glibc-hwcaps/z15"),
-}
 _NOT_ELF = "is not an ELF file"
+_NOWHERE = "not found in any directory that ld.so searches"
 _ANY = ElfFile(64, 62, little_endian=True)
 _MAX_OBJECTS = 4_000
-_MAX_INCLUDES = 200
-_MAX_DIRECTORIES = 4_096
-_MAX_CONF_BYTES = 16 * 1024 * 1024
-_MAX_MUSL_BYTES = 64 * 1024
 _MAX_LOOKUPS = 1_000_000
 _MAX_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """A library (or interpreter) that an ELF file names and that cannot be loaded, and why.
-
-    ``path`` is the file that names it, ``root`` the program that was asked about.
-    ``found`` is where an unusable file of that name lies, "" when there is none.
-    """
-
-    path: GuestPath
-    library: str
-    reason: str
-    root: GuestPath
-    found: str = ""
+_Problem = Unresolved | MissingVersions
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """What loading some programs comes to: what fails, and the ELF files that they are made of, by real path.
-
-    ``unread`` says what was not looked at (of the loader's configuration that cannot be read, or of a
-    guest with more than anybody has): what seems to be missing then may lie there.
-    """
-
-    unresolved: tuple[Unresolved, ...]
-    files: tuple[GuestPath, ...]
-    unread: tuple[str, ...] = ()
-
-
-@dataclass
 class Closure:
     """Follows programs of one guest and remembers what it has read, for this question and the next.
 
     ``files`` holds every ELF file that was read, by its real path; ``unread`` is as in :class:`Loading`.
     """
 
-    guest: Guest
-    files: dict[GuestPath, ElfFile] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)
-    _lookups: int = 0
-    _reached: dict[GuestPath, None] = field(default_factory=dict)
-    _last: tuple[GuestPath | None, bytes] = (None, b"")
-    _problems: dict[GuestPath, str] = field(default_factory=dict)
-    _found: dict[tuple[str, int, int, tuple[str, ...]], GuestPath | Unusable | None] = field(
-        default_factory=dict
-    )
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.files: dict[GuestPath, ElfFile] = {}
+        self.unread: list[str] = []
+        self.places = Places(guest, self.unread)
+        self._lookups = 0
+        self._reached: dict[GuestPath, None] = {}
+        self._where: dict[GuestPath, GuestPath] = {}
+        self._users: dict[GuestPath, dict[GuestPath, str]] = {}
+        self._last: tuple[GuestPath | None, bytes] = (None, b"")
+        self._problems: dict[GuestPath, str] = {}
+        self._found: dict[tuple[object, ...], Found | Unusable | None] = {}
 
-    def load(self, paths: Iterable[GuestPath]) -> Loading:
+    def load(self, paths: Iterable[GuestPath], preloaded: Sequence[GuestPath] = ()) -> Loading:
         """Load these programs and libraries as ld.so would; those that are not there are passed over.
 
-        A script is judged by its interpreter.
+        A script is judged by its interpreter. ``preloaded`` are real paths of sound libraries that ld.so
+        loads before all others.
         """
-        found: dict[tuple[GuestPath, str], Unresolved] = {}
-        self._lookups, self._reached = 0, {}
+        found: dict[tuple[object, ...], _Problem] = {}
+        self._lookups, self._reached, self._where, self._users = 0, {}, {}, {}
         try:
             for path in paths:
-                for problem in self._one(path, 0):
-                    found.setdefault((problem.path, problem.library), problem)
+                for problem in self._one(path, 0, preloaded):
+                    key = (problem.path, problem.library, problem.found, type(problem))
+                    found.setdefault(key, problem)
         except FormatError as error:
             if error.message not in self.unread:
                 self.unread.append(error.message)
-        return Loading(tuple(found.values()), tuple(self._reached), tuple(self.unread))
+        return Loading(
+            tuple(p for p in found.values() if isinstance(p, Unresolved)),
+            tuple(self._reached),
+            tuple(self.unread),
+            tuple(p for p in found.values() if isinstance(p, MissingVersions)),
+            self._where,
+            self._users,
+        )
 
     def unresolved(self, paths: Iterable[GuestPath]) -> list[Unresolved]:
         """What these programs and libraries need and cannot load."""
@@ -116,13 +81,44 @@ class Closure:
             return (GuestPath("/") / problem.library,)
         elf = self.files.get(problem.path, _ANY)
         directories = [d for d in elf.runpath + elf.rpath if d.startswith("/")]
-        directories += self.library_directories(elf)
+        directories += self.places.directories(elf)
         places = [GuestPath(problem.found)] if problem.found else []
         return (*places, *(GuestPath(d) / problem.library for d in dict.fromkeys(directories)))
 
+    def process(self, path: GuestPath) -> Process | None:
+        """A program as its loader sees it; None where it is no ELF file that has a loader."""
+        real = self.guest.resolve(path)
+        elf = None if real is None else self._read(real)
+        return self._process(path, real, elf) if real is not None and elf and elf.interpreter else None
+
+    def judge(self, path: GuestPath, process: Process) -> GuestPath | str:
+        """The real path of a library that this process can hold; else why the loader passes over it."""
+        real = self.guest.resolve(path)
+        if real is None:
+            return "cannot open shared object file: it is not there"
+        elf = self._read(real)
+        if elf is None:
+            return f"it {self._problems.get(real, 'cannot be read')}"
+        if not elf.loads_with(process.elf):
+            return f"it is built for another class or machine ({elf.bits} bit, machine {elf.machine})"
+        return real if elf.is_dynamic else "it has no dynamic section"
+
+    def find(self, name: str, process: Process, *, without: GuestPath | None = None) -> GuestPath | None:
+        """Where a process finds a library of that name; ``without``: as if this real file were not there."""
+        rpaths = rpath_of(process.elf, process.real, process.elf, process.lib)
+        key, self._without = self._found, without
+        self._found = {} if without is not None else key
+        try:
+            found = self._locate(name, process.real, process.elf, rpaths, process)
+        finally:
+            self._found, self._without = key, None
+        return found.real if isinstance(found, Found) else None
+
+    _without: GuestPath | None = None
+
     # --- one program ------------------------------------------------------------
 
-    def _one(self, path: GuestPath, depth: int) -> Iterator[Unresolved]:
+    def _one(self, path: GuestPath, depth: int, preloaded: Sequence[GuestPath] = ()) -> Iterator[_Problem]:
         real = self.guest.resolve(path)
         if real is None or not self.guest.is_file(real) or depth > _MAX_DEPTH:
             return
@@ -130,7 +126,7 @@ class Closure:
         if interpreter:
             target = GuestPath(interpreter)
             if self.guest.exists(target):
-                yield from self._one(target, depth + 1)
+                yield from self._one(target, depth + 1, preloaded)
             elif target.is_absolute():
                 yield Unresolved(path, interpreter, "the script's interpreter is not there", path)
             return
@@ -141,7 +137,7 @@ class Closure:
             if problem and problem != _NOT_ELF:
                 yield Unresolved(path, path.name, problem, path, str(real))
             return
-        yield from self._walk(path, real, root)
+        yield from self._walk(path, real, root, preloaded)
 
     def _shebang(self, real: GuestPath) -> str:
         try:
@@ -173,41 +169,81 @@ class Closure:
             else self.guest.read_range(real, offset_bytes, size_bytes)
         )
 
-    def _walk(self, path: GuestPath, real: GuestPath, root: ElfFile) -> Iterator[Unresolved]:
-        """Breadth first, as ld.so loads; a name that is loaded once serves all objects of the process."""
+    def _process(self, path: GuestPath, real: GuestPath, root: ElfFile) -> Process:
         interpreter = GuestPath(root.interpreter) if root.interpreter else None
-        loaded: set[str] = set()
+        loader = None
         if interpreter is not None and interpreter.is_absolute():
-            loaded |= {interpreter.name, str(interpreter)}
-            problem = self._interpreter_problem(root, interpreter)
-            if problem:
-                yield Unresolved(real, str(interpreter), problem, path)
+            loader = self.guest.resolve(interpreter)
         is_musl = interpreter is not None and interpreter.name.startswith("ld-musl")
-        queue = deque([(real, root, _rpath(root, real, root))])
-        budget = _MAX_OBJECTS
-        while queue and budget:
-            budget -= 1
-            where, elf, rpaths = queue.popleft()
-            for name in elf.needed:
-                if name in loaded or (is_musl and name.startswith(("libc.musl-", "libc.so"))):
-                    continue
-                loaded.add(name)
-                found = self._locate(name, where, elf, rpaths, is_musl=is_musl)
-                if isinstance(found, GuestPath):
-                    child = self.files[found]
-                    self._reached[found] = None
-                    loaded.add(child.soname)
-                    own = _rpath(child, found, root)
-                    queue.append((found, child, () if child.runpath else own + rpaths))
-                    continue
-                reason = (
-                    found.reason if found is not None else "not found in any directory that ld.so searches"
-                )
-                at = str(found.path) if found is not None else ""
-                yield Unresolved(where, name, reason, path, at)
+        built_in = None if is_musl else self.places.built_in(loader or self._usual_loader)
+        if loader is not None and not is_musl:
+            self._usual_loader = self._usual_loader or loader
+        return Process(path, real, root, loader, is_musl, built_in)
 
-    def _interpreter_problem(self, root: ElfFile, interpreter: GuestPath) -> str:
-        real = self.guest.resolve(interpreter)
+    _usual_loader: GuestPath | None = None
+    """That of the first program: modules name none, and are loaded by programs."""
+
+    def _walk(
+        self, path: GuestPath, real: GuestPath, root: ElfFile, preloaded: Sequence[GuestPath]
+    ) -> Iterator[_Problem]:
+        """Breadth first, as ld.so loads; a name that is loaded once serves all objects of the process."""
+        process = self._process(path, real, root)
+        names: dict[str, Found | None] = {}
+        if root.interpreter.startswith("/"):
+            problem = self._interpreter_problem(root, process.loader)
+            if problem:
+                yield Unresolved(real, root.interpreter, problem, path)
+            loader = None if process.loader is None else Found(process.loader, GuestPath(root.interpreter))
+            names |= {root.interpreter: loader, GuestPath(root.interpreter).name: loader}
+        lib = process.lib
+        queue = deque([(real, root, rpath_of(root, real, root, lib))])
+        for each in preloaded:
+            elf = self.files[each]
+            names |= {elf.soname or each.name: Found(each, each), each.name: Found(each, each)}
+            queue.append((each, elf, () if elf.runpath else rpath_of(elf, each, root, lib) + queue[0][2]))
+        objects: dict[GuestPath, ElfFile] = {}
+        while queue and len(objects) < _MAX_OBJECTS:
+            where, elf, rpaths = queue.popleft()
+            objects[where] = elf
+            for name in elf.needed:
+                if name in names or (process.is_musl and name.startswith(("libc.musl-", "libc.so"))):
+                    continue
+                found = self._locate(name, where, elf, rpaths, process)
+                names[name] = found if isinstance(found, Found) else None
+                if isinstance(found, Found):
+                    child = self.files[found.real]
+                    self._reached[found.real] = None
+                    self._where.setdefault(found.real, found.place)
+                    names.setdefault(child.soname, found)
+                    own = rpath_of(child, found.real, root, lib)
+                    queue.append((found.real, child, () if child.runpath else own + rpaths))
+                    continue
+                reason = _NOWHERE if found is None else found.reason
+                yield Unresolved(where, name, reason, path, "" if found is None else str(found.path))
+        if not process.is_musl:
+            yield from self._versions(path, objects, names)
+
+    def _versions(
+        self, path: GuestPath, objects: Mapping[GuestPath, ElfFile], names: Mapping[str, Found | None]
+    ) -> Iterator[MissingVersions]:
+        """As ld.so checks once all is loaded: a library without any versions has them all."""
+        for where, elf in objects.items():
+            for name in elf.needed:
+                if (used := names.get(name)) is not None:
+                    self._users.setdefault(used.real, {}).setdefault(where, name)
+            for need in elf.needs:
+                found = names.get(need.library)
+                if found is None:
+                    continue
+                for real in (found.real, *found.variants):
+                    library = self.files[real]
+                    lost = tuple(v for v in need.versions if v not in library.defines)
+                    if lost and library.has_versions:
+                        is_variant = real != found.real
+                        place = real if is_variant else found.place
+                        yield MissingVersions(where, need.library, real, place, lost, path, is_variant)
+
+    def _interpreter_problem(self, root: ElfFile, real: GuestPath | None) -> str:
         if real is None:
             return "the program's loader (interpreter) is not there"
         elf = self._read(real)
@@ -218,33 +254,57 @@ class Closure:
     # --- where a library is -------------------------------------------------------
 
     def _locate(
-        self, name: str, where: GuestPath, elf: ElfFile, rpaths: Sequence[str], *, is_musl: bool
-    ) -> GuestPath | Unusable | None:
-        if "/" in name:
-            expanded = _expand(name, where, elf)
-            return self._usable(GuestPath("/") / expanded, elf)
-        directories = [*rpaths, *(_expand(p, where, elf) for p in elf.runpath if p)]
-        if is_musl:
-            directories += self._musl_directories
-        else:
-            directories += self.library_directories(elf)
-        key = (name, elf.bits, elf.machine, tuple(directories))
+        self, name: str, where: GuestPath, elf: ElfFile, rpaths: Sequence[str], process: Process
+    ) -> Found | Unusable | None:
+        own = tuple(expand(p, where, elf, process.lib) for p in elf.runpath if p)
+        origin = where.parent if "/" in name else None
+        key = (name, elf.bits, elf.machine, (*rpaths, *own), process.loader, process.is_musl, origin)
         if key not in self._found:
-            self._found[key] = self._search(name, directories, elf)
+            self._found[key] = self._search(name, where, elf, (*rpaths, *own), process)
         return self._found[key]
 
-    def _search(self, name: str, directories: Iterable[str], elf: ElfFile) -> GuestPath | Unusable | None:
+    def _search(
+        self, name: str, where: GuestPath, elf: ElfFile, own: Sequence[str], process: Process
+    ) -> Found | Unusable | None:
+        """The loader's own order; then wherever ldconfig would know it from, or another loader looks.
+
+        What is found only there is taken for found: the cache may be made anew at boot.
+        """
+        if "/" in name:
+            return self._first([expand(name, where, elf, process.lib)], elf)
+        if process.is_musl:
+            return self._first(_in(name, [*own, *self.places.musl]), elf)
+        cached, for_some = self.places.cached(name, elf)
+        built_in = process.built_in.directories if process.built_in is not None else ()
+        if elf.no_default_libraries:
+            cached = [p for p in cached if str(GuestPath(p).parent) not in built_in]
+            built_in = ()
+        exact = [*_in(name, own), *cached[:1], *_in(name, built_in)]
+        others = self.places.directories(elf)
+        variants = _in(name, self.places.variants(tuple(dict.fromkeys((*own, *built_in, *others))), elf))
+        found = self._first(exact, elf)
+        if not isinstance(found, Found) and not (found is not None and found.ends_search):
+            elsewhere = [*_in(name, others), *variants, *cached[1:], *for_some]
+            rest = self._first(elsewhere, elf, gives_up=False)
+            found = rest if isinstance(rest, Found) or found is None else found
+        if not isinstance(found, Found):
+            return found
+        others_real = (self._first([path], elf) for path in (*for_some, *variants))
+        taken = dict.fromkeys(o.real for o in others_real if isinstance(o, Found) and o.real != found.real)
+        return Found(found.real, found.place, tuple(taken))
+
+    def _first(self, paths: Iterable[str], elf: ElfFile, *, gives_up: bool = True) -> Found | Unusable | None:
         unusable: Unusable | None = None
-        unique = list(dict.fromkeys(d for d in directories if d.startswith("/")))
-        hwcaps = [f"{d}/{sub}" for d in unique for sub in _HWCAPS.get(elf.machine, ())]
-        for directory in (*unique, *hwcaps):
-            found = self._usable(GuestPath(directory) / name, elf)
-            if isinstance(found, GuestPath):
+        for path in dict.fromkeys(paths):
+            if not path.startswith("/"):
+                continue
+            found = self._usable(GuestPath(path), elf)
+            if isinstance(found, Found) or (gives_up and found is not None and found.ends_search):
                 return found
             unusable = unusable or found
         return unusable
 
-    def _usable(self, path: GuestPath, elf: ElfFile) -> GuestPath | Unusable | None:
+    def _usable(self, path: GuestPath, elf: ElfFile) -> Found | Unusable | None:
         self._lookups += 1
         if self._lookups > _MAX_LOOKUPS:
             raise FormatError(f"more than {_MAX_LOOKUPS} places of libraries, not all of them were looked at")
@@ -252,36 +312,13 @@ class Closure:
         if real is None:
             stat = self.guest.lstat(path)
             return Unusable(path, "its link leads nowhere") if stat is not None and stat.is_symlink else None
+        if real == self._without:
+            return None
         candidate = self._read(real)
         if candidate is None:
-            return Unusable(path, self._problems.get(real, "is no library"))
+            return Unusable(path, self._problems.get(real, "is no library"), ends_search=True)
         # A library of another class or machine is passed over, as ld.so does.
-        return real if candidate.loads_with(elf) else None
-
-    def library_directories(self, elf: ElfFile) -> list[str]:
-        """Directories of ld.so.conf, then the built-in ones for that class and machine."""
-        return [*self._configured, *default_directories(elf)]
-
-    @cached_property
-    def _configured(self) -> list[str]:
-        search = _SearchPath(self.guest)
-        try:
-            search.read(GuestPath("/etc/ld.so.conf"), 0)
-        except FormatError as error:
-            self.unread.append(error.message)
-        self.unread += search.unread
-        return list(search.directories)
-
-    @cached_property
-    def _musl_directories(self) -> list[str]:
-        for path in self.guest.glob(GuestPath("/etc"), "ld-musl-*.path"):
-            try:
-                data = self.guest.read_if_there(path, limit_bytes=_MAX_MUSL_BYTES) or b""
-            except GuestReadError as error:
-                self.unread.append(error.message)
-                break
-            return data.decode("utf-8", "surrogateescape").replace("\n", ":").split(":")
-        return ["/lib", "/usr/local/lib", "/usr/lib"]
+        return Found(real, path) if candidate.loads_with(elf) else None
 
     # --- reading --------------------------------------------------------------------
 
@@ -309,89 +346,5 @@ class Closure:
         return None
 
 
-@dataclass(slots=True)
-class _SearchPath:
-    """The directories of ld.so.conf and its includes, each once; ``unread`` says what cannot be read."""
-
-    guest: Guest
-    directories: dict[str, None] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)
-    _files: int = 0
-    _bytes: int = 0
-    _globbed: set[GuestPath] = field(default_factory=set)
-
-    def read(self, path: GuestPath, depth: int) -> None:
-        """Follow one file and what it includes.
-
-        Raises:
-            FormatError: more of them than anybody has; those that were read before are kept.
-        """
-        if depth > _MAX_DEPTH:
-            return
-        self._files += 1
-        try:
-            data = self.guest.read_if_there(path) or b""
-        except GuestReadError as error:
-            self.unread.append(error.message)
-            return
-        self._bytes += len(data)
-        if self._files > _MAX_INCLUDES or self._bytes > _MAX_CONF_BYTES:
-            raise FormatError(
-                f"{path}: ld.so.conf includes more than {_MAX_INCLUDES} files or "
-                f"{_MAX_CONF_BYTES} bytes, not all of them were looked at"
-            )
-        try:
-            lines = parse_ld_so_conf(data)
-        except FormatError as error:
-            raise FormatError(f"{path}: {error.message}") from error
-        for line in lines:
-            if line.is_include:
-                self._include(path.parent / line.value, depth)
-            else:
-                self.directories.setdefault(line.value)
-            if len(self.directories) > _MAX_DIRECTORIES:
-                raise FormatError(
-                    f"{path}: ld.so.conf names more than {_MAX_DIRECTORIES} directories, "
-                    "not all of them were looked at"
-                )
-
-    def _include(self, pattern: GuestPath, depth: int) -> None:
-        # What was read once adds nothing when it is read again: ld.so takes the first place of a directory.
-        if pattern not in self._globbed:
-            self._globbed.add(pattern)
-            for included in self.guest.glob(pattern.parent, pattern.name):
-                self.read(included, depth + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """A file of the right name that the loader could not use."""
-
-    path: GuestPath
-    reason: str
-
-
-def default_directories(elf: ElfFile) -> list[str]:
-    """The directories built into the loaders of the distributions for this class and machine."""
-    names = [f"lib/{triplet}" for triplet in _TRIPLETS.get(elf.machine, ())]
-    names += ["lib64", "lib"] if elf.bits == 64 else ["lib32", "libx32", "lib"]
-    return [f"{top}/{name}" for name in names for top in ("", "/usr")]
-
-
-def _rpath(elf: ElfFile, where: GuestPath, root: ElfFile) -> tuple[str, ...]:
-    """DT_RPATH counts only where there is no DT_RUNPATH; it serves for everything loaded from there."""
-    return () if elf.runpath else tuple(_expand(path, where, root) for path in elf.rpath if path)
-
-
-def _expand(text: str, where: GuestPath, elf: ElfFile) -> str:
-    """$ORIGIN, $LIB and $PLATFORM, with or without braces (ld.so(8))."""
-    triplets = _TRIPLETS.get(elf.machine, ())
-    library = (
-        f"lib/{triplets[0]}"
-        if triplets and "-linux-gnu/" in f"{where}"
-        else f"lib{elf.bits}".replace("32", "")
-    )
-    values = {"ORIGIN": str(where.parent), "LIB": library, "PLATFORM": _PLATFORMS.get(elf.machine, "")}
-    for name, value in values.items():
-        text = text.replace("${" + name + "}", value).replace("$" + name, value)
-    return text
+def _in(name: str, directories: Iterable[str]) -> list[str]:
+    return [f"{directory.rstrip('/')}/{name}" for directory in directories if directory.startswith("/")]

@@ -16,7 +16,7 @@ from guestrepair.formats.dpkg_config import PathFilter
 from guestrepair.formats.dpkg_lists import Diversion, StatOverride, parse_list, parse_md5sums
 from guestrepair.model import PackagedKind
 from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.base import Damage, Flag, Package, PackagedFile, Unfinished
 from guestrepair.packages.indexed import IndexedDatabase
 
 
@@ -49,6 +49,8 @@ class DpkgDatabase(IndexedDatabase):
         overrides: Mapping[str, StatOverride],
         path_filter: PathFilter,
         damage: Sequence[Damage] = (),
+        unfinished: Sequence[Unfinished] = (),
+        journal: Sequence[str] = (),
     ) -> None:
         self.installed = tuple(installed)
         self.packages = tuple(entry.package for entry in installed)
@@ -56,6 +58,8 @@ class DpkgDatabase(IndexedDatabase):
         self.overrides = overrides
         self.path_filter = path_filter
         self.damage = tuple(damage)
+        self.unfinished = tuple(unfinished)
+        self.journal = tuple(journal)
 
     @cached_property
     def _are_few(self) -> bool:

@@ -6,8 +6,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.formats import dpkg_lists
@@ -15,7 +15,7 @@ from guestrepair.formats.deb822 import Document, Stanza, parse_deb822
 from guestrepair.formats.dpkg_config import PathFilter, is_config_name, parse_path_filter
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.packages.base import Damage, Package
+from guestrepair.packages.base import Damage, Package, Unfinished
 from guestrepair.packages.dpkg import DpkgDatabase, Installed
 
 DIRECTORY = GuestPath("/var/lib/dpkg")
@@ -29,7 +29,11 @@ _EXCLUDE = (
 FIELDS = frozenset(
     {"package", "status", "version", "architecture", "multi-arch", "conffiles", "essential", "priority"}
 )
-_WITH_FILES = frozenset({"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"})
+HALF_INSTALLED = "half-installed"
+_SETTLED = frozenset({"installed", "config-files", "not-installed"})
+_WITH_FILES = frozenset(
+    {HALF_INSTALLED, "unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"}
+)
 _ALTERING = ("diversions", "statoverride")
 """Files in which the administrator says what is to be other than the packages have it."""
 _T = TypeVar("_T")
@@ -58,9 +62,10 @@ def open_dpkg(guest: Guest) -> DpkgDatabase:
         raise FormatError(f"{DIRECTORY} is missing: dpkg's database is gone", hint=hint)
     damage: list[Damage] = []
     tree = _read_tree(guest, damage)
-    stanzas = _status(guest, tree, damage)
+    written = _journal(tree)
+    entries = _status(guest, tree, damage, written)
     lists = _Lists(tree, damage)
-    installed = [lists.installed(stanza) for stanza in stanzas if _has_files(stanza)]
+    installed = [lists.installed(entry.stanza) for entry in entries if _has_files(entry.stanza)]
     if not installed:
         raise FormatError(f"{STATUS}: names no installed package", hint=_backup_hint(guest))
     lists.tell_of_the_rest()
@@ -70,6 +75,8 @@ def open_dpkg(guest: Guest) -> DpkgDatabase:
         overrides=_optional(tree, "statoverride", dpkg_lists.parse_statoverride, damage),
         path_filter=_path_filter(guest),
         damage=damage,
+        unfinished=[found for entry in entries if (found := _unfinished(entry)) is not None],
+        journal=[f"{DIRECTORY}/{name}" for name in written],
     )
 
 
@@ -107,7 +114,21 @@ def _read_singly(guest: Guest, damage: list[Damage]) -> Mapping[str, bytes]:
 # --- the status file ---------------------------------------------------------
 
 
-def _status(guest: Guest, tree: Mapping[str, bytes], damage: list[Damage]) -> Iterable[Stanza]:
+class _Entry(NamedTuple):
+    """A stanza of the status, and the file that has it."""
+
+    place: str
+    stanza: Stanza
+
+
+def _journal(tree: Mapping[str, bytes]) -> list[str]:
+    """What dpkg has written since the status file; it is gone once dpkg ends as it should."""
+    return sorted(name for name in tree if re.fullmatch(r"updates/[0-9]+", name))
+
+
+def _status(
+    guest: Guest, tree: Mapping[str, bytes], damage: list[Damage], journal: Sequence[str]
+) -> Sequence[_Entry]:
     content = tree.get("status")
     if content is not None and len(content) > STATUS_LIMIT_BYTES:
         raise FormatError(f"{STATUS}: {len(content)} bytes, more than the {STATUS_LIMIT_BYTES} that are read")
@@ -119,11 +140,11 @@ def _status(guest: Guest, tree: Mapping[str, bytes], damage: list[Damage]) -> It
         damage.append(Damage(str(STATUS), reason, hint))
         if not _usable(document):
             stanzas = _from_backup(guest, reason)
-    updates = sorted(name for name in tree if re.fullmatch(r"updates/[0-9]+", name))
-    by_key = {_key(stanza): stanza for stanza in stanzas}
-    for name in updates:  # written since the status file: they stand until dpkg next runs
-        by_key.update({_key(s): s for s in parse_deb822(tree[name], wanted=FIELDS).stanzas})
-    return by_key.values()
+    by_key = {_key(stanza): _Entry(str(STATUS), stanza) for stanza in stanzas}
+    for name in journal:  # written since the status file: they stand until dpkg next runs
+        written = parse_deb822(tree[name], wanted=FIELDS).stanzas
+        by_key.update({_key(s): _Entry(f"{DIRECTORY}/{name}", s) for s in written})
+    return tuple(by_key.values())
 
 
 def _key(stanza: Stanza) -> tuple[str, str]:
@@ -195,8 +216,26 @@ def _inflate(content: bytes) -> bytes:
 
 
 def _has_files(stanza: Stanza) -> bool:
+    """Whether its files are to be there: not of one whose removal has begun."""
+    wanted, flag, state = _words(stanza)
+    if state == HALF_INSTALLED and wanted in {"deinstall", "purge"}:
+        return False
+    return bool(flag) and state in _WITH_FILES and bool(stanza.get("package"))
+
+
+def _words(stanza: Stanza) -> tuple[str, str, str]:
+    """What is wanted, the flag, and the state; without these three words, all as the state and no flag."""
     words = stanza.get("status").split()
-    return len(words) == 3 and words[2] in _WITH_FILES and bool(stanza.get("package"))
+    return (words[0], words[1], words[2]) if len(words) == 3 else ("", "", " ".join(words))
+
+
+def _unfinished(entry: _Entry) -> Unfinished | None:
+    wanted, flag, state = _words(entry.stanza)
+    if not entry.stanza.get("package") or (flag and state in _SETTLED and "reinstreq" not in flag):
+        return None
+    stanza = entry.stanza
+    package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))
+    return Unfinished(package, wanted, flag, state, entry.place, stanza.line)
 
 
 # --- one package -------------------------------------------------------------
@@ -220,7 +259,7 @@ class _Lists:
         stem = next((name for name in names if f"info/{name}.list" in self._tree), names[0])
         return Installed(
             package,
-            self._listing(package, stem),
+            self._listing(package, stem, may_lack=_words(stanza)[2] == HALF_INSTALLED),
             self._md5sums(package, stem),
             self._conffiles(package, stanza),
             essential=stanza.get("essential") == "yes",
@@ -232,9 +271,11 @@ class _Lists:
         if self._untold:
             self._damage.append(Damage(f"{DIRECTORY}/info", f"has {self._untold} more damaged files"))
 
-    def _listing(self, package: Package, stem: str) -> bytes:
+    def _listing(self, package: Package, stem: str, *, may_lack: bool) -> bytes:
         path = f"info/{stem}.list"
         listing = self._tree.get(path)
+        if listing is None and may_lack:  # dpkg writes it once all files are unpacked
+            return b""
         problem = (
             "is missing" if listing is None else _size_problem(listing) or dpkg_lists.list_problem(listing)
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import PackageDatabase, PackagedFile, chosen
+from guestrepair.packages.base import Package, PackageDatabase, PackagedFile, chosen
 
 
 class PathIndex:
@@ -67,6 +67,18 @@ class IndexedDatabase(PackageDatabase):
     def _made(self) -> Iterator[PackagedFile]:
         for number in range(len(self.packages)):
             yield from self._files_of(number)
+
+    def files_of(self, package: Package) -> Iterator[PackagedFile]:
+        """See :meth:`PackageDatabase.files_of`."""
+        for number in self._numbers.get(package, ()):
+            yield from self._files_of(number)
+
+    @cached_property
+    def _numbers(self) -> Mapping[Package, Sequence[int]]:
+        numbers: dict[Package, list[int]] = {}
+        for number, package in enumerate(self.packages):
+            numbers.setdefault(package, []).append(number)
+        return numbers
 
     def lookup_many(self, paths: Iterable[str]) -> Mapping[str, tuple[PackagedFile, ...]]:
         """See :meth:`PackageDatabase.lookup_many`."""

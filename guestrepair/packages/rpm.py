@@ -16,9 +16,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from guestrepair.errors import FormatError
+from guestrepair.guest.view import Guest
 from guestrepair.model import PackagedKind
-from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.base import Damage, Duplicate, Flag, Package, PackagedFile
 from guestrepair.packages.indexed import IndexedDatabase
+from guestrepair.packages.rpm_records import held_twice, settled
 
 DIGEST_ALGORITHMS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
 _FLAGS = {
@@ -58,15 +60,40 @@ class RpmDatabase(IndexedDatabase):
 
     format = "rpm"
 
-    def __init__(self, lines: Sequence[bytes], *, damage: Sequence[Damage] = ()) -> None:
-        """Take the reader's lines, one a package.
+    def __init__(
+        self,
+        lines: Sequence[bytes],
+        *,
+        damage: Sequence[Damage] = (),
+        guest: Guest | None = None,
+        place: str = "",
+    ) -> None:
+        """Take the reader's lines, one a package; of what is there twice, the ``guest``'s files choose.
+
+        Files are those of the chosen record alone. ``place`` is the main file of the database.
 
         Raises:
             FormatError: a line is not what the reader writes (a hostile database took it over).
         """
-        self._lines = tuple(lines)
-        self.packages = tuple(_package(_decode(line)) for line in self._lines)
+        self.place = place
         self.damage = tuple(damage)
+        heads = [_head(_decode(line)) for line in lines]
+        packages = [_package(head) for head in heads]
+        dropped: set[int] = set()
+        duplicates: list[Duplicate] = []
+        if guest is not None:
+            groups = held_twice(packages, heads)
+            files = [
+                [tuple(_files(record.package, _decode(lines[record.at]))) for record in group]
+                for group in groups
+            ]
+            duplicates = settled(guest, groups, files)
+            for group, found in zip(groups, duplicates, strict=True):
+                kept = next(record.at for record in group if record.package == found.reference)
+                dropped |= {record.at for record in group} - {kept}
+        self.duplicates = tuple(duplicates)
+        self._lines = tuple(line for at, line in enumerate(lines) if at not in dropped)
+        self.packages = tuple(package for at, package in enumerate(packages) if at not in dropped)
 
     def _files_of(self, number: int) -> Iterator[PackagedFile]:
         """All but those that rpm did not install (excluded docs, netshared)."""
@@ -88,6 +115,11 @@ def _decode(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FormatError("the rpm database's reader answered with something else than a package")
     return value
+
+
+def _head(data: dict[str, Any]) -> dict[str, Any]:
+    """What tells packages apart, without their files."""
+    return {key: data.get(key) for key in ("name", "version", "arch", "record", "several")}
 
 
 def _package(data: dict[str, Any]) -> Package:

@@ -44,6 +44,9 @@ _LISTS = {
     "mtime": "filemtimes",
 }
 
+_SEVERAL = ("installonlypkg(", "multiversion(")
+"""Of what a package provides: several versions of it may be installed."""
+
 
 def ndb_blobs(content: bytes, problems: list[str]) -> Iterator[bytes]:
     """The header blobs of a Packages.db, damaged ones left out and told."""
@@ -147,6 +150,8 @@ def package(header: Any) -> dict[str, Any]:
         "name": header["name"],
         "version": header["evr"],
         "arch": header["arch"] or "",
+        "record": header["dbinstance"] or 0,
+        "several": any(str(p).startswith(_SEVERAL) for p in header["providename"] or ()),
         "algo": header["filedigestalgo"] or 1,
         "size": list(header["longfilesizes"] or header["filesizes"] or ()),
     }

@@ -81,7 +81,8 @@ def open_rpm(guest: Guest) -> RpmDatabase:
             continue
         damage += [Damage(str(path), problem, _REBUILD) for problem in answer.problems]
         if answer.lines:
-            return RpmDatabase(answer.lines, damage=damage if answer.problems else ())
+            told = damage if answer.problems else ()
+            return RpmDatabase(answer.lines, damage=told, guest=guest, place=str(path))
         damage.append(Damage(str(path), "holds no package", _REBUILD))
     reasons = "; ".join(f"{d.path}: {d.reason}" for d in damage)
     raise FormatError(reasons, hint=_REBUILD)
@@ -94,7 +95,7 @@ def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
         host.mkdir(mode=0o700)
         for name in (backend.main, *(n for n in backend.others if guest.is_file(directory / n))):
             try:
-                _copy(guest, directory / name, host / name)
+                copy_out(guest, directory / name, host / name)
             except OSError as error:
                 raise GuestReadError(
                     directory / name,
@@ -103,18 +104,23 @@ def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
                 ) from error
         _check_magic(host / backend.main, backend)
         if user is not None:
-            _hand_over(host, user)
+            hand_over(host, user)
         return _run_child(host, backend, user)
 
 
-def _hand_over(host: Path, user: int) -> None:
+def hand_over(host: Path, user: int) -> None:
     """The copy belongs to the reader afterwards (sqlite writes beside it); we open nothing in it any more."""
     for path in (*host.iterdir(), host):
         os.chown(path, user, user, follow_symlinks=False)
     host.parent.chmod(0o711)
 
 
-def _copy(guest: Guest, path: GuestPath, target: Path) -> None:
+def copy_out(guest: Guest, path: GuestPath, target: Path) -> None:
+    """Copy a regular file of the guest to a file of this host.
+
+    Raises:
+        GuestReadError: it is none, too large, or unreadable.
+    """
     resolved = guest.resolve(path)
     found = None if resolved is None else guest.lstat(resolved)
     if resolved is None or found is None or not found.is_file:

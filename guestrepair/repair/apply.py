@@ -23,6 +23,7 @@ from guestrepair.guest.root_filesystems import Root
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     EditFile,
+    EraseRecords,
     GenerateHostKey,
     GuestPath,
     MakeDirectory,
@@ -41,6 +42,7 @@ from guestrepair.model import (
 from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.host_keys import generate_host_key
 from guestrepair.repair.plan import Step
+from guestrepair.repair.records import erase_records
 from guestrepair.repair.restoring import Restorer, batches, check_content
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
@@ -215,7 +217,7 @@ class Applier:
         found = self._guest.lstat(change.path)
         self._expect(found is not None and not found.is_directory, change.path, "it is not a file any more")
         if change.backup and self._suffix and found is not None and found.is_file:
-            self.backups.append(self._writer.move_away(change.path, self._suffix))
+            self.backups.append(self._writer.move_away(change.path, self._suffix, prefix=change.aside))
         else:
             self._writer.remove(change.path)
 
@@ -261,6 +263,11 @@ class Applier:
             raise RepairError(f"restore-attributes {error.message}") from error
         for path, source in wanted.items():
             self._expect(_has(after[path], source), path, "mode or owner did not take")
+
+    @_do.register
+    def _erase_records(self, change: EraseRecords, _source: SourcedFile | None) -> None:
+        self._back_up(change.path, wanted=True)
+        erase_records(self._guest, self._writer, change)
 
     # --- keys, filesystems, devices, programs -------------------------------------------
 

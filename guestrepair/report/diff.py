@@ -11,6 +11,7 @@ from guestrepair.fence import DIFF, within
 from guestrepair.model import (
     Change,
     EditFile,
+    EraseRecords,
     GenerateHostKey,
     MakeDirectory,
     MakeLink,
@@ -137,6 +138,9 @@ def describe(change: Change) -> str:  # noqa: C901, PLR0912 (one branch a kind o
             return f"restore from {change.package} {change.version} ({change.architecture})"
         case RestoreAttributes():
             return f"mode and owner as in {change.package} {change.version}"
+        case EraseRecords():
+            names = ", ".join(f"{r.name}-{r.version}.{r.architecture}" for r in change.records[:5])
+            return f"erase {len(change.records)} records of packages: {names}"
         case WriteBytes():
             return f"write {len(change.after)} bytes at {change.offset_bytes}: {change.what}"
         case RunFsck():

@@ -43,6 +43,15 @@ class Writer:
             raise GuestReadError(path, "no such file")
         self._put(real, content)
 
+    def replace_with(self, path: GuestPath, source: Path) -> None:
+        """The same with the content of a file of this host, of any size."""
+        real = self._guest.resolve(path)
+        if real is None:
+            raise GuestReadError(path, "no such file")
+        with reading(real):
+            self._handle.upload(str(source), self._inside(real))
+        self._guest.forget()
+
     def create_file(self, path: GuestPath, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Create a regular file with that owner, mode and the label of the guest's own policy."""
         real = self._new(path)
@@ -153,10 +162,10 @@ class Writer:
         self._guest.forget()
         self._label(real, 0o120000)
 
-    def move_away(self, path: GuestPath, suffix: str) -> GuestPath:
+    def move_away(self, path: GuestPath, suffix: str, *, prefix: str = "") -> GuestPath:
         """Rename something to a free name beside it."""
         real = self._lexical(path)
-        aside = real.with_name(real.name + suffix)
+        aside = real.with_name(prefix + real.name + suffix)
         with reading(path):
             self._handle.rename(self._inside(real), self._inside(aside))
         self._guest.forget()

@@ -79,24 +79,28 @@ class BootPrograms:
     """Programs and modules that are there (by their names, links unresolved), the most important first.
 
     ``unread`` are the files that name more of them and cannot be read: which those are is not known.
+    ``names`` are all the paths under which they were looked for, there or not.
     """
 
     paths: tuple[GuestPath, ...]
     unread: tuple[Unreadable, ...]
+    names: frozenset[GuestPath] = frozenset()
 
 
 def find_boot_programs(guest: Guest) -> BootPrograms:
     """Look for each of them under all the names that it may have."""
     found: dict[GuestPath, GuestPath] = {}
     unread: list[Unreadable] = []
+    names: set[GuestPath] = set()
     for name in _names(guest):
         if isinstance(name, Unreadable):
             unread.append(name)
             continue
+        names.add(name)
         real = guest.resolve(name)
         if real is not None:
             found.setdefault(real, name)
-    return BootPrograms(tuple(found.values()), tuple(unread))
+    return BootPrograms(tuple(found.values()), tuple(unread), frozenset(names))
 
 
 def _names(guest: Guest) -> Iterator[GuestPath | Unreadable]:

@@ -24,6 +24,8 @@ from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
+from guestrepair.system.needs import Needs
+from guestrepair.system.package_runs import PackageRuns
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
@@ -158,9 +160,19 @@ class System:
         return Mounts(self.view, self.systemd, self.boot_loader)
 
     @fact
+    def needs(self) -> Needs:
+        """What boot and what login cannot do without."""
+        return Needs(self.boot_programs, self.libraries)
+
+    @fact
     def owner_names(self) -> AccountNames:
         """What the numbers of owners and groups of files are called."""
         return AccountNames(self.view)
+
+    @fact
+    def package_runs(self) -> PackageRuns:
+        """What the runs of its package managers left."""
+        return PackageRuns(self.view)
 
     @fact
     def packaged(self) -> Packaged | None:

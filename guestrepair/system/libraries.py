@@ -6,16 +6,19 @@ Sources: ld.so(8), FILES (``/etc/ld.so.preload``); ldconfig(8).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from guestrepair.formats.elf import read_elf
-from guestrepair.formats.ldso import Preload, parse_preload
+from guestrepair.formats.ldso import parse_preload
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.packages.closure import Closure, Loading, Unresolved
+from guestrepair.packages.closure import Closure
+from guestrepair.packages.loading import Loading, Unresolved
 from guestrepair.system.boot_programs import BootPrograms
 from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.preload import Preloaded, judge_preload
+from guestrepair.system.shadows import Shadow, find_shadows
 
 PRELOAD = GuestPath("/etc/ld.so.preload")
 _MAX_CANDIDATES = 50
@@ -38,14 +41,27 @@ class Libraries:
         """What loading these programs or libraries comes to; those that are not there are passed over."""
         return self._closure.load(paths)
 
+    def resolve(self, path: GuestPath) -> GuestPath | None:
+        """The path with every link followed; None when that leads nowhere."""
+        return self._guest.resolve(path)
+
     def candidates(self, problem: Unresolved) -> tuple[GuestPath, ...]:
         """The places where a library that could not be loaded would be looked for, or lies unusable."""
         return self._closure.candidates(problem)
 
     @fact
-    def preloaded(self) -> tuple[Preload, ...]:
-        """What ld.so.preload has every program load."""
-        return parse_preload(self._guest.read_if_there(PRELOAD) or b"")
+    def preload_content(self) -> bytes:
+        """ld.so.preload as it is; empty where there is none."""
+        return self._guest.read_if_there(PRELOAD) or b""
+
+    @fact
+    def preloaded(self) -> tuple[Preloaded, ...]:
+        """What ld.so.preload has every program load, and what comes of it."""
+        return judge_preload(self._closure, parse_preload(self.preload_content), self._programs.paths)
+
+    def shadows(self, owned: Callable[[Iterable[GuestPath]], Container[GuestPath]]) -> tuple[Shadow, ...]:
+        """Libraries that programs of boot and login get, and that do not serve them; see Shadow."""
+        return find_shadows(self._closure, self.of_boot, self._programs.paths, owned)
 
     def with_soname(self, place: GuestPath) -> GuestPath | None:
         """A library beside it whose SONAME is this name: ldconfig would make the link (ldconfig(8))."""

@@ -14,7 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.packages import attributes, content, database, libraries, links, missing
+from guestrepair.analyzers.packages import (
+    attributes,
+    content,
+    database,
+    interrupted,
+    libraries,
+    links,
+    missing,
+    preload,
+    shadowed,
+)
 from guestrepair.analyzers.packages.differences import lost_setuid
 from guestrepair.analyzers.packages.survey import Survey, take_survey
 from guestrepair.model import Finding, Inconclusive, PackagedKind
@@ -47,9 +57,9 @@ def against_database(context: Context) -> Iterator[Finding | Inconclusive]:
 
 def _findings(context: Context, packaged: Packaged, survey: Survey) -> Iterator[Finding]:
     files, database = context.system.files, packaged.database
-    yield from missing.missing_files(files, database, survey.missing)
-    yield from missing.empty_files(files, database, survey.empty)
-    yield from content.wrong_kinds(files, database, survey.wrong_kind)
+    yield from missing.missing_files(context.system, database, survey.missing)
+    yield from missing.empty_files(context.system, database, survey.empty)
+    yield from content.wrong_kinds(context.system, database, survey.wrong_kind)
     yield from content.wrong_targets(files, database, survey.wrong_target)
     wrong = {file.path: (file, stat) for file, stat in survey.wrong_attributes}
     wrong |= {file.path: (file, stat) for file, stat in lost_setuid(files, packaged)}
@@ -81,14 +91,19 @@ ANALYZER = Analyzer(
         *content.RULES,
         *attributes.RULES,
         *libraries.RULES,
+        *preload.RULES,
+        *shadowed.RULES,
         links.LINK_DANGLING,
         *database.RULES,
+        *interrupted.RULES,
     ),
     checks=(
         database.check,
+        interrupted.check,
         links.usrmerge_links,
         libraries.unresolved,
-        libraries.preload,
+        preload.check,
+        shadowed.check,
         against_database,
         attributes.capabilities,
         links.broken_alternatives,

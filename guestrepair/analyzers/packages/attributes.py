@@ -18,6 +18,7 @@ from guestrepair.analyzers.packages.differences import (
     differences,
     only_the_donors,
 )
+from guestrepair.analyzers.packages.effects import worst_effect
 from guestrepair.analyzers.packages.packaged import described
 from guestrepair.analyzers.packages.unpackaged import unpackaged_changes
 from guestrepair.errors import FormatError
@@ -109,9 +110,9 @@ def attribute_findings(
     for (rule, _), found in sorted(groups.items()):
         own = [d for d in found if rule == WRONG_OWNER.name or d.file.path not in covered]
         if len(own) >= MANY:
-            yield _mass(system.files, packaged.database, own, reference)
+            yield _mass(system, packaged.database, own, reference)
         else:
-            yield from (_single(system.files, packaged.database, d) for d in own)
+            yield from (_single(system, packaged.database, d) for d in own)
 
 
 def _behind_the_link(packaged: Packaged, file: PackagedFile) -> PackagedFile:
@@ -145,13 +146,15 @@ def _change(files: Files, file: PackagedFile) -> RestoreAttributes:
     )
 
 
-def _single(files: Files, database: PackageDatabase, difference: Difference) -> Finding:
+def _single(system: System, database: PackageDatabase, difference: Difference) -> Finding:
+    files = system.files
     file, observed, expected = difference.file, difference.observed, difference.expected
     what = "mode" if difference.is_mode else "owner"
     return _rule(difference).finding(
         Subject.of_path(GuestPath(file.path)),
         f"{file.path} of {described(file)} has the {what} {observed}, not {expected}",
         severity=difference.severity,
+        effect=worst_effect(system, (file.path,)),
         evidence=(Evidence(_authority(database, file), observed, expected),),
         repair=Repair(
             f"give {file.path} its packaged mode and owner again",
@@ -194,8 +197,9 @@ def _hit_by_owner(stat: Stat) -> bool:
 
 
 def _mass(
-    files: Files, database: PackageDatabase, found: Sequence[Difference], reference: Reference | None
+    system: System, database: PackageDatabase, found: Sequence[Difference], reference: Reference | None
 ) -> Finding:
+    files = system.files
     rule, paths = _rule(found[0]), [d.file.path for d in found]
     common = posixpath.commonpath([str(files.resolve_parent(GuestPath(p)) or p) for p in paths])
     what = "modes" if found[0].is_mode else "owners"
@@ -215,6 +219,7 @@ def _mass(
         Subject.of_path(GuestPath(common)),
         f"{len(paths)} packaged paths in {common} have wrong {what} ({seen}): one command changed them all",
         severity=min((d.severity for d in found), key=lambda severity: severity.rank),
+        effect=worst_effect(system, (d.file.path for d in found if d.severity is Severity.ERROR)),
         evidence=tuple(evidence),
         repair=Repair(
             f"give {len(changes)} paths their packaged modes and owners again",

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from guestrepair.analyzers.base import Context, Rule
+from guestrepair.analyzers.packages.effects import worst_effect
+from guestrepair.analyzers.packages.missing import being_unpacked
 from guestrepair.analyzers.packages.packaged import (
     RESTORED,
     described,
@@ -119,8 +121,11 @@ def _changed(system: System, database: PackageDatabase, file: PackagedFile, obse
         severity=severity,
         evidence=tuple(evidence),
         repair=Repair(
-            f"restore {path}", Safety.SAFE if broken else Safety.REVIEW, (file.restore(system.files),)
+            f"restore {path}",
+            Safety.SAFE if broken and file.package not in being_unpacked(database) else Safety.REVIEW,
+            (file.restore(system.files),),
         ),
+        effect=worst_effect(system, (path,)),
     )
 
 
@@ -147,7 +152,7 @@ def wrong_targets(
 
 
 def wrong_kinds(
-    files: Files, database: PackageDatabase, wrong: Sequence[tuple[PackagedFile, Stat]]
+    system: System, database: PackageDatabase, wrong: Sequence[tuple[PackagedFile, Stat]]
 ) -> Iterator[Finding]:
     """Something else lies where a packaged path should be; what it is worth only a person can say."""
     for file, stat in wrong:
@@ -157,7 +162,8 @@ def wrong_kinds(
             f"{file.path} of {described(file)} is a {observed}, not a {file.kind}",
             severity=Severity.NOTE if Flag.CONFIG in file.flags else severity_of_loss(file),
             evidence=(expectation(database, file, observed),),
-            repair=_replacement(files, file, stat),
+            repair=_replacement(system.files, file, stat),
+            effect=worst_effect(system, (file.path,)),
         )
 
 

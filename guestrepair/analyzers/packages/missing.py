@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from guestrepair.analyzers.base import Rule
+from guestrepair.analyzers.packages.effects import worst_effect
 from guestrepair.analyzers.packages.packaged import (
     RESTORED,
     described,
@@ -26,9 +27,10 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.packages.aliases import forms
-from guestrepair.packages.base import Flag, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Flag, Package, PackageDatabase, PackagedFile
 from guestrepair.packages.places import real_place
 from guestrepair.system.files import Files
+from guestrepair.system.guest_system import System
 
 FILE_MISSING = Rule(
     name="packages/file-missing",
@@ -64,17 +66,28 @@ _MILDEST_FIRST = (Severity.NOTE, Severity.WARNING, Severity.ERROR)
 
 
 def missing_files(
-    files: Files, database: PackageDatabase, missing: Sequence[PackagedFile]
+    system: System, database: PackageDatabase, missing: Sequence[PackagedFile]
 ) -> Iterator[Finding]:
-    """One finding a file; a directory that is gone stands for all in it, and documentation is folded."""
+    """One finding a file; a directory that is gone stands for all in it, and documentation is folded.
+
+    So are the files of a package that was being unpacked.
+    """
     if not missing:
         return
+    files, unfinished = system.files, being_unpacked(database)
     deleted = files.deletion_times(GuestPath(path) for file in missing for path in forms(file.path))
-    for cause, group in _by_cause(missing).items():
-        yield _missing(files, database, cause, group, deleted)
+    for cause, group in _by_cause(missing, unfinished).items():
+        yield _missing(system, database, cause, group, deleted, unfinished)
 
 
-def _by_cause(missing: Iterable[PackagedFile]) -> dict[PackagedFile, list[PackagedFile]]:
+def being_unpacked(database: PackageDatabase) -> frozenset[Package]:
+    """Packages whose files may be of two versions: what is brought back is for a person to decide."""
+    return frozenset(found.package for found in database.unfinished)
+
+
+def _by_cause(
+    missing: Iterable[PackagedFile], unfinished: Collection[Package]
+) -> dict[PackagedFile, list[PackagedFile]]:
     """The finding's own file, and all files that its finding stands for (itself first).
 
     A path that two packages list counts once.
@@ -84,9 +97,12 @@ def _by_cause(missing: Iterable[PackagedFile]) -> dict[PackagedFile, list[Packag
     groups: dict[PackagedFile, list[PackagedFile]] = {}
     tops: dict[str, PackagedFile] = {}
     documents: dict[str, PackagedFile] = {}
-    for path, file in sorted(paths.items()):
+    broken_off: dict[Package, PackagedFile] = {}
+    for path, file in sorted(paths.items(), key=lambda item: (is_documentation(item[1]), item[0])):
         top = _highest_gone(path, directories)
-        if top is not None:
+        if file.package in unfinished:
+            cause = broken_off.setdefault(file.package, file)
+        elif top is not None:
             cause = tops.setdefault(top, file)
         elif is_documentation(file):
             cause = documents.setdefault(file.package.name, file)
@@ -108,12 +124,14 @@ def _highest_gone(path: str, directories: set[str]) -> str | None:
 
 
 def _missing(
-    files: Files,
+    system: System,
     database: PackageDatabase,
     cause: PackagedFile,
     group: list[PackagedFile],
     deleted: Mapping[GuestPath, int],
+    unfinished: Collection[Package],
 ) -> Finding:
+    files = system.files
     evidence = [expectation(database, cause, "not there")]
     times = (_deletion_time(file, deleted) for file in (cause, *group))
     when = next((time for time in times if time), None)
@@ -123,17 +141,20 @@ def _missing(
         evidence += _last_change(files, cause)
     return FILE_MISSING.finding(
         Subject.of_path(GuestPath(cause.path)),
-        _missing_message(cause, group),
+        _missing_message(cause, group, is_unfinished=cause.package in unfinished),
         severity=max((severity_of_loss(f) for f in group), key=_MILDEST_FIRST.index),
         evidence=tuple(evidence),
         repair=Repair(
             f"restore {cause.path}"
             if len(group) == 1
             else f"restore {len(group)} paths from {cause.path} on",
-            Safety.REVIEW if all(Flag.CONFIG in f.flags for f in group) else Safety.SAFE,
+            Safety.REVIEW
+            if cause.package in unfinished or all(Flag.CONFIG in f.flags for f in group)
+            else Safety.SAFE,
             tuple(f.restore(files) for f in group),
         ),
         folded=tuple(Subject.of_path(GuestPath(f.path)) for f in group if f is not cause),
+        effect=worst_effect(system, (f.path for f in group)),
     )
 
 
@@ -146,8 +167,12 @@ def _last_change(files: Files, file: PackagedFile) -> list[Evidence]:
     return [Evidence(f"modification time of {directory}", f"an entry came or went {_time(stat.mtime)}")]
 
 
-def _missing_message(cause: PackagedFile, files: list[PackagedFile]) -> str:
+def _missing_message(cause: PackagedFile, files: list[PackagedFile], *, is_unfinished: bool) -> str:
     others = len(files) - 1
+    if is_unfinished:
+        more = f" and {others} more files" if others else ""
+        are = "are" if others else "is"
+        return f"{cause.path}{more} of {described(cause)}, whose unpacking broke off, {are} missing"
     if not others:
         word = "configuration file " if Flag.CONFIG in cause.flags else ""
         return f"{word}{cause.path} of {described(cause)} is missing"
@@ -170,8 +195,11 @@ def _time(seconds: int) -> str:
         return f"{seconds} s after 1970"  # a filesystem may hold any number
 
 
-def empty_files(files: Files, database: PackageDatabase, empty: Sequence[PackagedFile]) -> Iterator[Finding]:
+def empty_files(
+    system: System, database: PackageDatabase, empty: Sequence[PackagedFile]
+) -> Iterator[Finding]:
     """Files without content that should have some; one finding each, documentation folded by package."""
+    files, unfinished = system.files, being_unpacked(database)
     documents: dict[str, list[PackagedFile]] = defaultdict(list)
     groups: list[list[PackagedFile]] = []
     for file in empty:
@@ -190,8 +218,9 @@ def empty_files(files: Files, database: PackageDatabase, empty: Sequence[Package
             evidence=(expectation(database, first, "0 bytes"),),
             repair=Repair(
                 f"restore {len(group)} files" if others else f"restore {first.path}",
-                Safety.REVIEW if is_config else Safety.SAFE,
+                Safety.REVIEW if is_config or first.package in unfinished else Safety.SAFE,
                 tuple(f.restore(files) for f in group),
             ),
             folded=tuple(Subject.of_path(GuestPath(f.path)) for f in others),
+            effect=worst_effect(system, (f.path for f in group)),
         )

@@ -11,9 +11,10 @@ from guestrepair.packages.base import Flag, PackageDatabase, PackagedFile
 
 RESTORED = (
     "Restored from the first source that has the package in exactly this version and architecture, and "
-    "whose file has the digest that the guest's own database records: the guest's package cache, "
-    "--packages DIR, --donor IMAGE|DIR, --fetch. Mode, owner, times, capabilities and SELinux label come "
-    "back with it. A source that does not fit is refused, and the plan says why."
+    "whose file has the digest that the guest's own database records: what an interrupted upgrade left "
+    "unpacked beside it (NAME.dpkg-new), the guest's package cache, --packages DIR, --donor IMAGE|DIR, "
+    "--fetch. Mode, owner, times, capabilities and SELinux label come back with it. A source that does "
+    "not fit is refused, and the plan says why."
 )
 """How a file comes back, for the documentation of the rules."""
 

@@ -5,6 +5,7 @@ from guestrepair.packages.sources.directory import CacheSource, DirectorySource
 from guestrepair.packages.sources.donor import DonorSource
 from guestrepair.packages.sources.fetch import FetchSource
 from guestrepair.packages.sources.resolving import resolve_sources
+from guestrepair.packages.sources.unpacked import UnpackedSource
 
 __all__ = [
     "CacheSource",
@@ -16,5 +17,6 @@ __all__ = [
     "Resolution",
     "SourcedChange",
     "SourcedFile",
+    "UnpackedSource",
     "resolve_sources",
 ]

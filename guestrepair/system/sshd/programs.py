@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guestrepair.model import GuestPath
-from guestrepair.packages.closure import Closure, Unresolved
+from guestrepair.packages.closure import Closure
+from guestrepair.packages.loading import Unresolved
 from guestrepair.system.files import guest_path
 
 if TYPE_CHECKING:

@@ -207,7 +207,7 @@ def test_what_follows_an_alternative_is_made_again_as_well() -> None:
 def test_preload_of_a_missing_library() -> None:
     guest = deb_guest()
     guest.file("/etc/ld.so.preload", "/usr/lib/none.so\n")
-    assert rules(scan(guest)) == {"/etc/ld.so.preload:1": "packages/library-unresolved"}
+    assert rules(scan(guest)) == {"/etc/ld.so.preload:1": "packages/preload"}
 
 
 def test_a_database_that_is_gone_is_one_finding() -> None:

@@ -22,6 +22,8 @@ from guestrepair.formats import (
     dpkg_config,
     dpkg_lists,
     elf,
+    elf_symbols,
+    elf_versions,
     ext_accepted,
     ext_extents,
     ext_geometry,
@@ -36,6 +38,7 @@ from guestrepair.formats import (
     kernel_cmdline,
     kernel_image,
     ldso,
+    ldso_cache,
     logs,
     mbr,
     modules,
@@ -44,6 +47,7 @@ from guestrepair.formats import (
     pam,
     passwd,
     posix_acl,
+    rpm_version,
     selinux_config,
     ssh_key,
     sshd_config,
@@ -109,6 +113,10 @@ def _apk(data: bytes) -> object:
 
 def _paths(data: bytes) -> object:
     return dpkg_config.parse_path_filter([data]).excludes("/usr/share/doc/" + "a" * 60)
+
+
+def _names(data: bytes) -> elf_versions.Names:
+    return elf_versions.Names(reader(data), 0, len(data))
 
 
 class _NoOthers:
@@ -255,6 +263,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
     },
     "elf": {"elf": Registered(elf.parse_elf)},
+    "elf_symbols": {"symbols": Registered(lambda d: elf_symbols.read_symbols(reader(d)))},
+    "elf_versions": {
+        "needed": Registered(lambda d: elf_versions.needed_versions(reader(d), "<", 0, 99_999, _names(d))),
+        "defined": Registered(lambda d: elf_versions.defined_versions(reader(d), "<", 0, 8_000, _names(d))),
+    },
     "ext_accepted": {"inode": Registered(_inode, 4 * KIB)},
     "ext_extents": {"node": Registered(_node, 64 * KIB)},
     "ext_geometry": {"geometry": Registered(_geometry, 4 * KIB)},
@@ -302,6 +315,12 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "ldso": {
         "ld.so.conf": Registered(ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"),
         "preload": Registered(ldso.parse_preload, sample=b"/lib/a.so "),
+        "loader": Registered(ldso.parse_loader_places, sample=b"/lib64/\0"),
+    },
+    "ldso_cache": {
+        "cache": Registered(ldso_cache.parse_ld_so_cache, 32 * MIB),
+        "new": Registered(lambda d: ldso_cache.parse_ld_so_cache(b"glibc-ld.so.cache1.1" + d), 32 * MIB),
+        "old": Registered(lambda d: ldso_cache.parse_ld_so_cache(b"ld.so-1.7.0\0" + d), 32 * MIB),
     },
     "logs": {
         "syslog": Registered(
@@ -350,6 +369,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "gshadow": Registered(passwd.parse_gshadow, sample=b"a:!:b:c,d\n"),
     },
     "posix_acl": {"attribute": Registered(posix_acl.acl_text, 64 * KIB)},
+    "rpm_version": {
+        "version": Registered(lambda d: rpm_version.RpmVersion(text(d)), sample=b"1.2~rc3^git4-5.el9")
+    },
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
     "ssh_key": {
         "private": Registered(ssh_key.parse_private_key, ssh_key.MAX_KEY_BYTES),

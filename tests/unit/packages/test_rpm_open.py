@@ -12,7 +12,7 @@ import pytest
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
-from guestrepair.packages.rpm_open import _copy, open_rpm
+from guestrepair.packages.rpm_open import copy_out, open_rpm
 
 DATABASE = GuestPath("/var/lib/rpm/rpmdb.sqlite")
 CONTENT = (
@@ -23,7 +23,7 @@ CONTENT = (
 def test_a_sparse_database_takes_no_room_here(tmp_path: Path) -> None:
     guest = MemoryGuest()
     guest.file(str(DATABASE), CONTENT)
-    _copy(guest, DATABASE, tmp_path / "copy")
+    copy_out(guest, DATABASE, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == CONTENT
     assert (tmp_path / "copy").stat().st_blocks * 512 < 1 << 20
 
