@@ -63,7 +63,7 @@ Find = Callable[[Scene], Iterator[Suspect]]
 
 
 def suspects(scene: Scene) -> tuple[Suspect, ...]:
-    """Who may have done it, the strongest and nearest first; where a strong rule speaks the weaker are silent."""
+    """Who may have done it, the nearest first; where a strong rule speaks, the weaker ones are silent."""
     found: list[Suspect] = []
     for rule in _RULES:
         found += rule(scene)
