@@ -23,6 +23,7 @@ from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
+from guestrepair.system.network import Network
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
@@ -150,6 +151,11 @@ class System:
     def mounts(self) -> Mounts:
         """What fstab, crypttab and mount units name, and what they mean."""
         return Mounts(self.view, self.systemd, self.boot_loader)
+
+    @fact
+    def network(self) -> Network:
+        """What its network cards get at boot."""
+        return Network(self.view, self.systemd, self.boot_loader)
 
     @fact
     def owner_names(self) -> AccountNames:
