@@ -35,8 +35,8 @@ NO_CONFIGURATION = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="No Ethernet card is configured, or the program that would do it is not installed, not enabled or"
     " masked, or the configuration is for names that no card of this guest can have. A warning where nothing"
-    " at all is configured, where what there is waits for somebody to start it, and where two managers configure"
-    " the same card.",
+    " at all is configured, where what there is waits for somebody to start it, and where two managers"
+    " configure the same card.",
     why="The guest boots and has no address: nobody reaches it but by its console.",
     repair="Enable or unmask the manager whose configuration is there; the rest is for a person to decide.",
     example="systemctl disable systemd-networkd, with all configuration in /etc/systemd/network",
@@ -261,7 +261,7 @@ def two_managers(context: Context) -> Iterator[Finding]:
             first, second = one.configuration, other.configuration
             yield NO_CONFIGURATION.finding(
                 _subject(second.place),
-                f"{first.served_by} ({first.place}) and {second.served_by} ({second.place}) configure one card",
+                f"{first.served_by} ({first.place}) and {second.served_by} ({second.place}) share a card",
                 severity=Severity.WARNING,
                 evidence=(Evidence(str(first.place), first.name), Evidence(str(second.place), second.name)),
                 repair=Repair("leave the card to one of them", Safety.MANUAL),

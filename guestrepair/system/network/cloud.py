@@ -77,7 +77,7 @@ class CloudInit:
 
     @fact
     def given(self) -> Given | None:
-        """What the disk itself tells it, the system configuration over the seed's; None where nothing does."""
+        """What the disk itself tells it, the system configuration over the seed's; None without any."""
         found: Given | None = None
         for path in self._files:
             top = self._tree(path)

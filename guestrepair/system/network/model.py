@@ -74,7 +74,7 @@ class Configuration:
     """What one manager would do with a card.
 
     ``name``: what the manager calls it. ``dhcp`` are the protocols that ask for addresses (``dhcp4``,
-    ``dhcp6``, ``ra``), ``addresses`` the static ones. ``part_of``: the bridge or bond that the card is a port of.
+    ``dhcp6``, ``ra``), ``addresses`` the static ones. ``part_of``: the bridge or bond of which it is a port.
     ``at_boot``: it is activated without anybody asking. ``pins`` are the places that bind it to a card,
     ``place`` is where it begins.
     """

@@ -26,8 +26,8 @@ SECTIONS = (
 _COMMON = frozenset(
     {
         "accept-ra", "activation-mode", "addresses", "critical", "dhcp-identifier", "dhcp4",
-        "dhcp4-overrides", "dhcp6", "dhcp6-overrides", "gateway4", "gateway6", "hairpin", "ignore-
-        carrier", "ipv6-address-generation", "ipv6-address-token", "ipv6-mtu", "ipv6-privacy",
+        "dhcp4-overrides", "dhcp6", "dhcp6-overrides", "gateway4", "gateway6", "hairpin",
+        "ignore-carrier", "ipv6-address-generation", "ipv6-address-token", "ipv6-mtu", "ipv6-privacy",
         "link-local", "macaddress", "mtu", "nameservers", "neigh-suppress", "networkmanager",
         "openvswitch", "optional", "optional-addresses", "port-mac-learning", "ra-overrides",
         "regulatory-domain", "renderer", "routes", "routing-policy"
@@ -35,8 +35,9 @@ _COMMON = frozenset(
 )  # fmt: skip
 _PHYSICAL = frozenset(
     {
-        "emit-lldp", "generic-receive-offload", "generic-segmentation-offload", "large-receive-
-        offload", "match", "receive-checksum-offload", "set-name", "tcp-segmentation-offload",
+        "emit-lldp", "generic-receive-offload", "generic-segmentation-offload",
+        "large-receive-offload", "match", "receive-checksum-offload", "set-name",
+        "tcp-segmentation-offload",
         "tcp6-segmentation-offload", "transmit-checksum-offload", "wakeonlan"
     }
 )  # fmt: skip

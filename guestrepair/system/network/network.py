@@ -54,7 +54,7 @@ class Network:
 
     @fact
     def kernel_ip(self) -> str:
-        """``ip=`` of the command line (the kernel's, dracut's, initramfs-tools'), and its place; "" without."""
+        """``ip=`` of the command line (the kernel's, dracut's, initramfs-tools'), and its place; else ""."""
         for line in self._boot_loader.lines:
             value = line.cmdline.get("ip")
             if not line.is_rescue and value is not None and value not in _KERNEL_IP_OFF:
