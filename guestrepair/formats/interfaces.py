@@ -82,13 +82,7 @@ def parse_interfaces(data: bytes) -> Interfaces:
 
 def _problem(words: list[str]) -> str:
     """Why ifup refuses the line (its parser: "too few parameters for iface line", "unknown …")."""
-    if words[0] in {"source", "source-directory"} and len(words) < 2:
-        return f"{words[0]} without a file"
-    if words[0] != "iface":
-        return ""
-    if len(words) < 2:
-        return "iface without a name"
-    return ""
+    return "iface without a name" if words[0] == "iface" and len(words) < 2 else ""
 
 
 def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:

@@ -1,9 +1,9 @@
 """Whether the guest will be on the network: its cards, their configuration, and who puts it into force.
 
 What it finds: configuration that only fits the card of the machine that it was made on (by MAC, or by a
-name that comes from the slot); a guest whose cards nobody configures, or by a manager that does not run; files
-that their manager refuses; names that cannot be looked up. Why it matters: a guest without an address boots, and
-nobody reaches it.
+name that comes from the slot); a guest whose cards nobody configures, or by a manager that does not run;
+files that their manager refuses; names that cannot be looked up. Why it matters: a guest without an address
+boots, and nobody reaches it.
 
 Evidence: the files of netplan, systemd-networkd, NetworkManager, ifupdown, the network scripts, wicked and
 cloud-init, each by file and line, and the units that boot starts. Repairs are for a person to choose

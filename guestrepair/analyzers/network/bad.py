@@ -71,7 +71,7 @@ def _finding(context: Context, network: Network, problem: Problem, more: int) ->
 def _severity(network: Network, problem: Problem) -> Severity:
     if not problem.active or (problem.place.path in RENDERED and network.writes_anew):
         return Severity.NOTE
-    if network.unknown:
+    if network.unknown or problem.works:
         return Severity.WARNING
     if problem.manager in _WHOLE and problem.stops:
         return Severity.ERROR

@@ -24,6 +24,10 @@ MAIN = GuestPath("/etc/network/interfaces")
 _HELPERS = ("/etc/network/cloud-ifupdown-helper", "/etc/udev/rules.d/75-cloud-ifupdown.rules")
 _DIRECTORY_NAME = re.compile(r"[a-zA-Z0-9_-]+$")
 _FAMILIES = frozenset({"inet", "inet6", "can", "ipx", "x25", "meta", "link"})
+_METHODS = {
+    "inet": frozenset({"loopback", "static", "manual", "dhcp", "bootp", "tunnel", "ppp", "wvdial", "ipv4ll"}),
+    "inet6": frozenset({"auto", "loopback", "static", "manual", "dhcp", "v4tunnel", "6to4"}),
+}
 _DHCP = {"dhcp": "dhcp", "auto": "ra", "bootp": "dhcp", "ppp": "dhcp", "wvdial": "dhcp"}
 _PORTS = ("bridge-ports", "bond-slaves", "slaves", "bond-ports", "vlan-raw-device", "requires")
 
@@ -88,28 +92,32 @@ def _included(guest: Guest, path: GuestPath, stanza: Stanza) -> Iterable[GuestPa
 
 def _stanza_problems(path: GuestPath, stanza: Stanza) -> Iterator[Problem]:
     words = stanza.words
-    refuses = "ifup refuses the whole configuration"
+    what = ""
     if len(words) >= 3 and words[2] not in _FAMILIES and words[2] != "inherits":
+        what = f"unknown address type {words[2]!r}"
+    elif len(words) == 3 and words[2] in _FAMILIES:
+        what = "the method (static, dhcp…) is missing"
+    elif len(words) >= 4 and "inherits" not in words and words[3] not in _METHODS.get(words[2], words):
+        what = f"unknown method {words[3]!r}"
+    if what:
         yield Problem(
-            Manager.IFUPDOWN, Place(path, stanza.line), f"unknown address type {words[2]!r}", refuses
+            Manager.IFUPDOWN, Place(path, stanza.line), what, "ifup refuses the whole configuration"
         )
-    if len(words) == 3 and words[2] in _FAMILIES:
-        yield Problem(
-            Manager.IFUPDOWN, Place(path, stanza.line), "the method (static, dhcp…) is missing", refuses
-        )
-    if len(words) < 4 or words[2] not in {"inet", "inet6"} or words[3] != "static":
-        return
-    fails = f"ifup fails for {words[1]}"
+    elif words[3:4] == ("static",) and words[2] in _METHODS and "inherits" not in words:
+        yield from _static_problems(path, stanza, f"ifup fails for {words[1]}")
+
+
+def _static_problems(path: GuestPath, stanza: Stanza, fails: str) -> Iterator[Problem]:
     addresses = _addresses(stanza)
     own = stanza.values("address")
-    if not own and not stanza.values("inherits"):
+    if not own:
         yield Problem(
             Manager.IFUPDOWN, Place(path, stanza.line), "a static interface without an address", fails
         )
-    for text, whole in zip(own, addresses, strict=False):
+    for text, whole in zip(own, addresses, strict=True):
         if interface(whole) is None and "$" not in text:
             at = Place(path, stanza.line_of("address"))
-            yield Problem(Manager.IFUPDOWN, at, f"{text!r} is no address ({whole})", fails)
+            yield Problem(Manager.IFUPDOWN, at, f"{whole!r} is no address", fails)
     at = Place(path, stanza.line_of("gateway"))
     for gateway in stanza.values("gateway"):
         word = gateway.partition(" ")[0]

@@ -107,7 +107,8 @@ class Problem:
     """Something that a manager refuses: where, what, and what that costs.
 
     ``stops``: the manager then does nothing for the card, or for any. ``mode``: the file's mode or owner is
-    why. ``active``: that manager runs.
+    why. ``active``: that manager runs. ``works``: the card gets an address
+    all the same.
     """
 
     manager: Manager
@@ -116,6 +117,7 @@ class Problem:
     consequence: str
     stops: bool = True
     mode: bool = False
+    works: bool = False
     active: bool = True
 
 

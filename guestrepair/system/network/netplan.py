@@ -36,6 +36,8 @@ class Definition:
     addresses: list[tuple[Place, str]] = field(default_factory=list)
     routes: list[tuple[Place, Node]] = field(default_factory=list)
     nodes: list[tuple[GuestPath, Node, Node]] = field(default_factory=list)
+    by_id: bool = False
+    """A file had it without match: it is for the card of its ID, whatever later files ask besides."""
 
     def text(self, key: str) -> str:
         """A scalar setting; "" where there is none."""
@@ -77,6 +79,7 @@ def read_netplan(guest: Guest) -> Netplan:
     for definition in plan.definitions.values():
         for place, what in check_definition(definition.section, definition.nodes, set(plan.definitions)):
             plan.refuse(place, what)
+        _check_overrides(plan, definition)
     return plan
 
 
@@ -162,6 +165,7 @@ def _section(plan: Netplan, path: GuestPath, key: Node, section: Node) -> None:
             plan.definitions[name.text] = definition
             definition.nodes.append((path, name, node))
             _lay(definition, path, node)
+            definition.by_id |= "match" not in definition.settings
 
 
 def _lay(definition: Definition, path: GuestPath, node: Node) -> None:
@@ -185,6 +189,22 @@ def _addresses(node: Node) -> Iterator[tuple[int, str]]:
             yield item.line, item.text
         else:
             yield from ((key.line, key.text) for key, _ in item.pairs)
+
+
+def _check_overrides(plan: Netplan, definition: Definition) -> None:
+    """systemd-networkd has one set of DHCP's settings: netplan refuses two that differ."""
+    if (definition.text("renderer") or plan.renderer) == "NetworkManager":
+        return
+    if not (definition.truth("dhcp4") and definition.truth("dhcp6")):
+        return
+    four, six = (definition.settings.get(f"dhcp{n}-overrides") for n in "46")
+    for _, node in filter(None, (four, six)):
+        for key, value in node.pairs:
+            others = [o[1].get(key.text) for o in (four, six) if o is not None]
+            if len(others) < 2 or any(o is None or o.text != value.text for o in others):
+                place = (four or six or (definition.place,))[0]
+                plan.refuse(place, f"{key.text} must be the same in dhcp4-overrides and dhcp6-overrides")
+                return
 
 
 # --- what cards get ---------------------------------------------------------------------
@@ -218,7 +238,7 @@ def _ports(plan: Netplan) -> dict[str, str]:
 def _configuration(plan: Netplan, definition: Definition, ports: dict[str, str]) -> Configuration:
     names = tuple(n.text for n in definition.match["name"][1].scalars) if "name" in definition.match else ()
     _, mac = definition.match.get("macaddress", (None, None))
-    if "match" not in definition.settings:
+    if definition.by_id and not names:
         names = (definition.name,)
     pins = [place for key, (place, _) in definition.match.items() if key in {"macaddress", "name"}]
     dhcp = [key for key in ("dhcp4", "dhcp6") if definition.truth(key)]
@@ -234,7 +254,7 @@ def _configuration(plan: Netplan, definition: Definition, ports: dict[str, str])
         ),
         place=definition.place,
         dhcp=tuple(dhcp),
-        addresses=tuple(text for _, text in definition.addresses),
+        addresses=tuple(dict.fromkeys(text for _, text in definition.addresses)),
         gateways=tuple(text for _, text in _defaults(definition)),
         part_of=ports.get(definition.name, ""),
         at_boot=definition.text("activation-mode") not in {"manual", "off"},

@@ -7,7 +7,7 @@ or that is not root's, is ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guestrepair.formats.keyfile import KeyFile, Setting, parse_keyfile
 from guestrepair.guest.view import Guest, Stat
@@ -223,18 +223,31 @@ def _problems(profile: Profile) -> Iterator[Problem]:
             for s in content.settings
             if s.group == group and s.key.startswith("address") and s.key != "address-data"
         ]
-        if method is not None and method.value == "manual" and not addresses:
-            yield _problem(Place(path, method.line), "method=manual without an address", ignores)
+        usable = [s for s in addresses if _first(s) is not None]
+        if method is not None and method.value == "manual" and not usable:
+            place = Place(path, addresses[0].line if addresses else method.line)
+            yield _problem(place, "method=manual without an address that is one", ignores)
+            continue
         for setting in addresses:
             yield from _address_problems(path, setting)
 
 
+def _first(setting: Setting) -> str | None:
+    """The address of an ``address1=10.0.0.5/24,10.0.0.1``, or of the old lists; None for what is none."""
+    first = setting.items[0] if setting.items else ""
+    return first if is_address(first.partition("/")[0]) else None
+
+
 def _address_problems(path: GuestPath, setting: Setting) -> Iterator[Problem]:
     first, _, gateway = setting.value.partition(",")
+    first, gateway = first.strip().rstrip(";"), gateway.strip().rstrip(";")
     place = Place(path, setting.line)
-    if interface(first.strip().rstrip(";")) is None and first.count(";") < 2:
+    if _first(setting) is None:
         yield _problem(place, f"{first!r} is no address", "the address is ignored", stops=False)
-    elif gateway.strip() and not is_address(gateway.strip().rstrip(";")):
+    elif interface(first) is None and first.count(";") < 2:
+        what = f"{first!r} has an impossible prefix length"
+        yield replace(_problem(place, what, "another one is taken", stops=False), works=True)
+    elif gateway and "/" not in gateway and not is_address(gateway):
         yield _problem(place, f"{gateway!r} is no gateway's address", "it is ignored", stops=False)
 
 
