@@ -145,6 +145,7 @@ def _configurations(files: Iterable[Included]) -> Iterator[Configuration]:
             elif stanza.keyword in {"auto", "allow-hotplug"}:
                 wanted += [(word, Place(file.path, stanza.line)) for word in stanza.words[1:]]
     ports = dict(_ports(stanzas, {word for word, _ in wanted}))
+    uppers = set(ports.values())
     started = set()
     for word, place in wanted:
         pattern, _, logical = word.partition("=")
@@ -152,10 +153,10 @@ def _configurations(files: Iterable[Included]) -> Iterator[Configuration]:
         logical = logical or (names[0] if names else "")
         started.add(logical)
         parts = stanzas.get(logical, [])
-        if parts and names and may_be_a_card(names[0]):
+        if parts and names and may_be_a_card(names[0]) and logical not in uppers:
             yield _configuration(logical, names, parts, place, ports, pattern)
     for name, parts in stanzas.items():
-        if name not in started and may_be_a_card(name):
+        if name not in started and name not in uppers and may_be_a_card(name):
             path, stanza = parts[0]
             place = Place(path, stanza.line)
             yield _configuration(name, (name,), parts, place, ports, name, at_boot=name in ports)

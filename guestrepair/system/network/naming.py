@@ -23,7 +23,8 @@ RULES = GuestPath("/etc/udev/rules.d")
 _SLOT_NAME = re.compile(r"(?:en|sl|ib)(?:[posPb]|[ax]|X\d|v\d|c|i)[0-9a-zA-Z]*$|p\d+p\d+(?:_\d+)?$|em\d+$")
 _KERNEL_NAME = re.compile(r"eth\d+$")
 _NO_CARD = re.compile(
-    r"lo$|(?:wl|ww|tun|tap|wg|ppp|docker|veth|virbr|vnet|dummy|vxlan|gre|sit|ip6tnl|tailscale|can|usb|bnep|slip)"
+    r"lo$|br[-\d]|(?:wl|ww|tun|tap|wg|ppp|docker|veth|virbr|vnet|dummy|vxlan|gre|sit|ip6tnl|tailscale|can|usb|bnep"
+    r"|slip|bond|vmbr|vlan|team|lxc|lxd|ovs|kube|cni|flannel|cali|host0|ve-|vt-|vb-|vz-)"
 )
 _LINKS = tuple(
     GuestPath(p)
