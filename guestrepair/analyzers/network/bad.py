@@ -28,11 +28,12 @@ BAD_CONFIGURATION = Rule(
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="YAML that netplan cannot read or keys and values that it refuses, a line that ifup refuses, a"
-    " profile of NetworkManager that others can read, an address that is none, a gateway outside of the"
-    " card's network."
-    " A warning where the guest has an address without it, a note where that manager does not run.",
+    " profile of NetworkManager that others can read, a .network file that the user systemd-network cannot"
+    " read, an address that is none, a gateway outside of the card's network. A warning where the guest has an"
+    " address without it, a note where that manager does not run.",
     why="netplan and ifup then configure nothing at all; the others leave the file or the route out.",
-    repair="Mode 0600 and owner root for a profile of NetworkManager; the rest is for a person to correct.",
+    repair="Mode 0600 and owner root for a profile of NetworkManager, 0644 for a .network file; the rest is for"
+    " a person to correct.",
     example="addresses: [192.0.2.10] in netplan, without the prefix length",
     sources=("netplan(5)", "interfaces(5)", "nm-settings-keyfile(5)", "systemd.network(5)", "ip-route(8)"),
 )
@@ -91,11 +92,12 @@ def _repair(context: Context, network: Network, problem: Problem, severity: Seve
     found = None if path is None else context.system.files.lstat(path)
     if path is None or found is None:
         return None
+    mode = 0o644 if problem.manager is Manager.NETWORKD else 0o600
     changes: list[Change] = []
     if found.uid:
         changes.append(SetOwner(path=path, before=(found.uid, found.gid), after=(0, 0)))
-    if found.permissions != 0o600:
-        changes.append(SetMode(path=path, before=found.permissions, after=0o600))
+    if found.permissions != mode:
+        changes.append(SetMode(path=path, before=found.permissions, after=mode))
     # Where the guest has no address without it, nothing can be lost; else somebody should look at it.
     safety = Safety.SAFE if severity is Severity.ERROR and not network.in_force else Safety.REVIEW
-    return Repair(f"mode 0600 and owner root for {path}", safety, tuple(changes))
+    return Repair(f"mode {mode:04o} and owner root for {path}", safety, tuple(changes))

@@ -110,6 +110,8 @@ def _severity(network: Network, each: Reached) -> tuple[Severity, str]:
         return Severity.NOTE, ", where cards get predictable names"
     if network.makes_default and not each.configuration.addresses and not each.configuration.part_of:
         return Severity.NOTE, " of this profile; NetworkManager asks DHCP for it by itself"
+    if network.makes_default:
+        return Severity.WARNING, " but what DHCP gives it"
     return Severity.WARNING, ""
 
 

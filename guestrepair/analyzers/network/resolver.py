@@ -51,6 +51,8 @@ def check(context: Context) -> Iterator[Finding]:
     """resolv.conf, then nsswitch.conf."""
     system = context.system
     resolving = system.network.resolving
+    if not system.boot_loader.has_loader_or_kernel:
+        return  # whoever starts a container gives it a resolver
     if resolving.link:
         yield from _link(system)
     elif resolving.exists:
@@ -78,6 +80,8 @@ def _link(system: System) -> Iterator[Finding]:
     elif not resolving.makers:
         words = f"{RESOLV_CONF} leads to {target}: what makes that at boot is not known here"
         yield RESOLVER.finding(Subject.of_path(RESOLV_CONF), words, severity=Severity.NOTE)
+    elif target.startswith("/run/resolvconf/") and resolving.has_resolvconf:
+        return
     elif not resolving.starts(resolving.makers):
         maker = resolving.makers[0]
         words = f"{RESOLV_CONF} leads to {target}, which {maker} makes, and boot does not start that"

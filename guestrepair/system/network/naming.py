@@ -195,9 +195,9 @@ class Naming:
             return Reach.MAC
         if any(g is not None for g in givers):
             return Reach.OTHER
-        if any(is_slot_name(_plain(name)) for name in literal):
+        if any(is_slot_name(name) or _begins(name, "en") for name in literal):
             return Reach.NAME
-        if any(is_kernel_name(_plain(name)) for name in literal):
+        if any(is_kernel_name(name) or _begins(name, "eth") for name in literal):
             return Reach.KERNEL_NAME
         return Reach.OTHER
 
@@ -216,5 +216,6 @@ class Naming:
         return Reach.ANY
 
 
-def _plain(name: str) -> str:
-    return name.rstrip("*")
+def _begins(pattern: str, prefix: str) -> bool:
+    """True for a pattern whose names all begin so."""
+    return pattern.startswith(prefix) and any(c in pattern for c in "*?[")

@@ -20,6 +20,7 @@ from guestrepair.system.network.programs import Programs
 from guestrepair.system.network.resolving import Resolving
 from guestrepair.system.systemd import Systemd
 
+_OTHER_IFUPDOWNS = ("/etc/network/ifupdown-ng.conf", "/etc/network/ifupdown2", "/usr/share/ifupdown2")
 _KERNEL_IP_OFF = frozenset({"", "off", "none"})
 
 
@@ -98,9 +99,9 @@ class Network:
 
     @fact
     def _is_ng(self) -> bool:
-        """True for ifupdown-ng or busybox, whose grammar is another than Debian's."""
+        """True for ifupdown-ng, ifupdown2 or busybox, whose grammar is another than Debian's."""
         if self._guest.os.distro in {"debian", "ubuntu"} or "debian" in self._guest.os.id_like:
-            return self._guest.exists(GuestPath("/etc/network/ifupdown-ng.conf"))
+            return any(self._guest.exists(GuestPath(p)) for p in _OTHER_IFUPDOWNS)
         return True
 
     @fact

@@ -131,7 +131,7 @@ def read_profiles(guest: Guest) -> tuple[Profile, ...]:
     chosen: dict[str, GuestPath] = {}
     for directory in PROFILES:
         for path in bounded(guest.glob(directory, "*")):
-            if not path.name.endswith(_LEFTOVERS):
+            if not path.name.endswith(_LEFTOVERS) and (directory == OWN or path.suffix == ".nmconnection"):
                 chosen.setdefault(path.name, path)
     return tuple(found for path in chosen.values() for found in _profile(guest, path))
 

@@ -45,12 +45,25 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
         if _is_for_something_else(unit):
             continue
         configuration = _configuration(path, unit)
+        unreadable = _unreadable(guest, path)
+        if unreadable is not None:
+            problems.append(unreadable)
+            continue
         problems += _problems(path, unit, configuration)
         if unit.last("Link", "Unmanaged").lower() not in TRUE:
             found.append(configuration)
         if naming.reach(configuration.match) is Reach.ANY:
             break  # it has every card that is left
     return Parsed(tuple(found), tuple(problems))
+
+
+def _unreadable(guest: Guest, path: GuestPath) -> Problem | None:
+    """networkd is the user systemd-network: a file that is root's alone, it cannot open."""
+    found = guest.stat(path)
+    if found is None or found.permissions & 0o004 or (found.gid and found.permissions & 0o040):
+        return None
+    what = f"its mode is {found.permissions:04o}: the user systemd-network cannot read it"
+    return Problem(Manager.NETWORKD, Place(path), what, "it is ignored", mode=True)
 
 
 def _with_drop_ins(guest: Guest, path: GuestPath) -> Unit:

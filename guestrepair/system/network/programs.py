@@ -33,7 +33,7 @@ _UNITS: Mapping[Manager, tuple[str, ...]] = {
     Manager.CLOUD_INIT: ("cloud-init-local.service", "cloud-init.service", "cloud-init-network.service"),
 }
 _SERVICES: Mapping[Manager, tuple[str, ...]] = {
-    Manager.IFUPDOWN: ("networking", "net.lo", "network"),
+    Manager.IFUPDOWN: ("networking",),
     Manager.INITSCRIPTS: ("network",),
     Manager.WICKED: ("network", "wickedd"),
     Manager.NETWORK_MANAGER: ("NetworkManager", "networkmanager", "network-manager"),
@@ -43,7 +43,11 @@ _OTHERS = frozenset(
     {"connmand", "dhcpcd", "dhclient", "udhcpc", "ifconfig", "ip", "pppd", "netctl", "netctl-auto", "iwd",
      "dhcpcd5", "systemd-nspawn-network", "guest-network", "google_network_daemon", "ifup-wait-all-auto"}
 )  # fmt: skip
-_OTHER_SERVICES = ("dhcpcd", "connman", "connmand", "netifrc", "net.eth0", "udhcpc")
+_OTHER_SERVICES = ("dhcpcd", "connman", "connmand", "netifrc", "udhcpc")
+_STARTING = ("ExecStart", "ExecStartPre", "ExecStartPost")
+_SHELLS = frozenset({"sh", "bash", "dash", "env", "python", "python3"})
+_RC_LOCAL = (GuestPath("/etc/rc.local"), GuestPath("/etc/rc.d/rc.local"))
+_GENERATOR = "systemd/system-generators/cloud-init-generator"
 
 
 class Programs:
@@ -75,9 +79,15 @@ class Programs:
             return Program(manager, installed, False, masked, units[0])
         own = {n for unit in units for n in self._systemd.names_of(unit)}
         starts = bool(own & self._systemd.started_at_boot)
+        if manager is Manager.CLOUD_INIT and not starts and self._has_generator:
+            starts = any(self._systemd.pulled_in_by(unit) for unit in units)  # cloud-init.target is its work
         if manager in {Manager.INITSCRIPTS, Manager.IFUPDOWN, Manager.WICKED} and not starts:
             starts = bool(self._by_runlevel(manager)) and self._systemd.load(units[0]) is None
         return Program(manager, installed, starts, None, units[0])
+
+    @fact
+    def _has_generator(self) -> bool:
+        return any(self._guest.is_file(GuestPath(top) / _GENERATOR) for top in ("/usr/lib", "/lib"))
 
     def _by_runlevel(self, manager: Manager) -> bool | None:
         """Whether OpenRC or SysV's init starts it; None where neither is there to be asked."""
@@ -111,15 +121,32 @@ class Programs:
         """What else a boot starts that may set up cards, in ways that are not looked into here."""
         if not self._systemd.installed:
             started = self._runlevels
-            return () if started is None else tuple(n for n in _OTHER_SERVICES if n in started)
+            others = sorted(n for n in started or () if n.startswith("net.") and n != "net.lo")
+            return (*(n for n in _OTHER_SERVICES if n in (started or ())), *others, *self._rc_local)
         found = []
         for name in sorted(self._systemd.started_at_boot):
             unit = attempt(lambda name=name: self._systemd.load(name))  # type: ignore[misc]
             if unit is None or isinstance(unit, Unreadable) or not name.endswith(".service"):
                 continue
-            for key in ("ExecStart", "ExecStartPre", "ExecStartPost"):
-                for command in unit.unit.values("Service", key):
-                    words = command.lstrip("-@:+!").split()
-                    if words and GuestPath(words[0]).name in _OTHERS:
-                        found.append(name)
-        return tuple(dict.fromkeys(found))
+            commands = (c for k in _STARTING for c in unit.unit.values("Service", k))
+            if any(map(_sets_up_cards, commands)):
+                found.append(name)
+        return (*dict.fromkeys(found), *self._rc_local)
+
+    @fact
+    def _rc_local(self) -> tuple[str, ...]:
+        """/etc/rc.local, where it names a program that sets up cards."""
+        found = []
+        for path in _RC_LOCAL:
+            text = (self._guest.read_if_there(path) or b"").decode("utf-8", "replace")
+            lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+            if any(_sets_up_cards(f"sh {line}") for line in lines):
+                found.append(str(path))
+        return tuple(found)
+
+
+def _sets_up_cards(command: str) -> bool:
+    """True where a command runs one of the programs that do it, or a shell that does."""
+    words = [GuestPath(w.strip("\"';")).name for w in command.lstrip("-@:+!").split()[:200]]
+    looked_at = words if words and words[0] in _SHELLS else words[:1]
+    return any(word in _OTHERS for word in looked_at)

@@ -73,6 +73,11 @@ class Resolving:
         return self._systemd.is_masked(unit)
 
     @fact
+    def has_resolvconf(self) -> bool:
+        """True where resolvconf is there: whatever configures a card has it make the file."""
+        return any(self._guest.is_file(GuestPath(p)) for p in ("/usr/sbin/resolvconf", "/sbin/resolvconf"))
+
+    @fact
     def data(self) -> bytes | None:
         """The bytes of resolv.conf; None where it is not there."""
         return self._guest.read_if_there(RESOLV_CONF) if self.exists else None

@@ -87,6 +87,12 @@ NOT_CONFIGURED: dict[str, tuple[Callable[[], MemoryGuest], str]] = {
         lambda: make.ifupdown("auto ens3\niface ens3 inet dhcp\n", enabled=False),
         "error no-configuration /etc/network/interfaces",
     ),
+    "a pattern of slot names where cards are called eth0": (
+        lambda: with_file(
+            make.networkd(options="net.ifnames=0"), NETWORK, "[Match]\nName=en*\n[Network]\nDHCP=yes\n"
+        ),
+        f"error no-configuration {NETWORK}:2",
+    ),
     "slot names where cards are called eth0": (
         lambda: make.ifupdown("auto ens192\niface ens192 inet dhcp\n", options="net.ifnames=0"),
         "error no-configuration /etc/network/interfaces:4",
@@ -154,6 +160,11 @@ NOTED: dict[str, Callable[[], MemoryGuest]] = {
     "dhcpcd": lambda: _other(make.base(), "dhcpcd.service", "/usr/sbin/dhcpcd"),
     "connman": lambda: _other(make.base(), "connman.service", "/usr/sbin/connmand"),
     "a mapping script": lambda: make.ifupdown("mapping en*\n  script /x\n"),
+    "a shell that does it": lambda: with_file(
+        make.base(), f"{make.WANTS}/lan.service", 
+        "[Service]\nExecStart=/bin/sh -c 'ip addr add 10.0.0.5/24 dev ens3'\n",
+    ),
+    "rc.local": lambda: with_file(make.base(), "/etc/rc.local", "#!/bin/sh\n/sbin/dhclient -1\n"),
     "ip= of the command line": lambda: make.base(options="ip=dhcp"),
     "ifcfg files that nobody reads, beside DHCP by itself": lambda: with_file(
         make.network_manager(server=False), IFCFG, "DEVICE=eth0\nBOOTPROTO=dhcp\n"
@@ -173,6 +184,7 @@ def test_what_cannot_be_told_is_a_note(case: str) -> None:
 
 SILENT: dict[str, Callable[[], MemoryGuest]] = {
     "netplan starts networkd by itself": lambda: make.with_netplan(PLAN),
+    "cloud-init by its generator": lambda: cloud_by_generator(),  # noqa: PLW0108
     "cloud-init": lambda: make.cloud_init(make.base()),
     "NetworkManager without a profile": lambda: make.network_manager(server=False),
     "ifcfg files of the plugin": lambda: with_file(
@@ -186,6 +198,15 @@ SILENT: dict[str, Callable[[], MemoryGuest]] = {
     ),
     "Alpine": lambda: alpine(),  # noqa: PLW0108
 }  # fmt: skip
+
+
+def cloud_by_generator() -> MemoryGuest:
+    guest = make.cloud_init(make.base())
+    guest.file("/usr/lib/systemd/system-generators/cloud-init-generator", b"x")
+    guest.remove(f"{make.WANTS}/cloud-init-local.service")
+    unit = f"{make.UNITS}/cloud-init-local.service"
+    guest.link("/etc/systemd/system/cloud-init.target.wants/cloud-init-local.service", unit)
+    return guest
 
 
 def alpine() -> MemoryGuest:
@@ -266,6 +287,9 @@ REFUSED: dict[str, tuple[Callable[[], MemoryGuest], str]] = {
     "a key file that others can read, with DHCP by itself": (
         lambda: profile(mode=0o644, server=False), f"warning bad-configuration {KEYFILE}",
     ),
+    "a .network file that networkd cannot read": (
+        lambda: with_file(make.networkd(), NETWORK, ANY, 0o600), f"error bad-configuration {NETWORK}",
+    ),
     "a broken key file": (lambda: profile("nonsense\n"), f"error bad-configuration {KEYFILE}:7"),
     "manual without an address": (
         lambda: profile(text=PROFILE.replace("auto", "manual")), f"error bad-configuration {KEYFILE}:6",
@@ -295,7 +319,8 @@ REFUSED: dict[str, tuple[Callable[[], MemoryGuest], str]] = {
     ),
     "a gateway in ifcfg": (
         lambda: with_file(
-            make.ifcfg_plugin(make.network_manager()), IFCFG, "IPADDR=10.0.0.5\nNETMASK=255.255.0.0\nGATEWAY=10.1.1.1\n"
+            make.ifcfg_plugin(make.network_manager()), IFCFG,
+            "IPADDR=10.0.0.5\nNETMASK=255.255.0.0\nGATEWAY=10.1.1.1\n"
         ),
         f"error bad-configuration {IFCFG}:3",
     ),
