@@ -29,11 +29,11 @@ BAD_CONFIGURATION = Rule(
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="YAML that netplan cannot read or keys and values that it refuses, a line that ifup refuses, a"
     " profile of NetworkManager that others can read, a .network file that the user systemd-network cannot"
-    " read, an address that is none, a gateway outside of the card's network. A warning where the guest has an"
-    " address without it, a note where that manager does not run.",
+    " read, an address that is none, a gateway outside of the card's network. A warning where the guest has"
+    " an address without it, a note where that manager does not run.",
     why="netplan and ifup then configure nothing at all; the others leave the file or the route out.",
-    repair="Mode 0600 and owner root for a profile of NetworkManager, 0644 for a .network file; the rest is for"
-    " a person to correct.",
+    repair="Mode 0600 and owner root for a profile of NetworkManager, 0644 for a .network file; the rest is"
+    " for a person to correct.",
     example="addresses: [192.0.2.10] in netplan, without the prefix length",
     sources=("netplan(5)", "interfaces(5)", "nm-settings-keyfile(5)", "systemd.network(5)", "ip-route(8)"),
 )

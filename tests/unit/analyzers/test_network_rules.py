@@ -161,7 +161,7 @@ NOTED: dict[str, Callable[[], MemoryGuest]] = {
     "connman": lambda: _other(make.base(), "connman.service", "/usr/sbin/connmand"),
     "a mapping script": lambda: make.ifupdown("mapping en*\n  script /x\n"),
     "a shell that does it": lambda: with_file(
-        make.base(), f"{make.WANTS}/lan.service", 
+        make.base(), f"{make.WANTS}/lan.service",
         "[Service]\nExecStart=/bin/sh -c 'ip addr add 10.0.0.5/24 dev ens3'\n",
     ),
     "rc.local": lambda: with_file(make.base(), "/etc/rc.local", "#!/bin/sh\n/sbin/dhclient -1\n"),
