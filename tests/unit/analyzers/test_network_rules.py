@@ -1,4 +1,4 @@
-"""network/no-configuration, bad-configuration and resolver: broken, healthy, unreadable, hostile."""
+"""Rules network/no-configuration, network/bad-configuration and network/resolver, on in-memory guests."""
 
 from __future__ import annotations
 
