@@ -8,6 +8,7 @@ from guestrepair.formats.ifcfg import parse_ifcfg
 from guestrepair.formats.keyfile import parse_keyfile
 from guestrepair.formats.udev_rules import parse_name_rules
 from guestrepair.formats.yaml_nodes import YamlError, parse_yaml
+from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
 from guestrepair.system.guest_system import System
 from guestrepair.system.network.addresses import is_out_of_reach
@@ -62,7 +63,7 @@ def test_which_card_a_match_means_on_a_new_machine(options: str, match: Match, r
     assert System(make.base(options=options)).network.naming.reach(match) is reach
 
 
-def only(guest: make.MemoryGuest) -> Configuration:
+def only(guest: MemoryGuest) -> Configuration:
     (configuration,) = System(guest).network.configurations
     return configuration
 
