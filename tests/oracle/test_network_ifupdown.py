@@ -7,6 +7,8 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system.network import ifupdown
 from guestrepair.system.network.model import Parsed
@@ -106,3 +108,17 @@ def test_ifquery_refuses_starts_and_configures_what_we_say(tmp_path: Path) -> No
         differences = [d for d in pool.map(one, enumerate(every)) if d]
     print(f"ifupdown: {len(every) - len(differences)} of {len(every)} configurations agree with ifquery")
     assert not differences, "\n".join(differences)
+
+
+def test_a_pattern_in_an_auto_line_takes_a_card_to_what_stands_under_another_name(tmp_path: Path) -> None:
+    """The repair of a pinned name: the real ifup, on a card of this host, without doing anything."""
+    cards = sorted(p.name for p in Path("/sys/class/net").iterdir() if p.name != "lo")
+    if not cards:
+        pytest.skip("this host has no network interface but the loopback")
+    tool = Tool("sbin/ifup", "usr/sbin/ifup")
+    path = tmp_path / "interfaces"
+    path.write_text(f"auto /{cards[0]}*/1=ens192\niface ens192 inet static\n  address 192.0.2.5/24\n")
+    said = tool.run("--no-act", "-a", "-v", f"--interfaces={path}", f"--state-dir={tmp_path}")
+    assert said.returncode == 0, said.stderr
+    assert re.findall(r"configuring interface (\S+=ens192)", said.stderr) == [f"{cards[0]}=ens192"]
+    assert "192.0.2.5" in said.stdout + said.stderr

@@ -57,7 +57,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _finding(context: Context, network: Network, problem: Problem, more: int) -> Finding:
     place = problem.place
-    severity = _severity(network, problem)
+    severity = _severity(context, network, problem)
     words = f"{place}: {problem.what}: {problem.consequence}"
     words += f" ({more} more like it)" if more > 0 else ""
     return BAD_CONFIGURATION.finding(
@@ -69,8 +69,9 @@ def _finding(context: Context, network: Network, problem: Problem, more: int) ->
     )
 
 
-def _severity(network: Network, problem: Problem) -> Severity:
-    if not problem.active or (problem.place.path in RENDERED and network.writes_anew):
+def _severity(context: Context, network: Network, problem: Problem) -> Severity:
+    is_idle = not problem.active and not _is_all_there_is(context, network)
+    if is_idle or (problem.place.path in RENDERED and network.writes_anew):
         return Severity.NOTE
     if network.unknown or problem.works:
         return Severity.WARNING
@@ -81,6 +82,12 @@ def _severity(network: Network, problem: Problem) -> Severity:
     own = [r.configuration for r in network.in_force if r.configuration.place.path == problem.place.path]
     by_dhcp = any("dhcp4" in c.dhcp for c in own)
     return Severity.WARNING if has_other or by_dhcp or network.makes_default else Severity.ERROR
+
+
+def _is_all_there_is(context: Context, network: Network) -> bool:
+    """True where nothing else gives the guest an address: then this was meant to."""
+    otherwise = network.in_force or network.makes_default or network.unknown or network.writes_anew
+    return not otherwise and context.system.boot_loader.has_loader_or_kernel
 
 
 def _repair(context: Context, network: Network, problem: Problem, severity: Severity) -> Repair | None:

@@ -58,13 +58,21 @@ def check(context: Context) -> Iterator[Finding]:
     """A finding for each configuration in force, where none of them is for any card."""
     system = context.system
     network = system.network
-    reached = _from_cloud_init(network) if network.writes_anew else network.in_force
+    reached = _from_cloud_init(network) if network.writes_anew else network.in_force or _stated(network)
     if not reached or any(r.reach in {Reach.ANY, Reach.OTHER} for r in reached):
         return
     for each in reached:
         if each.reach is Reach.NAME and network.naming.surely_kernel_names:
             continue  # no card is called so: network/no-configuration
         yield _finding(system, each, reached)
+
+
+def _stated(network: Network) -> tuple[Reached, ...]:
+    """Where nothing is in force (network/no-configuration), what would be: it is pinned all the same."""
+    if network.makes_default or network.unknown:
+        return ()
+    useful = (c for c in network.configurations if c.is_useful and c.at_boot)
+    return tuple(Reached(c, network.naming.reach(c.match)) for c in useful)
 
 
 def _from_cloud_init(network: Network) -> tuple[Reached, ...]:

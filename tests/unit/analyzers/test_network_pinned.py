@@ -294,6 +294,13 @@ def test_where_another_card_may_have_an_address_it_is_a_note(case: str) -> None:
     assert told(guest()) == [expected]
 
 
+def test_what_is_not_in_force_is_pinned_all_the_same() -> None:
+    guest = with_file(
+        make.base(make.ROCKY), IFCFG, f"DEVICE=eth0\nHWADDR={MAC}\nBOOTPROTO=dhcp\nONBOOT=yes\n"
+    )
+    assert told(guest) == [f"error no-configuration {IFCFG}", f"warning pinned-mac {IFCFG}:2"]
+
+
 def test_with_several_cards_a_person_decides() -> None:
     guest = make.ifupdown(
         "auto ens192 ens224\niface ens192 inet dhcp\niface ens224 inet static\n address 10.1.0.5/24\n"

@@ -290,6 +290,10 @@ REFUSED: dict[str, tuple[Callable[[], MemoryGuest], str]] = {
     "a .network file that networkd cannot read": (
         lambda: with_file(make.networkd(), NETWORK, ANY, 0o600), f"error bad-configuration {NETWORK}",
     ),
+    "the only configuration, of a manager that is not there": (
+        lambda: with_file(make.base(make.ROCKY), KEYFILE, PROFILE, 0o644),
+        f"error bad-configuration {KEYFILE}",
+    ),
     "a broken key file": (lambda: profile("nonsense\n"), f"error bad-configuration {KEYFILE}:7"),
     "manual without an address": (
         lambda: profile(text=PROFILE.replace("auto", "manual")), f"error bad-configuration {KEYFILE}:6",
