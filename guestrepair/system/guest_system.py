@@ -25,6 +25,7 @@ from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.needs import Needs
+from guestrepair.system.network import Network
 from guestrepair.system.package_runs import PackageRuns
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
@@ -163,6 +164,11 @@ class System:
     def needs(self) -> Needs:
         """What boot and what login cannot do without."""
         return Needs(self.boot_programs, self.libraries)
+
+    @fact
+    def network(self) -> Network:
+        """What its network cards get at boot."""
+        return Network(self.view, self.systemd, self.boot_loader)
 
     @fact
     def owner_names(self) -> AccountNames:

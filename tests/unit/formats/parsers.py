@@ -34,9 +34,12 @@ from guestrepair.formats import (
     fstab,
     gpt,
     hosts_access,
+    ifcfg,
     initramfs,
+    interfaces,
     kernel_cmdline,
     kernel_image,
+    keyfile,
     ldso,
     ldso_cache,
     logs,
@@ -47,6 +50,7 @@ from guestrepair.formats import (
     pam,
     passwd,
     posix_acl,
+    resolver,
     rpm_version,
     selinux_config,
     ssh_key,
@@ -56,8 +60,10 @@ from guestrepair.formats import (
     systemd_unit,
     sysusers,
     tmpfiles,
+    udev_rules,
     web_address,
     words,
+    yaml_nodes,
     yum_repo,
 )
 from guestrepair.formats.bootloader import entries
@@ -300,6 +306,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "header": Registered(gpt.parse_header, 4096),
     },
     "hosts_access": {"hosts.deny": Registered(hosts_access.parse_hosts_access, sample=b"sshd: ALL: deny\n")},
+    "ifcfg": {"ifcfg": Registered(ifcfg.parse_ifcfg, sample=b"DEVICE='eth0'\nIPADDR=\"10.0.0.5\" # a\n")},
     "initramfs": {
         "problem": Registered(
             lambda d: initramfs.problem(reader(d), len(d)),
@@ -307,10 +314,20 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             b"070701" + b"%08x" * 13 % (*[0] * 11, 11, 0) + b"TRAILER!!!\0\0\0\0",
         )
     },
+    "interfaces": {
+        "interfaces": Registered(
+            interfaces.parse_interfaces, sample=b"auto a\niface a inet static\n  address 10.0.0.5/24 \\\n x\n"
+        )
+    },
     "kernel_cmdline": {"command line": Registered(kernel_cmdline.parse, sample=b"root=/dev/sda1 ro ")},
     "kernel_image": {
         "problem": Registered(lambda d: kernel_image.problem(d, len(d)), kernel_image.HEAD_BYTES),
         "version": Registered(kernel_image.version, kernel_image.HEAD_BYTES),
+    },
+    "keyfile": {
+        "profile": Registered(
+            lambda d: [s.items for s in keyfile.parse_keyfile(d).settings], sample=b"[ipv4]\na=b;c,d\n# e\n"
+        )
     },
     "ldso": {
         "ld.so.conf": Registered(ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"),
@@ -372,6 +389,12 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "rpm_version": {
         "version": Registered(lambda d: rpm_version.RpmVersion(text(d)), sample=b"1.2~rc3^git4-5.el9")
     },
+    "resolver": {
+        "resolv.conf": Registered(resolver.parse_nameservers, sample=b"nameserver 10.0.0.1\n"),
+        "nsswitch.conf": Registered(
+            resolver.parse_hosts_line, sample=b"hosts: files [!UNAVAIL=return] dns\n"
+        ),
+    },
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
     "ssh_key": {
         "private": Registered(ssh_key.parse_private_key, ssh_key.MAX_KEY_BYTES),
@@ -406,12 +429,23 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "sysusers": {"sysusers.d": Registered(sysusers.parse_sysusers, sample=b'u a 1 "A B" /a /bin/sh\n')},
     "tmpfiles": {"tmpfiles.d": Registered(tmpfiles.parse_tmpfiles, sample=b"d /run/a 0755 root root - -\n")},
+    "udev_rules": {
+        "names": Registered(
+            udev_rules.parse_name_rules,
+            sample=b'SUBSYSTEM=="net", ATTR{address}=="52:54:00:00:00:01", NAME="eth0"\n',
+        )
+    },
     "web_address": {
         "address": Registered(
             lambda d: web_address.web_address(text(d)), sample=b"http://a:b@c.example/d?e=f#"
         )
     },
     "words": {"words": Registered(lambda d: words.split_words(text(d), maximum=10), sample=b'a "b c" ')},
+    "yaml_nodes": {
+        "netplan": Registered(
+            yaml_nodes.parse_yaml, yaml_nodes.MAX_SIZE_BYTES, b"a:\n- {b: &c [1, 2]}\n- *c\n- 'd'\n"
+        )
+    },
     "yum_repo": {
         "repositories": Registered(
             lambda d: yum_repo.parse_repositories(d, {"releasever": "9"}),

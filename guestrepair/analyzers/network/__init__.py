@@ -1,0 +1,34 @@
+"""Whether the guest will be on the network: its cards, their configuration, and who puts it into force.
+
+What it finds: configuration that only fits the card of the machine that it was made on (by MAC, or by a
+name that comes from the slot); a guest whose cards nobody configures, or by a manager that does not run;
+files that their manager refuses; names that cannot be looked up. Why it matters: a guest without an address
+boots, and nobody reaches it.
+
+Evidence: the files of netplan, systemd-networkd, NetworkManager, ifupdown, the network scripts, wicked and
+cloud-init, each by file and line, and the units that boot starts. Repairs are for a person to choose
+(``review``): addresses are never touched. Limits: wireless, modems and tunnels are not looked at; where
+something else sets up cards (dhcpcd, connman, a script of the administrator), it says so in a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.network import bad, missing, pinned, resolver
+from guestrepair.model import Inconclusive
+
+
+def unread(context: Context) -> Iterator[Inconclusive]:
+    """Say which configuration could not be read."""
+    for each in context.system.network.unread:
+        yield Inconclusive("network", each.error.message)
+
+
+ANALYZER = Analyzer(
+    name="network",
+    summary="network: cards without configuration, pinned to a MAC or slot, refused files, resolver",
+    rules=(*pinned.RULES, *missing.RULES, *bad.RULES, *resolver.RULES),
+    checks=(unread, pinned.check, *missing.CHECKS, bad.check, resolver.check),
+)
