@@ -14,9 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeAlias
 
-from guestrepair.system.drivers import Release
 from guestrepair.system.mounts.spelling import edit_distance
+
+Release: TypeAlias = tuple[int, int]
+"""A kernel's release: major and minor number."""
 
 _GENERIC = frozenset(
     [
@@ -177,6 +180,14 @@ def needs_release(options: tuple[str, ...]) -> bool:
     """True when the kernel's release decides whether one of the options is refused."""
     names = {name for _, name in _REMOVED}
     return any(option.partition("=")[0] in names for option in options)
+
+
+def is_known(fs_type: str, option: str) -> bool:
+    """True when mount(8) or that filesystem surely takes the option."""
+    key = option.partition("=")[0]
+    family = _FAMILY.get(fs_type, "")
+    own = _OWN[family] | _SHARED[family] if family else frozenset()
+    return key.startswith(("x-", "X-")) or key in _GENERIC | own
 
 
 def bad_options(

@@ -11,6 +11,7 @@ from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.mounts import types
 from guestrepair.system.systemd import OWN, Systemd
 
 _MAX_UNITS = 200
@@ -44,6 +45,24 @@ class Spec:
     def is_swap(self) -> bool:
         """True for a swap area."""
         return self.type == "swap"
+
+    @property
+    def is_remote(self) -> bool:
+        """True for a line that waits with remote-fs.target, which boot wants and does not require.
+
+        So boot goes on without it. / and /usr, and what the initramfs mounts, are needed all the same
+        (systemd.mount(5), _netdev; systemd.special(7), remote-fs.target).
+        """
+        if self.entry is None or self.is_swap or self.target in {"/", "/usr"}:
+            return False
+        if self.option("x-systemd.required-by") is not None or self.option("x-initrd.mount") is not None:
+            return False
+        return self.option("_netdev") is not None or types.base_type(self.type) in types.IMPLIED_NETDEV
+
+    @property
+    def stops_boot(self) -> bool:
+        """True when boot stops where it fails."""
+        return self.required and not self.is_remote
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from guestrepair.model import Effect, Evidence, Finding, GuestPath, Repair, Safe
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.mounts.facts import is_below
 from guestrepair.system.mounts.meaning import State
+from guestrepair.system.mounts.spec import Spec
 
 _IN_IMAGES = frozenset({"iso9660", "squashfs", "ext4", "ext3", "ext2", "xfs", "udf", "erofs"})
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest
@@ -18,7 +19,7 @@ _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the gues
 BIND_SOURCE = Rule(
     name="fstab/bind-source",
     summary="the source of a bind mount, an image or a swap file is not there",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="A required line names a directory or file of the guest that does not exist.",
@@ -43,7 +44,7 @@ def check_files(context: Context) -> Iterator[Finding]:
         if any(source == a or is_below(source, a) for a in _AT_BOOT) or not mounts.covered(source):
             continue
         if files.stat(GuestPath(source)) is None:
-            yield _no_file(mounts, entry, what)
+            yield _no_file(mounts, j.spec, entry, what)
 
 
 def _file_source(entry: Entry) -> str:
@@ -57,19 +58,19 @@ def _file_source(entry: Entry) -> str:
     return "image file" if entry.has("loop") or entry.type in _IN_IMAGES else ""
 
 
-def _no_file(mounts: Mounts, entry: Entry, what: str) -> Finding:
+def _no_file(mounts: Mounts, spec: Spec, entry: Entry, what: str) -> Finding:
     subject = edits.subject(entry)
     name = "swap" if entry.is_swap else entry.target
     return BIND_SOURCE.finding(
         subject,
         f"{subject}: the {what} {entry.source} for {name} is not there",
         evidence=(Evidence(entry.source, "not there", f"the {what}"),),
-        repair=_optional(mounts, entry),
+        repair=_optional(mounts, spec, entry),
     )
 
 
-def _optional(mounts: Mounts, entry: Entry) -> Repair:
-    if entry.target in edits.NEEDED:
+def _optional(mounts: Mounts, spec: Spec, entry: Entry) -> Repair:
+    if spec.is_remote or entry.target in edits.NEEDED:
         return edits.manual(f"bring {entry.source} back, or name the right source for {entry.target}")
     edit = edits.add_options(entry, "nofail")
     return edits.of_table(mounts, "boot without it: add nofail", Safety.SAFE, edit)

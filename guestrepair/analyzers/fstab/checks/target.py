@@ -31,7 +31,7 @@ TARGET_MISSING = Rule(
 DUPLICATE_TARGET = Rule(
     name="fstab/duplicate-target",
     summary="two required lines have one mount point",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="Two lines that boot waits for name the same mount point.",
@@ -58,11 +58,11 @@ ORDER = Rule(
 RESERVED_TARGET = Rule(
     name="fstab/reserved-target",
     summary="a block device is mounted over /proc, /sys, /dev or /run",
-    severities=(Severity.WARNING,),
-    effect=Effect.DEGRADES,
+    severities=(Severity.WARNING, Severity.ERROR),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="A line mounts a device on a directory that the kernel and systemd fill.",
-    why="It hides what the system needs to run.",
+    why="It hides what the system needs to run. It is an error where boot waits for its device in vain.",
     repair="The line is commented out.",
     example="/dev/sdb1 /run ext4 defaults 0 0",
     sources=("file-hierarchy(7)", "systemd, src/shared/mount-setup.c"),
@@ -107,10 +107,10 @@ def check_targets(context: Context) -> Iterator[Finding]:
     entries = [(j, j.spec.entry) for j in mounts.judged if j.spec.entry is not None]
     reserved = set()
     for j, entry in entries:
-        found = _reserved(mounts, j, entry)
-        if found is not None:
+        if is_reserved(j):
             reserved.add(entry.number)
-            yield found
+            if not (j.source.impossible and j.spec.stops_boot):  # that is the worse of the two
+                yield _reserved(context, j, entry)
             continue
         yield from _target_missing(system, entry)
         yield from _passno(mounts, j, entry)
@@ -123,21 +123,31 @@ def check_targets(context: Context) -> Iterator[Finding]:
 # --- one line ---------------------------------------------------------------------
 
 
-def _reserved(mounts: Mounts, j: Judged, entry: Entry) -> Finding | None:
-    target = entry.target
-    inside = any(target == r or is_below(target, r) for r in _RESERVED) or target == "/run"
-    if not inside or j.state is State.NOT_A_DEVICE or not types.needs_device(entry.type):
-        return None
-    if not entry.required and entry.has("noauto"):
-        return None
+def is_reserved(j: Judged) -> bool:
+    """True for a line that mounts a device where the kernel and systemd have what is theirs."""
+    entry = j.spec.entry
+    if entry is None or j.state is State.NOT_A_DEVICE or not types.needs_device(entry.type):
+        return False
+    inside = any(entry.target == r or is_below(entry.target, r) for r in _RESERVED) or entry.target == "/run"
+    return inside and (entry.required or not entry.has("noauto"))
+
+
+def _reserved(context: Context, j: Judged, entry: Entry) -> Finding:
+    # systemd leaves a line for a filesystem of its own (/proc) alone, and does not wait for its device.
+    in_vain = j.state is State.MISSING and j.spec.stops_boot and entry.target not in (*_RESERVED, "/run")
+    certain = in_vain and context.options.all_disks_attached
+    waits = ", and is on none of the disks" if in_vain else ""
     return RESERVED_TARGET.finding(
         edits.subject(entry),
-        f"{edits.subject(entry)}: {entry.source} is to be mounted on {target}, which belongs to the kernel "
-        "and systemd",
+        f"{edits.subject(entry)}: {entry.source} is to be mounted on {entry.target}, which belongs to the "
+        f"kernel and systemd{waits}",
+        severity=Severity.ERROR if certain else Severity.WARNING,
         evidence=(
-            Evidence(edits.subject(entry), target, "a mount point outside /proc, /sys, /dev and /run"),
+            Evidence(edits.subject(entry), entry.target, "a mount point outside /proc, /sys, /dev and /run"),
         ),
-        repair=edits.of_table(mounts, "comment the line out", Safety.SAFE, edits.comment_out(entry.line)),
+        repair=edits.of_table(
+            context.system.mounts, "comment the line out", Safety.SAFE, edits.comment_out(entry.line)
+        ),
     )
 
 
@@ -182,7 +192,8 @@ def _is_file_bind(system: System, entry: Entry) -> bool:
 def _passno(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
     token = entry.passno_token
     content = j.meant.content if j.meant is not None and j.meant.content else entry.type
-    useless = content in types.NEVER_CHECKED or types.is_network(entry.type) or entry.has("bind", "rbind")
+    over_network = types.is_network(entry.type) and j.meant is None
+    useless = content in types.NEVER_CHECKED or over_network or entry.has("bind", "rbind")
     right = None
     if entry.passno > 0 and useless:
         right = 0
