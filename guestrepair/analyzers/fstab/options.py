@@ -105,7 +105,15 @@ _FAT_ONLY = frozenset(
         *("uid", "gid", "usefree", "nfs", "sys_immutable", "dots", "nodots"),
     ]
 )
+_OVERLAY_ONLY = frozenset(
+    [
+        *("lowerdir", "upperdir", "workdir", "lowerdir+", "datadir+", "redirect_dir", "index", "nfs_export"),
+        *("xino", "metacopy", "userxattr", "uuid", "verity", "volatile", "default_permissions"),
+        *("override_creds", "nooverride_creds"),
+    ]
+)
 _SHARED = {
+    "overlay": frozenset(),
     "ext": frozenset(
         [
             *("abort", "barrier", "bh", "bsdgroups", "check", "commit", "dax", "debug", "discard"),
@@ -143,9 +151,9 @@ _SHARED = {
 }  # fmt: skip
 _FAMILY = {
     "ext2": "ext", "ext3": "ext", "ext4": "ext",
-    "btrfs": "btrfs", "xfs": "xfs", "vfat": "fat", "msdos": "fat",
+    "btrfs": "btrfs", "xfs": "xfs", "vfat": "fat", "msdos": "fat", "overlay": "overlay",
 }  # fmt: skip
-_OWN = {"ext": _EXT_ONLY, "btrfs": _BTRFS_ONLY, "xfs": _XFS_ONLY, "fat": _FAT_ONLY}
+_OWN = {"ext": _EXT_ONLY, "btrfs": _BTRFS_ONLY, "xfs": _XFS_ONLY, "fat": _FAT_ONLY, "overlay": _OVERLAY_ONLY}
 _VALUES = {
     ("ext", "errors"): ("continue", "remount-ro", "panic"),
     ("fat", "errors"): ("continue", "remount-ro", "panic"),

@@ -32,7 +32,7 @@ def rooted(
 ) -> MemoryGuest:
     """A guest whose line for / has these options, booted with that command line."""
     devices = usual()
-    details = replace(ext("/"), **(superblock or {}))
+    details = replace(ext("/"), **(superblock or {}))  # type: ignore[arg-type]
     devices[2] = replace(devices[2], ext=details if content.startswith("ext") else None, content=content)
     text = HEALTHY.replace("errors=remount-ro", options).replace("/         ext4", f"/         {content}")
     made = guest(text, devices)
