@@ -25,6 +25,7 @@ from guestrepair.analyzers.fstab.checks import (
     source,
     target,
     type_and_options,
+    units,
     unjudged,
 )
 from guestrepair.analyzers.fstab.combine import MALFORMED_LINE, combined
@@ -84,8 +85,8 @@ ANALYZER = Analyzer(
         source.WRONG_SOURCE, type_and_options.WRONG_TYPE, type_and_options.UNSUPPORTED_TYPE,
         type_and_options.BAD_OPTION, target.TARGET_MISSING, target.DUPLICATE_TARGET, target.ORDER,
         target.RESERVED_TARGET, target.PASSNO, target.NETDEV, files.BIND_SOURCE, mapped.UNMAPPED,
-        root.ROOT_MISMATCH,
+        units.MOUNT_UNIT, root.ROOT_MISMATCH,
     ),
-    checks=(missing.check_missing, mapped.check_crypttab, check_table, check_unread),
+    checks=(missing.check_missing, mapped.check_crypttab, check_table, units.check_units, check_unread),
     late=True,
 )  # fmt: skip

@@ -53,7 +53,7 @@ class Seen:
 
 
 def check_overlays(context: Context) -> Iterator[Finding]:
-    """Required overlays that the kernel refuses; that of the root is the initramfs's, mounted in its own way."""
+    """Required overlays that the kernel refuses; that of the root is for the initramfs to mount."""
     system = context.system
     table = _Table(system)
     for j in system.mounts.judged:
