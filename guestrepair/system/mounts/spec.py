@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from guestrepair.system.mounts import types
 from guestrepair.system.systemd import OWN, Systemd
 
 _MAX_UNITS = 200
+_OF_NETWORK = re.compile(r"iscsi|nvmf|nvmefc|network|remote-fs|rbdmap|nbd|drbd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,18 @@ class Spec:
         if self.option("x-systemd.required-by") is not None or self.option("x-initrd.mount") is not None:
             return False
         return self.option("_netdev") is not None or types.base_type(self.type) in types.IMPLIED_NETDEV
+
+    @property
+    def asks_for_network(self) -> bool:
+        """True for a line that is ordered after a service of the network, and does not say _netdev."""
+        if self.is_remote or self.entry is None:
+            return False
+        asked = [
+            o.partition("=")[2]
+            for o in self.options
+            if o.startswith(("x-systemd.requires=", "x-systemd.after="))
+        ]
+        return any(_OF_NETWORK.search(unit) for unit in asked)
 
     @property
     def stops_boot(self) -> bool:

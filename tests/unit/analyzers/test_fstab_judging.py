@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
 from guestrepair.model import Effect, Safety, Severity
 from tests.unit.analyzers.fstab_guest import (
     DATA,
@@ -293,6 +293,92 @@ def test_a_line_of_the_network_takes_no_filesystem_that_another_means() -> None:
     devices = [*usual(), part(5, "ext4", DATA, ext=ext("/data"))]
     text = f"{HEALTHY}UUID={GONE} /data ext4 _netdev 0 0\n"
     assert rules(guest(text, devices)) == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_netdev_is_missed_where_only_the_options_ask_for_the_network(*, everything: bool) -> None:
+    line = f"UUID={GONE} /srv/lun ext4 x-systemd.requires=open-iscsi.service 0 0\n"
+    made = guest(HEALTHY + line)
+    made.directory("/srv/lun")
+    found = findings(made, all_disks_attached=everything)
+    assert [(f.rule, f.severity) for f in found] == [
+        ("fstab/netdev", WARNING),
+        ("fstab/source-not-found-optional", NOTE),
+    ]
+    assert repaired(made) == HEALTHY + line
+    assert repaired(made, review=True) == HEALTHY + line.replace(" 0 0", ",_netdev 0 0")
+    here = [*usual(), part(5, "ext4", DATA)]
+    made = guest(HEALTHY + line.replace(GONE, DATA), here)
+    made.directory("/srv/lun")
+    assert findings(made) == []
+
+
+# --- paths of the guest ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("/srv /data none defaults 0 0", "/srv /data none defaults,bind 0 0"),
+        ("/srv /data none", "/srv /data none bind"),
+        ("/srv /data bind ro 0 0", "/srv /data bind ro,bind 0 0"),
+        ("/srv /data auto defaults 0 0", "/srv /data auto defaults,bind 0 0"),
+        ("/srv /data ext4 defaults 0 0", "/srv /data ext4 defaults,bind 0 0"),
+    ],
+)
+def test_bind_source_without_bind(line: str, right: str) -> None:
+    made = guest(f"{HEALTHY}{line}\n")
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("fstab/bind-source", ERROR)
+    assert repaired(made) == f"{HEALTHY}{line}\n"
+    assert repaired(made, review=True) == f"{HEALTHY}{right}\n"
+    assert rules(guest(f"{HEALTHY}{right}\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("/images/a.img /data vfat loop 0 0", True),
+        ("/images/a.img /data btrfs defaults 0 0", True),
+        ("/images//a.img /data auto defaults 0 0", True),
+        ("/gone /data none rbind 0 0", True),
+        ("/swapfile none swap sw 0 0", True),
+        ("/images/b.img /data vfat loop 0 0", False),
+        ("/images/a.img /data vfat loop,nofail 0 0", False),
+        ("/gone /data ecryptfs defaults 0 0", False),
+        ("/gone /data none remount 0 0", False),
+        ("/srv /data none rbind,ro 0 0", False),
+        ("/proc /data none bind 0 0", False),
+        ("none /data tmpfs defaults 0 0", False),
+    ],
+)
+def test_bind_source_that_is_not_there(line: str, *, found: bool) -> None:
+    made = guest(f"{HEALTHY}{line}\n")
+    made.file("/images/b.img", "")
+    assert rules(made) == ([("bind-source", "5")] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("root", "more", "severity"),
+    [
+        ("errors=remount-ro", "", WARNING),
+        ("ro", "", ERROR),
+        ("ro,rw", "", WARNING),
+        ("ro", f"UUID={HOME} /srv ext4 rw 0 2\n", WARNING),
+        ("rw", f"UUID={HOME} /srv ext4 ro 0 2\n", ERROR),
+    ],
+)
+def test_target_missing_where_nothing_can_be_made(root: str, more: str, severity: Severity) -> None:
+    text = HEALTHY.replace("errors=remount-ro", root) + more + f"UUID={DATA} /srv/data ext4 defaults 0 2\n"
+    made = guest(
+        text,
+        [*usual(), part(5, "ext4", DATA), part(6, "ext4", HOME)],
+        mounts=[Mount("/dev/sda6", "/srv", "ext4")],
+    )
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("fstab/target-missing", severity)
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.SAFE
 
 
 # --- types that no disk has --------------------------------------------------------------------

@@ -181,7 +181,7 @@ def _missing(context: Context, j: Judged, others: Mapping[str, Judged]) -> Itera
     mistaken = mistaken_tag(context.system.mounts, j)
     if mistaken is not None:
         yield _wrong_tag(j, mistaken.text, mistaken.reason)
-    elif j.spec.is_remote:
+    elif j.spec.is_remote or (j.spec.asks_for_network and j.proposal is None):
         yield optional(j, "it waits for the network, and boot goes on without it")
     elif is_reserved(j) and not j.source.impossible:
         return  # there nothing must be mounted, whatever its source is

@@ -21,8 +21,8 @@ TARGET_MISSING = Rule(
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The directory of a required line does not exist, or something else has its name.",
-    why="systemd makes a missing directory, other inits fail; a file in its place stops the mount "
-    "everywhere.",
+    why="systemd makes a missing directory, where the filesystem above it can be written to; other inits "
+    "fail, and a file in its place stops the mount everywhere.",
     repair="The directory is made. What stands in its place is for a person to judge.",
     example="/srv/data is in fstab, and was removed while it was not mounted.",
     sources=("systemd.mount(5), DirectoryMode=",),
@@ -87,11 +87,11 @@ NETDEV = Rule(
     summary="a network mount that nothing marks as one",
     severities=(Severity.WARNING,),
     effect=Effect.DEGRADES,
-    safeties=(Safety.SAFE,),
-    what="A filesystem that comes over the network, of a type that systemd does not know for such, lacks "
-    "_netdev.",
+    safeties=(Safety.SAFE, Safety.REVIEW),
+    what="A filesystem that comes over the network lacks _netdev: its type is none that systemd knows for "
+    "such, or it is on none of the disks and its options ask for the network's services.",
     why="It is mounted before the network is up, and fails.",
-    repair="_netdev is added.",
+    repair="_netdev is added; for review, where only its options tell.",
     example="s3fs#bucket /mnt/s3 fuse.s3fs allow_other 0 0",
     sources=("systemd.mount(5), _netdev", "systemd, fstype_is_network()"),
 )
@@ -114,7 +114,7 @@ def check_targets(context: Context) -> Iterator[Finding]:
             continue
         yield from _target_missing(system, entry)
         yield from _passno(mounts, j, entry)
-        yield from _netdev(mounts, entry)
+        yield from _netdev(mounts, j, entry)
     alive = [(j, e) for j, e in entries if e.number not in reserved]
     yield from _duplicates(mounts, alive)
     yield from _order(mounts, [e for _, e in alive])
@@ -174,8 +174,11 @@ def _target_missing(system: System, entry: Entry) -> Iterator[Finding]:
 
 
 def _no_directory(system: System, entry: Entry, path: GuestPath) -> Finding:
-    by_systemd = system.systemd.installed
+    read_only = _read_only_above(system.mounts, entry)
+    by_systemd = system.systemd.installed and not read_only
     made = "; systemd makes it at boot" if by_systemd else ", and nothing makes it at boot"
+    if read_only:
+        made = f", and nothing can make it at boot: {read_only} is mounted read-only"
     return TARGET_MISSING.finding(
         edits.subject(entry),
         f"{edits.subject(entry)}: the mount point {path} is not there{made}",
@@ -183,6 +186,18 @@ def _no_directory(system: System, entry: Entry, path: GuestPath) -> Finding:
         evidence=(Evidence(str(path), "not there", "a directory"),),
         repair=Repair(f"make the directory {path}", Safety.SAFE, (MakeDirectory(path=path, mode=0o755),)),
     )
+
+
+def _read_only_above(mounts: Mounts, entry: Entry) -> str:
+    """The mount point that a directory would have to be made on, where that is read-only; else empty."""
+    table = mounts.table
+    for target in (*reversed(tuple(paths_above(entry.target))), "/"):
+        above = table.for_target(target) if table is not None else ()
+        if above:
+            switches = [o for o in above[0].options if o in {"ro", "rw"}]
+            is_image = above[0].type in {"squashfs", "erofs", "iso9660"}
+            return target if is_image or switches[-1:] == ["ro"] else ""
+    return ""
 
 
 def _is_file_bind(system: System, entry: Entry) -> bool:
@@ -214,12 +229,11 @@ def _passno(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
     )
 
 
-def _netdev(mounts: Mounts, entry: Entry) -> Iterator[Finding]:
-    name = types.base_type(entry.type)
-    over_network = name in types.NEEDS_NETDEV or "-iscsi-" in entry.source
-    if not over_network or entry.has("_netdev", "_rnetdev", "noauto", "x-systemd.automount"):
+def _netdev(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
+    what = _comes_over(j, entry)
+    if not what or entry.has("_netdev", "_rnetdev", "noauto", "x-systemd.automount"):
         return
-    what = entry.type if name in types.NEEDS_NETDEV else "iSCSI"
+    known = types.base_type(entry.type) in types.NEEDS_NETDEV or what == "iSCSI"
     yield NETDEV.finding(
         edits.subject(entry),
         f"{edits.subject(entry)}: {entry.target} comes over the network ({what}), which nothing says: it is "
@@ -227,8 +241,23 @@ def _netdev(mounts: Mounts, entry: Entry) -> Iterator[Finding]:
         evidence=(
             Evidence(edits.subject(entry), ",".join(entry.options) or "no options", "_netdev among them"),
         ),
-        repair=edits.of_table(mounts, "add _netdev", Safety.SAFE, edits.add_options(entry, "_netdev")),
+        repair=edits.of_table(
+            mounts,
+            "add _netdev",
+            Safety.SAFE if known else Safety.REVIEW,
+            edits.add_options(entry, "_netdev"),
+        ),
     )
+
+
+def _comes_over(j: Judged, entry: Entry) -> str:
+    """What shows that a filesystem comes over the network; empty where nothing does."""
+    if types.base_type(entry.type) in types.NEEDS_NETDEV:
+        return entry.type
+    if "-iscsi-" in entry.source:
+        return "iSCSI"
+    asks = j.spec.asks_for_network and j.state is State.MISSING and j.proposal is None
+    return "its options ask for it" if asks else ""
 
 
 # --- lines among each other ----------------------------------------------------------
