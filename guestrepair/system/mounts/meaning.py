@@ -18,7 +18,7 @@ from guestrepair.guest.device_names import crypt_targets
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.system.mounts import types
 from guestrepair.system.mounts.evidence import DECISIVE, Candidate, expected_names, weigh
-from guestrepair.system.mounts.facts import MountFacts
+from guestrepair.system.mounts.facts import MountFacts, is_below
 from guestrepair.system.mounts.sources import Source, SourceKind, classify, find, same_filesystem
 from guestrepair.system.mounts.spec import Spec
 
@@ -107,6 +107,8 @@ def _resolve(facts: MountFacts, spec: Spec, crypt: dict[str, BlockDevice], plain
 
 def _of_no_disk(facts: MountFacts, spec: Spec, source: Source, crypt: dict[str, BlockDevice]) -> Judged:
     """A type whose source is no device, which a line may have by mistake: then its source is a disk's."""
+    if source.directory and (_is_reserved(spec.target) or _lacks_layers(spec)):
+        return Judged(spec, replace(source, impossible=True), State.MISSING)
     if spec.type in types.NEVER_ON_DISK and source.tag != "ID" and not source.impossible:
         found = find(source, facts.block, crypt)
         if len(found) == 1 and (found[0].is_filesystem or found[0].content == "swap"):
@@ -114,6 +116,14 @@ def _of_no_disk(facts: MountFacts, spec: Spec, source: Source, crypt: dict[str, 
         if not found and source.kind in {SourceKind.TAG, SourceKind.LINK}:
             return Judged(spec, source, State.MISSING)
     return Judged(spec, source, State.NOT_A_DEVICE)
+
+
+def _is_reserved(target: str) -> bool:
+    return any(is_below(target, top) for top in ("/proc", "/sys"))
+
+
+def _lacks_layers(spec: Spec) -> bool:
+    return spec.type == "overlay" and all(spec.option(name) is None for name in ("lowerdir", "lowerdir+"))
 
 
 def _matched(spec: Spec, source: Source, found: tuple[BlockDevice, ...]) -> Judged:
@@ -233,7 +243,10 @@ def _find_missing(facts: MountFacts, judged: Sequence[Judged]) -> None:
 def _is_looked_for(j: Judged) -> bool:
     """True where it is not told what a line means; a name that only the machine knows means one here, too."""
     by_hardware = j.source.kind is SourceKind.HARDWARE or j.source.tag == "ID"
-    return j.state in {State.MISSING, State.CONTAINER} or (j.state is State.UNKNOWN and by_hardware)
+    is_root = j.spec.target == "/" and j.source.kind is SourceKind.OTHER_DEVICE
+    return j.state in {State.MISSING, State.CONTAINER} or (
+        j.state is State.UNKNOWN and (by_hardware or is_root)
+    )
 
 
 class _Choice:

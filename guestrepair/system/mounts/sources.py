@@ -75,7 +75,7 @@ _BY_SOFTWARE = re.compile(
 )
 """Devices that a program of the guest makes at boot: that they are on no disk says nothing."""
 _PART = re.compile(r"-part([0-9]{1,9})\Z")
-_FINDMNT = re.compile(r"(/dev/[^\s\[\]]+)\[(/[^\]]*)\]\Z")
+_FINDMNT = re.compile(r"([^\s\[\]]+)\[(/[^\]]*)\]\Z")
 _NEVER_IN_A_NAME = re.compile(r"[\s\[\]{}<>()$*?\"'`;|&]")
 """Letters that udev puts into no name below /dev (string_escape=replace) and device-mapper neither."""
 _FOLDER = re.compile(r"(mapper|disk(/by-[^/]*)?)?")

@@ -15,6 +15,14 @@ from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.mounts import types
 from guestrepair.system.systemd import OWN, Systemd
 
+BOOT = frozenset(
+    [
+        *("local-fs.target", "sysinit.target", "basic.target", "multi-user.target", "graphical.target"),
+        *("default.target", "swap.target"),
+    ]
+)
+"""Targets that a boot reaches; what one of them requires, it waits for (systemd.special(7))."""
+
 _MAX_UNITS = 200
 _OF_NETWORK = re.compile(r"iscsi|nvmf|nvmefc|network|remote-fs|rbdmap|nbd|drbd")
 
@@ -140,7 +148,7 @@ def _from_unit(guest: Guest, systemd: Systemd, name: str) -> Spec | None:
         target="none" if section == "Swap" else normalize_target(unit.unit.last("Mount", "Where")),
         type="swap" if section == "Swap" else unit.unit.last("Mount", "Type") or "auto",
         options=split_options(unit.unit.last(section, "Options")),
-        required=any(path.parent.suffix == ".requires" for path in pulled),
+        required=any(path.parent.suffix == ".requires" and path.parent.stem in BOOT for path in pulled),
         offset=offset,
         length=length,
     )

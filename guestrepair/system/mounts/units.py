@@ -10,21 +10,11 @@ from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.mounts.spec import BOOT
 from guestrepair.system.systemd import OWN, Systemd
 
 _KEYS = {".mount": ("Mount", "Where"), ".automount": ("Automount", "Where"), ".swap": ("Swap", "What")}
 _MAX_UNITS = 200
-_BOOT = frozenset(
-    {
-        "local-fs.target",
-        "sysinit.target",
-        "basic.target",
-        "multi-user.target",
-        "graphical.target",
-        "default.target",
-    }
-)
-"""Targets that a boot reaches; whatever one of them requires, it waits for."""
 _WANTED = frozenset({"remote-fs.target", "swap.target", "local-fs-pre.target"})
 """Targets that a boot goes on without."""
 
@@ -101,7 +91,7 @@ def _own_unit(guest: Guest, systemd: Systemd, name: str) -> OwnUnit | None:
 
 
 def _boot_needs(link: GuestPath) -> bool:
-    return link.parent.stem in _BOOT
+    return link.parent.stem in BOOT - {"swap.target"}
 
 
 def _boot_wants(systemd: Systemd, link: GuestPath) -> bool:

@@ -53,6 +53,8 @@ CMDLINE = "/dev/vda3[/scratch/build/store/tmp/build-tmp-a1b2c3/proc/cmdline]"
     [
         (CMDLINE, "/proc/cmdline", "ext4"),
         (CMDLINE, "/data", "ext4"),
+        ("tmpfs[/cmdline]", "/proc/cmdline", "tmpfs"),
+        ("overlay[/etc/hostname]", "/data", "overlay"),
         ("/dev/sda5[/@data]", "/data", "xfs"),
         ("/dev/mapper/vg0-data[/sub]", "/data", "ext4"),
         ("/dev/disk/by-uuid/", "/data", "ext4"),
@@ -87,6 +89,7 @@ def test_source_not_found_of_a_name_that_no_device_can_have(source: str, target:
         f"{CMDLINE} /data ext4 nofail 0 0",
         f"{CMDLINE} /data ext4 noauto 0 0",
         f"{CMDLINE} /data none bind 0 0",
+        "tmpfs[/x] /data tmpfs defaults 0 0",
         f"UUID={DATA} /data ext4 defaults 0 2",
         f"/dev//disk/by-uuid/{DATA} /data ext4 defaults 0 2",
         "LABEL=my(disk) /data ext4 defaults 0 2",
@@ -280,6 +283,7 @@ def test_what_boot_needs_all_the_same(line: str) -> None:
     [
         (f"UUID={DATA} /srv/lun xfs _netdev 0 0", "wrong-type"),
         (f"UUID={DATA} /srv/lun ext4 _netdev,subvol=@ 0 0", "bad-option"),
+        ("overlay /srv/lun overlay lowerdir=/gone,_netdev 0 0", "bad-option"),
         (f"UUID={DATA.upper()} /srv/lun ext4 _netdev 0 0", "wrong-tag"),
         ("/srv/gone.img /srv/lun ext4 loop,_netdev 0 0", "bind-source"),
         (f"UUID={DATA} /boot/efi ext4 _netdev 0 0", "duplicate-target"),

@@ -200,3 +200,20 @@ def test_a_missing_device_of_a_required_unit_is_found() -> None:
     found.nodes[path].content = found.nodes[path].content.replace(DATA.encode(), DATA[::-1].encode())
     (finding,) = findings(found, all_disks_attached=True)
     assert (finding.rule, finding.severity) == ("fstab/source-not-found", ERROR)
+
+
+@pytest.mark.parametrize(
+    ("by", "severity"),
+    [
+        ("local-fs.target.requires", ERROR),
+        ("default.target.requires", ERROR),
+        ("remote-fs.target.requires", Severity.NOTE),
+        ("backup.service.requires", Severity.NOTE),
+        ("local-fs.target.wants", Severity.NOTE),
+    ],
+)
+def test_a_missing_device_of_a_unit_that_boot_goes_on_without_is_a_note(by: str, severity: Severity) -> None:
+    found = made("srv-data.mount", "/srv/data", by=by)
+    path = GuestPath(f"{OWN}/srv-data.mount")
+    found.nodes[path].content = found.nodes[path].content.replace(DATA.encode(), DATA[::-1].encode())
+    assert [f.severity for f in findings(found, all_disks_attached=True)] == [severity]

@@ -65,8 +65,8 @@ def check_overlays(context: Context) -> Iterator[Finding]:
             or spec.option("remount") is not None
         ):
             continue
-        if j.device is not None and spec.option("lowerdir") is None:
-            continue  # the line of a disk, with the wrong type
+        if j.source.impossible or (j.device is not None and spec.option("lowerdir") is None):
+            continue  # the line of a disk, with the wrong type, or what findmnt shows of another system
         yield from _overlay(table, j)
 
 

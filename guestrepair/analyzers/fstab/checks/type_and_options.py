@@ -24,6 +24,8 @@ from guestrepair.system.mounts.evidence import describe
 from guestrepair.system.mounts.meaning import Judged, State
 from guestrepair.system.mounts.subvolumes import wrong_subvolumes
 
+_FAIL_AT_BOOT = frozenset({"overlay", "overlayfs", "none"})
+"""Of the types that no disk has: others mount something else, or wait with the network."""
 _HELPERS = ("/sbin", "/usr/sbin", "/usr/bin")
 
 WRONG_TYPE = Rule(
@@ -133,6 +135,7 @@ def _wrong_type(j: Judged, entry: Entry) -> Finding | None:
         edits.subject(j.spec),
         f"{j.spec.place}: {j.spec.name} is to be mounted as {entry.type}, but {describe(device)} is "
         f"{device.content}",
+        effect=Effect.DEGRADES if entry.type in types.NEVER_ON_DISK - _FAIL_AT_BOOT else None,
         evidence=(Evidence(device.name, device.content, entry.type),),
         repair=_type_repair(j, entry, device.content),
     )

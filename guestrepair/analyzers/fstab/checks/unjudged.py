@@ -15,7 +15,7 @@ from guestrepair.model import Effect, Evidence, Finding, Repair, Safety, Severit
 from guestrepair.system.mounts import Mounts, types
 from guestrepair.system.mounts.correction import rewrite, source_text
 from guestrepair.system.mounts.evidence import describe
-from guestrepair.system.mounts.meaning import Judged, State
+from guestrepair.system.mounts.meaning import NEVER_OUT, Judged, State
 from guestrepair.system.mounts.sources import SourceKind, is_made_by_software
 
 SOURCE_UNKNOWN = Rule(
@@ -121,7 +121,8 @@ def _hardware_name(context: Context, j: Judged) -> Finding:
 
 def _hardware_repair(context: Context, j: Judged) -> Repair:
     mounts, proposal = context.system.mounts, j.proposal
-    safety = Safety.SAFE if context.options.all_disks_attached else Safety.REVIEW
+    certain = context.options.all_disks_attached and j.spec.target not in NEVER_OUT
+    safety = Safety.SAFE if certain else Safety.REVIEW
     edit = None if proposal is None else rewrite(mounts, j, proposal.device)
     if proposal is not None and edit is not None:
         return edits.of_spec(j.spec, f"name {source_text(mounts, j, proposal.device)}", safety, edit)
