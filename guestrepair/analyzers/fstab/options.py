@@ -170,6 +170,12 @@ _REMOVED: dict[tuple[str, str], Release] = {
 }
 """From which kernel on an option is refused (Documentation/admin-guide/xfs.rst, Removed Mount Options)."""
 
+_READ_ONLY = {
+    "xfs": frozenset({"norecovery"}),
+    "btrfs": frozenset({"norecovery", "nologreplay", "rescue=nologreplay", "rescue=all"}),
+}
+"""Options that are refused without ``ro`` (Documentation/admin-guide/xfs.rst; btrfs(5))."""
+
 _LONGEST_NAME = 32
 _MAX_SLIPS = 3
 _SWAP_DISCARD = frozenset({"", "once", "pages"})
@@ -214,8 +220,15 @@ def bad_options(
     def refused(option: str) -> BadOption | None:
         return _removed(family, option, kernels) or _judge(family, fs_type, option)
 
-    judged = (refused(option) for option in options)
+    judged = (refused(option) or _without_ro(family, option, options) for option in options)
     return tuple(_that_holds(bad, refused) for bad in judged if bad is not None)
+
+
+def _without_ro(family: str, option: str, options: Sequence[str]) -> BadOption | None:
+    """An option that leaves the log unread, which is for mounts that are only read."""
+    if option not in _READ_ONLY.get(family, ()) or [o for o in options if o in {"ro", "rw"}][-1:] == ["ro"]:
+        return None
+    return BadOption(option, f"{option} is only for a mount with ro")
 
 
 def _that_holds(bad: BadOption, refused: Callable[[str], BadOption | None]) -> BadOption:

@@ -7,13 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
+from guestrepair.analyzers.fstab.ext_options import JUDGED, Refused, refused_by_filesystem, refused_by_remount
 from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options, is_known, needs_release
-from guestrepair.analyzers.fstab.root_options import (
-    OF_A_JOURNAL,
-    Refused,
-    refused_by_remount,
-    refused_without_journal,
-)
 from guestrepair.formats.fstab import Entry
 from guestrepair.model import Effect, Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
 from guestrepair.system.fact import Unreadable, attempt
@@ -96,7 +91,7 @@ def check_types(context: Context) -> Iterator[Finding | Inconclusive]:
         if wrong is not None:
             yield wrong
         has_driver = entry.type in types.MODULES and j.spec.target != "/"
-        if kernels is None and (has_driver or needs_release(entry.options) or entry.has(*OF_A_JOURNAL)):
+        if kernels is None and (has_driver or needs_release(entry.options) or entry.has(*JUDGED)):
             kernels = tuple(k for k in system.kernels.drivers if isinstance(k, Drivers) and k.loadable)
             yield from _unread(system)
         there = kernels or ()
@@ -170,7 +165,7 @@ def _bad_options(
     subvolume = [BadOption(w.option, w.reason, w.instead) for w in wrong_subvolumes(device, entry)]
     always = [
         *bad_options(fs_type, entry.options, kernels),
-        *refused_without_journal(device, entry, kernels),
+        *refused_by_filesystem(device, entry, kernels),
         *subvolume,
     ]
     remount = attempt(lambda: refused_by_remount(system.boot_loader, device, entry, kernels))

@@ -22,14 +22,25 @@ from guestrepair.guest.devices import BlockDevice, ExtDetails
 from guestrepair.system.boot_loader import BootLine, BootLoader
 
 _EXT = frozenset({"ext3", "ext4"})
-OF_A_JOURNAL = ("data", "commit", "journal_checksum", "journal_async_commit", "dax")
-"""Options that are judged by the guest's kernels and by the filesystem."""
+JUDGED = (
+    *("data", "commit", "journal_checksum", "journal_async_commit", "journal_dev", "journal_path", "dax"),
+    *("nombcache", "no_mbcache", "delalloc", "nodelalloc"),
+)
+"""Options that are judged here, by the filesystem and by the guest's kernels."""
+
+_FIXED: dict[str, Release] = {
+    "dax": (5, 8),
+    "nombcache": (4, 13),
+    "no_mbcache": (4, 13),
+    "nodelalloc": (6, 14),
+}
+"""From here on a remount that would change it is refused; before, that was ignored, or done."""
 
 _ASKS_FOR_A_JOURNAL: Release = (4, 4)
 """From here on options about a journal are refused where there is none."""
 
-_DAX_IS_FIXED: Release = (5, 8)
-"""From here on a remount that changes DAX is refused; before, that was ignored."""
+_ASKS_FOR_A_MODE: Release = (4, 1)
+"""From here on journal_async_commit is refused with data=ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ def refused_by_remount(
     """
     if entry.target != "/" or device is None or device.content not in _EXT or device.ext is None:
         return None
-    if not entry.has("data", "journal_dev", "journal_path", "dax"):
+    if not entry.has(*JUDGED):
         return None
     lines = _booted(boot)
     if not lines and boot.unread:
@@ -67,18 +78,33 @@ def refused_by_remount(
     )
 
 
-def refused_without_journal(
+def refused_by_filesystem(
     device: BlockDevice | None, entry: Entry, kernels: Sequence[Release]
 ) -> Iterator[BadOption]:
-    """The options about a journal of a filesystem that has none; the remount of ``/`` passes over them."""
+    """The options of a line, not that for ``/``, that are refused by what the filesystem on it is.
+
+    One without a journal refuses what is about a journal; the mode of a journal rules others out.
+    """
     if device is None or device.content != "ext4" or device.ext is None or entry.target == "/":
         return
-    if device.ext.has_journal or not _all_since(kernels, _ASKS_FOR_A_JOURNAL):
-        return
-    for option in dict.fromkeys(entry.options):
-        key = option.partition("=")[0]
-        if key in OF_A_JOURNAL and key != "dax" and option not in {"commit=5", "commit=0"}:
-            yield BadOption(option, f"{option} is refused by a filesystem without a journal")
+    if device.ext.has_journal:
+        mode = _data(entry.options) or _mode(device.ext)
+        yield from (
+            bad for o in dict.fromkeys(entry.options) if (bad := _by_mode(o, mode, kernels)) is not None
+        )
+    elif _all_since(kernels, _ASKS_FOR_A_JOURNAL):
+        for option in dict.fromkeys(entry.options):
+            about = option.partition("=")[0] in {"data", "commit", "journal_checksum", "journal_async_commit"}
+            if about and option not in {"commit=5", "commit=0"}:
+                yield BadOption(option, f"{option} is refused by a filesystem without a journal")
+
+
+def _by_mode(option: str, mode: str, kernels: Sequence[Release]) -> BadOption | None:
+    """``journal_async_commit`` and a delayed allocation that is asked for are not for every mode."""
+    refused = {"journal_async_commit": "ordered", "delalloc": "journal"}.get(option)
+    if refused != mode or not _all_since(kernels, _ASKS_FOR_A_MODE):
+        return None
+    return BadOption(option, f"{option} is refused with data={mode}")
 
 
 def _booted(boot: BootLoader) -> list[BootLine]:
@@ -92,7 +118,7 @@ def _booted(boot: BootLoader) -> list[BootLine]:
 def _refused(
     ext: ExtDetails, entry: Entry, flags: Sequence[str], kernels: Sequence[Release]
 ) -> Iterator[BadOption]:
-    mode = _data(flags) or _data(split_options(ext.mount_options)) or ext.default_data or "ordered"
+    mode = _data(flags) or _mode(ext)
     for option in dict.fromkeys(entry.options):
         key, _, value = option.partition("=")
         if key == "data" and ext.has_journal and value not in {mode, ""}:
@@ -100,8 +126,15 @@ def _refused(
             yield BadOption(option, reason)
         elif key in {"journal_dev", "journal_path"}:
             yield BadOption(option, f"{key} is refused in a remount, as that of / is")
-        elif key == "dax" and value != "inode" and option not in flags and _all_since(kernels, _DAX_IS_FIXED):
-            yield BadOption(option, f"/ is mounted without {option}, which a remount cannot change")
+        elif key in _FIXED and option not in flags and _all_since(kernels, _FIXED[key]):
+            yield BadOption(option, f"/ is mounted without {option} first, which a remount cannot change")
+        elif ext.has_journal and (bad := _by_mode(option, mode, kernels)) is not None:
+            yield bad
+
+
+def _mode(ext: ExtDetails) -> str:
+    """The journal's mode where no option says another."""
+    return _data(split_options(ext.mount_options)) or ext.default_data or "ordered"
 
 
 def _data(options: Sequence[str]) -> str:
