@@ -127,7 +127,8 @@ def _refused(
         elif key in {"journal_dev", "journal_path"}:
             yield BadOption(option, f"{key} is refused in a remount, as that of / is")
         elif key in _FIXED and option not in flags and _all_since(kernels, _FIXED[key]):
-            yield BadOption(option, f"/ is mounted without {option} first, which a remount cannot change")
+            if not (key == "nodelalloc" and ext.has_journal and mode == "journal"):  # that has none anyway
+                yield BadOption(option, f"/ is mounted without {option} first, which a remount cannot change")
         elif ext.has_journal and (bad := _by_mode(option, mode, kernels)) is not None:
             yield bad
 

@@ -117,6 +117,16 @@ def test_bad_option_of_an_overlay(options: str, reason: str) -> None:
     )
 
 
+@pytest.mark.parametrize(("release", "expected"), [("6.1.0", []), ("6.5.0", BROKEN), ("odd", [])])
+def test_a_working_directory_of_no_use_must_be_there_for_newer_kernels(
+    release: str, expected: list[tuple[str, Severity]]
+) -> None:
+    found = made("lowerdir=/lower:/lower2,workdir=/nowhere")
+    found.file(f"/usr/lib/modules/{release}/modules.dep", "kernel/fs/ext4/ext4.ko:\nkernel/fs/fat/vfat.ko:\n")
+    found.file(f"/usr/lib/modules/{release}/modules.builtin", "")
+    assert judged(found) == expected
+
+
 def test_the_working_directory_is_made_beside_the_upper_one() -> None:
     found = made("lowerdir=/lower,upperdir=/srv/up")
     assert changes(found) == (

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.base import Context
 from guestrepair.analyzers.fstab import edits
-from guestrepair.analyzers.fstab.checks.type_and_options import BAD_OPTION
+from guestrepair.analyzers.fstab.checks.type_and_options import BAD_OPTION, releases
 from guestrepair.analyzers.fstab.checks.unjudged import SOURCE_UNKNOWN
-from guestrepair.analyzers.fstab.options import BadOption, bad_options
+from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options
 from guestrepair.formats.fstab import escape, normalize_target
 from guestrepair.formats.splice import Splice
 from guestrepair.model import (
@@ -30,6 +30,8 @@ from guestrepair.system.mounts.spec import Spec
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest
 _MAKES_DIRECTORIES = 256
 """The first systemd that makes upper and working directories of an overlay by itself."""
+_LOOKS_AT_ALL: Release = (6, 5)
+"""From this kernel on every directory is looked up as soon as it is named."""
 _NO_UPPER = frozenset({"vfat", "msdos", "exfat", "ntfs", "iso9660", "squashfs", "erofs"})
 """Filesystems that cannot hold an upper layer."""
 
@@ -109,7 +111,7 @@ def _look(table: _Place, found: Layers) -> Seen:
             Wrong(f"lowerdir={found.lower[0]}", "an overlay without upperdir= needs two lower directories")
         )
     unseen: list[str] = []
-    for option, path in _directories(found):
+    for option, path in _directories(found, looks_at_all=table.looks_at_all):
         why = table.why_no_directory(path)
         if why is None:
             unseen.append(path)
@@ -125,12 +127,12 @@ def _look(table: _Place, found: Layers) -> Seen:
     return Seen(tuple(wrong), tuple(unseen))
 
 
-def _directories(found: Layers) -> Iterator[tuple[str, str]]:
+def _directories(found: Layers, *, looks_at_all: bool) -> Iterator[tuple[str, str]]:
     yield from (("lowerdir", path) for path in dict.fromkeys(found.all_lower))
     if found.upper:
         yield "upperdir", found.upper
-        if found.work:
-            yield "workdir", found.work
+    if found.work and (found.upper or looks_at_all):
+        yield "workdir", found.work
 
 
 class _Table:
@@ -152,6 +154,12 @@ class _Place:
         self._table = table
         self._system = table.system
         self._spec = spec
+
+    @property
+    def looks_at_all(self) -> bool:
+        """True where a workdir= without upperdir= must be there, too, of which no use is made."""
+        kernels = releases(self._system)
+        return bool(kernels) and min(kernels) >= _LOOKS_AT_ALL
 
     @property
     def is_made_by_systemd(self) -> bool:

@@ -107,6 +107,11 @@ def _unread(system: System) -> Iterator[Inconclusive]:
     return (Inconclusive("fstab", each.error.message) for each in facts if isinstance(each, Unreadable))
 
 
+def releases(system: System) -> tuple[Release, ...]:
+    """The releases of all kernels with lists of their modules; none when that of one cannot be told."""
+    return _releases([k for k in system.kernels.drivers if isinstance(k, Drivers) and k.loadable])
+
+
 def _releases(kernels: Sequence[Drivers]) -> tuple[Release, ...]:
     """The releases of all kernels; none when one's name tells none."""
     found = [re.match(r"([0-9]{1,4})\.([0-9]{1,4})", kernel.release) for kernel in kernels]
