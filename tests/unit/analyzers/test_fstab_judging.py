@@ -66,8 +66,6 @@ CMDLINE = "/dev/vda3[/scratch/build/store/tmp/build-tmp-a1b2c3/proc/cmdline]"
         ("UUID=<uuid-of-data>", "/data", "ext4"),
         ("UUID=$(blkid)", "none", "swap"),
         ("LABEL=", "/data", "ext4"),
-        ("tmpfs", "/data", "ext4"),
-        ("nas:/export", "/data", "ext4"),
     ],
 )
 def test_source_not_found_of_a_name_that_no_device_can_have(source: str, target: str, fs_type: str) -> None:
@@ -98,6 +96,20 @@ def test_source_not_found_of_a_name_that_no_device_can_have(source: str, target:
 )
 def test_names_that_look_impossible_and_are_not(line: str) -> None:
     assert not [f for f in of_line(line, [part(5, "ext4", DATA, label="my(disk)")]) if f[1] is not NOTE]
+
+
+@pytest.mark.parametrize("source", ["tmpfs", "nas:/export", "none"])
+def test_a_bare_word_is_no_device(source: str) -> None:
+    line = f"{source} /data ext4 defaults 0 0\n"
+    made = guest(HEALTHY + line)
+    assert [(f.rule, f.severity) for f in findings(made)] == [("fstab/source-not-found", ERROR)]
+    check_repair(made, HEALTHY + line.replace("defaults", f"defaults,{OPTIONAL}"))
+
+
+def test_a_disk_on_the_kernels_place_is_one_finding() -> None:
+    line = "/dev/sda5 /proc ext4 defaults 0 0\n"
+    made = guest(HEALTHY + line, [*usual(), part(5, "ext4", DATA)])
+    assert rules(made) == [("reserved-target", "5")]
 
 
 @pytest.mark.parametrize("target", ["/", "/usr", "/var"])

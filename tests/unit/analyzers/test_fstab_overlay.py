@@ -127,6 +127,26 @@ def test_a_working_directory_of_no_use_must_be_there_for_newer_kernels(
     assert judged(found) == expected
 
 
+@pytest.mark.parametrize(
+    ("release", "module", "expected"),
+    [
+        ("6.1.0", "overlay", BROKEN),
+        ("4.4.0", "overlay", []),
+        ("6.1.0", "overlayfs", []),
+        ("odd", "overlay", []),
+    ],
+)
+def test_the_old_name_of_the_type(release: str, module: str, expected: list[tuple[str, Severity]]) -> None:
+    found = made("lowerdir=/lower,upperdir=/srv/up,workdir=/srv/work", kind="overlayfs")
+    modules = f"kernel/fs/ext4/ext4.ko:\nkernel/fs/fat/vfat.ko:\nkernel/fs/overlayfs/{module}.ko:\n"
+    found.file(f"/usr/lib/modules/{release}/modules.dep", modules)
+    found.file(f"/usr/lib/modules/{release}/modules.builtin", "")
+    assert judged(found) == expected
+    if expected:
+        right = "overlayfs /app overlay lowerdir=/lower,upperdir=/srv/up,workdir=/srv/work 0 0"
+        assert changes(found) == ([], [right])
+
+
 def test_the_working_directory_is_made_beside_the_upper_one() -> None:
     found = made("lowerdir=/lower,upperdir=/srv/up")
     assert changes(found) == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from guestrepair.analyzers.base import Context
 from guestrepair.analyzers.fstab import edits
@@ -22,6 +22,7 @@ from guestrepair.model import (
     Safety,
 )
 from guestrepair.system.guest_system import System
+from guestrepair.system.kernels import Drivers
 from guestrepair.system.mounts.facts import is_below, paths_above
 from guestrepair.system.mounts.meaning import Judged
 from guestrepair.system.mounts.overlay import TYPES, Layers, joined, layers
@@ -32,6 +33,8 @@ _MAKES_DIRECTORIES = 256
 """The first systemd that makes upper and working directories of an overlay by itself."""
 _LOOKS_AT_ALL: Release = (6, 5)
 """From this kernel on every directory is looked up as soon as it is named."""
+_NO_OLD_NAME: Release = (5, 0)
+"""In kernels before this one, distributions had the old name as well."""
 _NO_UPPER = frozenset({"vfat", "msdos", "exfat", "ntfs", "iso9660", "squashfs", "erofs"})
 """Filesystems that cannot hold an upper layer."""
 
@@ -77,8 +80,10 @@ def _overlay(table: _Table, j: Judged) -> Iterator[Finding]:
     slips = bad_options("overlay", tuple(joined(spec.options)))
     instead = {bad.option: bad.instead for bad in slips}
     options = [k for o in joined(spec.options) if (k := instead.get(o, o)) is not None]
-    seen = _look(_Place(table, spec), layers(options))
-    if not slips and not seen.wrong:
+    place = _Place(table, spec)
+    seen = _look(place, layers(options))
+    renamed = ("overlayfs is called overlay since Linux 4.0",) if place.has_an_old_name else ()
+    if not slips and not seen.wrong and not renamed:
         if seen.unseen:
             yield SOURCE_UNKNOWN.finding(
                 edits.subject(spec),
@@ -87,15 +92,16 @@ def _overlay(table: _Table, j: Judged) -> Iterator[Finding]:
                 evidence=(Evidence(spec.place, ", ".join(seen.unseen), "directories"),),
             )
         return
-    reasons = [*(bad.reason for bad in slips), *(w.reason for w in seen.wrong)]
+    reasons = [*renamed, *(bad.reason for bad in slips), *(w.reason for w in seen.wrong)]
     yield BAD_OPTION.finding(
         edits.subject(spec),
         f"{spec.place}: {spec.name} will not be mounted: {'; '.join(reasons)}",
         evidence=(
+            *(Evidence(spec.place, spec.type, "overlay") for _ in renamed),
             *(Evidence(spec.place, bad.option, bad.instead or "no such option") for bad in slips),
             *(Evidence(spec.place, w.option or "no such option", w.add or "a directory") for w in seen.wrong),
         ),
-        repair=_repair(spec, slips, options, seen.wrong),
+        repair=_repair(spec, slips, options, seen.wrong, renamed=bool(renamed)),
     )
 
 
@@ -154,6 +160,15 @@ class _Place:
         self._table = table
         self._system = table.system
         self._spec = spec
+
+    @property
+    def has_an_old_name(self) -> bool:
+        """True for the type that the driver was called before it came into the kernel, and no kernel has."""
+        kernels = releases(self._system)
+        if self._spec.type == "overlay" or not kernels or min(kernels) < _NO_OLD_NAME:
+            return False
+        drivers = [k for k in self._system.kernels.drivers if isinstance(k, Drivers)]
+        return not any("overlayfs" in k.loadable | k.builtin for k in drivers)
 
     @property
     def looks_at_all(self) -> bool:
@@ -234,28 +249,31 @@ def _written(path: str) -> str:
 # --- the repair -------------------------------------------------------------------------------
 
 
-def _repair(spec: Spec, slips: Sequence[BadOption], options: Sequence[str], wrong: Sequence[Wrong]) -> Repair:
+def _repair(
+    spec: Spec, slips: Sequence[BadOption], options: Sequence[str], wrong: Sequence[Wrong], *, renamed: bool
+) -> Repair:
     entry = spec.entry
     if entry is None or entry.options_token is None:
         return edits.manual("write the options of the overlay by hand")
     if not all(w.make for w in wrong):
         if spec.is_remote or spec.target in edits.NEEDED:
             return edits.manual("name directories that are there, on one filesystem")
-        return edits.of_spec(
-            spec, "boot without it: add nofail", Safety.REVIEW, edits.add_options(entry, "nofail")
-        )
+        edit = edits.add_options(entry, "nofail")
+        return edits.of_spec(spec, "boot without it: add nofail", Safety.REVIEW, edit)
     made = [MakeDirectory(path=_path(w.make), mode=0o755) for w in wrong]
     added = [w.add for w in wrong if w.add]
     changes: list[Splice] = []
+    if renamed:
+        changes.append(edits.replace(entry.type_token.offset, len(entry.type_token.raw), "overlay"))
     if slips:
         changes.append(edits.set_options(entry, [*options, *added]))
     elif added:
         changes.append(edits.add_options(entry, *map(escape, added)))
-    summary = " and ".join(
-        [*(f"make {m.path}" for m in made), *([f"write {','.join(added)}"] if added else [])]
-        or ["correct the options"]
-    )
-    if not changes:
-        return Repair(summary, Safety.REVIEW, tuple(made))
-    edited = edits.of_spec(spec, summary, Safety.REVIEW, *changes)
-    return replace(edited, changes=(*made, *edited.changes))
+    said = [
+        *(f"make {m.path}" for m in made),
+        *(["make the type overlay"] if renamed else []),
+        *(["correct the options"] if slips else []),
+        *(f"write {text}" for text in added),
+    ]
+    edited = edits.of_spec(spec, " and ".join(said), Safety.REVIEW, *changes) if changes else None
+    return Repair(" and ".join(said), Safety.REVIEW, (*made, *(edited.changes if edited is not None else ())))

@@ -132,7 +132,7 @@ def _resolved(mounts: Mounts, j: Judged) -> Iterator[Finding]:
     mistaken = mistaken_tag(mounts, j)
     if mistaken is not None and j.spec.required:
         yield _wrong_tag(j, mistaken.text, mistaken.reason)
-    elif j.source.kind is SourceKind.KERNEL and j.device is not None:
+    elif j.source.kind is SourceKind.KERNEL and j.device is not None and not is_reserved(j):
         yield device_name(mounts, j, j.device)
 
 
@@ -299,6 +299,10 @@ def _impossible_repair(system: System, j: Judged) -> Repair:
     having = [d for d in system.block.devices if subvolume and subvolume in d.subvolumes]
     if having and types.fits(j.spec.type, "btrfs"):
         return edits.manual(f"name UUID={having[0].uuid}, with the option subvol={subvolume}, by hand")
+    if (
+        j.source.kind is SourceKind.NONE and not j.source.directory
+    ):  # what it names is something, if no device
+        return make_optional(system, j, Safety.SAFE)
     return edits.of_spec(j.spec, "comment the line out", Safety.SAFE, edits.comment_out(j.spec.entry.line))
 
 
