@@ -11,6 +11,7 @@ from guestrepair.model import (
     GuestPath,
     MakeLink,
     RemoveFile,
+    Repair,
     Safety,
     Severity,
     WriteFile,
@@ -198,8 +199,24 @@ def test_a_missing_device_of_a_required_unit_is_found() -> None:
     found = made("srv-data.mount", "/srv/data")
     path = GuestPath(f"{OWN}/srv-data.mount")
     found.nodes[path].content = found.nodes[path].content.replace(DATA.encode(), DATA[::-1].encode())
-    (finding,) = findings(found, all_disks_attached=True)
-    assert (finding.rule, finding.severity) == ("fstab/source-not-found", ERROR)
+    for everything in (False, True):
+        (finding,) = findings(found, all_disks_attached=everything)
+        assert (finding.rule, finding.severity) == ("fstab/source-not-found", ERROR)
+    link = f"local-fs.target.requires/{path.name}"
+    assert finding.repair == Repair(
+        "boot without it: let local-fs.target only want the unit",
+        Safety.REVIEW,
+        (
+            MakeLink(path=GuestPath(f"{OWN}/local-fs.target.wants/{path.name}"), target=f"../{path.name}"),
+            RemoveFile(path=GuestPath(f"{OWN}/{link}"), backup=False),
+        ),
+    )
+    again = made("srv-data.mount", "/srv/data")
+    again.nodes[path].content = found.nodes[path].content
+    again.link(f"{OWN}/local-fs.target.wants/{path.name}", f"../{path.name}")
+    (finding,) = findings(again)
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.MANUAL
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,18 @@ from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.device_name import DEVICE_NAME, device_name
 from guestrepair.analyzers.fstab.checks.root import ROOT_MISMATCH
 from guestrepair.analyzers.fstab.checks.target import is_reserved
-from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    Inconclusive,
+    MakeLink,
+    RemoveFile,
+    Repair,
+    Safety,
+    Severity,
+)
+from guestrepair.system.fact import Unreadable
 from guestrepair.system.guest_system import System
 from guestrepair.system.mounts import Mounts, types
 from guestrepair.system.mounts.correction import replace_source, rewrite, source_text, standing
@@ -28,14 +39,15 @@ SOURCE_NOT_FOUND = Rule(
     "disk has, a name that only the machine gives (/dev/disk/by-id, by-path, the links of a cloud), or a "
     "text that no device can be called, such as findmnt's /dev/vda3[/dir].",
     why="systemd waits 90 seconds for the device, then stops in emergency mode; a wrong line for / leaves "
-    "the root read-only. It is an error when the disks explain it, when no such device can be, or when "
-    "--all-disks-attached is given; otherwise the device may be on a disk that was not given, and it is a "
+    "the root read-only. It is an error when the disks explain it, when no such device can be, for a unit "
+    "that boot requires, or when --all-disks-attached is given; otherwise the device may be on a disk that was not given, and it is a "
     "warning.",
     repair="The source is rewritten where exactly one filesystem fits: the type agrees, no other line uses "
     "it, and there is positive evidence (a near miss of the UUID, the ext superblock's last mount, "
     "label, partition type, the boot loader, content, an older fstab, what the "
     "initramfs is built with). Else nofail and a short device "
-    "timeout, where the system does not need the mount; a line with an impossible name is commented out. "
+    "timeout, where the system does not need the mount (a unit becomes one that boot only wants); a line "
+    "with an impossible name is commented out. "
     "/ and /usr are only ever rewritten.",
     example="UUID=8f3b… for /boot/efi is on none of the disks; /dev/sda2 (vfat) holds EFI/ and fits.",
     sources=("systemd.mount(5), FSTAB", "fstab(5)", "ext4(5)", "Discoverable Partitions Specification"),
@@ -308,6 +320,7 @@ def _impossible_repair(system: System, j: Judged) -> Repair:
 
 def _absent(context: Context, j: Judged) -> Finding:
     certain = context.options.all_disks_attached
+    is_unit = j.spec.entry is None  # a unit has no nofail: boot stops without the disk, wherever that is
     where = "on none of the disks" if certain else "not on the disks given"
     hint = "" if certain else "; give the guest's other disks with --disk, or --all-disks-attached"
     if j.unused:
@@ -315,7 +328,7 @@ def _absent(context: Context, j: Judged) -> Finding:
     return SOURCE_NOT_FOUND.finding(
         edits.subject(j.spec),
         f"{j.spec.place}: {j.spec.source} for {j.spec.name} is {where}{hint}",
-        severity=Severity.ERROR if certain or j.spec.target == "/" else Severity.WARNING,
+        severity=Severity.ERROR if certain or j.spec.target == "/" or is_unit else Severity.WARNING,
         evidence=(
             _written(j, "on one of the disks"),
             *(
@@ -342,6 +355,8 @@ def _absent_repair(context: Context, j: Judged, *, certain: bool) -> Repair:
 
 def make_optional(system: System, j: Judged, safety: Safety) -> Repair:
     """Let boot go on without it, except where the system is not itself without it."""
+    if j.spec.entry is None and j.spec.target not in edits.NEEDED:
+        return _wanted(system, j)
     if j.spec.target in edits.NEEDED or j.spec.entry is None:
         return edits.manual(f"write the right source for {j.spec.name} by hand: the system needs it")
     options = ["nofail"]
@@ -349,3 +364,22 @@ def make_optional(system: System, j: Judged, safety: Safety) -> Repair:
         options.append(DEVICE_TIMEOUT)
     edit = edits.add_options(j.spec.entry, *options)
     return edits.of_spec(j.spec, f"boot without it: add {','.join(options)}", safety, edit)
+
+
+def _wanted(system: System, j: Judged) -> Repair:
+    """Let boot want a unit, and not require it: the links that start it go to another directory."""
+    units = (u for u in system.mounts.own_units if not isinstance(u, Unreadable))
+    links = next((u.links for u in units if u.path == j.spec.file and u.plain), ())
+    required = [(link, target) for link, target in links if link.parent.suffix == ".requires"]
+    new = [(link.parent.with_suffix(".wants") / link.name, target) for link, target in required]
+    taken = any(found for found in system.files.lstat_many([link for link, _ in new]).values())
+    if not required or taken:
+        return edits.manual(f"name the right device for {j.spec.name}, or let boot only want the unit")
+    return Repair(
+        f"boot without it: let {', '.join(link.parent.stem for link, _ in required)} only want the unit",
+        Safety.REVIEW,
+        (
+            *(MakeLink(path=link, target=target) for link, target in new),
+            *(RemoveFile(path=link, backup=False) for link, _ in required),
+        ),
+    )
