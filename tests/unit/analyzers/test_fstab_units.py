@@ -214,7 +214,7 @@ def test_a_missing_device_of_a_required_unit_is_found() -> None:
     again = made("srv-data.mount", "/srv/data")
     again.nodes[path].content = found.nodes[path].content
     again.link(f"{OWN}/local-fs.target.wants/{path.name}", f"../{path.name}")
-    (finding,) = findings(again)
+    (finding,) = findings(again, all_disks_attached=True)
     assert finding.repair is not None
     assert finding.repair.safety is Safety.MANUAL
 

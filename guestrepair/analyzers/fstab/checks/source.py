@@ -40,8 +40,8 @@ SOURCE_NOT_FOUND = Rule(
     "text that no device can be called, such as findmnt's /dev/vda3[/dir].",
     why="systemd waits 90 seconds for the device, then stops in emergency mode; a wrong line for / leaves "
     "the root read-only. It is an error when the disks explain it, when no such device can be, for a unit "
-    "that boot requires, or when --all-disks-attached is given; otherwise the device may be on a disk that was not given, and it is a "
-    "warning.",
+    "that boot requires, or when --all-disks-attached is given; otherwise the device may be on a disk that "
+    "was not given, and it is a warning.",
     repair="The source is rewritten where exactly one filesystem fits: the type agrees, no other line uses "
     "it, and there is positive evidence (a near miss of the UUID, the ext superblock's last mount, "
     "label, partition type, the boot loader, content, an older fstab, what the "
