@@ -12,6 +12,7 @@ from guestrepair.analyzers.fstab.checks.type_and_options import BAD_OPTION, rele
 from guestrepair.analyzers.fstab.checks.unjudged import SOURCE_UNKNOWN
 from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options
 from guestrepair.formats.fstab import escape, normalize_target
+from guestrepair.formats.overlay_options import TYPES, Layers, joined, layers
 from guestrepair.formats.splice import Splice
 from guestrepair.model import (
     Evidence,
@@ -25,7 +26,6 @@ from guestrepair.system.guest_system import System
 from guestrepair.system.kernels import Drivers
 from guestrepair.system.mounts.facts import is_below, paths_above
 from guestrepair.system.mounts.meaning import Judged
-from guestrepair.system.mounts.overlay import TYPES, Layers, joined, layers
 from guestrepair.system.mounts.spec import Spec
 
 _AT_BOOT = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - of the guest

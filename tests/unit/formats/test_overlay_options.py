@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.formats.fstab import split_options
-from guestrepair.system.mounts.overlay import Layers, layers
+from guestrepair.formats.overlay_options import Layers, layers
 
 
 @pytest.mark.parametrize(
