@@ -15,6 +15,8 @@ from guestrepair.formats.lines import text_lines
 
 MAX_ASSIGNMENTS = 20_000
 
+_PLAIN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:_.")
+
 TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 """What systemd takes for true (parse_boolean)."""
 
@@ -54,6 +56,23 @@ class Unit:
         """The value that counts for a setting that holds one, empty where there is none."""
         values = self.values(section, key)
         return values[-1] if values else ""
+
+
+def unit_name_of_path(path: str) -> str:
+    """A path as the name of its unit, without suffix (systemd.unit(5), *String Escaping*; systemd-escape(1)).
+
+    The path must be absolute and without ``..``.
+    """
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    return "-".join(_escaped(part, first=number == 0) for number, part in enumerate(parts)) or "-"
+
+
+def _escaped(part: str, *, first: bool) -> str:
+    raw = part.encode("utf-8", "surrogateescape")
+    letters = [chr(b) if chr(b) in _PLAIN else f"\\x{b:02x}" for b in raw]
+    if first and letters[0] == ".":
+        letters[0] = "\\x2e"
+    return "".join(letters)
 
 
 def parse_unit(data: bytes) -> Unit:

@@ -8,6 +8,7 @@ What generators write at boot (fstab's mount units, getty on a serial console) i
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +43,7 @@ _PRESETS = tuple(
     )
 )
 _PROGRAMS = tuple(GuestPath(p) for p in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd"))
+_VERSION = re.compile(r"libsystemd-shared-([0-9]{1,4})")
 _PULLING = ("Wants", "Requires", "BindsTo", "Upholds")
 _PULLING_DIRECTORIES = (".wants", ".requires", ".upholds")
 _MAX_UNITS = 4096
@@ -104,6 +106,17 @@ class Systemd:
     def installed(self) -> bool:
         """True when systemd itself is there: pid 1 would be it."""
         return any(self._guest.exists(path) for path in _PROGRAMS)
+
+    @fact
+    def version(self) -> int | None:
+        """Its version, by the name of the library of its own programs; None where that tells none."""
+        folders = [path.parent for path in _PROGRAMS]
+        folders += [path / "systemd" for path in self._guest.glob(GuestPath("/usr/lib"), "*-linux-*")]
+        names = (
+            path.name for folder in folders for path in self._guest.glob(folder, "libsystemd-shared-*.so")
+        )
+        found = [_VERSION.match(name) for name in names]
+        return max((int(m[1]) for m in found if m is not None), default=None)
 
     @fact
     def directories(self) -> tuple[GuestPath, ...]:

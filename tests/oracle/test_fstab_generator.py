@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from guestrepair.formats.fstab import parse
+from guestrepair.model import GuestPath
+from guestrepair.system.mounts.spec import from_entry
 
 GENERATOR = Path("/usr/lib/systemd/system-generators/systemd-fstab-generator")
 
@@ -23,8 +25,8 @@ OPTIONS = (
 """Option fields that decide, in one way or another, or look as if they did."""
 
 
-def waits(line: str, folder: Path) -> bool:
-    """True when systemd's generator makes a target of boot require the mount."""
+def required_by(line: str, folder: Path) -> set[str]:
+    """The targets of boot that systemd's generator makes require the mount: local, remote."""
     table = folder / "fstab"
     table.write_text(line)
     outputs = [folder / name for name in ("normal", "early", "late")]
@@ -32,7 +34,8 @@ def waits(line: str, folder: Path) -> bool:
         output.mkdir()
     environment = {"SYSTEMD_FSTAB": str(table), "SYSTEMD_LOG_TARGET": "console"}
     subprocess.run([GENERATOR, *outputs], env=environment, check=True, capture_output=True)
-    return any((outputs[0] / f"{t}-fs.target.requires/data.mount").is_symlink() for t in ("local", "remote"))
+    links = {t: outputs[0] / f"{t}-fs.target.requires/data.mount" for t in ("local", "remote")}
+    return {target for target, link in links.items() if link.is_symlink()}
 
 
 @pytest.mark.skipif(not GENERATOR.exists(), reason="this host has no systemd-fstab-generator")
@@ -41,4 +44,30 @@ def test_lines_that_boot_waits_for(fs_type: str, options: str, tmp_path: Path) -
     source = "server:/export" if fs_type == "nfs" else "/dev/sdz1"
     line = f"{source} /data {fs_type} {options} 0 0\n"
     (entry,) = parse(line.encode()).entries
-    assert entry.required is waits(line, tmp_path)
+    assert entry.required is bool(required_by(line, tmp_path))
+
+
+TYPES = (
+    "ext4",
+    "gfs2",
+    "ocfs2",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "9p",
+    "overlay",
+)
+DECIDING = ("defaults", "_netdev", "nofail", "noauto", "_netdev,nofail", "_netdev,x-systemd.automount")
+
+
+@pytest.mark.skipif(not GENERATOR.exists(), reason="this host has no systemd-fstab-generator")
+@pytest.mark.parametrize(("fs_type", "options"), list(product(TYPES, DECIDING)), ids=str)
+def test_lines_that_stop_the_boot(fs_type: str, options: str, tmp_path: Path) -> None:
+    line = f"what /data {fs_type} {options} 0 0\n"
+    (entry,) = parse(line.encode()).entries
+    spec = from_entry(GuestPath("/etc/fstab"), line.encode(), entry)
+    assert spec.stops_boot is ("local" in required_by(line, tmp_path))

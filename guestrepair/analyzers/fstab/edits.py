@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guestrepair.formats.fstab import Entry, Line
+from guestrepair.formats.fstab import Entry, Line, escape
 from guestrepair.formats.splice import Splice
 from guestrepair.model import Edit, EditFile, Evidence, GuestPath, Repair, Safety, Subject
 from guestrepair.system.mounts.evidence import Candidate
@@ -71,7 +71,7 @@ def set_options(entry: Entry, options: Iterable[str]) -> Splice:
     """Write the options anew, ``defaults`` when none is left."""
     token = entry.options_token
     assert token is not None  # noqa: S101 - only entries that have options get here
-    return replace(token.offset, len(token.raw), ",".join(options) or "defaults")
+    return replace(token.offset, len(token.raw), escape(",".join(options)) or "defaults")
 
 
 def rewrite_line(line: Line, raw: bytes) -> Splice:

@@ -14,9 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeAlias
 
-from guestrepair.system.drivers import Release
 from guestrepair.system.mounts.spelling import edit_distance
+
+Release: TypeAlias = tuple[int, int]
+"""A kernel's release: major and minor number."""
 
 _GENERIC = frozenset(
     [
@@ -102,7 +105,15 @@ _FAT_ONLY = frozenset(
         *("uid", "gid", "usefree", "nfs", "sys_immutable", "dots", "nodots"),
     ]
 )
+_OVERLAY_ONLY = frozenset(
+    [
+        *("lowerdir", "upperdir", "workdir", "lowerdir+", "datadir+", "redirect_dir", "index", "nfs_export"),
+        *("xino", "metacopy", "userxattr", "uuid", "verity", "volatile", "default_permissions"),
+        *("override_creds", "nooverride_creds"),
+    ]
+)
 _SHARED = {
+    "overlay": frozenset(),
     "ext": frozenset(
         [
             *("abort", "barrier", "bh", "bsdgroups", "check", "commit", "dax", "debug", "discard"),
@@ -140,9 +151,9 @@ _SHARED = {
 }  # fmt: skip
 _FAMILY = {
     "ext2": "ext", "ext3": "ext", "ext4": "ext",
-    "btrfs": "btrfs", "xfs": "xfs", "vfat": "fat", "msdos": "fat",
+    "btrfs": "btrfs", "xfs": "xfs", "vfat": "fat", "msdos": "fat", "overlay": "overlay",
 }  # fmt: skip
-_OWN = {"ext": _EXT_ONLY, "btrfs": _BTRFS_ONLY, "xfs": _XFS_ONLY, "fat": _FAT_ONLY}
+_OWN = {"ext": _EXT_ONLY, "btrfs": _BTRFS_ONLY, "xfs": _XFS_ONLY, "fat": _FAT_ONLY, "overlay": _OVERLAY_ONLY}
 _VALUES = {
     ("ext", "errors"): ("continue", "remount-ro", "panic"),
     ("fat", "errors"): ("continue", "remount-ro", "panic"),
@@ -158,6 +169,12 @@ _REMOVED: dict[tuple[str, str], Release] = {
     **{("xfs", n): (4, 0) for n in ("osyncisdsync", "osyncisosync")},
 }
 """From which kernel on an option is refused (Documentation/admin-guide/xfs.rst, Removed Mount Options)."""
+
+_READ_ONLY = {
+    "xfs": frozenset({"norecovery"}),
+    "btrfs": frozenset({"norecovery", "nologreplay", "rescue=nologreplay", "rescue=all"}),
+}
+"""Options that are refused without ``ro`` (Documentation/admin-guide/xfs.rst; btrfs(5))."""
 
 _LONGEST_NAME = 32
 _MAX_SLIPS = 3
@@ -179,6 +196,14 @@ def needs_release(options: tuple[str, ...]) -> bool:
     return any(option.partition("=")[0] in names for option in options)
 
 
+def is_known(fs_type: str, option: str) -> bool:
+    """True when mount(8) or that filesystem surely takes the option."""
+    key = option.partition("=")[0]
+    family = _FAMILY.get(fs_type, "")
+    own = _OWN[family] | _SHARED[family] if family else frozenset()
+    return key.startswith(("x-", "X-")) or key in _GENERIC | own
+
+
 def bad_options(
     fs_type: str, options: tuple[str, ...], kernels: Sequence[Release] = ()
 ) -> tuple[BadOption, ...]:
@@ -195,8 +220,15 @@ def bad_options(
     def refused(option: str) -> BadOption | None:
         return _removed(family, option, kernels) or _judge(family, fs_type, option)
 
-    judged = (refused(option) for option in options)
+    judged = (refused(option) or _without_ro(family, option, options) for option in options)
     return tuple(_that_holds(bad, refused) for bad in judged if bad is not None)
+
+
+def _without_ro(family: str, option: str, options: Sequence[str]) -> BadOption | None:
+    """An option that leaves the log unread, which is for mounts that are only read."""
+    if option not in _READ_ONLY.get(family, ()) or [o for o in options if o in {"ro", "rw"}][-1:] == ["ro"]:
+        return None
+    return BadOption(option, f"{option} is only for a mount with ro")
 
 
 def _that_holds(bad: BadOption, refused: Callable[[str], BadOption | None]) -> BadOption:

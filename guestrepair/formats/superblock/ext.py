@@ -25,6 +25,8 @@ _EXT2_INCOMPAT = 0x2 | 0x10
 _EXT3_INCOMPAT = _EXT2_INCOMPAT | _INCOMPAT_RECOVER
 _OLD_RO_COMPAT = 0x1 | 0x2 | 0x4
 _FLAG_TEST_FILESYSTEM = 0x4
+_DATA_MODES = {0x20: "journal", 0x40: "ordered", 0x60: "writeback"}
+_DATA_MASK = 0x60
 
 
 def probe(device: Device) -> Superblock | None:
@@ -87,6 +89,9 @@ def _details(block: Block, blocks: int, block_size: int, backup: int) -> ExtDeta
         block_size_bytes=block_size,
         last_orphan=block.le32(0xE8),
         backup_superblock=backup,
+        has_journal=has_journal,
+        default_data=_DATA_MODES.get(block.le32(0x100) & _DATA_MASK, ""),
+        mount_options=label(block.bytes_at(0x200, 64)),
     )
 
 

@@ -51,6 +51,11 @@ class ExtDetails:
     """First inode of those that were deleted while in use, which the next mount frees; 0: none."""
     backup_superblock: int = 0
     """Block number of the copy these values were read from; 0: the primary."""
+    has_journal: bool = True
+    default_data: str = ""
+    """The journal mode that the superblock asks for (tune2fs -o journal_data_writeback); empty: none."""
+    mount_options: str = ""
+    """Mount options that the superblock holds (tune2fs -E mount_opts=), which come before all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from guestrepair.system.mounts.encoding import PlainText, plain_text
 from guestrepair.system.mounts.normalize import Reading, readings
 from guestrepair.system.mounts.sources import classify, find
 from guestrepair.system.mounts.spec import Spec, from_entry, from_units
+from guestrepair.system.mounts.units import OwnUnit, own_units
 from guestrepair.system.systemd import OWN, UNIT_DIRECTORIES, Systemd, chosen_files
 
 FSTAB = GuestPath("/etc/fstab")
@@ -116,6 +117,11 @@ class MountFacts(GuestDisks):
     @fact
     def _units(self) -> tuple[Spec | Unreadable, ...]:
         return tuple(from_units(self._guest, self._systemd))
+
+    @fact
+    def own_units(self) -> tuple[OwnUnit | Unreadable, ...]:
+        """The administrator's own mount, automount and swap units that something starts."""
+        return tuple(own_units(self._guest, self._systemd))
 
     @fact
     def backups(self) -> tuple[tuple[GuestPath, Fstab], ...]:
@@ -242,9 +248,8 @@ class MountFacts(GuestDisks):
 
     @fact
     def _hidden(self) -> frozenset[str]:
-        table = self.table.entries if self.table is not None else ()
         mounted = {"/", *(m.target for m in self.mounted)}
-        return frozenset(e.target for e in table if e.target.startswith("/")) - mounted
+        return frozenset(s.target for s in self.specs if s.target.startswith("/")) - mounted
 
     def names_below(self, target: str) -> frozenset[str]:
         """First names below a mount point that the guest's own tables use: homes, mounts, bind sources."""

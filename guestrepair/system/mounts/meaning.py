@@ -18,7 +18,7 @@ from guestrepair.guest.device_names import crypt_targets
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.system.mounts import types
 from guestrepair.system.mounts.evidence import DECISIVE, Candidate, expected_names, weigh
-from guestrepair.system.mounts.facts import MountFacts
+from guestrepair.system.mounts.facts import MountFacts, is_below
 from guestrepair.system.mounts.sources import Source, SourceKind, classify, find, same_filesystem
 from guestrepair.system.mounts.spec import Spec
 
@@ -82,18 +82,18 @@ def judge(facts: MountFacts, specs: Iterable[Spec]) -> list[Judged]:
 
 def _resolve(facts: MountFacts, spec: Spec, crypt: dict[str, BlockDevice], plain: set[str]) -> Judged:
     source = classify(spec.source, spec.type)
-    if (
-        not types.needs_device(spec.type)
-        or spec.option("bind") is not None
-        or spec.option("rbind") is not None
-    ):
+    if spec.option("bind") is not None or spec.option("rbind") is not None:
         return Judged(spec, source, State.NOT_A_DEVICE)
+    if not types.needs_device(spec.type):
+        return _of_no_disk(facts, spec, source, crypt)
     if source.kind is SourceKind.NONE and spec.type in types.ON_DISK:
         # No path and no tag that is known: nothing will be found, whatever was meant.
         value = spec.source.rpartition("=")[2].strip("\"'")
-        return Judged(spec, replace(source, value=value), State.MISSING)
+        return Judged(spec, replace(source, value=value, impossible=True), State.MISSING)
     if source.kind in {SourceKind.NONE, SourceKind.FILE}:
         return Judged(spec, source, State.NOT_A_DEVICE)
+    if source.impossible:
+        return Judged(spec, source, State.MISSING)
     if source.kind is SourceKind.OTHER_DEVICE or source.tag == "ID" or source.value in plain:
         return Judged(spec, source, State.UNKNOWN)
     found = find(source, facts.block, crypt)
@@ -103,6 +103,27 @@ def _resolve(facts: MountFacts, spec: Spec, crypt: dict[str, BlockDevice], plain
     if source.kind is SourceKind.HARDWARE and not found:
         return _hardware(facts, spec, source)
     return _matched(spec, source, found)
+
+
+def _of_no_disk(facts: MountFacts, spec: Spec, source: Source, crypt: dict[str, BlockDevice]) -> Judged:
+    """A type whose source is no device, which a line may have by mistake: then its source is a disk's."""
+    if source.directory and (_is_reserved(spec.target) or _lacks_layers(spec)):
+        return Judged(spec, replace(source, impossible=True), State.MISSING)
+    if spec.type in types.NEVER_ON_DISK and source.tag != "ID" and not source.impossible:
+        found = find(source, facts.block, crypt)
+        if len(found) == 1 and (found[0].is_filesystem or found[0].content == "swap"):
+            return Judged(spec, replace(source, matches=found), State.RESOLVED, found[0])
+        if not found and source.kind in {SourceKind.TAG, SourceKind.LINK}:
+            return Judged(spec, source, State.MISSING)
+    return Judged(spec, source, State.NOT_A_DEVICE)
+
+
+def _is_reserved(target: str) -> bool:
+    return any(is_below(target, top) for top in ("/proc", "/sys"))
+
+
+def _lacks_layers(spec: Spec) -> bool:
+    return spec.type == "overlay" and all(spec.option(name) is None for name in ("lowerdir", "lowerdir+"))
 
 
 def _matched(spec: Spec, source: Source, found: tuple[BlockDevice, ...]) -> Judged:
@@ -139,7 +160,7 @@ def _hardware(facts: MountFacts, spec: Spec, source: Source) -> Judged:
 
 def _find_misplaced(facts: MountFacts, judged: Sequence[Judged]) -> None:
     resolved = [j for j in judged if j.state is State.RESOLVED]
-    suspects = [j for j in resolved if j.spec.required and _is_suspect(facts, j)]
+    suspects = [j for j in resolved if j.spec.stops_boot and _is_suspect(facts, j)]
     if not suspects:
         return
     # A line that nothing speaks for may have to give its device to one that has proof of it.
@@ -208,7 +229,7 @@ def _exchange(judged: Sequence[Judged]) -> None:
 
 def _find_missing(facts: MountFacts, judged: Sequence[Judged]) -> None:
     """Give each what fits, the weightiest evidence first: what one takes is gone for the others."""
-    missing = [j for j in judged if j.state in {State.MISSING, State.CONTAINER} and j.spec.required]
+    missing = [j for j in judged if j.spec.stops_boot and _is_looked_for(j)]
     used = {d.name for j in judged if (d := j.meant) is not None and j.state is not State.CONTAINER}
     choice = _Choice(facts, missing, used)
     while (best := choice.best()) is not None:
@@ -217,6 +238,15 @@ def _find_missing(facts: MountFacts, judged: Sequence[Judged]) -> None:
     for number in choice.pending:
         missing[number].rivals = choice.ranked[number][1]
     _find_leftovers(facts, [j for j in pending if not j.rivals], used)
+
+
+def _is_looked_for(j: Judged) -> bool:
+    """True where it is not told what a line means; a name that only the machine knows means one here, too."""
+    by_hardware = j.source.kind is SourceKind.HARDWARE or j.source.tag == "ID"
+    is_root = j.spec.target == "/" and j.source.kind is SourceKind.OTHER_DEVICE
+    return j.state in {State.MISSING, State.CONTAINER} or (
+        j.state is State.UNKNOWN and (by_hardware or is_root)
+    )
 
 
 class _Choice:
@@ -323,3 +353,21 @@ def choose(candidates: Sequence[Candidate]) -> tuple[Candidate | None, tuple[Can
     if conclusive and all(same_filesystem(conclusive[0].device, c.device) for c in conclusive):
         return conclusive[0], ()
     return None, tuple(positive)
+
+
+def speaking_for(
+    facts: MountFacts, j: Judged, device: BlockDevice
+) -> tuple[Candidate | None, Candidate | None]:
+    """What speaks for the device that a line names, and the one other device for which more does.
+
+    That it has the place and the number that are written is left out: the question is whether other
+    evidence agrees with these.
+    """
+    unplaced = replace(j.source, partition=0)
+    possible = [d for d in _possible(facts, j.spec, set()) if d.name != device.name]
+    own = weigh(facts, j.spec, unplaced, device)
+    others = [c for d in possible if (c := weigh(facts, j.spec, unplaced, d)).weight >= DECISIVE]
+    better = [c for c in others if c.specific and c.weight > own.weight and not own.specific]
+    if own.weight >= DECISIVE and not any(c.weight >= own.weight for c in others):
+        return own, None
+    return None, better[0] if len(better) == 1 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guestrepair.formats.fstab import normalize_target, split_tag
 from guestrepair.guest.device_names import (
@@ -45,7 +45,8 @@ class SourceKind(enum.StrEnum):
 class Source:
     """A source resolved: ``tag`` in upper case and ``value`` for tags, ``matches`` the devices that it names.
 
-    ``weak`` is true when the disks alone do not prove the match (a kernel's or the hardware's name).
+    ``weak`` is true when the disks alone do not prove the match (a kernel's or the hardware's name),
+    ``impossible`` when no device can ever be called so.
     """
 
     text: str
@@ -55,6 +56,13 @@ class Source:
     matches: tuple[BlockDevice, ...] = ()
     partition: int = 0
     weak: bool = False
+    impossible: bool = False
+
+    @property
+    def directory(self) -> str:
+        """The directory in findmnt's ``DEVICE[/DIRECTORY]``, which says what is seen of a filesystem."""
+        found = _FINDMNT.match(self.text)
+        return "" if found is None else found[2]
 
 
 _RESOLVED = frozenset({SourceKind.TAG, SourceKind.LINK, SourceKind.KERNEL, SourceKind.MD, SourceKind.MAPPER})
@@ -62,7 +70,16 @@ _MADE_AT_BOOT = re.compile(
     r"/dev/(root|zram|loop|ram|fd|sr|scd|cdrom|cdrw|dvd|nbd|rbd|drbd|bcache|pmem|dasd|mtd|ubi|null|fuse|dm-|st"
     r"|cciss|block/|usb|floppy|ida|rd/|shm|etherd|vx/|vmd|nst|nullb)"
 )
+_BY_SOFTWARE = re.compile(
+    r"/dev/(root|zram|loop|ram|nbd|rbd|drbd|bcache|ubi|null|fuse|shm|etherd|vx/|nullb|zvol/)"
+)
+"""Devices that a program of the guest makes at boot: that they are on no disk says nothing."""
 _PART = re.compile(r"-part([0-9]{1,9})\Z")
+_FINDMNT = re.compile(r"([^\s\[\]]+)\[(/[^\]]*)\]\Z")
+_NEVER_IN_A_NAME = re.compile(r"[\s\[\]{}<>()$*?\"'`;|&]")
+"""Letters that udev puts into no name below /dev (string_escape=replace) and device-mapper neither."""
+_FOLDER = re.compile(r"(mapper|disk(/by-[^/]*)?)?")
+_NEVER_IN_A_UUID = re.compile(r"[^0-9A-Za-z.:_-]")
 _VOLUME = re.compile(r"/dev/([A-Za-z0-9+_.-]+)/([A-Za-z0-9+_.-]+)\Z")
 _FOREIGN_MAPPER = re.compile(
     r"(mpath|isw_|ddf1_|nvidia_|sil_|pdc_|hpt|jmicron_|via_|asr_|control\b|36|luks-zfs)"
@@ -71,14 +88,36 @@ _FOREIGN_MAPPER = re.compile(
 
 def classify(text: str, fs_type: str) -> Source:
     """The kind of a source, not yet looked for."""
+    found = _classify(text)
+    return replace(found, impossible=True) if _is_impossible(found) else found
+
+
+def _is_impossible(source: Source) -> bool:
+    """True for text that is no device's name on any machine."""
+    if source.kind is SourceKind.TAG:
+        bad = _NEVER_IN_A_UUID.search(source.value) if source.tag in {"UUID", "PARTUUID"} else None
+        return not source.value or bad is not None
+    if source.kind in {SourceKind.NONE, SourceKind.FILE}:
+        return False
+    name = source.text.removeprefix("/dev").strip("/")
+    return _FOLDER.fullmatch(name) is not None or _NEVER_IN_A_NAME.search(name) is not None
+
+
+def is_made_by_software(source: Source) -> bool:
+    """True for the name of a device that a program of the guest makes when it boots."""
+    return _BY_SOFTWARE.match(source.text) is not None
+
+
+def _classify(text: str) -> Source:
     tag = split_tag(text)
     if tag is not None:
         return Source(text, SourceKind.TAG, tag[0].upper(), tag[1])
     if not text.startswith("/"):
         return Source(text, SourceKind.NONE)
-    if not text.startswith("/dev/"):
-        return Source(normalize_target(text), SourceKind.FILE)
-    return _classify_device(text)
+    path = normalize_target(text)
+    if path != "/dev" and not path.startswith("/dev/"):
+        return Source(path, SourceKind.FILE)
+    return _classify_device(path)
 
 
 def _classify_device(text: str) -> Source:

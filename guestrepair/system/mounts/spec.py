@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,19 @@ from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.mounts import types
 from guestrepair.system.systemd import OWN, Systemd
 
+BOOT = frozenset(
+    [
+        *("local-fs.target", "sysinit.target", "basic.target", "multi-user.target", "graphical.target"),
+        *("default.target", "swap.target"),
+    ]
+)
+"""Targets that a boot reaches; what one of them requires, it waits for (systemd.special(7))."""
+
 _MAX_UNITS = 200
+_OF_NETWORK = re.compile(r"iscsi|nvmf|nvmefc|network|remote-fs|rbdmap|nbd|drbd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,36 @@ class Spec:
     def is_swap(self) -> bool:
         """True for a swap area."""
         return self.type == "swap"
+
+    @property
+    def is_remote(self) -> bool:
+        """True for a line that waits with remote-fs.target, which boot wants and does not require.
+
+        So boot goes on without it. / and /usr, and what the initramfs mounts, are needed all the same
+        (systemd.mount(5), _netdev; systemd.special(7), remote-fs.target).
+        """
+        if self.entry is None or self.is_swap or self.target in {"/", "/usr"}:
+            return False
+        if self.option("x-systemd.required-by") is not None or self.option("x-initrd.mount") is not None:
+            return False
+        return self.option("_netdev") is not None or types.base_type(self.type) in types.IMPLIED_NETDEV
+
+    @property
+    def asks_for_network(self) -> bool:
+        """True for a line that is ordered after a service of the network, and does not say _netdev."""
+        if self.is_remote or self.entry is None:
+            return False
+        asked = [
+            o.partition("=")[2]
+            for o in self.options
+            if o.startswith(("x-systemd.requires=", "x-systemd.after="))
+        ]
+        return any(_OF_NETWORK.search(unit) for unit in asked)
+
+    @property
+    def stops_boot(self) -> bool:
+        """True when boot stops where it fails."""
+        return self.required and not self.is_remote
 
     @property
     def name(self) -> str:
@@ -107,7 +148,7 @@ def _from_unit(guest: Guest, systemd: Systemd, name: str) -> Spec | None:
         target="none" if section == "Swap" else normalize_target(unit.unit.last("Mount", "Where")),
         type="swap" if section == "Swap" else unit.unit.last("Mount", "Type") or "auto",
         options=split_options(unit.unit.last(section, "Options")),
-        required=any(path.parent.suffix == ".requires" for path in pulled),
+        required=any(path.parent.suffix == ".requires" and path.parent.stem in BOOT for path in pulled),
         offset=offset,
         length=length,
     )

@@ -35,6 +35,11 @@ NEEDS_NETDEV = _words(
 )
 """Network types that systemd does not know for such."""
 
+NEVER_ON_DISK = VIRTUAL - _words("autofs aufs unionfs ecryptfs mergerfs bindfs encfs") | _words(
+    "nfs nfs4 cifs smb3 smbfs ceph glusterfs davfs ncp ncpfs 9p virtiofs sshfs afs"
+)
+"""Types that no disk ever holds."""
+
 NEVER_CHECKED = frozenset({"btrfs", "xfs", "swap", "squashfs", "iso9660", "udf", "erofs"})
 """Types whose fsck does nothing at boot: the pass number belongs to be 0 (fsck.xfs(8), fsck.btrfs(8))."""
 

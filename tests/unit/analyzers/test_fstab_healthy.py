@@ -216,7 +216,8 @@ ODD_BUT_RIGHT = [
 def test_odd_but_right(line: str) -> None:
     text = f"{HEALTHY}{line}\n"
     made = guest(text, [*usual(), part(5, "ext4", DATA)])
-    made.directory("/srv/my files")
+    for path in ("/srv/my files", "/a", "/b", "/c"):
+        made.directory(path)
     assert rules(made) == []
     assert repaired(made) == text
 

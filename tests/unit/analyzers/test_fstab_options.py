@@ -51,7 +51,26 @@ CASES = [(fs_type, option) for fs_type, options in KERNEL.items() for option in 
 
 @pytest.mark.parametrize(("fs_type", "option"), CASES)
 def test_what_the_kernel_takes_is_never_bad(fs_type: str, option: str) -> None:
-    assert bad_options(fs_type, (option,)) == ()
+    assert bad_options(fs_type, (option, "ro")) == ()
+
+
+@pytest.mark.parametrize(
+    ("fs_type", "options", "bad"),
+    [
+        ("xfs", ("norecovery",), True),
+        ("xfs", ("ro", "norecovery", "rw"), True),
+        ("xfs", ("rw", "norecovery", "ro"), False),
+        ("btrfs", ("nologreplay",), True),
+        ("btrfs", ("rescue=all", "ro"), False),
+        ("ext4", ("norecovery",), False),
+    ],
+)
+def test_a_log_that_is_not_read_is_for_reading_only(
+    fs_type: str, options: tuple[str, ...], *, bad: bool
+) -> None:
+    assert [b.option for b in bad_options(fs_type, options)] == [
+        o for o in options if bad and o.startswith("no")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,9 @@ def test_no_line_for_the_root(table: str, changes: list[Change], expected: Sever
         ([no_loader, whole_disk, openrc], NOTE),
         ([no_loader], ERROR),
         ([openrc], ERROR),
+        ([whole_disk, openrc], NOTE),
+        ([discoverable, menu("quiet ro")], ERROR),
+        ([discoverable, no_loader], NOTE),
         ([whole_disk], ERROR),
     ],
 )

@@ -46,6 +46,7 @@ from guestrepair.formats import (
     mbr,
     modules,
     os_release,
+    overlay_options,
     pacmandb,
     pam,
     passwd,
@@ -364,6 +365,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "os_release": {
         "os-release": Registered(os_release.parse_os_release, 64 * KIB, sample=b'NAME="A Linux"\nID=a\n')
     },
+    "overlay_options": {
+        "layers": Registered(
+            lambda d: overlay_options.layers(fstab.split_options(text(d))), MIB, b"lowerdir=/a\\:b:/c::/d,"
+        ),
+    },
     "pacmandb": {
         "desc": Registered(
             pacmandb.parse_desc,
@@ -425,7 +431,8 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
     },
     "systemd_unit": {
-        "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n")
+        "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n"),
+        "name": Registered(lambda d: systemd_unit.unit_name_of_path(text(d)), MIB, b"/a-b/.c"),
     },
     "sysusers": {"sysusers.d": Registered(sysusers.parse_sysusers, sample=b'u a 1 "A B" /a /bin/sh\n')},
     "tmpfiles": {"tmpfiles.d": Registered(tmpfiles.parse_tmpfiles, sample=b"d /run/a 0755 root root - -\n")},

@@ -137,6 +137,30 @@ def test_ext_details(tmp_path: Path) -> None:
     assert found.size_bytes == reader.size
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (True, "", "")),
+        (["-o", "journal_data"], (True, "journal", "")),
+        (["-o", "journal_data_ordered"], (True, "ordered", "")),
+        (["-o", "journal_data_writeback"], (True, "writeback", "")),
+        (["-o", "^journal_data_writeback,acl"], (True, "", "")),
+        (["-E", "mount_opts=data=journal"], (True, "", "data=journal")),
+        (["-O", "^has_journal"], (False, "", "")),
+    ],
+)
+def test_mount_options_that_tune2fs_writes(
+    options: list[str], expected: tuple[bool, str, str], tmp_path: Path
+) -> None:
+    image = make("ext4", tmp_path)
+    if options:
+        subprocess.run(["tune2fs", *options, image], check=True, capture_output=True)
+    reader = Reader(image)
+    found = identify(reader, reader.size)
+    assert found.ext is not None
+    assert (found.ext.has_journal, found.ext.default_data, found.ext.mount_options) == expected
+
+
 def test_backup_superblock_is_found(tmp_path: Path) -> None:
     image = make("ext4", tmp_path)
     with image.open("r+b") as file:

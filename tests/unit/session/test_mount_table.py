@@ -115,10 +115,10 @@ def test_a_log_that_was_replayed_is_written_out_by_an_unmount(late: Late) -> Non
 
 
 def test_ext_is_mounted_by_the_copy_of_its_superblock_that_is_sound(late: Late) -> None:
-    times = dict.fromkeys(("first_error_time", "last_error_time", "mount_time", "write_time"), 0)
     details = ExtDetails(
-        last_mounted="/", state=1, has_journal_to_replay=False, error_count=0, block_count=1 << 20,
-        block_size_bytes=4096, backup_superblock=32768, **times,
+        last_mounted="/", state=1, has_journal_to_replay=False, error_count=0, first_error_time=0,
+        last_error_time=0, mount_time=0, write_time=0, block_count=1 << 20, block_size_bytes=4096,
+        backup_superblock=32768,
     )  # fmt: skip
     damaged = BlockDevice("/dev/sda3", DeviceKind.PARTITION, 1, "ext4", disk="/dev/sda", ext=details)
     late.table.mount(damaged)

@@ -139,8 +139,14 @@ def test_the_line_of_a_root_that_nothing_names_is_left() -> None:
         (DATA_LINE.replace(f"UUID={DATA}", "/dev/vda5"), State.RESOLVED, "/dev/sda5", "/dev/sda5"),
         (DATA_LINE.replace(f"UUID={DATA}", "/dev/mapper/secret"), State.MISSING, "", ""),
         (DATA_LINE.replace(DATA, GONE), State.CONTAINER, "/dev/sda7", "/dev/sda7"),
-        (DATA_LINE.replace("ext4", "nfs"), State.NOT_A_DEVICE, "", ""),
-        (DATA_LINE.replace(f"UUID={DATA}", "/dev/disk/by-id/ata-X-part5"), State.UNKNOWN, "", ""),
+        (DATA_LINE.replace("ext4", "nfs"), State.RESOLVED, "/dev/sda5", "/dev/sda5"),
+        (DATA_LINE.replace(DATA, "0").replace("ext4", "tmpfs"), State.MISSING, "", ""),
+        (f"nas:/{DATA} /data nfs defaults 0 0\n", State.NOT_A_DEVICE, "", ""),
+        (f"{DATA} /data tmpfs defaults 0 0\n", State.NOT_A_DEVICE, "", ""),
+        (DATA_LINE.replace(f"UUID={DATA}", "/dev/disk/by-id/ata-X-part5"), State.UNKNOWN, "", "/dev/sda5"),
+        (DATA_LINE.replace(f"UUID={DATA}", "/dev/disk/by-id/ata-X"), State.UNKNOWN, "", ""),
+        (DATA_LINE.replace(f"UUID={DATA}", "/dev/sda5[/x]"), State.MISSING, "", ""),
+        (DATA_LINE.replace(f"UUID={DATA}", "/dev//sda5"), State.RESOLVED, "/dev/sda5", "/dev/sda5"),
     ],
 )
 def test_what_a_line_means(line: str, state: State, named: str, meant: str) -> None:

@@ -198,3 +198,18 @@ def test_a_circle_of_links_leads_nowhere_and_ends(guest: MemoryGuest) -> None:
     guest.link(f"{OWN}/b.service", "a.service")
     assert not leads_to_null(guest, P(f"{OWN}/a.service"))
     assert Systemd(guest).load("a.service") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("/usr/lib/systemd/libsystemd-shared-219.so", 219),
+        ("/usr/lib/systemd/libsystemd-shared-252-32.el9_4.so", 252),
+        ("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so", 257),
+        ("/usr/lib/systemd/libsystemd-shared.so", None),
+        ("/usr/lib/systemd/libother-300.so", None),
+    ],
+)
+def test_the_version_is_told_by_the_library(guest: MemoryGuest, path: str, version: int | None) -> None:
+    guest.file(path, b"")
+    assert Systemd(guest).version == version

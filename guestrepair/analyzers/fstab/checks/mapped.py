@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.checks.source import SOURCE_NOT_FOUND, make_optional
+from guestrepair.analyzers.fstab.checks.target import is_reserved
 from guestrepair.formats.crypttab import CryptEntry
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Safety, Severity, Subject
@@ -50,9 +51,9 @@ def check_mapper(context: Context) -> Iterator[Finding | Inconclusive]:
     mounts = context.system.mounts
     for j in mounts.judged:
         missing = j.state is State.MISSING and j.source.kind is SourceKind.MAPPER
-        if not missing or not j.spec.required or j.spec.target == "/":
+        if not missing or not j.spec.stops_boot or j.source.impossible or j.spec.target == "/":
             continue
-        if is_opened(mounts, j):
+        if is_opened(mounts, j) or is_reserved(j):
             continue
         here = context.options.all_disks_attached
         if j.proposal is None and not here and may_be_elsewhere(mounts, j):

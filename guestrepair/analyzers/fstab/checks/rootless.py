@@ -56,7 +56,11 @@ def mounter_of_all(system: System) -> Mounter | None:
         return Mounter.LOADER
     if _by_partition(system):
         return Mounter.PARTITION
-    return Mounter.OUTSIDE if _from_outside(system) and not _others(system) else None
+    if _others(system):
+        return None
+    if not _boots_by_systemd(system):
+        return Mounter.INIT
+    return Mounter.OUTSIDE if _from_outside(system) else None
 
 
 def mounter_of_root(system: System) -> Mounter | None:

@@ -6,10 +6,23 @@ from collections.abc import Iterator, Mapping
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
+from guestrepair.analyzers.fstab.checks.device_name import DEVICE_NAME, device_name
 from guestrepair.analyzers.fstab.checks.root import ROOT_MISMATCH
-from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
+from guestrepair.analyzers.fstab.checks.target import is_reserved
+from guestrepair.model import (
+    Effect,
+    Evidence,
+    Finding,
+    Inconclusive,
+    MakeLink,
+    RemoveFile,
+    Repair,
+    Safety,
+    Severity,
+)
+from guestrepair.system.fact import Unreadable
 from guestrepair.system.guest_system import System
-from guestrepair.system.mounts import Mounts
+from guestrepair.system.mounts import Mounts, types
 from guestrepair.system.mounts.correction import replace_source, rewrite, source_text, standing
 from guestrepair.system.mounts.evidence import Candidate, describe
 from guestrepair.system.mounts.meaning import NEVER_OUT, Judged, State
@@ -23,53 +36,40 @@ SOURCE_NOT_FOUND = Rule(
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="A required line, or an enabled mount or swap unit, names a UUID, label or path that no given "
-    "disk has.",
+    "disk has, a name that only the machine gives (/dev/disk/by-id, by-path, the links of a cloud), or a "
+    "text that no device can be called, such as findmnt's /dev/vda3[/dir].",
     why="systemd waits 90 seconds for the device, then stops in emergency mode; a wrong line for / leaves "
-    "the root read-only. It is an error when the disks explain it or --all-disks-attached is given; "
-    "otherwise the device may be on a disk that was not given, and it is a warning.",
+    "the root read-only. It is an error when the disks explain it, when no such device can be, for a unit "
+    "that boot requires, or when --all-disks-attached is given; otherwise the device may be on a disk that "
+    "was not given, and it is a warning.",
     repair="The source is rewritten where exactly one filesystem fits: the type agrees, no other line uses "
     "it, and there is positive evidence (a near miss of the UUID, the ext superblock's last mount, "
     "label, partition type, the boot loader, content, an older fstab, what the "
     "initramfs is built with). Else nofail and a short device "
-    "timeout, where the system does not need the mount. / and /usr are only ever rewritten.",
+    "timeout, where the system does not need the mount (a unit becomes one that boot only wants); a line "
+    "with an impossible name is commented out. "
+    "/ and /usr are only ever rewritten.",
     example="UUID=8f3b… for /boot/efi is on none of the disks; /dev/sda2 (vfat) holds EFI/ and fits.",
     sources=("systemd.mount(5), FSTAB", "fstab(5)", "ext4(5)", "Discoverable Partitions Specification"),
 )
 
 SOURCE_NOT_FOUND_OPTIONAL = Rule(
     name="fstab/source-not-found-optional",
-    summary="a device that boot does not wait for is not there",
+    summary="a device that boot goes on without is not there",
     severities=(Severity.NOTE,),
     effect=Effect.HYGIENE,
-    what="A line with nofail, noauto or x-systemd.automount names a device that is on none of the given "
-    "disks.",
+    what="A line with nofail, noauto or x-systemd.automount, or one that waits for the network (_netdev), "
+    "names a device that is on none of the given disks.",
     why="Boot goes on without it, as was asked for.",
-    repair="None.",
+    repair="None: nofail on a network volume would give it up where its server is only slow.",
     example="/dev/vdb /mnt auto defaults,nofail 0 2 on an image without its data disk.",
     sources=("systemd.mount(5), FSTAB",),
-)
-
-DEVICE_NAME = Rule(
-    name="fstab/device-name",
-    summary="a line names a disk as one machine's kernel does",
-    severities=(Severity.WARNING, Severity.ERROR, Severity.NOTE),
-    effect=Effect.STOPS_BOOT,
-    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
-    what="The source is /dev/sda1, /dev/vda1, /dev/xvda1, /dev/nvme0n1p1 or the like.",
-    why="Such names change with the controller, the hypervisor and the order of the disks: the guest "
-    "boots here and not there. It is an error when no such device can be meant and the disks show "
-    "which one was.",
-    repair="The UUID of the filesystem that it must mean: the disk's place in the set and the partition "
-    "number decide, not the name that the disk has here. With several disks the repair asks for "
-    "review.",
-    example="/dev/vda2 / ext4 defaults 0 1 becomes UUID=5f1d… / ext4 defaults 0 1",
-    sources=("fstab(5)", "mount(8), Indicating the device and filesystem"),
 )
 
 WRONG_TAG = Rule(
     name="fstab/wrong-tag",
     summary="the value belongs to another tag, or differs in case",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="UUID= holds a partition's UUID, or that of the LUKS container, physical volume or array around "
@@ -88,7 +88,7 @@ WRONG_TAG = Rule(
 AMBIGUOUS_SOURCE = Rule(
     name="fstab/ambiguous-source",
     summary="several filesystems carry the UUID or label",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.MANUAL,),
     what="Two filesystems of the given disks have the identifier that a required line names, as after "
@@ -102,7 +102,7 @@ AMBIGUOUS_SOURCE = Rule(
 WRONG_SOURCE = Rule(
     name="fstab/wrong-source",
     summary="a line names another mount point's filesystem",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="The source is on the disks, but it is the filesystem of another mount point: two lines were "
@@ -144,29 +144,8 @@ def _resolved(mounts: Mounts, j: Judged) -> Iterator[Finding]:
     mistaken = mistaken_tag(mounts, j)
     if mistaken is not None and j.spec.required:
         yield _wrong_tag(j, mistaken.text, mistaken.reason)
-    elif j.source.kind is SourceKind.KERNEL and j.device is not None:
-        yield from _device_name(mounts, j)
-
-
-def _device_name(mounts: Mounts, j: Judged) -> Iterator[Finding]:
-    if j.device is None:
-        return
-    edit = rewrite(mounts, j, j.device)
-    text = source_text(mounts, j, j.device)
-    sure = len(mounts.block.disks) == 1
-    if edit is None:
-        repair = edits.manual("give the filesystem a UUID or label, and name it by that")
-    else:
-        safety = Safety.SAFE if sure and j.spec.required else Safety.REVIEW
-        repair = edits.of_spec(j.spec, f"name it {text}", safety, edit)
-    yield DEVICE_NAME.finding(
-        edits.subject(j.spec),
-        f"{j.spec.place}: {j.spec.source} for {j.spec.name} is the kernel's name, which changes with the "
-        f"machine and the order of its disks; it means {describe(j.device)}",
-        severity=Severity.WARNING if j.spec.required else Severity.NOTE,
-        evidence=(_written(j, text or "a name that the filesystem itself carries"),),
-        repair=repair,
-    )
+    elif j.source.kind is SourceKind.KERNEL and j.device is not None and not is_reserved(j):
+        yield device_name(mounts, j, j.device)
 
 
 def _ambiguous(j: Judged) -> Iterator[Finding]:
@@ -209,20 +188,24 @@ def _misplaced(mounts: Mounts, j: Judged) -> Finding:
 def _missing(context: Context, j: Judged, others: Mapping[str, Judged]) -> Iterator[Finding | Inconclusive]:
     if not j.spec.required:
         if j.state is State.MISSING:
-            yield _optional(j)
+            yield optional(j, "boot does not wait for it")
         return
     mistaken = mistaken_tag(context.system.mounts, j)
     if mistaken is not None:
         yield _wrong_tag(j, mistaken.text, mistaken.reason)
-    elif j.source.kind is not SourceKind.MAPPER or j.spec.target == "/":
+    elif j.spec.is_remote or (j.spec.asks_for_network and j.proposal is None):
+        yield optional(j, "it waits for the network, and boot goes on without it")
+    elif is_reserved(j) and not j.source.impossible:
+        return  # there nothing must be mounted, whatever its source is
+    elif j.source.kind is not SourceKind.MAPPER or j.source.impossible or j.spec.target == "/":
         yield from _not_found(context, j, others.get(j.spec.target))
 
 
-def _optional(j: Judged) -> Finding:
+def optional(j: Judged, why: str) -> Finding:
+    """The note on a source that is not there, and that boot goes on without."""
     return SOURCE_NOT_FOUND_OPTIONAL.finding(
         edits.subject(j.spec),
-        f"{j.spec.place}: {j.spec.source} for {j.spec.name} is on none of the disks given; boot does not "
-        "wait for it",
+        f"{j.spec.place}: {j.spec.source} for {j.spec.name} is on none of the disks given; {why}",
         evidence=(_written(j, "on one of the disks"),),
     )
 
@@ -245,6 +228,8 @@ def _not_found(context: Context, j: Judged, other: Judged | None) -> Iterator[Fi
         yield _explained(mounts, j, j.proposal)
     elif j.rivals:
         yield _several(context, j)
+    elif j.source.impossible:
+        yield _impossible(context.system, j)
     elif mounts.locked and j.source.kind is not SourceKind.KERNEL:
         names = ", ".join(f"{d.name} ({d.content})" for d in mounts.locked)
         yield Inconclusive(
@@ -303,8 +288,39 @@ def _several(context: Context, j: Judged) -> Finding:
     )
 
 
+def _impossible(system: System, j: Judged) -> Finding:
+    written = j.spec.source or "nothing"
+    what = (
+        f"a directory of {written.partition('[')[0]} as findmnt writes it, and " if j.source.directory else ""
+    )
+    return SOURCE_NOT_FOUND.finding(
+        edits.subject(j.spec),
+        f"{j.spec.place}: {written} for {j.spec.name} is {what}the name of no device that can be: boot waits "
+        "for it in vain",
+        severity=Severity.ERROR,
+        evidence=(_written(j, "UUID=, LABEL= or a path below /dev that a device can have"),),
+        repair=_impossible_repair(system, j),
+    )
+
+
+def _impossible_repair(system: System, j: Judged) -> Repair:
+    """Out of use, where the system is itself without it; a subvolume that is shown so is meant."""
+    if j.spec.entry is None or j.spec.target in edits.NEEDED:
+        return edits.manual(f"write the right source for {j.spec.name} by hand: the system needs it")
+    subvolume = j.source.directory.strip("/")
+    having = [d for d in system.block.devices if subvolume and subvolume in d.subvolumes]
+    if having and types.fits(j.spec.type, "btrfs"):
+        return edits.manual(f"name UUID={having[0].uuid}, with the option subvol={subvolume}, by hand")
+    if (
+        j.source.kind is SourceKind.NONE and not j.source.directory
+    ):  # what it names is something, if no device
+        return make_optional(system, j, Safety.SAFE)
+    return edits.of_spec(j.spec, "comment the line out", Safety.SAFE, edits.comment_out(j.spec.entry.line))
+
+
 def _absent(context: Context, j: Judged) -> Finding:
     certain = context.options.all_disks_attached
+    is_unit = j.spec.entry is None  # a unit has no nofail: boot stops without the disk, wherever that is
     where = "on none of the disks" if certain else "not on the disks given"
     hint = "" if certain else "; give the guest's other disks with --disk, or --all-disks-attached"
     if j.unused:
@@ -312,7 +328,7 @@ def _absent(context: Context, j: Judged) -> Finding:
     return SOURCE_NOT_FOUND.finding(
         edits.subject(j.spec),
         f"{j.spec.place}: {j.spec.source} for {j.spec.name} is {where}{hint}",
-        severity=Severity.ERROR if certain or j.spec.target == "/" else Severity.WARNING,
+        severity=Severity.ERROR if certain or j.spec.target == "/" or is_unit else Severity.WARNING,
         evidence=(
             _written(j, "on one of the disks"),
             *(
@@ -339,6 +355,8 @@ def _absent_repair(context: Context, j: Judged, *, certain: bool) -> Repair:
 
 def make_optional(system: System, j: Judged, safety: Safety) -> Repair:
     """Let boot go on without it, except where the system is not itself without it."""
+    if j.spec.entry is None and j.spec.target not in edits.NEEDED:
+        return _wanted(system, j)
     if j.spec.target in edits.NEEDED or j.spec.entry is None:
         return edits.manual(f"write the right source for {j.spec.name} by hand: the system needs it")
     options = ["nofail"]
@@ -346,3 +364,22 @@ def make_optional(system: System, j: Judged, safety: Safety) -> Repair:
         options.append(DEVICE_TIMEOUT)
     edit = edits.add_options(j.spec.entry, *options)
     return edits.of_spec(j.spec, f"boot without it: add {','.join(options)}", safety, edit)
+
+
+def _wanted(system: System, j: Judged) -> Repair:
+    """Let boot want a unit, and not require it: the links that start it go to another directory."""
+    units = (u for u in system.mounts.own_units if not isinstance(u, Unreadable))
+    links = next((u.links for u in units if u.path == j.spec.file and u.plain), ())
+    required = [(link, target) for link, target in links if link.parent.suffix == ".requires"]
+    new = [(link.parent.with_suffix(".wants") / link.name, target) for link, target in required]
+    taken = any(found for found in system.files.lstat_many([link for link, _ in new]).values())
+    if not required or taken:
+        return edits.manual(f"name the right device for {j.spec.name}, or let boot only want the unit")
+    return Repair(
+        f"boot without it: let {', '.join(link.parent.stem for link, _ in required)} only want the unit",
+        Safety.REVIEW,
+        (
+            *(MakeLink(path=link, target=target) for link, target in new),
+            *(RemoveFile(path=link, backup=False) for link, _ in required),
+        ),
+    )

@@ -21,8 +21,8 @@ TARGET_MISSING = Rule(
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The directory of a required line does not exist, or something else has its name.",
-    why="systemd makes a missing directory, other inits fail; a file in its place stops the mount "
-    "everywhere.",
+    why="systemd makes a missing directory, where the filesystem above it can be written to; other inits "
+    "fail, and a file in its place stops the mount everywhere.",
     repair="The directory is made. What stands in its place is for a person to judge.",
     example="/srv/data is in fstab, and was removed while it was not mounted.",
     sources=("systemd.mount(5), DirectoryMode=",),
@@ -31,7 +31,7 @@ TARGET_MISSING = Rule(
 DUPLICATE_TARGET = Rule(
     name="fstab/duplicate-target",
     summary="two required lines have one mount point",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="Two lines that boot waits for name the same mount point.",
@@ -58,11 +58,11 @@ ORDER = Rule(
 RESERVED_TARGET = Rule(
     name="fstab/reserved-target",
     summary="a block device is mounted over /proc, /sys, /dev or /run",
-    severities=(Severity.WARNING,),
-    effect=Effect.DEGRADES,
+    severities=(Severity.WARNING, Severity.ERROR),
+    effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE,),
     what="A line mounts a device on a directory that the kernel and systemd fill.",
-    why="It hides what the system needs to run.",
+    why="It hides what the system needs to run. It is an error where boot waits for its device in vain.",
     repair="The line is commented out.",
     example="/dev/sdb1 /run ext4 defaults 0 0",
     sources=("file-hierarchy(7)", "systemd, src/shared/mount-setup.c"),
@@ -87,11 +87,11 @@ NETDEV = Rule(
     summary="a network mount that nothing marks as one",
     severities=(Severity.WARNING,),
     effect=Effect.DEGRADES,
-    safeties=(Safety.SAFE,),
-    what="A filesystem that comes over the network, of a type that systemd does not know for such, lacks "
-    "_netdev.",
+    safeties=(Safety.SAFE, Safety.REVIEW),
+    what="A filesystem that comes over the network lacks _netdev: its type is none that systemd knows for "
+    "such, or it is on none of the disks and its options ask for the network's services.",
     why="It is mounted before the network is up, and fails.",
-    repair="_netdev is added.",
+    repair="_netdev is added; for review, where only its options tell.",
     example="s3fs#bucket /mnt/s3 fuse.s3fs allow_other 0 0",
     sources=("systemd.mount(5), _netdev", "systemd, fstype_is_network()"),
 )
@@ -107,14 +107,14 @@ def check_targets(context: Context) -> Iterator[Finding]:
     entries = [(j, j.spec.entry) for j in mounts.judged if j.spec.entry is not None]
     reserved = set()
     for j, entry in entries:
-        found = _reserved(mounts, j, entry)
-        if found is not None:
+        if is_reserved(j):
             reserved.add(entry.number)
-            yield found
+            if not (j.source.impossible and j.spec.stops_boot):  # that is the worse of the two
+                yield _reserved(context, j, entry)
             continue
         yield from _target_missing(system, entry)
         yield from _passno(mounts, j, entry)
-        yield from _netdev(mounts, entry)
+        yield from _netdev(mounts, j, entry)
     alive = [(j, e) for j, e in entries if e.number not in reserved]
     yield from _duplicates(mounts, alive)
     yield from _order(mounts, [e for _, e in alive])
@@ -123,21 +123,32 @@ def check_targets(context: Context) -> Iterator[Finding]:
 # --- one line ---------------------------------------------------------------------
 
 
-def _reserved(mounts: Mounts, j: Judged, entry: Entry) -> Finding | None:
-    target = entry.target
-    inside = any(target == r or is_below(target, r) for r in _RESERVED) or target == "/run"
-    if not inside or j.state is State.NOT_A_DEVICE or not types.needs_device(entry.type):
-        return None
-    if not entry.required and entry.has("noauto"):
-        return None
+def is_reserved(j: Judged) -> bool:
+    """True for a line that mounts a device where the kernel and systemd have what is theirs."""
+    entry = j.spec.entry
+    of_device = types.needs_device(entry.type) or j.source.impossible if entry is not None else False
+    if entry is None or j.state is State.NOT_A_DEVICE or not of_device:
+        return False
+    inside = any(entry.target == r or is_below(entry.target, r) for r in _RESERVED) or entry.target == "/run"
+    return inside and (entry.required or not entry.has("noauto"))
+
+
+def _reserved(context: Context, j: Judged, entry: Entry) -> Finding:
+    # systemd leaves a line for a filesystem of its own (/proc) alone, and does not wait for its device.
+    in_vain = j.state is State.MISSING and j.spec.stops_boot and entry.target not in (*_RESERVED, "/run")
+    certain = in_vain and context.options.all_disks_attached
+    waits = ", and is on none of the disks" if in_vain else ""
     return RESERVED_TARGET.finding(
         edits.subject(entry),
-        f"{edits.subject(entry)}: {entry.source} is to be mounted on {target}, which belongs to the kernel "
-        "and systemd",
+        f"{edits.subject(entry)}: {entry.source} is to be mounted on {entry.target}, which belongs to the "
+        f"kernel and systemd{waits}",
+        severity=Severity.ERROR if certain else Severity.WARNING,
         evidence=(
-            Evidence(edits.subject(entry), target, "a mount point outside /proc, /sys, /dev and /run"),
+            Evidence(edits.subject(entry), entry.target, "a mount point outside /proc, /sys, /dev and /run"),
         ),
-        repair=edits.of_table(mounts, "comment the line out", Safety.SAFE, edits.comment_out(entry.line)),
+        repair=edits.of_table(
+            context.system.mounts, "comment the line out", Safety.SAFE, edits.comment_out(entry.line)
+        ),
     )
 
 
@@ -164,8 +175,11 @@ def _target_missing(system: System, entry: Entry) -> Iterator[Finding]:
 
 
 def _no_directory(system: System, entry: Entry, path: GuestPath) -> Finding:
-    by_systemd = system.systemd.installed
+    read_only = _read_only_above(system.mounts, entry)
+    by_systemd = system.systemd.installed and not read_only
     made = "; systemd makes it at boot" if by_systemd else ", and nothing makes it at boot"
+    if read_only:
+        made = f", and nothing can make it at boot: {read_only} is mounted read-only"
     return TARGET_MISSING.finding(
         edits.subject(entry),
         f"{edits.subject(entry)}: the mount point {path} is not there{made}",
@@ -175,6 +189,18 @@ def _no_directory(system: System, entry: Entry, path: GuestPath) -> Finding:
     )
 
 
+def _read_only_above(mounts: Mounts, entry: Entry) -> str:
+    """The mount point that a directory would have to be made on, where that is read-only; else empty."""
+    table = mounts.table
+    for target in (*reversed(tuple(paths_above(entry.target))), "/"):
+        above = table.for_target(target) if table is not None else ()
+        if above:
+            switches = [o for o in above[0].options if o in {"ro", "rw"}]
+            is_image = above[0].type in {"squashfs", "erofs", "iso9660"}
+            return target if is_image or switches[-1:] == ["ro"] else ""
+    return ""
+
+
 def _is_file_bind(system: System, entry: Entry) -> bool:
     return entry.has("bind", "rbind") and not system.files.is_directory(GuestPath(entry.source))
 
@@ -182,7 +208,8 @@ def _is_file_bind(system: System, entry: Entry) -> bool:
 def _passno(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
     token = entry.passno_token
     content = j.meant.content if j.meant is not None and j.meant.content else entry.type
-    useless = content in types.NEVER_CHECKED or types.is_network(entry.type) or entry.has("bind", "rbind")
+    over_network = types.is_network(entry.type) and j.meant is None
+    useless = content in types.NEVER_CHECKED or over_network or entry.has("bind", "rbind")
     right = None
     if entry.passno > 0 and useless:
         right = 0
@@ -203,12 +230,11 @@ def _passno(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
     )
 
 
-def _netdev(mounts: Mounts, entry: Entry) -> Iterator[Finding]:
-    name = types.base_type(entry.type)
-    over_network = name in types.NEEDS_NETDEV or "-iscsi-" in entry.source
-    if not over_network or entry.has("_netdev", "_rnetdev", "noauto", "x-systemd.automount"):
+def _netdev(mounts: Mounts, j: Judged, entry: Entry) -> Iterator[Finding]:
+    what = _comes_over(j, entry)
+    if not what or entry.has("_netdev", "_rnetdev", "noauto", "x-systemd.automount"):
         return
-    what = entry.type if name in types.NEEDS_NETDEV else "iSCSI"
+    known = types.base_type(entry.type) in types.NEEDS_NETDEV or what == "iSCSI"
     yield NETDEV.finding(
         edits.subject(entry),
         f"{edits.subject(entry)}: {entry.target} comes over the network ({what}), which nothing says: it is "
@@ -216,8 +242,23 @@ def _netdev(mounts: Mounts, entry: Entry) -> Iterator[Finding]:
         evidence=(
             Evidence(edits.subject(entry), ",".join(entry.options) or "no options", "_netdev among them"),
         ),
-        repair=edits.of_table(mounts, "add _netdev", Safety.SAFE, edits.add_options(entry, "_netdev")),
+        repair=edits.of_table(
+            mounts,
+            "add _netdev",
+            Safety.SAFE if known else Safety.REVIEW,
+            edits.add_options(entry, "_netdev"),
+        ),
     )
+
+
+def _comes_over(j: Judged, entry: Entry) -> str:
+    """What shows that a filesystem comes over the network; empty where nothing does."""
+    if types.base_type(entry.type) in types.NEEDS_NETDEV:
+        return entry.type
+    if "-iscsi-" in entry.source:
+        return "iSCSI"
+    asks = j.spec.asks_for_network and j.state is State.MISSING and j.proposal is None
+    return "its options ask for it" if asks else ""
 
 
 # --- lines among each other ----------------------------------------------------------
