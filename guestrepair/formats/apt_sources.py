@@ -93,7 +93,8 @@ def parse_list(data: bytes) -> AptSources:
             sources.take(number, f"a line of {len(raw)} bytes")
             continue
         line = raw.decode("utf-8", "surrogateescape").partition("#")[0].strip(_SPACE)
-        if line and line.split(None, 1)[0].lower() != "deb-src":
+        words = line.split(None, 1)
+        if words and words[0].lower() != "deb-src":
             sources.take(number, _from_line(line))
     return sources
 
