@@ -13,6 +13,7 @@ from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
+from guestrepair.system.built_in import BuiltIn
 from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
@@ -105,6 +106,11 @@ class System:
     def boot_programs(self) -> BootPrograms:
         """The programs and modules without which it does not boot or nobody logs in."""
         return find_boot_programs(self.view)
+
+    @fact
+    def built_in(self) -> BuiltIn:
+        """What its kernels and initramfs images were made with."""
+        return BuiltIn(self.view)
 
     @fact
     def contents(self) -> Contents:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.boot import kernels, loaders, roots
+from guestrepair.analyzers.boot import efi, kernels, loaders, rootless, roots
 from guestrepair.model import Inconclusive
 from guestrepair.system.fact import Unreadable
 
@@ -34,7 +34,15 @@ def _unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
-    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
-    checks=(kernels.check, roots.check, loaders.check_menu, loaders.check_stages, _unread),
+    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES, *efi.RULES),
+    checks=(
+        kernels.check,
+        roots.check,
+        rootless.check,
+        loaders.check_menu,
+        loaders.check_stages,
+        efi.check,
+        _unread,
+    ),
     late=True,
 )

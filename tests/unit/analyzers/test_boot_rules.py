@@ -24,6 +24,7 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
+from tests.unit.analyzers.efi_images import grub_image
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 ROOT = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c101"
@@ -344,7 +345,9 @@ def test_efi_programs() -> None:
     guest = healthy()
     guest.remove("/boot/efi/EFI/BOOT")
     assert brief(guest) == [("loader-missing", WARNING, "/boot/efi")]
-    guest.file("/boot/efi/EFI/debian/grubx64.efi", b"MZ grub")
+    guest.file(
+        "/boot/efi/EFI/debian/grubx64.efi", grub_image("", config=b"search.fs_uuid %s root" % ROOT.encode())
+    )
     assert brief(guest) == [("loader-missing", NOTE, "/boot/efi/EFI/BOOT/BOOTX64.EFI")]
     guest.file("/boot/efi/EFI/BOOT/BOOTX64.EFI", b"")
     assert brief(guest) == [("loader-missing", WARNING, "/boot/efi/EFI/BOOT/BOOTX64.EFI")]
