@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.boot import efi, kernels, loaders, rootless, roots
+from guestrepair.analyzers.boot import efi, kernels, loaders, rootless, roots, without_initramfs
 from guestrepair.model import Inconclusive
 from guestrepair.system.fact import Unreadable
 
@@ -34,11 +34,12 @@ def _unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
-    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES, *efi.RULES),
+    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES, *efi.RULES, *without_initramfs.RULES),
     checks=(
         kernels.check,
         roots.check,
         rootless.check,
+        without_initramfs.check,
         loaders.check_menu,
         loaders.check_stages,
         efi.check,

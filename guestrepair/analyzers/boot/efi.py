@@ -27,8 +27,9 @@ EFI_CONFIGURATION = Rule(
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="What is built into GRUB (a prefix such as /EFI/rocky, a partition, a search) leads to no "
-    "grub.cfg, to an empty one, or to one that names a menu which is not there. A warning where GRUB for BIOS is "
-    "whole, or where another GRUB on the partition finds its own. Silent beside another kind of loader.",
+    "grub.cfg, to an empty one, or to one that names a menu which is not there. A warning where GRUB for "
+    "BIOS is whole, or where another GRUB on the partition finds its own. Silent beside another kind of "
+    "loader.",
     why="The machine stops at the prompt 'grub>', without a menu.",
     repair="Write the short grub.cfg that searches for the filesystem with GRUB's folder in /boot and reads "
     "the menu there.",

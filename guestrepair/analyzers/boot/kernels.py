@@ -222,7 +222,7 @@ def _initrds(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding |
                 Evidence(entry.place, f"initramfs {word.text}", "whole cpio archives"),
                 Evidence(str(path), trouble),
             ),
-            repair=_initramfs_repair(system, entry, path),
+            repair=initramfs_repair(system, entry, path),
         )
 
 
@@ -253,7 +253,8 @@ def is_linux(system: System, entry: Entry) -> bool:
     return bool(image.release) or system.kernels.modules(release(system, entry)) is not None
 
 
-def _initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
+def initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
+    """How an entry's initramfs is built anew at a path."""
     version = release(system, entry)
     command: tuple[str, ...] = ()
     if system.kernels.modules(version) is None:

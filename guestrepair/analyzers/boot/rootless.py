@@ -180,7 +180,7 @@ def _in_environment(system: System, entries: Sequence[Entry], text: str) -> Edit
 
 
 def _in_entry(entry: Entry, text: str) -> Edit | None:
-    """The edit of one entry: in place of the lost variable, else before its arguments or behind its kernel."""
+    """The edit of one entry: in place of the lost variable, else before its arguments."""
     said, raw = entry.entry, text.encode("utf-8", "surrogateescape")
     root = said.root
     if root is not None:  # "root=" without a value

@@ -398,7 +398,8 @@ def test_grub_legacy_is_a_boot_loader() -> None:
     guest = bare(sector=b"\xeb\x48\x90 GRUB ", esp=False)
     guest.devices["/dev/sda"] = guest.devices["/dev/sda"][:512] + bytes(1 << 19)
     menu = f"default=0\ntitle CentOS\n root (hd0,0)\n kernel /boot/vmlinuz-{VERSION} ro root=UUID={ROOT}\n"
-    guest.file("/boot/grub/grub.conf", menu + f" initrd /boot/initrd.img-{VERSION}\n")
+    menu += f" initrd /boot/initrd.img-{VERSION}\n"
+    guest.file("/boot/grub/grub.conf", menu)
     guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
     guest.file(f"/boot/initrd.img-{VERSION}", INITRD)
     guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
@@ -412,7 +413,7 @@ def test_grub_legacy_is_a_boot_loader() -> None:
 
 def test_a_menu_program_as_default_of_extlinux_is_no_missing_entry() -> None:
     guest = bare(sector=b"\xfasyslinux", esp=False)
-    text = f"DEFAULT vesamenu.c32\nLABEL l\n LINUX ../vmlinuz-{VERSION}\n APPEND root=UUID={ROOT}\n"
+    text = f"DEFAULT vesamenu.c32\nLABEL l\n LINUX ../vmlinuz-{VERSION}\n APPEND root=/dev/sda3\n"
     guest.file("/boot/extlinux/extlinux.conf", text)
     guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
     guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
