@@ -74,6 +74,11 @@ class BuiltIn:
         return any(self._guest.is_file(path) for path in _DRACUT_PROGRAMS)
 
     @fact
+    def uses_initramfs_tools(self) -> bool:
+        """True when initramfs-tools makes the images."""
+        return self._guest.is_file(GuestPath("/usr/sbin/update-initramfs"))
+
+    @fact
     def names_root(self) -> bool | None:
         """True when what the images are made from has a root= in them, None when it may, False when not."""
         text = "\n".join(self._settings())

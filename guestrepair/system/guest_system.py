@@ -20,6 +20,7 @@ from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
+from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
@@ -136,6 +137,11 @@ class System:
     def hosts_access(self) -> tuple[AccessFile, ...]:
         """The rules of TCP wrappers."""
         return read_hosts_access(self.view)
+
+    @fact
+    def kernel_settings(self) -> KernelSettings:
+        """What the kernel is told at boot beside its command line."""
+        return KernelSettings(self.view, self.systemd, self.logs)
 
     @fact
     def kernels(self) -> Kernels:

@@ -18,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.boot import efi, kernels, loaders, rootless, roots, without_initramfs
+from guestrepair.analyzers.boot import (
+    arguments,
+    efi,
+    kernels,
+    loaders,
+    rootless,
+    roots,
+    settings,
+    without_initramfs,
+)
 from guestrepair.model import Inconclusive
 from guestrepair.system.fact import Unreadable
 
@@ -34,7 +43,14 @@ def _unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
-    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES, *efi.RULES, *without_initramfs.RULES),
+    rules=(
+        *kernels.RULES,
+        *roots.RULES,
+        *loaders.RULES,
+        *efi.RULES,
+        *without_initramfs.RULES,
+        *settings.RULES,
+    ),
     checks=(
         kernels.check,
         roots.check,
@@ -43,6 +59,8 @@ ANALYZER = Analyzer(
         loaders.check_menu,
         loaders.check_stages,
         efi.check,
+        settings.check,
+        arguments.check,
         _unread,
     ),
     late=True,

@@ -78,7 +78,7 @@ def _placed(system: System, name: str) -> Wrong | None:
     index, number = placed
     if index >= len(disks):
         return Wrong(f"a disk that this guest, as given, does not have ({_counted(disks)})", Severity.WARNING)
-    partitions = {d.part_number for d in system.block.devices if d.kind is DeviceKind.PARTITION}
+    partitions = {d.part_number for d in system.block.devices if d.kind is DeviceKind.PARTITION} - {0}
     # An image of one partition is attached under a partition's name by Xen and its like.
     if not partitions or number in partitions or not number:
         return None
