@@ -21,6 +21,7 @@ from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.boot import (
     arguments,
     efi,
+    init,
     kernels,
     loaders,
     rootless,
@@ -50,6 +51,7 @@ ANALYZER = Analyzer(
         *efi.RULES,
         *without_initramfs.RULES,
         *settings.RULES,
+        *init.RULES,
     ),
     checks=(
         kernels.check,
@@ -61,6 +63,7 @@ ANALYZER = Analyzer(
         efi.check,
         settings.check,
         arguments.check,
+        init.check,
         _unread,
     ),
     late=True,

@@ -18,6 +18,7 @@ from guestrepair.analyzers.boot.loaders import environment_with
 from guestrepair.analyzers.boot.root_names import names_the_root, right_name, root_is_certain
 from guestrepair.analyzers.boot.roots import ROOT_WRONG
 from guestrepair.analyzers.fstab.checks.rootless import DISCOVERABLE_ROOTS
+from guestrepair.formats.kernel_cmdline import CommandLine
 from guestrepair.model import (
     Change,
     Edit,
@@ -81,9 +82,19 @@ def _has_no_root(entry: Entry) -> bool:
     return root is None or not root.value
 
 
+def finds_root_itself(cmdline: CommandLine) -> bool:
+    """True for what live systems, OSTree, network boots and initramfs images of their own are told."""
+    names = {p.name for p in cmdline.parameters}
+    root = cmdline.root or ""
+    return (
+        bool(names & _WAYS)
+        or any(name.startswith(_WAY_PREFIXES) for name in names)
+        or root.startswith(("live:", "nfs", "tmpfs", "/dev/nfs", "/dev/ram", "dissect", "casper", "http"))
+    )
+
+
 def _own_way(system: System, entry: Entry) -> bool:
-    names = {p.name for p in entry.entry.cmdline.parameters}
-    if names & _WAYS or any(name.startswith(_WAY_PREFIXES) for name in names):
+    if finds_root_itself(entry.entry.cmdline):
         return True
     version = release(system, entry)
     if system.built_in.has_arguments(version) or system.built_in.has_initramfs(version):
