@@ -28,6 +28,7 @@ from guestrepair.system.mounts import Mounts
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
+from guestrepair.system.readers import Readers
 from guestrepair.system.selinux import Selinux
 from guestrepair.system.sshd.server import find_server
 from guestrepair.system.sshd.sshd import Sshd
@@ -182,6 +183,11 @@ class System:
     def partitions(self) -> Partitions:
         """The partition tables of its disks."""
         return Partitions(self._guest)
+
+    @fact
+    def readers(self) -> Readers:
+        """What reads its filesystems while it boots."""
+        return Readers(self.packages)
 
     @fact
     def selinux(self) -> Selinux:

@@ -27,6 +27,7 @@ from guestrepair.analyzers.boot import (
     rootless,
     roots,
     settings,
+    too_new,
     without_initramfs,
 )
 from guestrepair.model import Inconclusive
@@ -52,6 +53,7 @@ ANALYZER = Analyzer(
         *without_initramfs.RULES,
         *settings.RULES,
         *init.RULES,
+        *too_new.RULES,
     ),
     checks=(
         kernels.check,
@@ -64,6 +66,7 @@ ANALYZER = Analyzer(
         settings.check,
         arguments.check,
         init.check,
+        too_new.check,
         _unread,
     ),
     late=True,

@@ -41,8 +41,8 @@ INIT_MISSING = Rule(
     effect=Effect.STOPS_BOOT,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="/sbin/init (or what init= names) leads nowhere, is empty or cannot be executed, and no package "
-    "lists it; or systemd 255 and later lacks systemd-executor, which pid 1 needs. A warning where the initramfs "
-    "is dracut's and systemd itself is there, which it starts all the same.",
+    "lists it; or systemd 255 and later lacks systemd-executor, which pid 1 needs. A warning where the "
+    "initramfs is dracut's and systemd itself is there, which it starts all the same.",
     why="The kernel or the initramfs finds nothing to start: a panic, or a shell that nobody sees.",
     repair="The link to the init that is installed is made again: safe where there is only one.",
     example="/sbin/init pointed to a systemd that has moved.",
@@ -96,7 +96,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
 
 
 def _is_a_system(system: System) -> bool:
-    """True where the rest of a system is there: of one without even a shell, there is more to say than this."""
+    """True where the rest of a system is there: without even a shell, there is more to say."""
     return _trouble(system, _SHELL) is None or bool(_installed(system))
 
 

@@ -244,7 +244,7 @@ def is_linux(system: System, entry: Entry) -> bool:
     A test of memory, a tool or another system may be started by the same command.
     """
     word = entry.entry.kernel
-    if word is None or "$" in word.text or word.text.lower().endswith((".efi", ".c32", ".com")):
+    if word is None or word.text.lower().endswith((".efi", ".c32", ".com")):
         return False
     path = system.boot_loader.find(word, entry)
     image = system.kernels.image(path) if path is not None else None

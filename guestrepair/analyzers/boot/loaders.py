@@ -12,6 +12,7 @@ from guestrepair.analyzers.boot.kernels import (
     kernel_trouble,
     packaged_file,
 )
+from guestrepair.analyzers.boot.without_initramfs import needs_initramfs
 from guestrepair.errors import GuestReadError
 from guestrepair.model import (
     Edit,
@@ -155,7 +156,7 @@ def _may_replace(system: System, broken: Entry, other: Entry) -> bool:
     rescue = any("recovery" in w or "rescue" in w for w in words) or other.entry.cmdline.has("single")
     same = {w.text for w in other.files} == {w.text for w in broken.files}
     try:
-        return not rescue and not same and is_complete(system, other)
+        return not rescue and not same and is_complete(system, other) and not needs_initramfs(system, other)
     except GuestReadError:
         return False  # as above
 

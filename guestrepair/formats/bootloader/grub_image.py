@@ -73,6 +73,8 @@ def _modules(head: bytes, read: Reader) -> tuple[int, int] | None:
         if info.startswith(_MAGIC):
             layout = _INFO64 if _WIDE[magic] else _INFO32
             first, length = layout.unpack_from(info)[-2:]
+            if first + 8 > min(length, size):
+                raise FormatError("EFI program: GRUB's modules begin outside of their section")
             return offset + first, offset + min(length, size)
     return None
 

@@ -44,11 +44,7 @@ class BootLoader:
     @fact
     def _reading(self) -> Reading:
         reading = Reading(self._guest).everything()
-        variables: dict[str, str] = {}
-        for menu in (c for c in reading.configurations if c.kind is Kind.GRUB):
-            variables |= menu.parsed.variables
-        for block in reading.environments.values():
-            variables |= block.values
+        variables = reading.variables()
         read = []
         for each in reading.configurations:
             has_variables = each.kind in {Kind.GRUB, Kind.BLS}
