@@ -39,7 +39,7 @@ EXT_COMPAT = (
 )
 EXT_RO_COMPAT = (
     Feature("quota", 0x100, kernel=(3, 6), checker=(1, 42)),
-    Feature("bigalloc", 0x200, kernel=(3, 2), checker=(1, 42)),
+    Feature("bigalloc", 0x200, kernel=(3, 2), checker=(1, 42), grub=NEVER),
     Feature("metadata_csum", 0x400, kernel=(3, 6), checker=(1, 43)),
     Feature("project", 0x2000, kernel=(4, 5), checker=(1, 43)),
     Feature("verity", 0x8000, kernel=(5, 4), checker=(1, 45)),
@@ -66,7 +66,7 @@ XFS_INCOMPAT = (
     Feature("meta_uuid", 0x4, kernel=(4, 3)),
     Feature("bigtime", 0x8, kernel=(5, 10), grub=(2, 6)),
     Feature("needsrepair", 0x10, kernel=(5, 12), grub=(2, 6)),
-    Feature("nrext64", 0x20, kernel=(5, 19), grub=(2, 12)),
+    Feature("nrext64", 0x20, kernel=(5, 19), grub=(2, 6)),
     Feature("exchange", 0x40, kernel=(6, 10), grub=(2, 14)),
     Feature("parent", 0x80, kernel=(6, 10), grub=(2, 14)),
     Feature("metadir", 0x100, kernel=(6, 13), grub=(2, 14)),
@@ -149,8 +149,8 @@ def unknown_to_grub(content: str, features: Features, grub: Reader, *, is_debian
     """Features for whose sake GRUB of that version says "unknown filesystem"."""
     if content == "btrfs":
         return
-    _, incompat, _ = features_of(content, features)
-    for feature in incompat:
+    _, incompat, ro_compat = features_of(content, features)
+    for feature in (*incompat, *ro_compat):
         if feature.grub == NEVER or (
             _is_older(grub, feature.grub) and not _may_be_carried(grub, feature, is_debian)
         ):
