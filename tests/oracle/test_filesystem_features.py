@@ -18,7 +18,8 @@ from guestrepair.system.readers import Reader, numbers_of
 
 EXT = (
     "metadata_csum_seed", "orphan_file", "casefold", "inline_data", "ea_inode", "large_dir", "encrypt",
-    "verity", "project", "quota", "mmp", "stable_inodes", "fast_commit", "bigalloc", "^metadata_csum", "^64bit",
+    "verity", "project", "quota", "mmp", "stable_inodes", "fast_commit", "bigalloc", "^metadata_csum",
+    "^64bit",
 )  # fmt: skip
 XFS = (
     ("-m", "bigtime=1,inobtcount=1"), ("-m", "bigtime=0,inobtcount=0"), ("-m", "reflink=0"),

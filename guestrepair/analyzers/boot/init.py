@@ -84,9 +84,9 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         if hidden:
             yield Inconclusive("boot", f"what is started as init is not known: {hidden}")
             return
-    asked = GuestPath(entry.entry.cmdline.get("init") or "/")
-    if asked != GuestPath("/") and _trouble(system, asked) is None:
-        yield from _parts(system, asked)
+    asked = entry.entry.cmdline.get("init") or ""
+    if asked.startswith("/") and _trouble(system, GuestPath(asked)) is None:
+        yield from _parts(system, GuestPath(asked))
         return  # the command line names another one, which is there
     trouble = _trouble(system, _DEFAULT)
     if trouble is None:
@@ -119,10 +119,10 @@ def _trouble(system: System, path: GuestPath) -> _Trouble | None:
 def _lost(system: System, path: GuestPath) -> GuestPath:
     """The end of a chain of links that leads nowhere."""
     for _ in range(8):
-        place = system.files.resolve_parent(path) or path
-        link = system.files.lstat(place)
-        if link is None or not link.is_symlink:
-            return place if link is None and path != _DEFAULT else path
+        place = system.files.resolve_parent(path)
+        link = system.files.lstat(place) if place is not None else None
+        if place is None or link is None or not link.is_symlink:
+            return path if place is None or path == _DEFAULT else place
         path = GuestPath(posixpath.normpath(place.parent / system.files.readlink(place)))
     return path
 

@@ -183,11 +183,13 @@ def is_certain(name: str, wanted: dict[str, str], blocked: set[str]) -> bool:
 
 
 def _blocked(system: System, entry: Entry) -> Iterator[Finding]:
-    drivers = drivers_of(system, entry)
+    possible = CONTROLLERS | {*_STACKED.values()} | {name for names in MODULES.values() for name in names}
+    blocked_here = [(place, b) for place, b in system.drivers.blocked if b.name in possible]
+    drivers = drivers_of(system, entry) if blocked_here else None
     if drivers is None:
         return
     wanted = wanted_modules(system, drivers)
-    places = [(place, b) for place, b in system.drivers.blocked if b.name in wanted]
+    places = [(place, b) for place, b in blocked_here if b.name in wanted]
     names = {b.name for _, b in places}
     for place, blocked in places:
         path, _, line = place.rpartition(":")
