@@ -45,6 +45,7 @@ _WAYS = frozenset(
 _WAY_PREFIXES = (
     "rd.live", "inst.", "systemd.volatile", "systemd.verity", "alpine_", "archiso", "img_", "gnu.",
     "ignition.", "coreos.", "casper", "rd.systemd.gpt_auto", "systemd.gpt_auto", "cloud-config-url", "root.",
+    "talos.",
 )  # fmt: skip
 _VARIABLE = re.compile(rb"\$\{?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}?(?=[ \t\r\n]|\Z)")
 _HARMLESS = frozenset(
@@ -89,6 +90,7 @@ def finds_root_itself(cmdline: CommandLine) -> bool:
     return (
         bool(names & _WAYS)
         or any(name.startswith(_WAY_PREFIXES) for name in names)
+        or (cmdline.get("init") or "").startswith("/nix/store/")  # NixOS: the initramfs has its own fstab
         or root.startswith(("live:", "nfs", "tmpfs", "/dev/nfs", "/dev/ram", "dissect", "casper", "http"))
     )
 

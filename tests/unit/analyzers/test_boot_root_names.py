@@ -290,10 +290,13 @@ def test_several_entries_with_one_cause_are_one_finding() -> None:
         ("inst.stage2=hd:LABEL=X", "", ""),
         ("modules=loop,squashfs modloop=/boot/modloop", "", ""),
         ("roothash=abc", "", ""),
+        ("init=/nix/store/x/init loglevel=4", "", ""),
     ],
 )  # fmt: skip
 def test_healthy_ways_to_a_root(options: str, env: str, menu: str) -> None:
-    assert found(with_entries(options, env=env, menu=menu)) == []
+    guest = with_entries(options, env=env, menu=menu)
+    guest.file("/nix/store/x/init", b"x", mode=0o755)
+    assert found(guest) == []
 
 
 def test_a_file_that_the_menu_reads_may_set_it() -> None:
