@@ -14,6 +14,7 @@ from functools import partial
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import Superblock, identify
 from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, SUPERBLOCK_BYTES, find_backup
+from guestrepair.formats.superblock.features import Features, key_derivations, read_features
 from guestrepair.formats.superblock.linux import parse_btrfs, parse_xfs
 from guestrepair.formats.superblock.model import Block, Read
 from guestrepair.formats.superblock.text import label
@@ -190,6 +191,22 @@ class Filesystems:
             _recorded(block, 0x198, inode=0x19C, number=0x1A0, function=0x1A8, line=0x1C8),
             _recorded(block, 0x1CC, inode=0x1D0, line=0x1D4, number=0x1D8, function=0x1E0),
         )
+
+    def features(self, device: BlockDevice) -> Features | None:
+        """The feature flags of ext, XFS and btrfs; None for other content.
+
+        Raises:
+            GuestReadError: the device cannot be read.
+        """
+        return read_features(device.content, self._reader(device))
+
+    def key_derivations(self, device: BlockDevice) -> frozenset[str]:
+        """How the key slots of a LUKS2 container derive their keys; empty for others.
+
+        Raises:
+            GuestReadError: the device cannot be read.
+        """
+        return key_derivations(self._reader(device))
 
     def signatures(self, device: BlockDevice) -> tuple[str, ...]:
         """Contents whose signatures it carries at once, so that nobody can tell which it is; else empty.

@@ -13,6 +13,7 @@ from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
+from guestrepair.system.built_in import BuiltIn
 from guestrepair.system.clock import Clock
 from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
@@ -20,6 +21,7 @@ from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
+from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
@@ -30,6 +32,7 @@ from guestrepair.system.package_runs import PackageRuns
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
+from guestrepair.system.readers import Readers
 from guestrepair.system.selinux import Selinux
 from guestrepair.system.sshd.server import find_server
 from guestrepair.system.sshd.sshd import Sshd
@@ -116,6 +119,11 @@ class System:
         return Clock(self.view)
 
     @fact
+    def built_in(self) -> BuiltIn:
+        """What its kernels and initramfs images were made with."""
+        return BuiltIn(self.view)
+
+    @fact
     def contents(self) -> Contents:
         """What packaged files hold, against what the database says."""
         return Contents(self.view)
@@ -139,6 +147,11 @@ class System:
     def hosts_access(self) -> tuple[AccessFile, ...]:
         """The rules of TCP wrappers."""
         return read_hosts_access(self.view)
+
+    @fact
+    def kernel_settings(self) -> KernelSettings:
+        """What the kernel is told at boot beside its command line."""
+        return KernelSettings(self.view, self.systemd, self.logs)
 
     @fact
     def kernels(self) -> Kernels:
@@ -194,6 +207,11 @@ class System:
     def partitions(self) -> Partitions:
         """The partition tables of its disks."""
         return Partitions(self._guest)
+
+    @fact
+    def readers(self) -> Readers:
+        """What reads its filesystems while it boots."""
+        return Readers(self.packages)
 
     @fact
     def selinux(self) -> Selinux:

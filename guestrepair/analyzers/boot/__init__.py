@@ -18,7 +18,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.boot import kernels, loaders, roots
+from guestrepair.analyzers.boot import (
+    arguments,
+    efi,
+    init,
+    kernels,
+    loaders,
+    rootless,
+    roots,
+    settings,
+    too_new,
+    without_initramfs,
+)
 from guestrepair.model import Inconclusive
 from guestrepair.system.fact import Unreadable
 
@@ -34,7 +45,29 @@ def _unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
-    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
-    checks=(kernels.check, roots.check, loaders.check_menu, loaders.check_stages, _unread),
+    rules=(
+        *kernels.RULES,
+        *roots.RULES,
+        *loaders.RULES,
+        *efi.RULES,
+        *without_initramfs.RULES,
+        *settings.RULES,
+        *init.RULES,
+        *too_new.RULES,
+    ),
+    checks=(
+        kernels.check,
+        roots.check,
+        rootless.check,
+        without_initramfs.check,
+        loaders.check_menu,
+        loaders.check_stages,
+        efi.check,
+        settings.check,
+        arguments.check,
+        init.check,
+        too_new.check,
+        _unread,
+    ),
     late=True,
 )

@@ -222,7 +222,7 @@ def _initrds(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding |
                 Evidence(entry.place, f"initramfs {word.text}", "whole cpio archives"),
                 Evidence(str(path), trouble),
             ),
-            repair=_initramfs_repair(system, entry, path),
+            repair=initramfs_repair(system, entry, path),
         )
 
 
@@ -238,7 +238,23 @@ def release(system: System, entry: Entry) -> str:
     return next(with_modules, possible[0] if possible else "")
 
 
-def _initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
+def is_linux(system: System, entry: Entry) -> bool:
+    """True for an entry that certainly starts a Linux kernel that is no unified one.
+
+    A test of memory, a tool or another system may be started by the same command.
+    """
+    word = entry.entry.kernel
+    if word is None or word.text.lower().endswith((".efi", ".c32", ".com")):
+        return False
+    path = system.boot_loader.find(word, entry)
+    image = system.kernels.image(path) if path is not None else None
+    if image is None or "memtest" in word.text.lower():
+        return False
+    return bool(image.release) or system.kernels.modules(release(system, entry)) is not None
+
+
+def initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
+    """How an entry's initramfs is built anew at a path."""
     version = release(system, entry)
     command: tuple[str, ...] = ()
     if system.kernels.modules(version) is None:

@@ -12,6 +12,7 @@ from guestrepair.analyzers.boot.kernels import (
     kernel_trouble,
     packaged_file,
 )
+from guestrepair.analyzers.boot.without_initramfs import needs_initramfs
 from guestrepair.errors import GuestReadError
 from guestrepair.model import (
     Edit,
@@ -75,7 +76,7 @@ def check_menu(context: Context) -> Iterator[Finding]:
 def check_stages(context: Context) -> Iterator[Finding | Inconclusive]:
     """All findings on the loader's own parts; none where the guest has no configuration of one."""
     if boots_by_itself(context.system.boot_loader):
-        bios = _bios(context.system.boot_loader)
+        bios = state_of_bios(context.system.boot_loader)
         yield from _loader(context.system, bios)
 
 
@@ -155,7 +156,7 @@ def _may_replace(system: System, broken: Entry, other: Entry) -> bool:
     rescue = any("recovery" in w or "rescue" in w for w in words) or other.entry.cmdline.has("single")
     same = {w.text for w in other.files} == {w.text for w in broken.files}
     try:
-        return not rescue and not same and is_complete(system, other)
+        return not rescue and not same and is_complete(system, other) and not needs_initramfs(system, other)
     except GuestReadError:
         return False  # as above
 
@@ -183,7 +184,7 @@ def _switch_change(loader: BootLoader, other: Entry) -> EditFile | None:
     target = _name_in_menu(other)
     block = loader.environment(menu.path)
     if uses_saved_entry(menu) and block is not None:
-        after = _environment_with(block.data, "saved_entry", target)
+        after = environment_with(block.data, "saved_entry", target)
         if after is None:
             return None
         edit = Edit(offset=0, length=len(block.data), text=after)
@@ -203,7 +204,7 @@ def _name_in_menu(entry: Entry) -> str:
     return ">".join(name.replace(">", ">>") for name in names)
 
 
-def _environment_with(block: bytes, name: str, value: str) -> bytes | None:
+def environment_with(block: bytes, name: str, value: str) -> bytes | None:
     """An environment block of the same size with one value changed (grub-editenv's format); None: no room."""
     header, _, rest = block.partition(b"\n")
     lines = [li for li in rest.split(b"\n") if li and not li.startswith((b"#", name.encode() + b"="))]
@@ -215,7 +216,7 @@ def _environment_with(block: bytes, name: str, value: str) -> bytes | None:
 # --- stages -----------------------------------------------------------------------------
 
 
-def _bios(loader: BootLoader) -> str:
+def state_of_bios(loader: BootLoader) -> str:
     """The state of the BIOS road: "complete", "none", or what is missing."""
     code = loader.boot_code
     if code is None:

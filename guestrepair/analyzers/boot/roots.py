@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.formats.kernel_cmdline import Parameter
-from guestrepair.guest.devices import BlockDevice, BlockDevices
+from guestrepair.analyzers.boot.root_names import (
+    all_is_seen,
+    right_name,
+    root_is_certain,
+    volume,
+    wrong_name,
+)
+from guestrepair.formats.kernel_cmdline import CommandLine
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.model import (
     Edit,
     EditFile,
@@ -30,12 +37,20 @@ ROOT_WRONG = Rule(
     summary="a boot entry names a filesystem that is on none of the disks",
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_BOOT,
-    safeties=(Safety.SAFE, Safety.MANUAL),
-    what="root= on the kernel's command line, or GRUB's search, names a UUID or label that no disk has.",
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
+    what="root= on the kernel's command line, or GRUB's search, names a UUID or label that no disk has, "
+    "a loop or network block device of the machine that built the image, a logical volume or opened "
+    "container that is not there; or no root= is left once GRUB's variables ($kernelopts) are put in, and "
+    "nothing else tells the root. A disk that the guest, as given, does not have (/dev/sdb1) is a warning.",
     why="GRUB stops before the kernel, or the initramfs waits for the root filesystem and gives up.",
-    repair="Put the UUID of the filesystem that really holds this system into every place that names it.",
-    example="The disk was cloned and got new UUIDs, grub.cfg kept the old ones.",
-    sources=("Linux Documentation/admin-guide/kernel-parameters.txt, root=", "GRUB manual, search"),
+    repair="Put the UUID of the filesystem that really holds this system into every place that names it; a "
+    "lost command line comes from /etc/kernel/cmdline where that is right. Safe where fstab agrees.",
+    example="root=/dev/mapper/loop0p3, from an image builder",
+    sources=(
+        "Linux Documentation/admin-guide/kernel-parameters.txt, root=",
+        "GRUB manual, search; Environment block",
+        "dracut.cmdline(7)",
+    ),
 )
 RULES = (ROOT_WRONG,)
 
@@ -61,6 +76,9 @@ class _Place:
     offset: int
     length: int
     is_default: bool
+    why: str = "which is on none of the disks"
+    severity: Severity = Severity.ERROR
+    safety: Safety = Safety.SAFE
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -88,7 +106,7 @@ def _is_known(block: BlockDevices, value: str) -> bool:
     """True unless the name certainly leads to none of the given disks."""
     tag, rest = _tagged(value)
     if not tag:
-        return True  # names of devices depend on the machine
+        return True  # names of devices: see root_names.py
     matches = block.find(tag, rest)
     if not matches and tag in {"UUID", "PARTUUID"}:
         matches = block.find(tag, rest.lower()) or block.find(tag, rest.upper())
@@ -129,22 +147,62 @@ def _command_lines(system: System) -> Iterator[_Place]:
         ours = is_default or (kernel is not None and system.boot_loader.find(kernel, item) is not None)
         if not ours:
             continue  # an entry of another system, perhaps of one whose disk is not here
-        if item.entry.root is not None:
-            yield from _root(system, item.path, item.data, item.entry.root, item.entry.line, is_default)
-        for value in item.entry.cmdline.all("rd.luks.uuid"):
-            match = _LUKS.match(value)
-            if match and not _is_known(system.block, f"UUID={match[1]}"):
-                what = "rd.luks.uuid="
-                yield _Place(item.path, item.data, item.entry.line, what, value, "", -1, 0, is_default)
+        base = _Place(item.path, item.data, item.entry.line, "", "", "", -1, 0, is_default)
+        has_initramfs = bool(item.entry.initrds)
+        yield from _root(system, base, item.entry.cmdline, has_initramfs=has_initramfs)
+        yield from _containers(system, base, item.entry.cmdline)
+        yield from _volumes(system, base, item.entry.cmdline)
 
 
-def _root(
-    system: System, path: GuestPath, data: bytes, root: Parameter, line: int, is_default: bool
-) -> Iterator[_Place]:
-    if not root.value or _is_known(system.block, root.value):
+def _root(system: System, base: _Place, cmdline: CommandLine, *, has_initramfs: bool) -> Iterator[_Place]:
+    root = cmdline.last("root")
+    value = system.boot_loader.filled(root.value) if root is not None and root.value else None
+    if root is None or not value:
+        return  # none at all: see rootless.py; one with a variable that nobody knows tells nothing
+    place = replace(base, what="root=", value=value, offset=root.value_offset, length=root.value_length)
+    if not _is_known(system.block, value):
+        yield replace(place, right=_right_root(system, value))
         return
-    right, at, size = _right_root(system, root.value), root.value_offset, root.value_length
-    yield _Place(path, data, line, "root=", root.value, right, at, size, is_default)
+    wrong = wrong_name(system, value, cmdline)
+    if wrong is None:
+        return
+    right = right_name(system, value, has_initramfs=has_initramfs)
+    certain = wrong.severity is Severity.ERROR and root_is_certain(system)
+    safety = Safety.SAFE if certain else Safety.REVIEW
+    yield replace(place, right=right, why=wrong.why, severity=wrong.severity, safety=safety)
+
+
+def _containers(system: System, base: _Place, cmdline: CommandLine) -> Iterator[_Place]:
+    for value in cmdline.all("rd.luks.uuid"):
+        match = _LUKS.match(value)
+        if match and not _is_known(system.block, f"UUID={match[1]}"):
+            yield replace(base, what="rd.luks.uuid=", value=value)
+
+
+def _volumes(system: System, base: _Place, cmdline: CommandLine) -> Iterator[_Place]:
+    """Volumes that dracut waits for before it mounts the root (dracut.cmdline(7), rd.lvm.lv)."""
+    if cmdline.get("rd.lvm") == "0" or not all_is_seen(system):
+        return
+    groups = {_group(d) for d in system.block.devices if d.kind is DeviceKind.LOGICAL_VOLUME}
+    for parameter in cmdline.parameters:
+        value = parameter.value or ""
+        if parameter.name != "rd.lvm.lv" or value.count("/") != 1 or volume(system, value) is not None:
+            continue
+        group, _, name = value.partition("/")
+        renamed = [f"{g}/{name}" for g in groups if volume(system, f"{g}/{name}") is not None]
+        right = renamed[0] if len(renamed) == 1 and group not in groups else ""
+        # A group of which nothing is here may lie on a disk that was not given.
+        severity = Severity.ERROR if right or group in groups else Severity.WARNING
+        at, size = parameter.value_offset, parameter.value_length
+        yield replace(
+            base, what="rd.lvm.lv=", value=value, right=right, offset=at, length=size, severity=severity,
+            why="a logical volume that is on none of the disks", safety=Safety.REVIEW,
+        )  # fmt: skip
+
+
+def _group(device: BlockDevice) -> str:
+    parts = device.name.split("/")
+    return parts[2] if len(parts) == 4 else ""
 
 
 def _kernel_install(system: System) -> Iterator[_Place]:
@@ -152,7 +210,8 @@ def _kernel_install(system: System) -> Iterator[_Place]:
         root = file.cmdline.last("root") if isinstance(file, CommandLineFile) else None
         if isinstance(file, CommandLineFile) and root is not None:
             line = file.data[: root.offset].count(b"\n") + 1
-            yield from _root(system, file.path, file.data, root, line, is_default=False)
+            base = _Place(file.path, file.data, line, "", "", "", -1, 0, is_default=False)
+            yield from _root(system, base, file.cmdline, has_initramfs=True)
 
 
 # --- GRUB's searches -------------------------------------------------------------------
@@ -191,12 +250,10 @@ def _finding(places: list[_Place]) -> Finding:
     others = sorted({p.line for p in places} - {first.line})
     return ROOT_WRONG.finding(
         subject,
-        f"{subject}: {first.what} names {first.value}, which is on none of the disks"
+        f"{subject}: {first.what} names {first.value}, {first.why}"
         + (f"; this system is on {first.right}" if first.right else ""),
-        severity=Severity.ERROR if first.is_default else Severity.WARNING,
-        evidence=(
-            Evidence(subject, f"{first.what} {first.value}", first.right or "a filesystem that is there"),
-        ),
+        severity=first.severity if first.is_default else Severity.WARNING,
+        evidence=(Evidence(subject, f"{first.what} {first.value}", first.right or "a device that is there"),),
         repair=_repair(places),
         folded=tuple(f"{first.path}:{line}" for line in others),
     )
@@ -213,4 +270,6 @@ def _repair(places: list[_Place]) -> Repair:
         for _, p in sorted(editable.items(), key=lambda item: item[0])
     )
     change = EditFile(path=first.path, before=first.data, edits=edits)
-    return Repair(f"write {first.right} instead of {first.value} in {first.path}", Safety.SAFE, (change,))
+    safety = min((p.safety for p in places), key=[Safety.REVIEW, Safety.SAFE].index)
+    right = next(iter(editable.values())).right
+    return Repair(f"write {right} instead of {first.value} in {first.path}", safety, (change,))

@@ -16,6 +16,7 @@ from guestrepair.formats.bootloader.grub import (
     parse_environment,
     parse_grub_cfg,
 )
+from guestrepair.formats.bootloader.grub_image import GrubImage, read_grub_image
 from guestrepair.formats.bootloader.legacy import parse_grub_legacy
 from guestrepair.formats.bootloader.model import BootConfiguration, BootEntry, Search, Word
 
@@ -23,6 +24,7 @@ __all__ = [
     "Assignment",
     "BootConfiguration",
     "BootEntry",
+    "GrubImage",
     "Search",
     "Word",
     "parse_bls_entry",
@@ -33,5 +35,6 @@ __all__ = [
     "parse_grub_cfg",
     "parse_grub_legacy",
     "parse_loader_conf",
+    "read_grub_image",
     "with_variables",
 ]

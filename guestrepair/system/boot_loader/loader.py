@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from guestrepair.formats import bootloader
@@ -11,7 +12,7 @@ from guestrepair.formats.bootloader import Assignment, Word
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import default as choosing
-from guestrepair.system.boot_loader import places, stages
+from guestrepair.system.boot_loader import grub_on_esp, places, stages
 from guestrepair.system.boot_loader.model import (
     BootLine,
     CommandLineFile,
@@ -24,6 +25,7 @@ from guestrepair.system.boot_loader.model import (
 from guestrepair.system.boot_loader.reading import MAX_ENTRIES, Reading, with_variables
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _MENUS = (Kind.GRUB, Kind.GRUB_LEGACY, Kind.EXTLINUX)
 
 
@@ -42,11 +44,7 @@ class BootLoader:
     @fact
     def _reading(self) -> Reading:
         reading = Reading(self._guest).everything()
-        variables: dict[str, str] = {}
-        for menu in (c for c in reading.configurations if c.kind is Kind.GRUB):
-            variables |= menu.parsed.variables
-        for block in reading.environments.values():
-            variables |= block.values
+        variables = reading.variables()
         read = []
         for each in reading.configurations:
             has_variables = each.kind in {Kind.GRUB, Kind.BLS}
@@ -170,6 +168,17 @@ class BootLoader:
     # --- command lines --------------------------------------------------------------------
 
     @fact
+    def variables(self) -> Mapping[str, str]:
+        """What GRUB's variables are set to: plain ``set`` of its menus, then the environment blocks."""
+        return self._reading.variables()
+
+    def filled(self, text: str) -> str | None:
+        """A text with GRUB's variables put in; None where it names one that nothing sets plainly."""
+        missing = [m[1] for m in _VARIABLE.finditer(text) if m[1] not in self.variables]
+        value = _VARIABLE.sub(lambda m: self.variables.get(m[1], ""), text)
+        return None if missing or "$" in value else value
+
+    @fact
     def lines(self) -> tuple[BootLine, ...]:
         """Every kernel command line that may be booted, and what initramfs images are built with."""
         files = (*self.of_kind(*_MENUS), *self.of_kind(Kind.BLS))
@@ -252,6 +261,19 @@ class BootLoader:
     def efi(self) -> stages.EfiPrograms | None:
         """The programs on the mounted EFI system partition; None where none is mounted."""
         return stages.efi_programs(self._guest)
+
+    @fact
+    def grubs_on_esp(self) -> grub_on_esp.GrubsOnEsp | None:
+        """The GRUBs on the EFI system partition, and what each will read; None where none is mounted."""
+        if self.efi is None:
+            return None
+        return grub_on_esp.grubs_on_esp(self._guest, self.efi, self.grub_menus)
+
+    @fact
+    def menu_place(self) -> grub_on_esp.MenuPlace | None:
+        """How a GRUB from elsewhere names the folder of the menu in /boot; None where it cannot."""
+        menu = next((m for m in self.grub_menus if m.path in places.GRUB_MENUS), None)
+        return None if menu is None else grub_on_esp.menu_place(self._guest, menu.path)
 
     def efi_program(self, path: GuestPath) -> bytes:
         """The content of one of them.

@@ -35,6 +35,17 @@ class Reading:
     configurations: list[Configuration] = field(default_factory=list)
     environments: dict[GuestPath, Environment] = field(default_factory=dict)
     unread: list[Unreadable] = field(default_factory=list)
+    read_by_menus: dict[str, str] = field(default_factory=dict)
+    """Variables that custom.cfg and its like, which the menus read, set plainly."""
+
+    def variables(self) -> dict[str, str]:
+        """What GRUB's variables are set to: by its menus, what these read, then the environment blocks."""
+        found: dict[str, str] = dict(self.read_by_menus)
+        for menu in (c for c in self.configurations if c.kind is Kind.GRUB):
+            found |= menu.parsed.variables
+        for block in self.environments.values():
+            found |= block.values
+        return found
 
     def everything(self) -> Reading:
         """Read what a loader reads. Menus of GRUB 0.97 count only where there is certainly no newer one."""
@@ -51,9 +62,7 @@ class Reading:
             self._take(top / "loader/loader.conf", Kind.LOADER_CONF, bootloader.parse_loader_conf)
             for path in self.glob(top / "loader/entries", "*.conf"):
                 self._bls(path, str(top))
-        for path in dict.fromkeys((*places.GRUB_MENUS, *(c.path for c in self.configurations))):
-            if path.name == "grub.cfg":
-                self._environment(path.with_name("grubenv"))
+        self._variables_of_grub()
         self.configurations = [self._with_environment(c) for c in self.configurations]
         return self
 
@@ -96,6 +105,16 @@ class Reading:
         self.configurations.append(found)
         return found
 
+    def _variables_of_grub(self) -> None:
+        """Environment blocks, and what the menus read beside themselves."""
+        for path in dict.fromkeys((*places.GRUB_MENUS, *(c.path for c in self.configurations))):
+            if path.name == "grub.cfg":
+                self._environment(path.with_name("grubenv"))
+        for folder in places.GRUB_FOLDERS:
+            for path in self.glob(folder, "*.cfg"):
+                if path not in places.GRUB_MENUS:
+                    self._read_by_menu(path)
+
     # --- GRUB ------------------------------------------------------------------------
 
     def _on_esp(self, name: str) -> tuple[GuestPath, ...]:
@@ -107,6 +126,12 @@ class Reading:
         if found is not None and path not in places.GRUB_MENUS and not _is_whole(found):
             self.configurations[-1] = replace(found, kind=Kind.GRUB_STUB)
         return found is not None
+
+    def _read_by_menu(self, path: GuestPath) -> None:
+        data = self.content(path)
+        parsed = self.parsed(path, data, bootloader.parse_grub_cfg) if data is not None else None
+        if parsed is not None:
+            self.read_by_menus |= parsed.variables
 
     def _legacy(self, path: GuestPath) -> None:
         if any(c.kind is Kind.GRUB_LEGACY and self._same(c.path, path) for c in self.configurations):

@@ -24,6 +24,7 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
+from tests.unit.analyzers.efi_images import grub_image
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 ROOT = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c101"
@@ -344,7 +345,9 @@ def test_efi_programs() -> None:
     guest = healthy()
     guest.remove("/boot/efi/EFI/BOOT")
     assert brief(guest) == [("loader-missing", WARNING, "/boot/efi")]
-    guest.file("/boot/efi/EFI/debian/grubx64.efi", b"MZ grub")
+    guest.file(
+        "/boot/efi/EFI/debian/grubx64.efi", grub_image("", config=b"search.fs_uuid %s root" % ROOT.encode())
+    )
     assert brief(guest) == [("loader-missing", NOTE, "/boot/efi/EFI/BOOT/BOOTX64.EFI")]
     guest.file("/boot/efi/EFI/BOOT/BOOTX64.EFI", b"")
     assert brief(guest) == [("loader-missing", WARNING, "/boot/efi/EFI/BOOT/BOOTX64.EFI")]
@@ -395,7 +398,8 @@ def test_grub_legacy_is_a_boot_loader() -> None:
     guest = bare(sector=b"\xeb\x48\x90 GRUB ", esp=False)
     guest.devices["/dev/sda"] = guest.devices["/dev/sda"][:512] + bytes(1 << 19)
     menu = f"default=0\ntitle CentOS\n root (hd0,0)\n kernel /boot/vmlinuz-{VERSION} ro root=UUID={ROOT}\n"
-    guest.file("/boot/grub/grub.conf", menu + f" initrd /boot/initrd.img-{VERSION}\n")
+    menu += f" initrd /boot/initrd.img-{VERSION}\n"
+    guest.file("/boot/grub/grub.conf", menu)
     guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
     guest.file(f"/boot/initrd.img-{VERSION}", INITRD)
     guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")
@@ -409,7 +413,7 @@ def test_grub_legacy_is_a_boot_loader() -> None:
 
 def test_a_menu_program_as_default_of_extlinux_is_no_missing_entry() -> None:
     guest = bare(sector=b"\xfasyslinux", esp=False)
-    text = f"DEFAULT vesamenu.c32\nLABEL l\n LINUX ../vmlinuz-{VERSION}\n APPEND root=UUID={ROOT}\n"
+    text = f"DEFAULT vesamenu.c32\nLABEL l\n LINUX ../vmlinuz-{VERSION}\n APPEND root=/dev/sda3\n"
     guest.file("/boot/extlinux/extlinux.conf", text)
     guest.file(f"/boot/vmlinuz-{VERSION}", kernel())
     guest.file(f"/lib/modules/{VERSION}/modules.dep", b"kernel/x.ko:\n")

@@ -38,6 +38,7 @@ from guestrepair.formats import (
     initramfs,
     interfaces,
     kernel_cmdline,
+    kernel_config,
     kernel_image,
     keyfile,
     ldso,
@@ -58,6 +59,7 @@ from guestrepair.formats import (
     sshd_config,
     sudoers,
     superblock,
+    sysctl,
     systemd_unit,
     sysusers,
     tmpfiles,
@@ -67,9 +69,9 @@ from guestrepair.formats import (
     yaml_nodes,
     yum_repo,
 )
-from guestrepair.formats.bootloader import entries
+from guestrepair.formats.bootloader import entries, grub_image
 from guestrepair.formats.sshd_config import numbers, settings, tokens
-from guestrepair.formats.superblock import ext, fat, journal, luks_keys
+from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
 from guestrepair.packages import dpkg_open, listed
 
@@ -187,6 +189,19 @@ def _luks(data: bytes) -> object:
     return luks_keys.objection(reader(b"LUKS\xba\xbe\0\2" + size + bytes(4080) + json))
 
 
+def _key_slots(data: bytes) -> object:
+    json = data[:3000]
+    return features.key_derivations(reader(b"LUKS\xba\xbe\0\2\0\0\0\0\0\0\x40\0" + bytes(4080) + json))
+
+
+def _grub_image(data: bytes) -> object:
+    """Whatever stands in GRUB's section of a program that is sound up to there."""
+    head = b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0\x64\x86\1\0" + bytes(12) + b"\0\0\0\0\x0b\2"
+    section = b"mods\0\0\0\0" + bytes(8) + b"\0\0\0\1\0\2\0\0" + bytes(16)
+    program = head[:0x54] + b"\2\0" + head[0x56:] + section
+    return grub_image.parse_grub_image(program.ljust(512, b"\0") + b"mimg" + data)
+
+
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
@@ -222,6 +237,8 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             sample=b"default=0\ntitle a\n root (hd0,0)\n kernel /v ro root=/dev/sda1\n initrd /i\n",
         ),
         "default grub": Registered(bootloader.parse_default_grub, sample=b'GRUB_CMDLINE_LINUX="quiet a=b"\n'),
+        "GRUB for UEFI": Registered(_grub_image),
+        "GRUB for UEFI, whole": Registered(grub_image.parse_grub_image, 16 * MIB),
         "environment": Registered(bootloader.parse_environment, sample=b"saved_entry=0\n"),
         "loader entry": Registered(entries.parse_bls_entry, sample=b"title a\nlinux /v\noptions root=a ro\n"),
         "loader.conf": Registered(entries.parse_loader_conf, sample=b"default a\ntimeout 3\n"),
@@ -321,6 +338,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         )
     },
     "kernel_cmdline": {"command line": Registered(kernel_cmdline.parse, sample=b"root=/dev/sda1 ro ")},
+    "kernel_config": {
+        "options": Registered(kernel_config.parse_kernel_config, sample=b'CONFIG_CMDLINE="root=/dev/sda"\n')
+    },
     "kernel_image": {
         "problem": Registered(lambda d: kernel_image.problem(d, len(d)), kernel_image.HEAD_BYTES),
         "version": Registered(kernel_image.version, kernel_image.HEAD_BYTES),
@@ -428,8 +448,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "identify": Registered(lambda d: superblock.identify(reader(d), len(d))),
         "ext backup": Registered(lambda d: ext.find_backup(reader(d), len(d))),
         "keys of LUKS": Registered(_luks),
+        "key slots of LUKS": Registered(_key_slots),
+        "features": Registered(features.parse_features, sample=b"_BHRfS_M"),
         **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
     },
+    "sysctl": {"sysctl.d": Registered(sysctl.parse_sysctl, sample=b"-kernel.modules_disabled = 1\n")},
     "systemd_unit": {
         "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n"),
         "name": Registered(lambda d: systemd_unit.unit_name_of_path(text(d)), MIB, b"/a-b/.c"),

@@ -18,7 +18,7 @@ from guestrepair.system.guest_system import System
 from guestrepair.system.mounts.types import needs_device
 
 _OWN_WAYS = ("ostree", "boot", "systemd.volatile", "rd.live.image", "overlayroot")
-_DISCOVERABLE_ROOTS = frozenset(
+DISCOVERABLE_ROOTS = frozenset(
     {
         "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",  # x86-64
         "44479540-f297-41b2-9af7-d131d5f0458a",  # x86
@@ -106,7 +106,7 @@ def _by_partition(system: System) -> bool:
     types = {d.part_type.lower() for d in system.block.devices if d.disk == system.mounts.root.disk}
     said = any(line.cmdline.has("ro") or line.cmdline.has("rw") for line in _lines(system))
     off = any(line.cmdline.get("systemd.gpt_auto") in {"0", "no", "false", "off"} for line in _lines(system))
-    return bool(types & _DISCOVERABLE_ROOTS) and not said and not off
+    return bool(types & DISCOVERABLE_ROOTS) and not said and not off
 
 
 def _from_outside(system: System) -> bool:
