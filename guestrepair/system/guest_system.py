@@ -11,6 +11,7 @@ from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
+from guestrepair.system.boot_drivers import BootDrivers, of_default_entry
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
 from guestrepair.system.contents import Contents
@@ -19,6 +20,7 @@ from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
+from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_policy
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.logs import Logs
@@ -26,6 +28,7 @@ from guestrepair.system.mounts import Mounts
 from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
+from guestrepair.system.root_needs import Need, root_needs
 from guestrepair.system.selinux import Selinux
 from guestrepair.system.sshd.server import find_server
 from guestrepair.system.sshd.sshd import Sshd
@@ -88,6 +91,11 @@ class System:
         return tuple(read_alternatives(self.view))
 
     @fact
+    def boot_drivers(self) -> BootDrivers | None:
+        """What the default entry's kernel and initramfs can drive; None where one of them is not whole."""
+        return of_default_entry(self.boot_loader, self.kernels, self.drivers)
+
+    @fact
     def boot_loader(self) -> BootLoader:
         """Its boot loader: configurations, entries, and the loader's own parts."""
         return BootLoader(self.view)
@@ -132,6 +140,11 @@ class System:
         return read_hosts_access(self.view)
 
     @fact
+    def initramfs_modules(self) -> ModulesPolicy | None:
+        """Which modules initramfs-tools puts into its images; None where nothing says so."""
+        return read_modules_policy(self.view)
+
+    @fact
     def kernels(self) -> Kernels:
         """Its kernels, their modules and initramfs images."""
         return Kernels(self.view)
@@ -170,6 +183,11 @@ class System:
     def partitions(self) -> Partitions:
         """The partition tables of its disks."""
         return Partitions(self._guest)
+
+    @fact
+    def root_needs(self) -> tuple[Need, ...]:
+        """The drivers and programs without which its root filesystem is mounted nowhere."""
+        return root_needs(self.mounted, self.block)
 
     @fact
     def selinux(self) -> Selinux:

@@ -1,7 +1,7 @@
 """The boot chain: from firmware to the root filesystem, is every link there?
 
 What it finds: missing stages of the boot loader, menus without a usable entry,
-kernels and initramfs images that are missing or cut off, missing modules, and
+kernels and initramfs images that are missing or cut off, missing modules and drivers, and
 names of filesystems that no disk has. Why it matters: each of them stops the
 boot before there is anything to log in to.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.boot import kernels, loaders, roots
+from guestrepair.analyzers.boot import drivers, kernels, loaders, roots
 from guestrepair.model import Inconclusive
 from guestrepair.system.fact import Unreadable
 
@@ -34,7 +34,7 @@ def _unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="boot",
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
-    rules=(*kernels.RULES, *roots.RULES, *loaders.RULES),
-    checks=(kernels.check, roots.check, loaders.check_menu, loaders.check_stages, _unread),
+    rules=(*kernels.RULES, *drivers.RULES, *roots.RULES, *loaders.RULES),
+    checks=(kernels.check, drivers.check, roots.check, loaders.check_menu, loaders.check_stages, _unread),
     late=True,
 )

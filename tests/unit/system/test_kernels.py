@@ -1,4 +1,4 @@
-"""Kernels: which are installed, whether their files are whole, and which drivers they have."""
+"""Kernels: which are installed, and whether their files are whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
-from guestrepair.system.fact import Unreadable
 from guestrepair.system.kernels import Kernels
 
 RELEASE = "6.1.0-1-amd64"
@@ -160,35 +159,6 @@ def test_an_index_is_there_when_it_is_not_empty(guest: MemoryGuest, name: str) -
     assert not Kernels(guest).has_index(RELEASE)
     guest.file(f"/lib/modules/{RELEASE}/{name}", b"x")
     assert Kernels(guest).has_index(RELEASE)
-
-
-@pytest.mark.parametrize("folder", ["/lib/modules", "/usr/lib/modules"])
-def test_drivers_of_a_kernel_that_has_both_lists(folder: str) -> None:
-    guest = MemoryGuest()
-    guest.file(f"{folder}/6.1/modules.dep", "kernel/fs/fat/vfat.ko.xz:\n")
-    guest.file(f"{folder}/6.1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
-    guest.file(f"{folder}/6.2/modules.builtin", "")
-    (found,) = Kernels(guest).drivers
-    assert not isinstance(found, Unreadable)
-    assert (found.release, *map(set, (found.loadable, found.builtin))) == ("6.1", {"vfat"}, {"ext4"})
-
-
-def test_lists_that_cannot_be_read_are_unreadable(guest: MemoryGuest) -> None:
-    broken = guest.nodes[P(f"/lib/modules/{RELEASE}/modules.dep")]
-    broken.size_bytes = 1 << 40
-    (found,) = Kernels(guest).drivers
-    assert isinstance(found, Unreadable)
-    assert found.path == f"/lib/modules/{RELEASE}/modules.dep"
-
-
-def test_a_file_in_etc_replaces_the_vendors_of_the_same_name(guest: MemoryGuest) -> None:
-    guest.file("/usr/lib/modprobe.d/a.conf", "blacklist vfat\n")
-    guest.file("/etc/modprobe.d/a.conf", "# none\ninstall xfs /bin/true\n")
-    guest.file("/etc/modprobe.d/b.conf", "blacklist floppy\n").unreadable = "Input/output error"
-    first, second = Kernels(guest).blocked
-    assert not isinstance(first, Unreadable)
-    assert (first[0], first[1].name) == ("/etc/modprobe.d/a.conf:2", "xfs")
-    assert second == Unreadable("/etc/modprobe.d/b.conf", "Input/output error")
 
 
 @given(st.binary(max_size=3000), st.text(max_size=40))
