@@ -72,7 +72,21 @@ _MANY_CONTROLLERS = 8
 """Controllers of servers that show the same; no server has so many kinds."""
 _ASKED_OF_MANY = ("virtio-blk", "virtio-scsi", "nvme", "ahci")
 _DISK = re.compile(r"/dev/(?:(vd|xvd)[a-z]+\d*|(nvme)\d+n\d+(?:p\d+)?)")
-_NETWORK = ("nfs", "http", "tftp", "iscsi", "nbd", "live", "virtiofs", "9p", "dhcp", "zfs")
+_ELSEWHERE = (
+    "/dev/nfs",
+    "/dev/ram",
+    "nfs",
+    "http",
+    "tftp",
+    "iscsi",
+    "nbd",
+    "live",
+    "virtiofs",
+    "9p",
+    "dhcp",
+    "zfs",
+)
+"""How the value of root= begins where the root filesystem is on no disk, or not on one that can be judged."""
 
 
 def check(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -124,7 +138,7 @@ class _Judged:
         """The entry starts the system that is looked at, by what its root= says."""
         cmdline, block = self._entry.entry.cmdline, self._system.block
         value = cmdline.root or ""
-        if cmdline.has("netroot") or any(value.startswith(each) for each in _NETWORK):
+        if cmdline.has("netroot") or any(value.startswith(each) for each in _ELSEWHERE):
             return False
         tag, equals, name = value.partition("=")
         root = next((m.source for m in self._system.mounted if m.target == "/"), "")
@@ -152,7 +166,7 @@ class _Judged:
         said = [f"{name} is kept from being loaded by {b.how} ({b.place})" for name, b in kept]
         if absent:
             said.append(f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not in it")
-        return said or [f"what {', '.join(names)} needs is not in it"]
+        return said or ([f"what {', '.join(names)} needs is not in it"] if names else [])
 
     # --- the disk ---------------------------------------------------------------------------
 
@@ -272,7 +286,9 @@ class _Judged:
         if policy is not None and program.endswith("update-initramfs"):
             at, size = policy.setting.offset, policy.setting.length
             edit = Edit(offset=at, length=size, text=b"most")
-            edits = (EditFile(path=policy.path, before=policy.data, edits=(edit,)),)
+            # A copy beside it would be read as well, and after it.
+            alone = policy.path.parent.name == "conf.d"
+            edits = (EditFile(path=policy.path, before=policy.data, edits=(edit,), backup=not alone),)
         return Repair(
             f"rebuild {self._path} with the drivers of all machines, with the guest's own "
             f"{GuestPath(program).name}"

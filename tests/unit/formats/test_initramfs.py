@@ -17,8 +17,8 @@ from guestrepair.errors import FormatError
 from guestrepair.formats import initramfs
 from guestrepair.formats.initramfs import Image, unpack, window
 from guestrepair.formats.initramfs_tools import parse_modules_setting
+from tests.support.initramfs import FOLDER, LINK, cpio, member
 
-FILE, LINK, FOLDER = 0o100644, 0o120777, 0o040755
 MIB = 1024 * 1024
 
 
@@ -28,23 +28,6 @@ def zstd() -> Any:
     else:
         from backports import zstd as module
     return module
-
-
-def member(
-    name: str, data: bytes = b"x", mode: int = FILE, links: int = 1, magic: bytes = b"070701"
-) -> bytes:
-    raw = name.encode() + b"\0"
-    fields = (1, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(raw), 0)
-    head = magic + b"".join(b"%08x" % f for f in fields) + raw
-    head += bytes(-len(head) % 4)
-    return head + data + bytes(-len(data) % 4)
-
-
-TRAILER = member("TRAILER!!!", b"", 0)
-
-
-def cpio(*members: bytes) -> bytes:
-    return b"".join(members) + TRAILER
 
 
 def lz4_legacy(data: bytes) -> bytes:
