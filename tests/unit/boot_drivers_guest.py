@@ -25,6 +25,7 @@ DRIVERS: Mapping[str, str] = {
     "scsi_mod": "scsi",
     "megaraid_sas": "scsi/megaraid",
     "hpsa": "scsi",
+    **{f"raid{number}_sas": "scsi" for number in range(9)},
     "mptspi": "message/fusion",
     "nvme": "nvme/host",
     "nvme-core": "nvme/host",

@@ -72,20 +72,7 @@ _MANY_CONTROLLERS = 8
 """Controllers of servers that show the same; no server has so many kinds."""
 _ASKED_OF_MANY = ("virtio-blk", "virtio-scsi", "nvme", "ahci")
 _DISK = re.compile(r"/dev/(?:(vd|xvd)[a-z]+\d*|(nvme)\d+n\d+(?:p\d+)?)")
-_ELSEWHERE = (
-    "/dev/nfs",
-    "/dev/ram",
-    "nfs",
-    "http",
-    "tftp",
-    "iscsi",
-    "nbd",
-    "live",
-    "virtiofs",
-    "9p",
-    "dhcp",
-    "zfs",
-)
+_ELSEWHERE = tuple("/dev/nfs /dev/ram nfs http tftp iscsi nbd live virtiofs 9p dhcp zfs".split())
 """How the value of root= begins where the root filesystem is on no disk, or not on one that can be judged."""
 
 
@@ -138,7 +125,7 @@ class _Judged:
         """The entry starts the system that is looked at, by what its root= says."""
         cmdline, block = self._entry.entry.cmdline, self._system.block
         value = cmdline.root or ""
-        if cmdline.has("netroot") or any(value.startswith(each) for each in _ELSEWHERE):
+        if cmdline.has("netroot") or value.startswith(_ELSEWHERE):
             return False
         tag, equals, name = value.partition("=")
         root = next((m.source for m in self._system.mounted if m.target == "/"), "")
@@ -207,13 +194,10 @@ class _Judged:
 
         The servers' count only where no hypervisor's disk is reached: one cut down for that may keep many.
         """
-        made_for = {
-            bus.hypervisor
-            for bus in self._drivers.buses
-            if bus.hypervisor not in {"", "KVM"} and bus.own_drivers & self._drivers.inside.keys()
-        }
+        inside = self._drivers.inside.keys()
+        reached = {b.hypervisor for b in self._drivers.buses if b.hypervisor and b.own_drivers & inside}
         for_servers = len(self._drivers.other_controllers) >= _MANY_CONTROLLERS
-        return len(made_for) >= _MANY_HYPERVISORS or (not made_for and for_servers)
+        return len(reached - {"KVM"}) >= _MANY_HYPERVISORS or (not reached and for_servers)
 
     def _of_buses(self, buses: Sequence[Bus], severity: Severity) -> Finding:
         drivers = self._drivers
@@ -270,9 +254,7 @@ class _Judged:
                 "initramfs",
                 Safety.MANUAL,
             )
-        if not lacking and not any(
-            name in drivers.available for need in self._system.root_needs for name in need.drivers
-        ):
+        if not set(lacking) & (drivers.available | drivers.builtin):
             return Repair("install another kernel, one that has the driver", Safety.MANUAL)
         rebuilding = rebuild(self._system, self._entry, self._path, "it lacks drivers")
         if not rebuilding:

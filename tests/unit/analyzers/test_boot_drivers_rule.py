@@ -41,6 +41,8 @@ from tests.unit.boot_drivers_guest import (
 CHECKED = replace(ANALYZER, checks=(kernels.check, drivers.check))
 RULE = "boot/initramfs-lacks-driver"
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
+OTHERS = tuple(f"raid{number}_sas" for number in range(9))
+MANY_SERVERS = (*OTHERS, "ata_piix", "libata", *SCSI)
 SERVER = ("hpsa", "megaraid_sas", *SCSI)
 
 
@@ -84,6 +86,7 @@ def test_one_made_for_many_machines_lacks_virtio() -> None:
         (less(MANY, "nvme-core"), "not by NVMe: nvme_core is not in it"),
         (less(MANY, "ahci"), "not by SATA (AHCI): ahci is not in it"),
         ((), "reaches disks by no controller of virtual machines, and not by virtio-blk (KVM), "),
+        (MANY_SERVERS, "not by virtio-blk (KVM), virtio-scsi (KVM), NVMe, SATA (AHCI): "),
         (SCSI, "reaches disks by no controller of virtual machines, and not by virtio-blk (KVM), "),
     ],
 )
@@ -147,6 +150,8 @@ def test_names_of_disks(path: str, bus: str | None) -> None:
     [
         pytest.param(MANY, "ext4", id="most"),
         pytest.param(VMWARE, "ext4", id="VMware"),
+        pytest.param((*VMWARE, *OTHERS), "ext4", id="VMware, cut down"),
+        pytest.param((*VIRTIO, *OTHERS), "ext4", id="KVM, cut down"),
         pytest.param((*VMWARE, "mptspi", *AHCI, *NVME), "ext4", id="VMware, all of it"),
         pytest.param(HYPERV, "ext4", id="Hyper-V"),
         pytest.param((*HYPERV, *NVME), "ext4", id="Azure"),
@@ -226,6 +231,16 @@ def test_the_driver_of_the_root_filesystem_is_nowhere(content: str) -> None:
     image = made.initramfs(MANY, more={f"lib/modules/{RELEASE}/kernel/fs/{content}/{content}.ko.xz": b"elf"})
     assert run(made.guest(image=image, content=content, builtin="loop")) == ([], [])
     assert run(made.guest(MANY, content=content, builtin=content)) == ([], [])
+
+
+def test_a_kernel_without_the_driver_of_the_root_filesystem_is_not_mended_by_a_rebuild() -> None:
+    repair = the_one(made.guest(MANY, content="xfs", builtin="loop")).repair
+    assert repair is not None
+    assert repair.summary == "install another kernel, one that has the driver"
+    guest = made.guest(MANY, content="xfs", builtin="loop", available=(*made.DRIVERS, "xfs"))
+    repair = the_one(guest).repair
+    assert repair is not None
+    assert repair.safety is Safety.REVIEW
 
 
 def test_an_ext3_is_mounted_by_ext4() -> None:
