@@ -72,7 +72,7 @@ _MANY_CONTROLLERS = 8
 """Controllers of servers that show the same; no server has so many kinds."""
 _ASKED_OF_MANY = ("virtio-blk", "virtio-scsi", "nvme", "ahci")
 _DISK = re.compile(r"/dev/(?:(vd|xvd)[a-z]+\d*|(nvme)\d+n\d+(?:p\d+)?)")
-_ELSEWHERE = tuple("/dev/nfs /dev/ram nfs http tftp iscsi nbd live virtiofs 9p dhcp zfs".split())
+_ELSEWHERE = re.compile(r"/dev/(nfs|ram)|nfs|http|tftp|iscsi|nbd|live|virtiofs|9p|dhcp|zfs")
 """How the value of root= begins where the root filesystem is on no disk, or not on one that can be judged."""
 
 
@@ -125,7 +125,7 @@ class _Judged:
         """The entry starts the system that is looked at, by what its root= says."""
         cmdline, block = self._entry.entry.cmdline, self._system.block
         value = cmdline.root or ""
-        if cmdline.has("netroot") or value.startswith(_ELSEWHERE):
+        if cmdline.has("netroot") or _ELSEWHERE.match(value):
             return False
         tag, equals, name = value.partition("=")
         root = next((m.source for m in self._system.mounted if m.target == "/"), "")
