@@ -182,7 +182,11 @@ class Packed:
                     raise Damaged(CUT_OFF)
             try:
                 out = unpacker.decompress(data, _OUT_BYTES)
+            except MemoryError:
+                raise
             except Exception as error:  # each of the libraries has an error of its own
+                if "memory" in str(error).lower():
+                    raise FormatError(f"its {self._kind} data takes more memory than it is given") from error
                 raise Damaged(f"its {self._kind} data is damaged") from error
             if out:
                 yield out

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,18 @@ def test_a_name_longer_than_any_path_and_a_file_larger_than_is_read() -> None:
     assert look(cpio(member("a" * 5000), member("b"))).names == {"b"}
     found = look(PACKERS["zstd"](cpio(member("conf/modules", bytes(9 * MIB)))))
     assert (found.unlisted, found.files) == ("conf/modules in it is larger than is read", {})
+
+
+def test_what_takes_much_memory_is_not_called_damaged() -> None:
+    packed = bytearray(PACKERS["xz"](MAIN))
+    size = 4 * (packed[12] + 1)
+    packed[16] = 40  # a dictionary of 4 GiB, in the header of the block
+    packed[12 + size - 4 : 12 + size] = zlib.crc32(packed[12 : 12 + size - 4]).to_bytes(4, "little")
+    with pytest.raises(FormatError, match="its xz data takes more memory than it is given"):
+        look(bytes(packed))
+    frame = b"\x28\xb5\x2f\xfd\x00" + bytes([21 << 3]) + b"\x01\x00\x00"  # a window of 2 GiB
+    with pytest.raises(FormatError, match="its zstd data takes more memory than it is given"):
+        look(frame)
 
 
 def test_many_small_streams_end_soon() -> None:
