@@ -178,7 +178,8 @@ CELLS = [
     ("generic", "most", "ahci", "module_blacklist=ahci", False),
     ("generic", "most", "nvme", "modprobe.blacklist=nvme", False),
     ("generic", "dracut", "pvscsi", "", True),
-    ("generic", "dracut", "virtio-blk", "", False),
+    ("generic", "dracut", "virtio-blk", "", True),  # dracut adds qemu's devices by itself
+    ("generic", "dracut", "nvme", "", False),
 ]
 SHORT = 2
 """So many of them run by default: the case and its twin."""
