@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from guestrepair.errors import FormatError
-from guestrepair.formats.initramfs.window import CUT_OFF, MAX_STEPS, Damaged, Window
+from guestrepair.formats.initramfs.window import CUT_OFF, FEW_ZEROS, MANY_ZEROS, MAX_STEPS, Damaged, Window
 
 MAX_UNPACKED_BYTES = 1 << 30
 """Of one archive. With all its firmware a real one has half of that."""
@@ -139,11 +139,14 @@ class Packed:
 
     def skip_zeros(self) -> bytes:
         """Pass over NUL bytes; the first six bytes after them, fewer at the end."""
+        size = FEW_ZEROS
         while True:
-            rest = self._buffer[self._at :].lstrip(b"\0")
-            self._at = len(self._buffer) - len(rest)
-            if rest or not self._more():
+            piece = self._buffer[self._at : self._at + size]
+            rest = piece.lstrip(b"\0")
+            self._at += len(piece) - len(rest)
+            if rest or (not piece and not self._more()):
                 break
+            size = MANY_ZEROS
         found = self.take(6)
         self._at -= len(found)
         return found

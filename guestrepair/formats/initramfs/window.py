@@ -12,6 +12,8 @@ Read = Callable[[int, int], bytes]
 CUT_OFF = "it is cut off"
 MAX_STEPS = 500_000
 """Headers, frames and blocks that are looked at in one image; an image of a gigabyte has a tenth of them."""
+FEW_ZEROS, MANY_ZEROS = 4096, 64 * 1024
+"""Bytes that are looked at for the end of the zeros between archives: at first, and where there are more."""
 _MAX_READ_BYTES = 1 << 30
 _WINDOW_BYTES = 1024 * 1024
 
@@ -74,11 +76,12 @@ class Plain:
 
     def skip_zeros(self) -> bytes:
         """Pass over NUL bytes; the first six bytes after them, fewer at the end."""
-        window = self._window
+        window, size = self._window, FEW_ZEROS
         while self.offset < window.size:
-            piece = window.get(self.offset, min(64 * 1024, window.size - self.offset))
+            piece = window.get(self.offset, min(size, window.size - self.offset))
             rest = piece.lstrip(b"\0")
             self.offset += len(piece) - len(rest)
             if rest or not piece:
                 break
+            size = MANY_ZEROS
         return window.get(self.offset, 6) if self.offset < window.size else b""
