@@ -143,8 +143,8 @@ class BootDrivers:
 
     @fact
     def available(self) -> frozenset[str]:
-        """The modules that the guest has for this kernel, in the initramfs or not."""
-        return frozenset(self.inside) | frozenset(self._drivers.dependencies(self.release))
+        """The modules that there are for this kernel: inside, in the guest, or in the list inside alone."""
+        return frozenset({*self.inside, *self._drivers.dependencies(self.release), *self._own_dependencies})
 
     @fact
     def _own_dependencies(self) -> Mapping[str, tuple[str, ...]]:

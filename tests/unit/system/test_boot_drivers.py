@@ -155,6 +155,13 @@ def test_what_is_lacking_for_a_bus() -> None:
     assert not drivers(made.guest(available=XEN, inside=XEN)).could_reach(BUS["nvme"])
 
 
+def test_a_module_that_only_the_list_inside_names_was_taken_out() -> None:
+    image = made.initramfs(XEN, more={f"{HOME}/modules.dep": made.dep(made.DRIVERS).encode()})
+    found = drivers(made.guest(image=image, available=()))
+    assert found.could_reach(BUS["virtio-blk"])
+    assert found.lacking(BUS["virtio-blk"]) == ("virtio_pci", "virtio_pci_modern_dev", "virtio_blk")
+
+
 @pytest.mark.parametrize(
     ("path", "is_one"),
     [
