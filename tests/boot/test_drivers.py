@@ -1,7 +1,7 @@
 """Which disks an initramfs reaches: what is said of it, and what comes of a boot from each controller.
 
 The machine gets kernel and initramfs from outside, so that no loader has a part in it. A boot ends when the
-root filesystem is mounted, or when the initramfs has given up.
+root filesystem, an empty one, is mounted, or when the initramfs has given up.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-import fixtures
-from fixtures.debian.server import ROOT_UUID
 from fixtures.initramfs import Lab, changed, lab
+from fixtures.run import run
 from guestrepair.appliance.acceleration import Acceleration, acceleration
 from guestrepair.formats.kernel_cmdline import parse
 from guestrepair.guest.memory import MemoryGuest
@@ -31,6 +30,7 @@ from guestrepair.system.storage_buses import BUSES
 
 pytestmark = pytest.mark.boot
 
+ROOT_UUID = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c1d1"
 INITRD = GuestPath("/boot/initrd")
 MOUNTED = re.compile(rb"EXT4-fs \(\w+\): mounted filesystem")
 GAVE_UP = re.compile(
@@ -109,7 +109,7 @@ def console(kernel: Path, initrd: Path, disk: Path, bus: str, cmdline: str) -> I
         "max",
     ]
     argv += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
-    argv += ["-drive", f"if=none,id=disk,format=qcow2,snapshot=on,file={disk}"]
+    argv += ["-drive", f"if=none,id=disk,format=raw,file={disk}"]
     argv += [word for device in ON[bus] for word in ("-device", device)]
     machine = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -132,9 +132,12 @@ def _next(descriptor: int) -> bytes:
 def mounts_root(kernel: str, content: bytes, bus: str, cmdline: str, folder: Path) -> bool:
     """Whether the root filesystem is mounted in a machine whose disk is on that controller."""
     (folder / "initrd").write_bytes(content)
-    line = f"root=UUID={ROOT_UUID} ro console=ttyS0 rd.retry=10 rd.timeout=20 panic=1 {cmdline}"
+    line = f"root=UUID={ROOT_UUID} ro console=ttyS0 rootdelay=60 rd.retry=20 rd.timeout=60 panic=1 {cmdline}"
+    disk = folder / "disk.raw"
+    disk.touch()
+    os.truncate(disk, 32 << 20)
+    run(["mke2fs", "-q", "-t", "ext4", "-U", ROOT_UUID, disk])
     seen, started = b"", time.monotonic()
-    disk = fixtures.build("debian-server")
     for piece in console(lab().folder / kernel / "vmlinuz", folder / "initrd", disk, bus, line):
         seen += piece
         if MOUNTED.search(seen):
