@@ -84,11 +84,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisOptions:
-    """What the user asked for: ``digests`` is none, critical or all; ``deep`` runs filesystem checkers."""
+    """What the user asked for: ``digests`` is none, critical or all; ``deep`` runs filesystem checkers.
+
+    ``buses`` are the controllers of the platform that the guest is to run on
+    (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
+    """
 
     digests: str = "critical"
     all_disks_attached: bool = False
     deep: bool = False
+    buses: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
-"""Which drivers a kernel has: modules.dep, modules.builtin (depmod(8)) and modprobe.d(5)."""
+"""Which drivers a kernel has, and for what: modules.dep, .alias and .builtin (depmod(8)), modprobe.d(5)."""
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
@@ -15,6 +16,10 @@ MAX_SIZE_BYTES = 32 * 1024 * 1024
 MAX_MODULES = 200_000
 """Modules of one kernel; the largest have some ten thousand."""
 
+MAX_DEPENDENCIES = 1_000_000
+"""Of all modules of one kernel together."""
+
+_MAX_PATTERN = 512
 _SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst|lzma|lz4))?\Z")
 
 
@@ -23,13 +28,62 @@ def module_name(path: str) -> str:
     return _SUFFIX.sub("", path.strip().rpartition("/")[2]).replace("-", "_")
 
 
-def parse_modules_dep(data: bytes) -> frozenset[str]:
-    """Names of the modules that a modules.dep lists.
+def is_module(path: str) -> bool:
+    """True for the name of a module's file, compressed or not."""
+    return _SUFFIX.search(path) is not None
+
+
+def parse_dependencies(data: bytes) -> Mapping[str, tuple[str, ...]]:
+    """The modules of a modules.dep, each with those that have to be loaded before it.
 
     Raises:
         FormatError: larger than any real one, or more modules.
     """
-    return _names(line.partition(":")[0] for line in _lines(data) if ":" in line)
+    found: dict[str, tuple[str, ...]] = {}
+    names: dict[str, str] = {}
+    count = 0
+    for line in _lines(data):
+        path, colon, rest = line.partition(":")
+        if not colon or path.startswith("#"):
+            continue
+        needed = rest.split()
+        count += len(needed)
+        if len(found) >= MAX_MODULES or count > MAX_DEPENDENCIES:
+            raise FormatError(f"more than {MAX_MODULES} modules, not all of them were looked at")
+        each = [module_name(n) for n in needed]
+        found[module_name(path)] = tuple(names.setdefault(n, n) for n in each)
+    return found
+
+
+def parse_aliases(data: bytes, devices: Collection[str]) -> Mapping[str, frozenset[str]]:
+    """The modules that a modules.alias names for each of these devices (their ``modalias``).
+
+    Raises:
+        FormatError: larger than any real one.
+    """
+    pairs = (line.split() for line in _lines(data) if line.startswith("alias "))
+    return _matching(((w[1], w[2]) for w in pairs if len(w) == 3), devices)
+
+
+def parse_builtin_aliases(data: bytes, devices: Collection[str]) -> Mapping[str, frozenset[str]]:
+    """The same of a modules.builtin.modinfo: ``MODULE.alias=PATTERN``, each ended by a NUL.
+
+    Raises:
+        FormatError: larger than any real one.
+    """
+    words = (line.partition("=") for line in _lines(data.replace(b"\0", b"\n")) if ".alias=" in line)
+    return _matching(((value, name.removesuffix(".alias")) for name, _, value in words), devices)
+
+
+def _matching(aliases: Iterable[tuple[str, str]], devices: Collection[str]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {device: set() for device in devices}
+    for pattern, name in aliases:
+        literal = pattern.partition("*")[0].partition("?")[0].partition("[")[0]
+        for device in devices:
+            near = device.startswith(literal) and len(pattern) <= _MAX_PATTERN
+            if near and fnmatch.fnmatchcase(device, pattern):
+                found[device].add(name.replace("-", "_"))
+    return {device: frozenset(names) for device, names in found.items()}
 
 
 def parse_modules_builtin(data: bytes) -> frozenset[str]:

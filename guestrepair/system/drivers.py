@@ -6,24 +6,27 @@ Sources: depmod(8), modules.dep(5), modprobe.d(5).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.modules import (
     MAX_SIZE_BYTES,
     Blocked,
+    parse_aliases,
+    parse_dependencies,
     parse_modprobe_conf,
     parse_modules_builtin,
-    parse_modules_dep,
 )
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import Unreadable, attempt, fact, known
+from guestrepair.system.fact import Unreadable, attempt, fact, known, parsed
 
 Release: TypeAlias = tuple[int, int]
+T = TypeVar("T")
 
 _MODULES = ("/usr/lib/modules", "/lib/modules")
 _MODPROBE = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
@@ -43,10 +46,17 @@ class KernelModules:
 
 
 class Drivers:
-    """The modules of each kernel of one guest."""
+    """The modules of each kernel of one guest. A list is read when something is asked of it, and once."""
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
+        self._of: dict[str, KernelModules | Unreadable | None] = {}
+        self._dependencies: dict[str, Mapping[str, tuple[str, ...]] | Unreadable] = {}
+
+    @fact
+    def folder(self) -> GuestPath | None:
+        """What holds a directory for each release; None when it is not there."""
+        return next((p for p in map(GuestPath, _MODULES) if self._guest.is_directory(p)), None)
 
     @fact
     def kernels(self) -> tuple[KernelModules, ...]:
@@ -55,21 +65,66 @@ class Drivers:
         Raises:
             GuestReadError: a list cannot be read: that kernel may have any driver.
         """
-        folder = next((p for p in map(GuestPath, _MODULES) if self._guest.is_directory(p)), None)
-        if folder is None:
-            return ()
-        found = (self._kernel(folder / name) for name in self._guest.listdir(folder))
+        names = () if self.folder is None else self._guest.listdir(self.folder)
+        found = (self.of(name) for name in names)
         return tuple(kernel for kernel in found if kernel is not None and kernel.loadable)
 
-    def _kernel(self, folder: GuestPath) -> KernelModules | None:
-        dep, builtin = folder / "modules.dep", folder / "modules.builtin"
-        if not self._guest.exists(dep):
+    def of(self, release: str) -> KernelModules | None:
+        """The modules of one kernel; None where it has no list of them.
+
+        Raises:
+            GuestReadError: a list cannot be read: that kernel may have any driver.
+        """
+        if release not in self._of:
+            self._of[release] = attempt(partial(self._kernel, release))
+        return known(self._of[release])
+
+    def _kernel(self, release: str) -> KernelModules | None:
+        if self.folder is None:
             return None
-        return KernelModules(
-            folder.name,
-            known(attempt(lambda: parse_modules_dep(self._read(dep)), dep)),
-            known(attempt(lambda: parse_modules_builtin(self._read(builtin)), builtin)),
-        )
+        home = self.folder / release
+        if not self._guest.exists(home / "modules.dep"):
+            return None
+        loadable, builtin = frozenset(self.dependencies(release)), self.builtin(release)
+        if builtin is None:
+            raise GuestReadError(home / "modules.builtin", "no such file")
+        return KernelModules(release, loadable, builtin)
+
+    def builtin(self, release: str) -> frozenset[str] | None:
+        """The modules that are parts of one kernel; None where no list says which.
+
+        Raises:
+            GuestReadError: the list cannot be read.
+        """
+        return self._parsed(release, "modules.builtin", parse_modules_builtin)
+
+    def dependencies(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """The loadable modules of one kernel, each with those that are loaded before it.
+
+        Raises:
+            GuestReadError: the list cannot be read.
+        """
+        if release not in self._dependencies:
+            self._dependencies[release] = attempt(
+                lambda: self._parsed(release, "modules.dep", parse_dependencies) or {}
+            )
+        return known(self._dependencies[release])
+
+    def aliases(self, release: str, devices: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The loadable modules for each of these devices, by the kernel's own list.
+
+        Raises:
+            GuestReadError: the list cannot be read.
+        """
+        return self._parsed(release, "modules.alias", partial(parse_aliases, devices=devices)) or {}
+
+    def _parsed(self, release: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+        if self.folder is None or not release or "/" in release or release in {".", ".."}:
+            return None
+        path = self.folder / release / name
+        if not self._guest.exists(path):
+            return None
+        return parsed(parse, self._read(path), path)
 
     def _read(self, path: GuestPath) -> bytes:
         return self._guest.read(path, limit_bytes=MAX_SIZE_BYTES)

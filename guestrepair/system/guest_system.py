@@ -11,6 +11,7 @@ from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
+from guestrepair.system.boot_drivers import BootDrivers, of_default_entry
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
 from guestrepair.system.built_in import BuiltIn
@@ -21,6 +22,7 @@ from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
+from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_policy
 from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
@@ -33,6 +35,7 @@ from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
 from guestrepair.system.readers import Readers
+from guestrepair.system.root_needs import Need, root_needs
 from guestrepair.system.selinux import Selinux
 from guestrepair.system.sshd.server import find_server
 from guestrepair.system.sshd.sshd import Sshd
@@ -95,6 +98,11 @@ class System:
         return tuple(read_alternatives(self.view))
 
     @fact
+    def boot_drivers(self) -> BootDrivers | None:
+        """What the default entry's kernel and initramfs can drive; None where one of them is not whole."""
+        return of_default_entry(self.boot_loader, self.kernels, self.drivers)
+
+    @fact
     def boot_loader(self) -> BootLoader:
         """Its boot loader: configurations, entries, and the loader's own parts."""
         return BootLoader(self.view)
@@ -152,6 +160,11 @@ class System:
     def kernel_settings(self) -> KernelSettings:
         """What the kernel is told at boot beside its command line."""
         return KernelSettings(self.view, self.systemd, self.logs)
+
+    @fact
+    def initramfs_modules(self) -> ModulesPolicy | None:
+        """Which modules initramfs-tools puts into its images; None where nothing says so."""
+        return read_modules_policy(self.view)
 
     @fact
     def kernels(self) -> Kernels:
@@ -212,6 +225,11 @@ class System:
     def readers(self) -> Readers:
         """What reads its filesystems while it boots."""
         return Readers(self.packages)
+
+    @fact
+    def root_needs(self) -> tuple[Need, ...]:
+        """The drivers and programs without which its root filesystem is mounted nowhere."""
+        return root_needs(self.mounted, self.block)
 
     @fact
     def selinux(self) -> Selinux:

@@ -1,23 +1,15 @@
 """Kernels, their modules and their initramfs images: which are installed, and are they whole?
 
-Sources: depmod(8), modules.dep(5), modprobe.d(5); Linux Documentation/arch/x86/boot.rst and
+Sources: depmod(8); Linux Documentation/arch/x86/boot.rst and
 Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from guestrepair.formats import initramfs, kernel_image
-from guestrepair.formats.modules import (
-    MAX_SIZE_BYTES,
-    Blocked,
-    parse_modprobe_conf,
-    parse_modules_builtin,
-    parse_modules_dep,
-)
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader.places import KERNELS
@@ -26,11 +18,7 @@ from guestrepair.system.fact import Unreadable, attempt, fact, known
 _MODULES_FOLDERS = (GuestPath("/lib/modules"), GuestPath("/usr/lib/modules"))
 _BOOT = GuestPath("/boot")
 _INITRAMFS = ("initrd.img-{}", "initramfs-{}.img", "initramfs-{}", "initrd-{}")
-_MODPROBE = tuple(
-    map(GuestPath, ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"))
-)
 _INDEX = ("modules.dep", "modules.dep.bin")
-_LISTS = ("modules.dep", "modules.builtin")
 _MAX_KERNELS = 256
 _MAX_COPY_BYTES = 64 * 1024 * 1024
 
@@ -70,15 +58,6 @@ class InstalledKernel:
     modules: GuestPath | None
     image: GuestPath | None
     initramfs: GuestPath | None
-
-
-@dataclass(frozen=True, slots=True)
-class Drivers:
-    """The names of a kernel's modules: those that can be loaded, and those that are a part of it."""
-
-    release: str
-    loadable: frozenset[str]
-    builtin: frozenset[str]
 
 
 class Kernels:
@@ -198,47 +177,6 @@ class Kernels:
             found is not None and found.is_file and found.size_bytes > 0
             for found in (self._guest.stat(self.modules_folder / release / name) for name in _INDEX)
         )
-
-    # --- drivers ----------------------------------------------------------------------------
-
-    @fact
-    def drivers(self) -> tuple[Drivers | Unreadable, ...]:
-        """The modules of each release that has both of its lists; one without them says nothing."""
-        return tuple(self._drivers())
-
-    def _drivers(self) -> Iterator[Drivers | Unreadable]:
-        for release in self._with_modules:
-            lists = self._guest.lstat_many(
-                [self.modules_folder / release / n for n in ("modules.dep", "modules.builtin")]
-            )
-            if all(found is not None for found in lists.values()):
-                yield attempt(partial(self._drivers_of, release), self.modules_folder / release)
-
-    def _drivers_of(self, release: str) -> Drivers:
-        dep, builtin = (
-            self._guest.read(self.modules_folder / release / name, limit_bytes=MAX_SIZE_BYTES)
-            for name in _LISTS
-        )
-        return Drivers(release, parse_modules_dep(dep), parse_modules_builtin(builtin))
-
-    @fact
-    def blocked(self) -> tuple[tuple[str, Blocked] | Unreadable, ...]:
-        """(place, module) that modprobe will not load by itself.
-
-        A file in /etc replaces one of the same name in /usr/lib (modprobe.d(5)).
-        """
-        files: dict[str, GuestPath] = {}
-        for folder in _MODPROBE:
-            for path in self._guest.glob(folder, "*.conf"):
-                files.setdefault(path.name, path)
-        found: list[tuple[str, Blocked] | Unreadable] = []
-        for path in files.values():
-            blocked = attempt(partial(self._blocked_in, path), path)
-            found += [blocked] if isinstance(blocked, Unreadable) else blocked
-        return tuple(found)
-
-    def _blocked_in(self, path: GuestPath) -> list[tuple[str, Blocked]]:
-        return [(f"{path}:{each.line}", each) for each in parse_modprobe_conf(self._guest.read(path))]
 
 
 def _is_release(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The boot chain: from firmware to the root filesystem, is every link there?
 
 What it finds: missing stages of the boot loader, menus without a usable entry,
-kernels and initramfs images that are missing or cut off, missing modules, and
+kernels and initramfs images that are missing or cut off, missing modules and drivers, and
 names of filesystems that no disk has. Why it matters: each of them stops the
 boot before there is anything to log in to.
 
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.boot import (
     arguments,
+    drivers,
     efi,
     init,
     kernels,
@@ -47,6 +48,7 @@ ANALYZER = Analyzer(
     summary="boot chain: loader, menu, kernel, initramfs, modules, root device",
     rules=(
         *kernels.RULES,
+        *drivers.RULES,
         *roots.RULES,
         *loaders.RULES,
         *efi.RULES,
@@ -57,6 +59,7 @@ ANALYZER = Analyzer(
     ),
     checks=(
         kernels.check,
+        drivers.check,
         roots.check,
         rootless.check,
         without_initramfs.check,

@@ -255,24 +255,29 @@ def is_linux(system: System, entry: Entry) -> bool:
 
 def initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
     """How an entry's initramfs is built anew at a path."""
+    changes = rebuild(system, entry, path, f"{path} is missing or damaged")
+    if not changes:
+        return Repair("rebuild it in a rescue system with update-initramfs or dracut", Safety.MANUAL)
+    name = GuestPath(changes[-1].arguments[0]).name
+    return Repair(f"rebuild {path} with the guest's own {name}", Safety.REVIEW, changes)
+
+
+def rebuild(system: System, entry: Entry, path: GuestPath, reason: str) -> tuple[RunGuestProgram, ...]:
+    """The guest's programs that make an entry's initramfs anew, the last one making it; empty without one."""
     version = release(system, entry)
-    command: tuple[str, ...] = ()
     if system.kernels.modules(version) is None:
-        pass
-    elif system.files.is_file(GuestPath("/usr/sbin/update-initramfs")):
+        return ()
+    command: tuple[str, ...]
+    if system.files.is_file(GuestPath("/usr/sbin/update-initramfs")):
         # -u insists on an image that it made itself; -c makes one whatever is there.
         command = ("/usr/sbin/update-initramfs", "-c", "-k", version)
     elif system.files.is_file(GuestPath("/usr/bin/dracut")):
         command = ("/usr/bin/dracut", "--force", "--no-hostonly", str(path), version)
-    if not command:
-        return Repair("rebuild it in a rescue system with update-initramfs or dracut", Safety.MANUAL)
-    changes: tuple[RunGuestProgram, ...] = (
-        RunGuestProgram(arguments=command, reason=f"{path} is missing or damaged"),
-    )
-    if not system.kernels.has_index(version):
-        # Without the index the image would be built without a single module, and look whole.
-        changes = (_depmod(system, version), *changes)
-    return Repair(f"rebuild {path} with the guest's own {GuestPath(command[0]).name}", Safety.REVIEW, changes)
+    else:
+        return ()
+    making = RunGuestProgram(arguments=command, reason=reason)
+    # Without the index the image would be built without a single module, and look whole.
+    return (making,) if system.kernels.has_index(version) else (_depmod(system, version), making)
 
 
 # --- modules ----------------------------------------------------------------------------

@@ -26,8 +26,9 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.system.boot_loader import Entry
+from guestrepair.system.drivers import KernelModules
+from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
-from guestrepair.system.kernels import Drivers
 from guestrepair.system.mounts.types import MODULES
 
 KERNEL_SETTING = Rule(
@@ -144,14 +145,14 @@ def of_memory(memory: int) -> str:
 # --- modprobe.d ----------------------------------------------------------------------------------
 
 
-def drivers_of(system: System, entry: Entry) -> Drivers | None:
+def drivers_of(system: System, entry: Entry) -> KernelModules | None:
     """The modules of an entry's kernel; None where they are not known."""
     version = release(system, entry)
-    known = (d for d in system.kernels.drivers if isinstance(d, Drivers))
-    return next((d for d in known if d.release == version), None)
+    found = attempt(lambda: system.drivers.of(version))
+    return None if isinstance(found, Unreadable) else found
 
 
-def wanted_modules(system: System, drivers: Drivers) -> dict[str, str]:
+def wanted_modules(system: System, drivers: KernelModules) -> dict[str, str]:
     """Modules between this kernel and its root that are not built in, and what each is for."""
     root = system.mounts.root
     found = dict.fromkeys(CONTROLLERS, "a disk controller")

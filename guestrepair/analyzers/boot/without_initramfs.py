@@ -29,8 +29,9 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.system.boot_loader import Entry, Kind
+from guestrepair.system.drivers import KernelModules
+from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
-from guestrepair.system.kernels import Drivers
 
 WITHOUT_INITRAMFS = Rule(
     name="boot/entry-without-initramfs",
@@ -106,9 +107,9 @@ def _module(system: System, version: str) -> str:
     return ""
 
 
-def _drivers(system: System, version: str) -> Drivers | None:
-    known = (d for d in system.kernels.drivers if isinstance(d, Drivers))
-    return next((d for d in known if d.release == version), None)
+def _drivers(system: System, version: str) -> KernelModules | None:
+    found = attempt(lambda: system.drivers.of(version))
+    return None if isinstance(found, Unreadable) else found
 
 
 # --- the finding -------------------------------------------------------------------------------

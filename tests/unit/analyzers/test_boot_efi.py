@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
-from guestrepair.analyzers.boot import ANALYZER
 from guestrepair.guest.devices import BlockDevice, DeviceKind, Mount
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, Safety
 from tests.unit.analyzers.boot_guest import (
     BOOT,
+    CHECKED,
     ERROR,
     STUB,
     WARNING,
@@ -234,12 +234,12 @@ def test_damaged_and_unreadable_programs() -> None:
     whole = grub_image("/EFI/rocky")
     for damaged in (whole[:100], whole[:1100], whole.replace(b"mimg\0\0\0\0\x18", b"mimg\0\0\0\0\xff\xff")):
         guest.file("/boot/efi/EFI/rocky/grubx64.efi", damaged)
-        findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+        findings, inconclusive = run_analyzer(CHECKED, Context(guest))
         assert [f for f in findings if f.rule == f"boot/{RULE}"] == []
         assert inconclusive
     guest = lost()
     guest.nodes[GuestPath("/boot/efi/EFI/BOOT/BOOTX64.EFI")].unreadable = "Input/output error"
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert "Input/output error" in inconclusive[0].reason
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
-from guestrepair.analyzers.boot import ANALYZER
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, MakeLink, PackagedKind, Safety
 from guestrepair.packages.base import Package, PackagedFile
 from tests.unit.analyzers.boot_guest import (
+    CHECKED,
     ERROR,
     WARNING,
     Packages,
@@ -177,11 +177,11 @@ def test_containers_and_hidden_usr_are_not_judged() -> None:
     assert RULE not in [rule for rule, _ in brief(guest)]
     guest = without_init()
     guest.unmounted = (("/usr", "it is on none of the disks"),)
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert "what is started as init is not known" in inconclusive[0].reason
     guest = with_entries()
     guest.nodes[GuestPath("/usr/lib/systemd/systemd")].unreadable = "Input/output error"
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert inconclusive

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
-from guestrepair.analyzers.boot import ANALYZER
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import EditFile, GuestPath, Safety
 from tests.unit.analyzers.boot_guest import (
     BOOT,
+    CHECKED,
     ENTRY,
     ERROR,
     MENU,
@@ -326,7 +326,7 @@ def test_what_is_built_in_is_no_error() -> None:
     ):
         guest = with_entries("$kernelopts")
         guest.file(path, text)
-        findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+        findings, inconclusive = run_analyzer(CHECKED, Context(guest))
         assert findings == []
         assert "may have one built in" in inconclusive[0].reason
 
@@ -334,7 +334,7 @@ def test_what_is_built_in_is_no_error() -> None:
 def test_dracut_may_have_built_in_what_a_plain_entry_lacks() -> None:
     guest = with_entries("ro")
     guest.file("/usr/bin/dracut", b"x")
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert (findings, len(inconclusive)) == ([], 1)
     guest.file("/usr/lib/dracut/dracut.conf.d/01-dist.conf", 'hostonly="yes"\nhostonly_cmdline="no"\n')
     assert brief(guest) == [(WRONG, ERROR)]
@@ -346,7 +346,7 @@ def test_dracut_may_have_built_in_what_a_plain_entry_lacks() -> None:
 def test_what_cannot_be_read_or_is_not_mounted_is_no_error() -> None:
     guest = with_entries("$kernelopts")
     guest.nodes[GuestPath("/boot/grub2/grubenv")].unreadable = "Input/output error"
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert "grubenv: Input/output error" in inconclusive[0].reason
     guest = with_entries("$kernelopts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.boot import ANALYZER
+from guestrepair.errors import FormatError
 from guestrepair.formats import initramfs
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
 from guestrepair.guest.memory import MemoryGuest
@@ -186,7 +188,7 @@ def test_kernel_cut_off_with_a_copy_among_the_modules() -> None:
         (INITRD[:60], "it is cut off"),
         (INITRD[:-100], "it is cut off"),
         (b"hello world", "neither a cpio archive"),
-        (b"\xfd7zXZ\0" + b"x" * 100, "it is cut off"),
+        (b"\xfd7zXZ\0" + b"x" * 100, "xz data is damaged"),
         (b"\x28\xb5\x2f\xfd\x24\x10\xff\xff\xff", "zstd data is damaged"),
     ],
 )
@@ -457,4 +459,5 @@ def test_hostile_files(config: bytes, image: bytes) -> None:
 )
 def test_hostile_images(magic: bytes, data: bytes) -> None:
     content = magic + data
-    assert isinstance(initramfs.problem(lambda o, n: content[o : o + n], len(content)), str)
+    with contextlib.suppress(FormatError):  # such as a window of two gigabytes
+        assert isinstance(initramfs.problem(lambda o, n: content[o : o + n], len(content)), str)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
-from guestrepair.analyzers.boot import ANALYZER
 from guestrepair.guest.devices import DeviceKind
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Finding, GuestPath, Safety, Severity
 from tests.unit.analyzers.boot_guest import (
+    CHECKED,
     ERROR,
     MENU,
     NOTE,
@@ -142,7 +142,7 @@ def test_huge_pages_of_a_gibibyte_and_a_log_that_tells_the_memory() -> None:
 def test_unreadable_settings() -> None:
     guest = with_menu()
     guest.file(HARDENED, "x=1\n").unreadable = "Input/output error"
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert HARDENED in inconclusive[0].reason
 
@@ -268,7 +268,7 @@ def test_a_missing_init_where_the_initramfs_looks_for_another() -> None:
     assert found(guest) == []
     guest = with_menu(words="ro init=/usr/lib/gone")
     guest.unmounted = (("/usr", "it is on none of the disks"),)
-    findings, inconclusive = run_analyzer(ANALYZER, Context(guest))
+    findings, inconclusive = run_analyzer(CHECKED, Context(guest))
     assert findings == []
     assert inconclusive
 

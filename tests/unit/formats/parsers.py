@@ -36,6 +36,7 @@ from guestrepair.formats import (
     hosts_access,
     ifcfg,
     initramfs,
+    initramfs_tools,
     interfaces,
     kernel_cmdline,
     kernel_config,
@@ -70,6 +71,7 @@ from guestrepair.formats import (
     yum_repo,
 )
 from guestrepair.formats.bootloader import entries, grub_image
+from guestrepair.formats.initramfs import unpack
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
@@ -207,6 +209,10 @@ def _layouts(data: bytes) -> object:
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
 
 
+def _packed(magic: bytes, data: bytes) -> object:
+    return initramfs.examine(reader(magic + data), len(magic) + len(data))
+
+
 _STATUS = (
     b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nConffiles:\n"
     b" /etc/a 00000000000000000000000000000000\nDescription: a\n b\n\n"
@@ -330,6 +336,22 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             lambda d: initramfs.problem(reader(d), len(d)),
             64 * MIB,
             b"070701" + b"%08x" * 13 % (*[0] * 11, 11, 0) + b"TRAILER!!!\0\0\0\0",
+        ),
+        "names": Registered(
+            lambda d: initramfs.examine(reader(d), len(d)),
+            64 * MIB,
+            b"070701"
+            + b"%08x" * 13 % (0, 0o100644, 0, 0, 1, 0, 1, *[0] * 4, 14, 0)
+            + b"conf/modules1\0a\0\0\0",
+        ),
+        **{
+            f"packed by {kind}": Registered(partial(_packed, magic), 64 * MIB)
+            for kind, magic in unpack.COMPRESSIONS
+        },
+    },
+    "initramfs_tools": {
+        "initramfs.conf": Registered(
+            initramfs_tools.parse_modules_setting, initramfs_tools.MAX_SIZE_BYTES, b"MODULES=dep # a\n"
         )
     },
     "interfaces": {
@@ -370,8 +392,18 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "mbr": {"record": Registered(mbr.parse_mbr, 4096), "logical": Registered(_logical)},
     "modules": {
+        "alias": Registered(
+            lambda d: modules.parse_aliases(d, ("pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02",)),
+            modules.MAX_SIZE_BYTES,
+            b"alias pci:v*d*sv*sd*bc01sc08i02* nvme\n",
+        ),
+        "builtin.modinfo": Registered(
+            lambda d: modules.parse_builtin_aliases(d, ("scsi:t-0x00",)),
+            modules.MAX_SIZE_BYTES,
+            b"sd_mod.alias=scsi:t-0x00*\0",
+        ),
         "dep": Registered(
-            modules.parse_modules_dep,
+            modules.parse_dependencies,
             modules.MAX_SIZE_BYTES,
             b"kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz\n",
         ),

@@ -29,8 +29,22 @@ def test_modules() -> None:
     dep = (
         b"kernel/fs/xfs/xfs.ko.xz: kernel/lib/libcrc32c.ko.xz\nkernel/fs/fat/vfat.ko: kernel/fs/fat/fat.ko\n"
     )
-    assert modules.parse_modules_dep(dep) == {"xfs", "vfat"}
+    assert modules.parse_dependencies(dep) == {"xfs": ("libcrc32c",), "vfat": ("fat",)}
     assert modules.parse_modules_builtin(b"kernel/fs/ext4/ext4.ko\nkernel/a-b.ko\n") == {"ext4", "a_b"}
+
+
+NVME, DISK = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02", "scsi:t-0x00"
+
+
+def test_the_modules_for_a_device_by_its_modalias() -> None:
+    alias = (
+        b"# Aliases extracted from modules themselves.\nalias pci:v*d*sv*sd*bc01sc08i02* nvme\n"
+        b"alias pci:v0000106Bd00002001sv*sd*bc*sc*i* other\nalias scsi:t-0x00* sd-mod\nalias scsi:t-0x0e* x\n"
+        b"alias " + b"*" * 600 + b" star\nalias broken\n"
+    )
+    assert modules.parse_aliases(alias, (NVME, DISK)) == {NVME: {"nvme"}, DISK: {"sd_mod"}}
+    info = b"nvme.license=GPL\0nvme.alias=pci:v*d*sv*sd*bc01sc08i02*\0ext4.alias=fs-ext4\0"
+    assert modules.parse_builtin_aliases(info, (NVME, DISK)) == {NVME: {"nvme"}, DISK: frozenset()}
 
 
 def test_modprobe_conf() -> None:
@@ -45,7 +59,7 @@ def test_sizes_are_limited() -> None:
     with pytest.raises(FormatError):
         crypttab.parse(b"#" * (crypttab.MAX_SIZE_BYTES + 1))
     with pytest.raises(FormatError):
-        modules.parse_modules_dep(b"#" * (modules.MAX_SIZE_BYTES + 1))
+        modules.parse_dependencies(b"#" * (modules.MAX_SIZE_BYTES + 1))
 
 
 @given(st.binary(max_size=300))
@@ -54,6 +68,8 @@ def test_any_bytes(data: bytes) -> None:
         end = entry.source_offset + entry.source_length
         assert data[entry.source_offset : end].decode("utf-8", "surrogateescape") == entry.source
     with contextlib.suppress(FormatError):
-        modules.parse_modules_dep(data)
+        modules.parse_dependencies(data)
         modules.parse_modules_builtin(data)
         modules.parse_modprobe_conf(data)
+        modules.parse_aliases(b"alias " + data, (NVME,))
+        modules.parse_builtin_aliases(data, (NVME,))

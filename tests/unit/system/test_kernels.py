@@ -1,7 +1,9 @@
-"""Kernels: which are installed, whether their files are whole, and which drivers they have."""
+"""Kernels: which are installed, and whether their files are whole."""
 
 from __future__ import annotations
 
+import contextlib
+import lzma
 import struct
 import zlib
 
@@ -12,7 +14,6 @@ from hypothesis import strategies as st
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
-from guestrepair.system.fact import Unreadable
 from guestrepair.system.kernels import Kernels
 
 RELEASE = "6.1.0-1-amd64"
@@ -93,7 +94,8 @@ def test_the_state_of_a_kernels_file(guest: MemoryGuest, content: bytes, problem
         (cpio() + bytes(64) + gzip(cpio(data=bytes(4096))), "", "gzip", len(cpio()) + 64),
         (gzip(cpio(data=bytes(range(256)) * 64))[:-40], "it is cut off", "gzip", 0),
         (b"\x28\xb5\x2f\xfd\x24\x10\xff\xff\xff", "its zstd data is damaged", "zstd", 0),
-        (b"\xfd7zXZ\0" + b"x" * 100, "it is cut off", "xz", 0),
+        (b"\xfd7zXZ\0" + b"x" * 100, "its xz data is damaged", "xz", 0),
+        (lzma.compress(cpio(data=bytes(range(256)) * 64))[:-40], "it is cut off", "xz", 0),
         (b"\x89LZO" + b"x" * 100, "", "lzo", 0),
         (cpio()[:60], "it is cut off", "", None),
         (b"", "it is empty", "", None),
@@ -126,8 +128,7 @@ def test_a_file_that_is_not_there_is_none_and_an_unreadable_one_raises_each_time
 
 
 def test_an_initramfs_of_too_many_parts_is_unreadable_and_not_whole(guest: MemoryGuest) -> None:
-    frame = b"\x28\xb5\x2f\xfd\x24\x00" + b"\x01\x00\x00" + bytes(4)
-    guest.file(str(INITRD), frame * 260_000)
+    guest.file(str(INITRD), gzip(b"") * 5_000)
     with pytest.raises(GuestReadError, match="not all of them were looked at"):
         Kernels(guest).initramfs(INITRD)
 
@@ -161,35 +162,6 @@ def test_an_index_is_there_when_it_is_not_empty(guest: MemoryGuest, name: str) -
     assert Kernels(guest).has_index(RELEASE)
 
 
-@pytest.mark.parametrize("folder", ["/lib/modules", "/usr/lib/modules"])
-def test_drivers_of_a_kernel_that_has_both_lists(folder: str) -> None:
-    guest = MemoryGuest()
-    guest.file(f"{folder}/6.1/modules.dep", "kernel/fs/fat/vfat.ko.xz:\n")
-    guest.file(f"{folder}/6.1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
-    guest.file(f"{folder}/6.2/modules.builtin", "")
-    (found,) = Kernels(guest).drivers
-    assert not isinstance(found, Unreadable)
-    assert (found.release, *map(set, (found.loadable, found.builtin))) == ("6.1", {"vfat"}, {"ext4"})
-
-
-def test_lists_that_cannot_be_read_are_unreadable(guest: MemoryGuest) -> None:
-    broken = guest.nodes[P(f"/lib/modules/{RELEASE}/modules.dep")]
-    broken.size_bytes = 1 << 40
-    (found,) = Kernels(guest).drivers
-    assert isinstance(found, Unreadable)
-    assert found.path == f"/lib/modules/{RELEASE}/modules.dep"
-
-
-def test_a_file_in_etc_replaces_the_vendors_of_the_same_name(guest: MemoryGuest) -> None:
-    guest.file("/usr/lib/modprobe.d/a.conf", "blacklist vfat\n")
-    guest.file("/etc/modprobe.d/a.conf", "# none\ninstall xfs /bin/true\n")
-    guest.file("/etc/modprobe.d/b.conf", "blacklist floppy\n").unreadable = "Input/output error"
-    first, second = Kernels(guest).blocked
-    assert not isinstance(first, Unreadable)
-    assert (first[0], first[1].name) == ("/etc/modprobe.d/a.conf:2", "xfs")
-    assert second == Unreadable("/etc/modprobe.d/b.conf", "Input/output error")
-
-
 @given(st.binary(max_size=3000), st.text(max_size=40))
 def test_hostile_images_and_names(content: bytes, name: str) -> None:
     guest = MemoryGuest()
@@ -197,6 +169,7 @@ def test_hostile_images_and_names(content: bytes, name: str) -> None:
     guest.file("/boot/initrd.img-a", cpio() + content)
     kernels = Kernels(guest)
     assert kernels.image(P("/boot/vmlinuz-a")) is not None
-    assert kernels.initramfs(P("/boot/initrd.img-a")) is not None
+    with contextlib.suppress(GuestReadError):  # a window of two gigabytes, say
+        assert kernels.initramfs(P("/boot/initrd.img-a")) is not None
     assert kernels.modules(name) is None
     assert kernels.kept_copy(name) is None

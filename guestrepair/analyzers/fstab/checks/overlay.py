@@ -23,7 +23,6 @@ from guestrepair.model import (
     Safety,
 )
 from guestrepair.system.guest_system import System
-from guestrepair.system.kernels import Drivers
 from guestrepair.system.mounts.facts import is_below, paths_above
 from guestrepair.system.mounts.meaning import Judged
 from guestrepair.system.mounts.spec import Spec
@@ -167,8 +166,7 @@ class _Place:
         kernels = releases(self._system)
         if self._spec.type == "overlay" or not kernels or min(kernels) < _NO_OLD_NAME:
             return False
-        drivers = [k for k in self._system.kernels.drivers if isinstance(k, Drivers)]
-        return not any("overlayfs" in k.loadable | k.builtin for k in drivers)
+        return not any(k.has_any({"overlayfs"}) for k in self._system.drivers.kernels)
 
     @property
     def looks_at_all(self) -> bool:

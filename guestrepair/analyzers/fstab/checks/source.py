@@ -311,9 +311,8 @@ def _impossible_repair(system: System, j: Judged) -> Repair:
     having = [d for d in system.block.devices if subvolume and subvolume in d.subvolumes]
     if having and types.fits(j.spec.type, "btrfs"):
         return edits.manual(f"name UUID={having[0].uuid}, with the option subvol={subvolume}, by hand")
-    if (
-        j.source.kind is SourceKind.NONE and not j.source.directory
-    ):  # what it names is something, if no device
+    names_something = j.source.kind is SourceKind.NONE and not j.source.directory  # if no device
+    if names_something and not is_reserved(j):
         return make_optional(system, j, Safety.SAFE)
     return edits.of_spec(j.spec, "comment the line out", Safety.SAFE, edits.comment_out(j.spec.entry.line))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
 from guestrepair.analyzers.fstab.ext_options import JUDGED, Refused, refused_by_filesystem, refused_by_remount
-from guestrepair.analyzers.fstab.options import BadOption, Release, bad_options, is_known, needs_release
+from guestrepair.analyzers.fstab.options import BadOption, bad_options, is_known, needs_release
 from guestrepair.formats.fstab import Entry
 from guestrepair.model import Effect, Evidence, Finding, GuestPath, Inconclusive, Repair, Safety, Severity
+from guestrepair.system.drivers import KernelModules, Release
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
-from guestrepair.system.kernels import Drivers
 from guestrepair.system.mounts import types
 from guestrepair.system.mounts.evidence import describe
 from guestrepair.system.mounts.meaning import Judged, State
@@ -82,7 +81,7 @@ BAD_OPTION = Rule(
 def check_types(context: Context) -> Iterator[Finding | Inconclusive]:
     """Wrong types, bad options and missing drivers of the lines that boot needs."""
     system = context.system
-    kernels: tuple[Drivers, ...] | None = None
+    kernels: tuple[KernelModules, ...] | Unreadable | None = None
     for j in system.mounts.judged:
         entry = j.spec.entry
         if entry is None or not (j.spec.required or entry.target == "/"):
@@ -92,30 +91,25 @@ def check_types(context: Context) -> Iterator[Finding | Inconclusive]:
             yield wrong
         has_driver = entry.type in types.MODULES and j.spec.target != "/"
         if kernels is None and (has_driver or needs_release(entry.options) or entry.has(*JUDGED)):
-            kernels = tuple(k for k in system.kernels.drivers if isinstance(k, Drivers) and k.loadable)
-            yield from _unread(system)
-        there = kernels or ()
+            kernels = attempt(lambda: system.drivers.kernels)
+            yield from _unread(system, kernels)
+        there = kernels if isinstance(kernels, tuple) else ()
         if entry.type not in types.NEVER_ON_DISK:
-            yield from _bad_options(system, j, entry, _releases(there))
+            yield from _bad_options(system, j, entry, system.drivers.releases if there else ())
         if wrong is None and there and has_driver:
             yield from _unsupported(system, j, there)
 
 
-def _unread(system: System) -> Iterator[Inconclusive]:
+def _unread(system: System, kernels: tuple[KernelModules, ...] | Unreadable) -> Iterator[Inconclusive]:
     """What cannot be read cannot be held against the guest: it is said once."""
-    facts = (*system.kernels.drivers, *system.kernels.blocked)
-    return (Inconclusive("fstab", each.error.message) for each in facts if isinstance(each, Unreadable))
+    unread = (kernels,) if isinstance(kernels, Unreadable) else system.drivers.unread
+    return (Inconclusive("fstab", each.error.message) for each in unread)
 
 
 def releases(system: System) -> tuple[Release, ...]:
     """The releases of all kernels with lists of their modules; none when that of one cannot be told."""
-    return _releases([k for k in system.kernels.drivers if isinstance(k, Drivers) and k.loadable])
-
-
-def _releases(kernels: Sequence[Drivers]) -> tuple[Release, ...]:
-    """The releases of all kernels; none when one's name tells none."""
-    found = [re.match(r"([0-9]{1,4})\.([0-9]{1,4})", kernel.release) for kernel in kernels]
-    return tuple((int(m[1]), int(m[2])) for m in found if m is not None) if all(found) else ()
+    found = attempt(lambda: system.drivers.releases)
+    return () if isinstance(found, Unreadable) else found
 
 
 # --- the type ---------------------------------------------------------------------
@@ -218,7 +212,7 @@ def _options_repair(j: Judged, entry: Entry, bad: Sequence[BadOption], *, certai
 # --- drivers ------------------------------------------------------------------------
 
 
-def _unsupported(system: System, j: Judged, kernels: Sequence[Drivers]) -> Iterator[Finding]:
+def _unsupported(system: System, j: Judged, kernels: Sequence[KernelModules]) -> Iterator[Finding]:
     fs_type = j.spec.type
     drivers = set(types.MODULES[fs_type])
     if _has_helper(system, fs_type):
@@ -231,8 +225,7 @@ def _unsupported(system: System, j: Judged, kernels: Sequence[Drivers]) -> Itera
     if any(drivers & k.builtin for k in having):
         return
     loadable = drivers & frozenset().union(*(k.loadable for k in having))
-    known = [each for each in system.kernels.blocked if not isinstance(each, Unreadable)]
-    blocked = [(place, b) for place, b in known if b.name in loadable]
+    blocked = [(place, b) for place, b in system.drivers.blocked if b.name in loadable]
     if {b.name for _, b in blocked} >= loadable:
         place, found = blocked[0]
         yield _no_driver(j, f"the driver {found.name} is blocked ({found.how})", place, found.how)
