@@ -27,8 +27,8 @@ from guestrepair.system.packaged import Packaged
 from guestrepair.system.pam import Pam
 from guestrepair.system.partitions import Partitions
 from guestrepair.system.selinux import Selinux
-from guestrepair.system.sshd.server import find_server
-from guestrepair.system.sshd.sshd import Sshd
+from guestrepair.system.sshd.instances import Instances, find_instances
+from guestrepair.system.sshd.sshd import Sshd, find_sshds
 from guestrepair.system.sudoers import Sudoers
 from guestrepair.system.systemd import Systemd
 from guestrepair.system.tmpfiles import Tmpfiles
@@ -178,9 +178,18 @@ class System:
 
     @fact
     def sshd(self) -> Sshd | None:
-        """Its sshd; None where none is installed."""
-        server = find_server(self.view, self.packages)
-        return None if server is None else Sshd(self, server)
+        """Its sshd, the first where boot starts several; None where none is installed."""
+        return self.sshds[0] if self.sshds else None
+
+    @fact
+    def sshd_instances(self) -> Instances:
+        """The units that start an sshd at boot."""
+        return find_instances(self.view, self.systemd)
+
+    @fact
+    def sshds(self) -> tuple[Sshd, ...]:
+        """Every sshd that boot starts, the packaged one where it starts none; () where none is installed."""
+        return tuple(find_sshds(self))
 
     @fact
     def sudoers(self) -> Sudoers:

@@ -44,6 +44,7 @@ from guestrepair.analyzers.sshd.privsep import PRIVSEP_DIR_MISSING, PRIVSEP_DIR_
 from guestrepair.analyzers.sshd.strict_modes import STRICT_MODES, check_strict_modes
 from guestrepair.analyzers.sshd.user import PRIVSEP_USER_MISSING, check_user
 from guestrepair.analyzers.sshd.wrappers import TCP_WRAPPERS, check_wrappers
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive
 from guestrepair.system.sshd.sshd import Sshd
 
@@ -56,15 +57,50 @@ def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
 
 
 def _where_installed(check: Callable[[Sshd], Iterator[Finding | Inconclusive]]) -> Check:
-    """The check of a guest; it has nothing to say where no sshd is installed."""
+    """The check of a guest: each sshd that boot starts is judged.
+
+    What is wrong with several is said once. It has nothing to say where no sshd is installed.
+    """
 
     def checked(context: Context) -> Iterator[Finding | Inconclusive]:
-        sshd = context.system.sshd
-        if sshd is not None:
-            yield from check(sshd)
+        said: set[object] = set()
+        failed: GuestReadError | FormatError | None = None
+        for sshd in context.system.sshds:
+            try:
+                for result in check(sshd):
+                    key = (result.rule, result.subject) if isinstance(result, Finding) else result
+                    if key not in said:
+                        said.add(key)
+                        yield result
+            except (GuestReadError, FormatError) as error:
+                failed = failed or error  # it must not hide what is wrong with the next one
+        if failed is not None:
+            raise failed
 
     return checked
 
+
+def check_units(context: Context) -> Iterator[Inconclusive]:
+    """Say which units cannot be read: one of them may start an sshd."""
+    for unit in context.system.sshd_instances.unread:
+        yield inconclusive(f"{unit.path} cannot be read: {unit.reason}")
+
+
+_CHECKS = (
+    check_binary,
+    check_config,
+    check_directory,
+    check_user,
+    check_host_keys,
+    check_helpers,
+    check_libraries,
+    check_pam,
+    check_strict_modes,
+    check_chroot,
+    check_login,
+    check_wrappers,
+    check_enabled,
+)
 
 ANALYZER = Analyzer(
     name=NAME,
@@ -88,23 +124,6 @@ ANALYZER = Analyzer(
         UNIT_DISABLED,
         LOG_EVIDENCE,
     ),
-    checks=tuple(
-        _where_installed(check)
-        for check in (
-            check_binary,
-            check_config,
-            check_directory,
-            check_user,
-            check_host_keys,
-            check_helpers,
-            check_libraries,
-            check_pam,
-            check_strict_modes,
-            check_chroot,
-            check_login,
-            check_wrappers,
-            check_enabled,
-        )
-    ),
+    checks=(check_units, *map(_where_installed, _CHECKS)),
     corroborate=with_log_evidence,
 )

@@ -24,7 +24,8 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.sshd.sshd import INIT_SCRIPTS, SERVICES, SOCKETS, Sshd
+from guestrepair.system.sshd.instances import is_wanted
+from guestrepair.system.sshd.sshd import INIT_SCRIPTS, Sshd
 from guestrepair.system.systemd import OWN, LoadedUnit
 
 UNIT_DISABLED = Rule(
@@ -68,14 +69,14 @@ def _has_systemd(sshd: Sshd) -> bool:
 
 def _systemd(sshd: Sshd) -> Iterator[Finding]:
     yield from _forbidden(sshd)
-    if any(_starts(sshd, name) for name in (*SERVICES, *SOCKETS)):
+    if sshd.instance.started or not sshd.instance.packaged:
         return
     vendor = sshd.vendor_services[0]
     mask = sshd.system.systemd.masked_by(vendor.name)
     changes: list[Change] = []
     if mask is not None:
         changes.append(RemoveFile(path=mask, backup=False))
-    wanted = _is_wanted(sshd, vendor.name)
+    wanted = is_wanted(sshd.system.systemd, vendor.name)
     if not wanted:
         changes += _enabling(sshd, vendor)
     observed = f"masked by {mask}" if mask is not None else "enabled by nothing"
@@ -106,20 +107,6 @@ def _forbidden(sshd: Sshd) -> Iterator[Finding]:
                     repair=Repair(f"remove {path}", Safety.REVIEW, (RemoveFile(path=path),)),
                 )
                 return
-
-
-def _starts(sshd: Sshd, name: str) -> bool:
-    """True for a unit that is there, that nothing masks, and that something pulls in."""
-    systemd = sshd.system.systemd
-    return systemd.load(name) is not None and not systemd.is_masked(name) and _is_wanted(sshd, name)
-
-
-def _is_wanted(sshd: Sshd, name: str) -> bool:
-    """True where a link in a .wants directory or its like has its name, or an alias of its package's."""
-    systemd = sshd.system.systemd
-    vendor = systemd.vendor(name)
-    aliases = vendor.unit.words("Install", "Alias") if vendor is not None else ()
-    return any(systemd.pulled_in_by(each) for each in (name, *aliases))
 
 
 def _enabling(sshd: Sshd, unit: LoadedUnit) -> list[Change]:
