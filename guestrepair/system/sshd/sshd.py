@@ -13,11 +13,12 @@ from guestrepair.system.accounts import Account, Accounts
 from guestrepair.system.fact import Unreadable, attempt, fact
 from guestrepair.system.files import Files, guest_path
 from guestrepair.system.pam import PamCall, PamStack
-from guestrepair.system.sshd.authorized_keys import authorized_keys_files
+from guestrepair.system.sshd.authorized_keys import KeyFile, authorized_keys_files, read_key_file
 from guestrepair.system.sshd.command import environment_files
 from guestrepair.system.sshd.config import TEMPLATES, config_path, read_config
 from guestrepair.system.sshd.host_keys import HostKey, NamedKey, default_keys, read_host_key
 from guestrepair.system.sshd.instances import SERVICES, Instance
+from guestrepair.system.sshd.key_policy import KeyPolicy
 from guestrepair.system.sshd.keygen import KeyGeneration, whole
 from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers, normal_path
 from guestrepair.system.sshd.programs import Libraries, Program, find_libraries, find_programs
@@ -39,6 +40,7 @@ class Sshd:
         self.system = system
         self.server = server
         self.instance = instance
+        self._key_files: dict[GuestPath, KeyFile | None | Unreadable] = {}
 
     @property
     def files(self) -> Files:
@@ -192,6 +194,18 @@ class Sshd:
     def authorized_keys_files(self, account: Account) -> tuple[GuestPath, ...]:
         """Where sshd looks for the account's keys, whether there is something or not."""
         return authorized_keys_files(self.settings, account)
+
+    def key_file(self, path: GuestPath) -> KeyFile | None | Unreadable:
+        """What lies at one of these places; None where sshd finds no keys there."""
+        if path not in self._key_files:
+            read = partial(read_key_file, self.system.view, path, self.server.release)
+            self._key_files[path] = attempt(read, path)
+        return self._key_files[path]
+
+    @fact
+    def key_policy(self) -> KeyPolicy:
+        """Which keys it refuses for their kind or size."""
+        return KeyPolicy(self.settings, self.server)
 
     # --- what a login needs -------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from guestrepair.formats import (
     apkdb,
     apt_sources,
+    authorized_keys,
     bootloader,
     capabilities,
     crypttab,
@@ -35,6 +36,7 @@ from guestrepair.formats import (
     initramfs,
     kernel_cmdline,
     kernel_image,
+    key_conversion,
     ldso,
     logs,
     mbr,
@@ -364,6 +366,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "size": Registered(lambda d: numbers.scaled(text(d)), sample=b"1M"),
         "words": Registered(lambda d: tokens.argv_split(text(d)), sample=b'a "b c" '),
         "delimited": Registered(lambda d: tokens.Arguments(text(d), None).all_left(), sample=b'a "b c" =d '),
+    },
+    "authorized_keys": {
+        "file": Registered(
+            authorized_keys.parse_authorized_keys, sample=b'command="a",no-pty ssh-rsa AAAAB3NzaC1yc2E= c\n'
+        )
+    },
+    "key_conversion": {
+        "file": Registered(
+            key_conversion.converted,
+            sample=b"---- BEGIN SSH2 PUBLIC KEY ----\nComment: a\nAAAAB3NzaC1yc2E=\n- AAAA BBBB\nCCCC\n",
+        )
     },
     "sudoers": {
         "sudoers": Registered(
