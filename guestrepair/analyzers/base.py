@@ -8,9 +8,11 @@ the reports all come from that declaration.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import importlib.metadata
 import pkgutil
+import time
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -84,11 +86,20 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisOptions:
-    """What the user asked for: ``digests`` is none, critical or all; ``deep`` runs filesystem checkers."""
+    """What the user asked for: ``digests`` is none, critical or all; ``deep`` runs filesystem checkers.
+
+    ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
+    """
 
     digests: str = "critical"
     all_disks_attached: bool = False
     deep: bool = False
+    now: float | None = None
+
+    @property
+    def time(self) -> dt.datetime:
+        """That time (UTC)."""
+        return dt.datetime.fromtimestamp(time.time() if self.now is None else self.now, tz=dt.UTC)
 
 
 @dataclass(slots=True)

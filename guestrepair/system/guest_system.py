@@ -21,6 +21,7 @@ from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
+from guestrepair.system.login_rules import LoginRules
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.packaged import Packaged
@@ -140,6 +141,11 @@ class System:
     def libraries(self) -> Libraries:
         """Which libraries programs are loaded with."""
         return Libraries(self.view, self.boot_programs)
+
+    @fact
+    def login_rules(self) -> LoginRules:
+        """The lists of accounts that PAM modules ask."""
+        return LoginRules(self.view)
 
     @fact
     def logs(self) -> Logs:

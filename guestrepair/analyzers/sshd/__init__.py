@@ -13,6 +13,7 @@ Sources: sshd(8), sshd_config(5), and the OpenSSH source files named with each r
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Check, Context
@@ -43,6 +44,7 @@ from guestrepair.analyzers.sshd.pam_rules import check_pam
 from guestrepair.analyzers.sshd.privsep import PRIVSEP_DIR_MISSING, PRIVSEP_DIR_UNSAFE, check_directory
 from guestrepair.analyzers.sshd.strict_modes import STRICT_MODES, check_strict_modes
 from guestrepair.analyzers.sshd.user import PRIVSEP_USER_MISSING, check_user
+from guestrepair.analyzers.sshd.user_keys import NO_USABLE_KEY, check_user_keys
 from guestrepair.analyzers.sshd.wrappers import TCP_WRAPPERS, check_wrappers
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive
@@ -56,28 +58,35 @@ def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
         yield inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}")
 
 
-def _where_installed(check: Callable[[Sshd], Iterator[Finding | Inconclusive]]) -> Check:
-    """The check of a guest: each sshd that boot starts is judged.
+Judge = Callable[[Sshd], Iterator[Finding | Inconclusive]]
+DatedJudge = Callable[[Sshd, dt.datetime], Iterator[Finding | Inconclusive]]
 
-    What is wrong with several is said once. It has nothing to say where no sshd is installed.
-    """
 
-    def checked(context: Context) -> Iterator[Finding | Inconclusive]:
-        said: set[object] = set()
-        failed: GuestReadError | FormatError | None = None
-        for sshd in context.system.sshds:
-            try:
-                for result in check(sshd):
-                    key = (result.rule, result.subject) if isinstance(result, Finding) else result
-                    if key not in said:
-                        said.add(key)
-                        yield result
-            except (GuestReadError, FormatError) as error:
-                failed = failed or error  # it must not hide what is wrong with the next one
-        if failed is not None:
-            raise failed
+def _where_installed(check: Judge) -> Check:
+    """The check of a guest; it has nothing to say where no sshd is installed."""
+    return lambda context: _of_each(context, check)
 
-    return checked
+
+def _by_date(check: DatedJudge) -> Check:
+    """The same of a check that has to know the time."""
+    return lambda context: _of_each(context, lambda sshd: check(sshd, context.options.time))
+
+
+def _of_each(context: Context, check: Judge) -> Iterator[Finding | Inconclusive]:
+    """Judge each sshd that boot starts; what is wrong with several of them is said once."""
+    said: set[object] = set()
+    failed: GuestReadError | FormatError | None = None
+    for sshd in context.system.sshds:
+        try:
+            for result in check(sshd):
+                key = (result.rule, result.subject) if isinstance(result, Finding) else result
+                if key not in said:
+                    said.add(key)
+                    yield result
+        except (GuestReadError, FormatError) as error:
+            failed = failed or error  # it must not hide what is wrong with the next one
+    if failed is not None:
+        raise failed
 
 
 def check_units(context: Context) -> Iterator[Inconclusive]:
@@ -97,7 +106,6 @@ _CHECKS = (
     check_pam,
     check_strict_modes,
     check_chroot,
-    check_login,
     check_wrappers,
     check_enabled,
 )
@@ -120,10 +128,16 @@ ANALYZER = Analyzer(
         HELPER_MISSING,
         LIBRARY_MISSING,
         LOGIN_BLOCKED,
+        NO_USABLE_KEY,
         TCP_WRAPPERS,
         UNIT_DISABLED,
         LOG_EVIDENCE,
     ),
-    checks=(check_units, *map(_where_installed, _CHECKS)),
+    checks=(
+        check_units,
+        *map(_where_installed, _CHECKS),
+        _by_date(check_login),
+        _by_date(check_user_keys),
+    ),
     corroborate=with_log_evidence,
 )

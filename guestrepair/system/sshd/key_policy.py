@@ -1,10 +1,10 @@
-"""Which keys a release of sshd, its configuration and the crypto policy in it refuse for their kind or size.
+"""Which keys an sshd refuses for their kind or size: by its release, configuration and crypto policy.
 
-The crypto policy of Red Hat's systems reaches sshd as configuration: an Include in sshd_config.d, or options on
-the command line. Where that names ssh-rsa alone of the RSA signatures, a client decides, and nothing is refused.
+The crypto policy of Red Hat's systems reaches sshd as configuration: an Include in sshd_config.d, or options
+on the command line. Where that names ssh-rsa alone of the RSA signatures, the client decides: not refused.
 
-Sources: OpenSSH release notes 7.0 (ssh-dss off), 7.6 (RSA below 1024 bits), 9.1 (RequiredRSASize), 9.8 and 10.0
-(DSA off and gone); sshd_config(5), PubkeyAcceptedAlgorithms, HostKeyAlgorithms; crypto-policies(7).
+Sources: OpenSSH release notes 7.0 (ssh-dss off), 7.6 (RSA below 1024 bits), 9.1 (RequiredRSASize), 9.8 and
+10.0 (DSA off and gone); sshd_config(5), PubkeyAcceptedAlgorithms, HostKeyAlgorithms; crypto-policies(7).
 """
 
 from __future__ import annotations

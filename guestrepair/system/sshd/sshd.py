@@ -40,7 +40,7 @@ class Sshd:
         self.system = system
         self.server = server
         self.instance = instance
-        self._key_files: dict[GuestPath, KeyFile | None | Unreadable] = {}
+        self._key_files: dict[GuestPath, KeyFile | Unreadable | None] = {}
 
     @property
     def files(self) -> Files:
@@ -195,7 +195,7 @@ class Sshd:
         """Where sshd looks for the account's keys, whether there is something or not."""
         return authorized_keys_files(self.settings, account)
 
-    def key_file(self, path: GuestPath) -> KeyFile | None | Unreadable:
+    def key_file(self, path: GuestPath) -> KeyFile | Unreadable | None:
         """What lies at one of these places; None where sshd finds no keys there."""
         if path not in self._key_files:
             read = partial(read_key_file, self.system.view, path, self.server.release)

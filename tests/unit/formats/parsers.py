@@ -38,6 +38,7 @@ from guestrepair.formats import (
     kernel_image,
     key_conversion,
     ldso,
+    login_rules,
     logs,
     mbr,
     modules,
@@ -377,6 +378,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             key_conversion.converted,
             sample=b"---- BEGIN SSH2 PUBLIC KEY ----\nComment: a\nAAAAB3NzaC1yc2E=\n- AAAA BBBB\nCCCC\n",
         )
+    },
+    "login_rules": {
+        "access": Registered(login_rules.parse_access, sample=b"+ : root : ALL\n- : ALL EXCEPT a : ALL\n"),
+        "times": Registered(login_rules.parse_times, sample=b"sshd;*;a|b;!Al0000-2400\n"),
+        "names": Registered(login_rules.parse_names, sample=b"# a\n/bin/sh\n"),
     },
     "sudoers": {
         "sudoers": Registered(
