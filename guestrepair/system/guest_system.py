@@ -10,6 +10,7 @@ from guestrepair.model import GuestPath
 from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
+from guestrepair.system.addresses import NamedAddresses
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
@@ -82,6 +83,11 @@ class System:
     def accounts(self) -> Accounts:
         """Its accounts and groups."""
         return Accounts(self.view)
+
+    @fact
+    def addresses(self) -> NamedAddresses:
+        """The addresses that its network configuration names."""
+        return NamedAddresses(self.view)
 
     @fact
     def alternatives(self) -> tuple[Alternative | Unreadable, ...]:

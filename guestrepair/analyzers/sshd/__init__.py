@@ -34,10 +34,18 @@ from guestrepair.analyzers.sshd.enabled import UNIT_DISABLED, check_enabled
 from guestrepair.analyzers.sshd.hostkeys import (
     HOST_KEY_CORRUPT,
     HOST_KEY_MISSING,
+    HOST_KEY_REFUSED,
     HOST_KEY_UNSAFE,
     check_host_keys,
 )
 from guestrepair.analyzers.sshd.inconclusive import NAME, inconclusive
+from guestrepair.analyzers.sshd.key_files import REVOKED_KEYS_UNREADABLE, check_key_files
+from guestrepair.analyzers.sshd.listening import (
+    LISTEN_ADDRESS,
+    PORT_TAKEN,
+    check_listen_address,
+    check_ports,
+)
 from guestrepair.analyzers.sshd.login import LOGIN_BLOCKED, check_login
 from guestrepair.analyzers.sshd.logs import LOG_EVIDENCE, with_log_evidence
 from guestrepair.analyzers.sshd.pam_rules import check_pam
@@ -108,6 +116,8 @@ _CHECKS = (
     check_chroot,
     check_wrappers,
     check_enabled,
+    check_listen_address,
+    check_ports,
 )
 
 ANALYZER = Analyzer(
@@ -129,6 +139,10 @@ ANALYZER = Analyzer(
         LIBRARY_MISSING,
         LOGIN_BLOCKED,
         NO_USABLE_KEY,
+        REVOKED_KEYS_UNREADABLE,
+        HOST_KEY_REFUSED,
+        LISTEN_ADDRESS,
+        PORT_TAKEN,
         TCP_WRAPPERS,
         UNIT_DISABLED,
         LOG_EVIDENCE,
@@ -138,6 +152,7 @@ ANALYZER = Analyzer(
         *map(_where_installed, _CHECKS),
         _by_date(check_login),
         _by_date(check_user_keys),
+        _by_date(check_key_files),
     ),
     corroborate=with_log_evidence,
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from guestrepair.analyzers.sshd.ageing import Ended, ended
 from guestrepair.analyzers.sshd.pam_access import denial
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.authorized_keys import KeyLine
 from guestrepair.formats.sshd_config import match_list
 from guestrepair.formats.sshd_config.algorithms import matches
@@ -20,6 +21,7 @@ from guestrepair.formats.sshd_config.settings import Value
 from guestrepair.model import GuestPath, Subject
 from guestrepair.system.accounts import SHADOW, Account
 from guestrepair.system.fact import Unreadable
+from guestrepair.system.files import guest_path
 from guestrepair.system.sshd.authorized_keys import KeyFile
 from guestrepair.system.sshd.sshd import Sshd
 
@@ -175,8 +177,33 @@ def _may_be_on(sshd: Sshd, name: str, account: Account, *, default: bool) -> boo
 def _other_sources(sshd: Sshd, account: Account) -> bool:
     """True where keys come from a program or an authority as well, which nothing here can tell."""
     command = sshd.settings.text("authorizedkeyscommand", "none").lower() != "none"
-    certificates = sshd.settings.text("trustedusercakeys", "none").lower() != "none"
-    return command or certificates or bool(_values(sshd, "authorizedkeyscommand", account))
+    return command or bool(_values(sshd, "authorizedkeyscommand", account)) or _certificates(sshd, account)
+
+
+def _certificates(sshd: Sshd, account: Account) -> bool:
+    """True where a certificate may let the account in: there is an authority, and its principals."""
+    named = sshd.settings.text("trustedusercakeys", "none")
+    values = _values(sshd, "trustedusercakeys", account)
+    if named.lower() == "none" and not values:
+        return False
+    path = values[0].text if values else named
+    if path.startswith("/") and not _holds_something(sshd, guest_path(path)):
+        return False
+    if _values(sshd, "authorizedprincipalscommand", account):
+        return True
+    files = sshd.principals_files(account)
+    return not files or any(_holds_something(sshd, file) for file in files)
+
+
+def _holds_something(sshd: Sshd, path: GuestPath) -> bool:
+    """True for a file with something in it, and for one that cannot be looked at."""
+    if sshd.system.unmounted_above(path):
+        return True
+    try:
+        found = sshd.files.stat(path)
+    except GuestReadError:
+        return True
+    return found is not None and found.is_file and found.size_bytes > 0
 
 
 def _files(sshd: Sshd, account: Account) -> tuple[KeyFile | None, ...]:
@@ -196,7 +223,19 @@ def _has_any_keys(sshd: Sshd, account: Account) -> bool:
     return _other_sources(sshd, account) or any(f is None or f.keys.keys or f.keys.unread for f in files)
 
 
+def revoked_list_missing(sshd: Sshd) -> bool:
+    """True where RevokedKeys names a file that is not there: no key of anybody is taken then."""
+    line = sshd.settings.first("revokedkeys")
+    named = line.args[0] if line is not None and line.args else ""
+    if not named.startswith("/") or sshd.system.unmounted_above(guest_path(named)):
+        return False
+    found = sshd.files.stat(guest_path(named))
+    return found is None or not found.is_file
+
+
 def _has_keys(sshd: Sshd, account: Account, now: dt.datetime) -> bool:
+    if revoked_list_missing(sshd):
+        return False
     if _other_sources(sshd, account):
         return True
     return any(file is None or usable_keys(sshd, account, file, now) for file in _files(sshd, account))

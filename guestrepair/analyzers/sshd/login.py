@@ -15,6 +15,7 @@ from guestrepair.analyzers.sshd.access import (
     Cause,
     access_of,
     has_credentials,
+    revoked_list_missing,
     somebody_gets_in,
 )
 from guestrepair.analyzers.sshd.accounts import matters_to_everyone, only_admin
@@ -154,6 +155,8 @@ def _access(sshd: Sshd, accounts: tuple[Account, ...], now: dt.datetime) -> Iter
     Accounts without any key or password say nothing: a template gets them at its first boot. Nor is it
     a fault of the configuration where defaults alone, and no line, shut accounts out.
     """
+    if revoked_list_missing(sshd):
+        return  # that keeps the keys out, and has a rule of its own
     equipped = [account for account in accounts if has_credentials(sshd, account)]
     answers: list[tuple[Account, Access]] = []
     for account in equipped:

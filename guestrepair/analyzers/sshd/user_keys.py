@@ -47,8 +47,8 @@ NO_USABLE_KEY = Rule(
     what="No line of the file is a key for this sshd: keys in PuTTY's or SSH2's format (RFC 4716), folded"
     " over lines, without the word for their type, a private key, UTF-16 or a byte-order mark, an HTML page;"
     " options that it cannot read; kinds or sizes that its release, PubkeyAcceptedAlgorithms, RequiredRSASize"
-    " or the crypto policy refuses; keys whose expiry-time is over. An error when no account is left that can log in"
-    " (passwords count), a note where another line of the file is a key.",
+    " or the crypto policy refuses; keys whose expiry-time is over. An error when no account is left that can"
+    " log in (passwords count), a note where another line of the file is a key.",
     why='The login ends with "Permission denied (publickey)", for a key that was added.',
     repair="Where the whole key is there in another form: the very same keys, one line each, nothing added; a"
     " copy of the old file stays beside it. What may have been a restriction is never dropped. Review.",
@@ -115,7 +115,7 @@ def _useless(
         why = f"sshd refuses its keys: {refused[0][1]}"
     else:
         why = f"no line in it is a key that sshd reads: {form_of(file) or file.keys.unread[0].reason}"
-    lines = [*refused, *((line, line.reason) for line in file.keys.unread)]
+    lines = [*refused, *((line, line.reason) for line in file.keys.unread[:1])]
     return NO_USABLE_KEY.finding(
         Subject.of_path(file.path),
         f"{file.path}: {why}; {'' if somebody_left else 'nobody is left who can log in: '}keys of {names} are"

@@ -46,8 +46,15 @@ def read_key_file(guest: Guest, path: GuestPath, release: Release) -> KeyFile | 
 
 def authorized_keys_files(settings: Settings, account: Account) -> tuple[GuestPath, ...]:
     """The account's files, tokens expanded, absolute; whether they are there or not."""
-    values = settings.for_account("authorizedkeysfile", account.name, account.groups)
-    words = [w for value in values for w in value.directive.args] or list(DEFAULT_FILES)
+    return named_files(settings, account, "authorizedkeysfile", DEFAULT_FILES)
+
+
+def named_files(
+    settings: Settings, account: Account, keyword: str, default: tuple[str, ...] = ()
+) -> tuple[GuestPath, ...]:
+    """The files that a keyword names for an account, tokens expanded, absolute."""
+    values = settings.for_account(keyword, account.name, account.groups)
+    words = [w for value in values for w in value.directive.args] or list(default)
     paths = []
     for word in words:
         if len(word) > MAX_PATH_BYTES + 1 or word.lower() == "none":

@@ -116,10 +116,15 @@ def _expanded(text: str, environment: Mapping[str, str]) -> list[str]:
         if alone:
             words += split_words(environment.get(alone[1], ""), maximum=MAX_WORDS) or ()
         else:
-            words.append(_VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), word))
+            words.append(expand(word, environment))
         if len(words) > MAX_WORDS:
             break
     return words[:MAX_WORDS]
+
+
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """The text with its variables put in; one that is not set is nothing."""
+    return _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), text)
 
 
 def _sshd_in(guest: Guest, words: list[str]) -> CommandLine | None:

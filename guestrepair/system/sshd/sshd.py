@@ -13,15 +13,17 @@ from guestrepair.system.accounts import Account, Accounts
 from guestrepair.system.fact import Unreadable, attempt, fact
 from guestrepair.system.files import Files, guest_path
 from guestrepair.system.pam import PamCall, PamStack
-from guestrepair.system.sshd.authorized_keys import KeyFile, authorized_keys_files, read_key_file
+from guestrepair.system.sshd.authorized_keys import KeyFile, authorized_keys_files, named_files, read_key_file
 from guestrepair.system.sshd.command import environment_files
 from guestrepair.system.sshd.config import TEMPLATES, config_path, read_config
+from guestrepair.system.sshd.endpoints import Endpoint, Taken, endpoints_of, taken_by_others
 from guestrepair.system.sshd.host_keys import HostKey, NamedKey, default_keys, read_host_key
 from guestrepair.system.sshd.instances import SERVICES, Instance
 from guestrepair.system.sshd.key_policy import KeyPolicy
 from guestrepair.system.sshd.keygen import KeyGeneration, whole
 from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers, normal_path
 from guestrepair.system.sshd.programs import Libraries, Program, find_libraries, find_programs
+from guestrepair.system.sshd.selinux_ports import allowed_ports
 from guestrepair.system.sshd.server import Server, find_server
 from guestrepair.system.sshd.user import UserDefinition, define_user
 from guestrepair.system.systemd import LoadedUnit
@@ -195,6 +197,10 @@ class Sshd:
         """Where sshd looks for the account's keys, whether there is something or not."""
         return authorized_keys_files(self.settings, account)
 
+    def principals_files(self, account: Account) -> tuple[GuestPath, ...]:
+        """The files that name the certificates' principals for the account; none where none is configured."""
+        return named_files(self.settings, account, "authorizedprincipalsfile")
+
     def key_file(self, path: GuestPath) -> KeyFile | Unreadable | None:
         """What lies at one of these places; None where sshd finds no keys there."""
         if path not in self._key_files:
@@ -206,6 +212,23 @@ class Sshd:
     def key_policy(self) -> KeyPolicy:
         """Which keys it refuses for their kind or size."""
         return KeyPolicy(self.settings, self.server)
+
+    # --- where it listens ---------------------------------------------------------------
+
+    @fact
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses and ports that it listens on."""
+        return endpoints_of(self)
+
+    @fact
+    def taken(self) -> tuple[Taken, ...]:
+        """What other units that boot starts listen on."""
+        return taken_by_others(self)
+
+    @fact
+    def selinux_ports(self) -> frozenset[int]:
+        """The ports that SELinux lets it have; empty where SELinux lets it have any."""
+        return allowed_ports(self.system.view, self.system.selinux)
 
     # --- what a login needs -------------------------------------------------------------
 

@@ -115,7 +115,7 @@ def test_units_that_start_an_sshd_in_other_ways(files: dict[str, str], wanted: s
 
 def test_several_are_judged_each_and_what_they_share_is_said_once() -> None:
     guest = debian()
-    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -f {MGMT_CONFIG}", config=BAD)
+    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -p 2222 -f {MGMT_CONFIG}", config=BAD)
     guest.nodes[GuestPath("/etc/ssh/ssh_host_rsa_key")].mode |= 0o044
     assert [f.rule for f in findings(guest)] == ["sshd/config-syntax", "sshd/host-key-unsafe"]
 
@@ -206,7 +206,7 @@ def test_removed_and_its_configuration_kept_is_no_finding() -> None:
 
 def test_a_unit_that_cannot_be_read_is_said_and_the_others_are_judged() -> None:
     guest = debian()
-    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -f {MGMT_CONFIG}")
+    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -p 2222 -f {MGMT_CONFIG}")
     guest.file(f"{OWN}/a.service", "x").unreadable = "input/output error"
     guest.link(f"{WANTS}/a.service", f"{OWN}/a.service")
     found, inconclusive = scan(guest)
