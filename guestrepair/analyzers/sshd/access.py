@@ -195,6 +195,12 @@ def _certificates(sshd: Sshd, account: Account) -> bool:
     return not files or any(_holds_something(sshd, file) for file in files)
 
 
+def certificates_useless(sshd: Sshd) -> bool:
+    """True where authorities are named, and no account can have a certificate that is taken."""
+    named = sshd.settings.text("trustedusercakeys", "none").lower() != "none"
+    return named and not any(_certificates(sshd, account) for account in sshd.accounts.login)
+
+
 def _holds_something(sshd: Sshd, path: GuestPath) -> bool:
     """True for a file with something in it, and for one that cannot be looked at."""
     if sshd.system.unmounted_above(path):

@@ -84,8 +84,8 @@ HOST_KEY_REFUSED = Rule(
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="Every host key that can be loaded is refused: DSA from OpenSSH 7.0 on unless asked for, and from"
-    " 10.0 on altogether; RSA below 1024 bits, or below RequiredRSASize, as crypto policies set it; a kind that"
-    " HostKeyAlgorithms leaves out.",
+    " 10.0 on altogether; RSA below 1024 bits, or below RequiredRSASize, as crypto policies set it; a kind"
+    " that HostKeyAlgorithms leaves out.",
     why='sshd exits with "no hostkeys available", or no client can agree with it on a host key.',
     repair="New keys: in the default places where nothing lies, else in the places of the refused ones."
     " Review: every client that knows this machine will be warned of a changed key.",
@@ -153,7 +153,7 @@ def _refused(sshd: Sshd) -> Iterator[Finding]:
 def _replacement(sshd: Sshd, refused: list[HostKey]) -> Repair:
     """Keys of good kinds: in the usual places that are free, else in the places of the refused ones."""
     named = bool(sshd.settings.every("hostkey"))
-    missing = [key for key in sshd.host_keys if key.stat is None and "dsa_key" not in key.path.name]
+    missing = [key for key in sshd.host_keys if key.stat is None and "_dsa_" not in key.path.name]
     return _generate(sshd, missing if missing and not named else refused)
 
 

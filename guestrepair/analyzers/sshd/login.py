@@ -14,6 +14,7 @@ from guestrepair.analyzers.sshd.access import (
     Access,
     Cause,
     access_of,
+    certificates_useless,
     has_credentials,
     revoked_list_missing,
     somebody_gets_in,
@@ -155,7 +156,7 @@ def _access(sshd: Sshd, accounts: tuple[Account, ...], now: dt.datetime) -> Iter
     Accounts without any key or password say nothing: a template gets them at its first boot. Nor is it
     a fault of the configuration where defaults alone, and no line, shut accounts out.
     """
-    if revoked_list_missing(sshd):
+    if revoked_list_missing(sshd) or certificates_useless(sshd):
         return  # that keeps the keys out, and has a rule of its own
     equipped = [account for account in accounts if has_credentials(sshd, account)]
     answers: list[tuple[Account, Access]] = []
