@@ -82,7 +82,7 @@ class System:
     @fact
     def accounts(self) -> Accounts:
         """Its accounts and groups."""
-        return Accounts(self.view)
+        return Accounts(self.view, self.account_files)
 
     @fact
     def addresses(self) -> NamedAddresses:

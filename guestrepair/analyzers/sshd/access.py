@@ -19,7 +19,8 @@ from guestrepair.formats.sshd_config import match_list
 from guestrepair.formats.sshd_config.algorithms import matches
 from guestrepair.formats.sshd_config.settings import Value
 from guestrepair.model import GuestPath, Subject
-from guestrepair.system.accounts import SHADOW, Account
+from guestrepair.system.account_files import SHADOW
+from guestrepair.system.accounts import Account
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.files import guest_path
 from guestrepair.system.sshd.authorized_keys import KeyFile

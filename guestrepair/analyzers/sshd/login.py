@@ -37,7 +37,8 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.accounts import PASSWD, SHADOW, Account
+from guestrepair.system.account_files import PASSWD, SHADOW
+from guestrepair.system.accounts import Account
 from guestrepair.system.sshd.sshd import Sshd
 
 LOGIN_BLOCKED = Rule(

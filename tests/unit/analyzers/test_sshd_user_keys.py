@@ -52,6 +52,10 @@ def dsa_line() -> str:
     return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
 
+def line_of(kind: str) -> str:
+    return dsa_line() if kind == "dsa" else rsa_line(1024) if kind == "rsa 1024" else LINE
+
+
 def written(found: Finding) -> bytes:
     assert found.repair is not None
     assert found.repair.safety is Safety.REVIEW
@@ -161,7 +165,7 @@ def test_an_account_that_is_shut_out_anyway_does_not_count() -> None:
     ],
 )
 def test_kinds_and_sizes_that_are_refused(line: str, config: str, word: str) -> None:
-    text = {"dsa": dsa_line, "rsa 1024": lambda: rsa_line(1024), "ed25519": lambda: LINE}[line]()
+    text = line_of(line)
     found = only(guest_with(text, config=KEYS_ONLY + config), "no-usable-key")
     assert found.severity is Severity.ERROR
     assert word in found.message
@@ -181,7 +185,7 @@ def test_kinds_and_sizes_that_are_refused(line: str, config: str, word: str) -> 
     ],
 )
 def test_kinds_and_sizes_that_are_taken(line: str, config: str) -> None:
-    text = {"dsa": dsa_line, "rsa 1024": lambda: rsa_line(1024), "ed25519": lambda: LINE}[line]()
+    text = line_of(line)
     assert findings(guest_with(text, config=KEYS_ONLY + config)) == []
 
 
