@@ -31,12 +31,12 @@ from guestrepair.system.systemd import OWN, LoadedUnit
 UNIT_DISABLED = Rule(
     name="sshd/unit-disabled",
     summary="nothing starts sshd at boot",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.NOTE),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
-    what="Neither the service nor its socket is enabled, or it is masked; without systemd, the"
-    " init script"
-    " has no start link or cannot be executed.",
+    what="No unit that starts an sshd is enabled, neither the packaged service or its socket nor one by"
+    " another name, or it is masked; without systemd, the init script has no start link or cannot be executed. A note"
+    " where something else may let people in: dropbear, rc.local, a unit whose command cannot be told.",
     why="sshd is installed and never runs.",
     repair="Unmask and enable the service, for review: somebody may have wanted it off.",
     example="systemctl mask ssh",
@@ -72,6 +72,14 @@ def _systemd(sshd: Sshd) -> Iterator[Finding]:
     if sshd.instance.started or not sshd.instance.packaged:
         return
     vendor = sshd.vendor_services[0]
+    if sshd.other_starter:
+        yield UNIT_DISABLED.finding(
+            Subject.of_path(vendor.path),
+            f"nothing starts {vendor.name} at boot; {sshd.other_starter} may let people in instead",
+            severity=Severity.NOTE,
+            evidence=(Evidence(sshd.other_starter, "started at boot"),),
+        )
+        return
     mask = sshd.system.systemd.masked_by(vendor.name)
     changes: list[Change] = []
     if mask is not None:

@@ -122,7 +122,9 @@ def _may_be_reached(sshd: Sshd, endpoint: Endpoint) -> bool:
 
 
 def check_ports(sshd: Sshd) -> Iterator[Finding]:
-    """port-taken."""
+    """port-taken; the init scripts' sshd is taken to be started."""
+    if sshd.services and not sshd.instance.started:
+        return  # what is not started takes nobody's port
     endpoints = sshd.endpoints
     clashes = [(own, taken) for taken in sshd.taken for own in endpoints if own.clashes(taken.endpoint)]
     if clashes:

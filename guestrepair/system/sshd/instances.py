@@ -8,10 +8,12 @@ Sources: systemd.unit(5), *[Install]*; systemd.socket(5), Service=, Accept=.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.sshd.command import CommandLine, command_of
 from guestrepair.system.systemd import LoadedUnit, Systemd
@@ -21,6 +23,10 @@ SERVICES = ("ssh.service", "sshd.service")
 
 SOCKETS = ("ssh.socket", "sshd.socket")
 MAX_INSTANCES = 16
+_SCRIPTS = (GuestPath("/etc/rc.local"), GuestPath("/etc/rc.d/rc.local"))
+_STARTS_SSHD = re.compile(r"(?:^|[\s;&|])/\S{0,200}/(?:sshd|dropbear)(?=\s|$)")
+_OTHER_SERVER = re.compile(r"ssh|dropbear|teleport", re.IGNORECASE)
+_NO_SERVER = re.compile(r"key|agent|sshfs|guard|autossh|access|host-?cert|unix-local|vsock", re.IGNORECASE)
 _TEMPLATES = ("ssh@.service", "sshd@.service")
 _KINDS = (".service", ".socket")
 _TARGETS = ("multi-user.target", "default.target", "sockets.target", "basic.target", "sysinit.target")
@@ -154,3 +160,19 @@ def is_wanted(systemd: Systemd, name: str) -> bool:
     if any(systemd.pulled_in_by(each) for each in (name, *aliases)):
         return True
     return name in systemd.own_names and any(name in systemd.pulls_in(target) for target in _TARGETS)
+
+
+def other_starter(guest: Guest, systemd: Systemd) -> str:
+    """What else boot starts that may let people in over ssh: another server, a script, a unit's name."""
+    for name in dict.fromkeys((*systemd.own_names, *systemd.pulled_names)):
+        if _OTHER_SERVER.search(name) and not _NO_SERVER.search(name) and name.endswith(_KINDS):
+            own = systemd.names_of(name) & {*SERVICES, *SOCKETS}
+            if not own and is_started(systemd, name):
+                return name
+    for path in _SCRIPTS:
+        found = guest.stat(path)
+        if found is not None and found.is_file and found.permissions & 0o111:
+            text = guest.read(path).decode("utf-8", "replace")
+            if any(_STARTS_SSHD.search(line.partition("#")[0]) for line in text.splitlines()):
+                return str(path)
+    return ""

@@ -18,7 +18,7 @@ from guestrepair.system.sshd.command import environment_files
 from guestrepair.system.sshd.config import TEMPLATES, config_path, read_config
 from guestrepair.system.sshd.endpoints import Endpoint, Taken, endpoints_of, taken_by_others
 from guestrepair.system.sshd.host_keys import HostKey, NamedKey, default_keys, read_host_key
-from guestrepair.system.sshd.instances import SERVICES, Instance
+from guestrepair.system.sshd.instances import SERVICES, Instance, other_starter
 from guestrepair.system.sshd.key_policy import KeyPolicy
 from guestrepair.system.sshd.keygen import KeyGeneration, whole
 from guestrepair.system.sshd.privsep import Maker, PrivsepDirectory, find_directory, makers, normal_path
@@ -84,6 +84,11 @@ class Sshd:
             return self.services
         loaded = (whole(self.system.systemd.vendor(name)) for name in SERVICES)
         return tuple(unit for unit in loaded if unit is not None and not unit.masked)
+
+    @fact
+    def other_starter(self) -> str:
+        """What boot starts in its place, as far as a name or a script tells; "" where nothing is known."""
+        return other_starter(self.system.view, self.system.systemd)
 
     @fact
     def services_in_force(self) -> tuple[LoadedUnit, ...]:

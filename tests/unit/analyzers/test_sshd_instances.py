@@ -235,3 +235,30 @@ def test_a_word_that_is_nearly_right_becomes_the_right_one(line: str, after: str
     (change,) = repair.changes
     assert isinstance(change, EditFile)
     assert change.after.decode().splitlines()[1] == after
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (f"{OWN}/dropbear.service", "[Service]\nExecStart=/usr/sbin/dropbear -F\n"),
+        (f"{OWN}/remote-ssh.service", "[Service]\nExecStart=/usr/local/bin/start-it\n"),
+        ("/etc/rc.local", "#!/bin/sh\n/usr/sbin/sshd -f /etc/ssh/other\n"),
+    ],
+)
+def test_something_else_that_may_let_people_in_makes_it_a_note(path: str, text: str) -> None:
+    guest = debian()
+    guest.remove(f"{WANTS}/ssh.service")
+    guest.file(path, text, mode=0o755)
+    if path.startswith(OWN):
+        guest.link(f"{WANTS}/{path.rpartition('/')[2]}", path)
+    found = only(guest, "unit-disabled")
+    assert (found.severity, found.repair) == (Severity.NOTE, None)
+
+
+@pytest.mark.parametrize("name", ["sshguard.service", "autossh.service", "sshd-keygen.service"])
+def test_what_only_has_ssh_in_its_name_serves_nobody(name: str) -> None:
+    guest = debian()
+    guest.remove(f"{WANTS}/ssh.service")
+    guest.file(f"{OWN}/{name}", "[Service]\nExecStart=/usr/bin/x\n")
+    guest.link(f"{WANTS}/{name}", f"{OWN}/{name}")
+    assert only(guest, "unit-disabled").severity is Severity.ERROR
