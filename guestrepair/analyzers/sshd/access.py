@@ -135,14 +135,15 @@ def _pam(sshd: Sshd, account: Account, kind: str) -> Access:
 
 def _methods(sshd: Sshd, account: Account, now: dt.datetime) -> Access:
     """Some method must be left that could succeed: keys of the account, or a password that it has."""
-    if sshd.settings.first("authenticationmethods") or _values(sshd, "authenticationmethods", account):
-        return Access(True)  # combinations: left to the administrator
-    if any(_may_be_on(sshd, name, account, default=False) for name in OTHER_METHODS):
+    combined = _values(sshd, "authenticationmethods", account)
+    if combined and not _all_need_keys(combined):
+        return Access(True)  # other combinations: left to the administrator
+    if not combined and any(_may_be_on(sshd, name, account, default=False) for name in OTHER_METHODS):
         return Access(True)
     keys = _may_be_on(sshd, "pubkeyauthentication", account, default=True)
     if keys and _has_keys(sshd, account, now):
         return Access(True)
-    if _password_possible(sshd, account):
+    if not combined and _password_possible(sshd, account):
         return _pam(sshd, account, "auth")
     broken = useless_files(sshd, account, now) if keys else ()
     if broken:
@@ -150,6 +151,14 @@ def _methods(sshd: Sshd, account: Account, now: dt.datetime) -> Access:
         return Access(False, f"no key in {broken[0].path} that sshd takes, and no password login", place,
                       Cause.KEYS)  # fmt: skip
     return Access(False, "no key that sshd would read, and no password login", _password_place(sshd, account))
+
+
+def _all_need_keys(values: tuple[Value, ...]) -> bool:
+    """True where each list of AuthenticationMethods has publickey in it."""
+    lists = [word.split(",") for value in values if value.certain for word in value.directive.args]
+    return bool(lists) and all(
+        any(method.partition(":")[0] == "publickey" for method in methods) for methods in lists
+    )
 
 
 def _password_place(sshd: Sshd, account: Account) -> Subject | None:

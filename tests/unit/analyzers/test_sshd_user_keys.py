@@ -122,6 +122,21 @@ def test_while_somebody_else_gets_in_it_is_a_warning() -> None:
     assert only(guest, "no-usable-key").severity is Severity.WARNING
 
 
+@pytest.mark.parametrize(
+    ("methods", "severity"),
+    [
+        ("publickey", Severity.ERROR),
+        ("publickey,password publickey,keyboard-interactive", Severity.ERROR),
+        ("publickey password", Severity.WARNING),
+        ("any", Severity.WARNING),
+    ],
+)
+def test_methods_that_all_need_a_key(methods: str, severity: Severity) -> None:
+    config = f"UsePAM yes\nPermitRootLogin yes\nAuthenticationMethods {methods}\n"
+    guest = guest_with(SSH2, config=config)
+    assert only(guest, "no-usable-key").severity is severity
+
+
 def test_a_broken_line_beside_a_good_one_is_a_note() -> None:
     guest = guest_with(f"{LINE}\n{SSH2}")
     found = only(guest, "no-usable-key")
