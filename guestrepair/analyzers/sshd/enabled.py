@@ -35,8 +35,8 @@ UNIT_DISABLED = Rule(
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="No unit that starts an sshd is enabled, neither the packaged service or its socket nor one by"
-    " another name, or it is masked; without systemd, the init script has no start link or cannot be executed."
-    " A note where something else may let people in: dropbear, rc.local, a unit whose command cannot be told.",
+    " another name, or it is masked; without systemd, the init script has no start link or cannot be run."
+    " A note where something else may let people in: dropbear, rc.local, a unit whose command nobody knows.",
     why="sshd is installed and never runs.",
     repair="Unmask and enable the service, for review: somebody may have wanted it off.",
     example="systemctl mask ssh",
