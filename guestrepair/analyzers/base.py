@@ -8,9 +8,11 @@ the reports all come from that declaration.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import importlib.metadata
 import pkgutil
+import time
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -88,12 +90,19 @@ class AnalysisOptions:
 
     ``buses`` are the controllers of the platform that the guest is to run on
     (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
+    ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
     """
 
     digests: str = "critical"
     all_disks_attached: bool = False
     deep: bool = False
     buses: tuple[str, ...] = ()
+    now: float | None = None
+
+    @property
+    def time(self) -> dt.datetime:
+        """That time (UTC)."""
+        return dt.datetime.fromtimestamp(time.time() if self.now is None else self.now, tz=dt.UTC)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +65,19 @@ def image_options(command: Command) -> Command:
     return command
 
 
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """A time, in seconds since the epoch or as ISO 8601 has it (UTC where it does not say)."""
+    try:
+        if value is None:
+            return None
+        if value.isdecimal():
+            return dt.datetime.fromtimestamp(float(value), tz=dt.UTC).timestamp()
+        read = dt.datetime.fromisoformat(value)
+        return (read if read.tzinfo else read.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise click.BadParameter(f"{value!r} is no time: seconds since the epoch, or 2026-01-31") from None
+
+
 def analyzer_options(command: Command) -> Command:
     """``--only``, ``--skip``, ``--fail-on``, ``--digests``, ``--deep``."""
     decorators = (
@@ -85,6 +99,9 @@ def analyzer_options(command: Command) -> Command:
             "need, or of all packaged files.",
         ),
         click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay)."),
+        click.option(
+            "--now", callback=_moment, hidden=True, help="The time by which accounts and keys expire."
+        ),
     )
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -172,5 +189,6 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
             digests=values.pop("digests"),
             all_disks_attached=values.pop("all_disks_attached"),
             deep=values.pop("deep"),
+            now=values.pop("now"),
         ),
     )

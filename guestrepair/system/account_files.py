@@ -20,7 +20,7 @@ from guestrepair.formats.passwd import (
 )
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import fact
+from guestrepair.system.fact import fact, parsed
 
 PASSWD, SHADOW, GROUP = (GuestPath(f"/etc/{name}") for name in ("passwd", "shadow", "group"))
 
@@ -81,7 +81,7 @@ class AccountFiles:
         self, path: GuestPath, parse: Callable[[bytes], AccountFile[Entry]]
     ) -> AccountText[Entry] | None:
         data = self._guest.read_if_there(path)
-        return None if data is None else AccountText(path, data, parse(data))
+        return None if data is None else AccountText(path, data, parsed(parse, data, path))
 
 
 def _copy(path: GuestPath) -> GuestPath:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
 from guestrepair.formats.passwd import (
     AccountFile,
@@ -26,13 +26,13 @@ from guestrepair.formats.sysusers import SystemUser, parse_sysusers
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import MAX_PATH_BYTES, Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.account_files import GROUP, PASSWD, SHADOW, AccountFiles, AccountText
 from guestrepair.system.fact import Unreadable, attempt, fact, parsed
 from guestrepair.system.files import guest_path
 from guestrepair.system.membership import Membership
 from guestrepair.system.systemd import chosen_files
 
-PASSWD, SHADOW = GuestPath("/etc/passwd"), GuestPath("/etc/shadow")
-GROUP, GSHADOW = GuestPath("/etc/group"), GuestPath("/etc/gshadow")
+GSHADOW = GuestPath("/etc/gshadow")
 
 NO_LOGIN_SHELLS = frozenset({"nologin", "false", "sync", "halt", "shutdown", "git-shell", "true"})
 """Base names of shells that let nobody in (git-shell lets git in, not a person)."""
@@ -43,6 +43,7 @@ _SYSUSERS = tuple(
     GuestPath(p)
     for p in ("/etc/sysusers.d", "/usr/local/lib/sysusers.d", "/usr/lib/sysusers.d", "/lib/sysusers.d")
 )
+Text = TypeVar("Text", PasswdEntry, ShadowEntry, GroupEntry)
 _EPOCH = dt.date(1970, 1, 1)
 _LAST_DAY = (dt.date.max - _EPOCH).days
 _NEVER_DAYS = 10_000
@@ -151,25 +152,26 @@ class Accounts:
     A file that cannot be read raises GuestReadError, in whoever asks for what hangs on it.
     """
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, files: AccountFiles | None = None) -> None:
         self._guest = guest
+        self._files = files or AccountFiles(guest)
 
     # --- the files --------------------------------------------------------------------
 
     @fact
     def passwd(self) -> AccountFile[PasswdEntry]:
         """/etc/passwd."""
-        return self._file(PASSWD, parse_passwd)
+        return _content(self._files.passwd) or parse_passwd(b"")
 
     @fact
     def shadow(self) -> AccountFile[ShadowEntry]:
         """/etc/shadow."""
-        return self._file(SHADOW, parse_shadow)
+        return _content(self._files.shadow) or parse_shadow(b"")
 
     @fact
     def group(self) -> AccountFile[GroupEntry]:
         """/etc/group."""
-        return self._file(GROUP, parse_group)
+        return _content(self._files.group) or parse_group(b"")
 
     @fact
     def gshadow(self) -> AccountFile[GroupShadowEntry]:
@@ -179,17 +181,17 @@ class Accounts:
     @fact
     def passwd_copies(self) -> tuple[tuple[GuestPath, AccountFile[PasswdEntry] | Unreadable], ...]:
         """The older copies of passwd that the tools keep."""
-        return self._copies(PASSWD, parse_passwd)
+        return self._copies(PASSWD, parse_passwd, lambda: self._files.passwd_copy)
 
     @fact
     def shadow_copies(self) -> tuple[tuple[GuestPath, AccountFile[ShadowEntry] | Unreadable], ...]:
         """The older copies of shadow."""
-        return self._copies(SHADOW, parse_shadow)
+        return self._copies(SHADOW, parse_shadow, lambda: self._files.shadow_copy)
 
     @fact
     def group_copies(self) -> tuple[tuple[GuestPath, AccountFile[GroupEntry] | Unreadable], ...]:
         """The older copies of group."""
-        return self._copies(GROUP, parse_group)
+        return self._copies(GROUP, parse_group, lambda: self._files.group_copy)
 
     @fact
     def altfiles(self) -> AccountFile[PasswdEntry]:
@@ -243,13 +245,25 @@ class Accounts:
         return parsed(parse, self._guest.read_if_there(path) or b"", path)
 
     def _copies(
-        self, path: GuestPath, parse: Callable[[bytes], AccountFile[Entry]]
-    ) -> tuple[tuple[GuestPath, AccountFile[Entry] | Unreadable], ...]:
-        places = (path.with_name(f"{path.name}-"), GuestPath(f"/var/backups/{path.name}.bak"))
-        found = ((place, attempt(partial(self._copy, place, parse))) for place in places)
+        self,
+        path: GuestPath,
+        parse: Callable[[bytes], AccountFile[Text]],
+        kept: Callable[[], AccountText[Text] | None],
+    ) -> tuple[tuple[GuestPath, AccountFile[Text] | Unreadable], ...]:
+        """The copy that the tools keep, and the one of Debian's daily backup."""
+        beside, backup = path.with_name(f"{path.name}-"), GuestPath(f"/var/backups/{path.name}.bak")
+        found = (
+            (beside, attempt(lambda: _content(kept()), beside)),
+            (backup, attempt(lambda: self._backup(backup, parse), backup)),
+        )
         return tuple((place, copy) for place, copy in found if copy is not None)
 
-    def _copy(
-        self, path: GuestPath, parse: Callable[[bytes], AccountFile[Entry]]
-    ) -> AccountFile[Entry] | None:
-        return self._file(path, parse) if self._guest.exists(path) else None
+    def _backup(
+        self, path: GuestPath, parse: Callable[[bytes], AccountFile[Text]]
+    ) -> AccountFile[Text] | None:
+        data = self._guest.read_if_there(path)
+        return None if data is None else parsed(parse, data, path)
+
+
+def _content(text: AccountText[Text] | None) -> AccountFile[Text] | None:
+    return None if text is None else text.parsed

@@ -10,6 +10,7 @@ from guestrepair.model import GuestPath
 from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
+from guestrepair.system.addresses import NamedAddresses
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_drivers import BootDrivers, of_default_entry
 from guestrepair.system.boot_loader import BootLoader
@@ -26,6 +27,7 @@ from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_polic
 from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
+from guestrepair.system.login_rules import LoginRules
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.needs import Needs
@@ -37,8 +39,8 @@ from guestrepair.system.partitions import Partitions
 from guestrepair.system.readers import Readers
 from guestrepair.system.root_needs import Need, root_needs
 from guestrepair.system.selinux import Selinux
-from guestrepair.system.sshd.server import find_server
-from guestrepair.system.sshd.sshd import Sshd
+from guestrepair.system.sshd.instances import Instances, find_instances
+from guestrepair.system.sshd.sshd import Sshd, find_sshds
 from guestrepair.system.sudoers import Sudoers
 from guestrepair.system.systemd import Systemd
 from guestrepair.system.tmpfiles import Tmpfiles
@@ -90,7 +92,12 @@ class System:
     @fact
     def accounts(self) -> Accounts:
         """Its accounts and groups."""
-        return Accounts(self.view)
+        return Accounts(self.view, self.account_files)
+
+    @fact
+    def addresses(self) -> NamedAddresses:
+        """The addresses that its network configuration names."""
+        return NamedAddresses(self.view)
 
     @fact
     def alternatives(self) -> tuple[Alternative | Unreadable, ...]:
@@ -177,6 +184,11 @@ class System:
         return Libraries(self.view, self.boot_programs)
 
     @fact
+    def login_rules(self) -> LoginRules:
+        """The lists of accounts that PAM modules ask."""
+        return LoginRules(self.view)
+
+    @fact
     def logs(self) -> Logs:
         """What its programs logged."""
         return Logs(self.view)
@@ -238,9 +250,18 @@ class System:
 
     @fact
     def sshd(self) -> Sshd | None:
-        """Its sshd; None where none is installed."""
-        server = find_server(self.view, self.packages)
-        return None if server is None else Sshd(self, server)
+        """Its sshd, the first where boot starts several; None where none is installed."""
+        return self.sshds[0] if self.sshds else None
+
+    @fact
+    def sshd_instances(self) -> Instances:
+        """The units that start an sshd at boot."""
+        return find_instances(self.view, self.systemd)
+
+    @fact
+    def sshds(self) -> tuple[Sshd, ...]:
+        """Every sshd that boot starts, the packaged one where it starts none; () where none is installed."""
+        return tuple(find_sshds(self))
 
     @fact
     def sudoers(self) -> Sudoers:

@@ -64,6 +64,11 @@ class Selinux:
         return bool(own & _FAMILIES) or any(line.get("security") == "selinux" for line in lines)
 
     @fact
+    def is_permissive_at_boot(self) -> bool:
+        """True when a boot entry's command line makes it permissive, whatever the configuration says."""
+        return any(line.cmdline.get("enforcing") == "0" for line in self._boot_loader.lines)
+
+    @fact
     def policies(self) -> tuple[str, ...]:
         """The policies of which there is a file that can be loaded."""
         names = self._guest.listdir(TOP) if self._guest.is_directory(TOP) else ()

@@ -33,6 +33,7 @@ UNIT_DIRECTORIES = tuple(
 
 OWN = GuestPath("/etc/systemd/system")
 VENDOR_DIRECTORIES = UNIT_DIRECTORIES[2:]
+_PACKAGED_DIRECTORIES = UNIT_DIRECTORIES[3:]
 _PRESETS = tuple(
     GuestPath(p)
     for p in (
@@ -132,6 +133,21 @@ class Systemd:
     def unit_names(self) -> tuple[str, ...]:
         """The names of all unit files, masked ones too, sorted; at most some thousands."""
         names = {n for listed in self._listings.values() for n in listed if _is_unit_name(n)}
+        return tuple(sorted(names)[:_MAX_UNITS])
+
+    @fact
+    def own_names(self) -> tuple[str, ...]:
+        """The names of the administrator's own units: no masks, no links to what packages bring; sorted."""
+        own = {d: n for d, n in self._listings.items() if d not in _PACKAGED_DIRECTORIES}
+        paths = [directory / n for directory, names in own.items() for n in names if _is_unit_name(n)]
+        links = self._guest.readlinks(paths)
+        vendor = tuple(f"{directory}/" for directory in (*_PACKAGED_DIRECTORIES, "/dev"))
+        return tuple(sorted({path.name for path in paths if not links[path].startswith(vendor)})[:_MAX_UNITS])
+
+    @fact
+    def pulled_names(self) -> tuple[str, ...]:
+        """The names of all links in .wants, .requires and .upholds directories, sorted."""
+        names = {name for links in self._pulling.values() for name in links if _is_unit_name(name)}
         return tuple(sorted(names)[:_MAX_UNITS])
 
     @fact

@@ -13,6 +13,7 @@ Sources: sshd(8), sshd_config(5), and the OpenSSH source files named with each r
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Check, Context
@@ -33,17 +34,27 @@ from guestrepair.analyzers.sshd.enabled import UNIT_DISABLED, check_enabled
 from guestrepair.analyzers.sshd.hostkeys import (
     HOST_KEY_CORRUPT,
     HOST_KEY_MISSING,
+    HOST_KEY_REFUSED,
     HOST_KEY_UNSAFE,
     check_host_keys,
 )
 from guestrepair.analyzers.sshd.inconclusive import NAME, inconclusive
+from guestrepair.analyzers.sshd.key_files import REVOKED_KEYS_UNREADABLE, check_key_files
+from guestrepair.analyzers.sshd.listening import (
+    LISTEN_ADDRESS,
+    PORT_TAKEN,
+    check_listen_address,
+    check_ports,
+)
 from guestrepair.analyzers.sshd.login import LOGIN_BLOCKED, check_login
 from guestrepair.analyzers.sshd.logs import LOG_EVIDENCE, with_log_evidence
 from guestrepair.analyzers.sshd.pam_rules import check_pam
 from guestrepair.analyzers.sshd.privsep import PRIVSEP_DIR_MISSING, PRIVSEP_DIR_UNSAFE, check_directory
 from guestrepair.analyzers.sshd.strict_modes import STRICT_MODES, check_strict_modes
 from guestrepair.analyzers.sshd.user import PRIVSEP_USER_MISSING, check_user
+from guestrepair.analyzers.sshd.user_keys import NO_USABLE_KEY, check_user_keys
 from guestrepair.analyzers.sshd.wrappers import TCP_WRAPPERS, check_wrappers
+from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.model import Finding, Inconclusive
 from guestrepair.system.sshd.sshd import Sshd
 
@@ -55,16 +66,59 @@ def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
         yield inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}")
 
 
-def _where_installed(check: Callable[[Sshd], Iterator[Finding | Inconclusive]]) -> Check:
+Judge = Callable[[Sshd], Iterator[Finding | Inconclusive]]
+DatedJudge = Callable[[Sshd, dt.datetime], Iterator[Finding | Inconclusive]]
+
+
+def _where_installed(check: Judge) -> Check:
     """The check of a guest; it has nothing to say where no sshd is installed."""
+    return lambda context: _of_each(context, check)
 
-    def checked(context: Context) -> Iterator[Finding | Inconclusive]:
-        sshd = context.system.sshd
-        if sshd is not None:
-            yield from check(sshd)
 
-    return checked
+def _by_date(check: DatedJudge) -> Check:
+    """The same of a check that has to know the time."""
+    return lambda context: _of_each(context, lambda sshd: check(sshd, context.options.time))
 
+
+def _of_each(context: Context, check: Judge) -> Iterator[Finding | Inconclusive]:
+    """Judge each sshd that boot starts; what is wrong with several of them is said once."""
+    said: set[object] = set()
+    failed: GuestReadError | FormatError | None = None
+    for sshd in context.system.sshds:
+        try:
+            for result in check(sshd):
+                key = (result.rule, result.subject) if isinstance(result, Finding) else result
+                if key not in said:
+                    said.add(key)
+                    yield result
+        except (GuestReadError, FormatError) as error:
+            failed = failed or error  # it must not hide what is wrong with the next one
+    if failed is not None:
+        raise failed
+
+
+def check_units(context: Context) -> Iterator[Inconclusive]:
+    """Say which units cannot be read: one of them may start an sshd."""
+    for unit in context.system.sshd_instances.unread:
+        yield inconclusive(f"{unit.path} cannot be read: {unit.reason}")
+
+
+_CHECKS = (
+    check_binary,
+    check_config,
+    check_directory,
+    check_user,
+    check_host_keys,
+    check_helpers,
+    check_libraries,
+    check_pam,
+    check_strict_modes,
+    check_chroot,
+    check_wrappers,
+    check_enabled,
+    check_listen_address,
+    check_ports,
+)
 
 ANALYZER = Analyzer(
     name=NAME,
@@ -84,27 +138,21 @@ ANALYZER = Analyzer(
         HELPER_MISSING,
         LIBRARY_MISSING,
         LOGIN_BLOCKED,
+        NO_USABLE_KEY,
+        REVOKED_KEYS_UNREADABLE,
+        HOST_KEY_REFUSED,
+        LISTEN_ADDRESS,
+        PORT_TAKEN,
         TCP_WRAPPERS,
         UNIT_DISABLED,
         LOG_EVIDENCE,
     ),
-    checks=tuple(
-        _where_installed(check)
-        for check in (
-            check_binary,
-            check_config,
-            check_directory,
-            check_user,
-            check_host_keys,
-            check_helpers,
-            check_libraries,
-            check_pam,
-            check_strict_modes,
-            check_chroot,
-            check_login,
-            check_wrappers,
-            check_enabled,
-        )
+    checks=(
+        check_units,
+        *map(_where_installed, _CHECKS),
+        _by_date(check_login),
+        _by_date(check_user_keys),
+        _by_date(check_key_files),
     ),
     corroborate=with_log_evidence,
 )

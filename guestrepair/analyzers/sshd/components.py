@@ -82,10 +82,22 @@ def check_helpers(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
         found = sshd.files.stat(program.path)
         if found is None or not found.is_file or not found.size_bytes:
             observed = "not there" if found is None else "not a program" if not found.is_file else "empty"
-            yield _finding(program, observed, restore_repair(sshd, program.path))
+            yield _finding(
+                program, observed + _half_unpacked(sshd, program), restore_repair(sshd, program.path)
+            )
         elif not found.permissions & 0o111:
             repair = make_executable(sshd, program.path, found)
             yield _finding(program, f"not executable (mode {found.permissions:04o})", repair)
+
+
+def _half_unpacked(sshd: Sshd, program: Program) -> str:
+    """Says that dpkg or rpm was stopped before it gave the new program its name."""
+    path = program.path
+    left = [
+        *sshd.files.glob(path.parent, f"{path.name}.dpkg-new"),
+        *sshd.files.glob(path.parent, f"{path.name};*"),
+    ]
+    return f" (beside it lies {left[0].name}: the package was not unpacked to its end)" if left else ""
 
 
 def _finding(program: Program, observed: str, repair: Repair) -> Finding:

@@ -8,13 +8,16 @@ Match blocks) the repair is for review.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.sshd.inconclusive import unmounted
 from guestrepair.analyzers.sshd.repairs import restore_packaged
 from guestrepair.formats.sshd_config import Problem, known_names
+from guestrepair.formats.sshd_config.keywords import find_keyword
 from guestrepair.formats.sshd_config.parse import Place, logical_lines
+from guestrepair.formats.sshd_config.scalars import choices
 from guestrepair.model import (
     Change,
     Edit,
@@ -55,15 +58,15 @@ CONFIG_SYNTAX = Rule(
     summary="a line of sshd_config that the guest's sshd refuses",
     severities=(Severity.ERROR,),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.SAFE, Safety.REVIEW),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="An unknown keyword, a missing or bad argument, a quote that does not close, a keyword"
     " that a Match"
     " block may not hold, an Include that cannot be followed, or settings that exclude each other, in the"
     " files that sshd really reads. Judged by the keyword table and the quoting rules of the guest's own"
     " OpenSSH release.",
     why="sshd exits with the file and line: nobody can log in.",
-    repair="Comment out that line and nothing else; for a bad Match line its block. For review"
-    " where the line"
+    repair="Where an argument is one of a few words and one of them is near, that word (review)."
+    " Else comment out that line and nothing else; for a bad Match line its block. For review where the line"
     " narrows access (AllowUsers, ChrootDirectory, Match…).",
     example="PermitRootLogn yes",
     sources=("sshd_config(5)", "OpenSSH servconf.c, readconf and misc.c of the release at hand"),
@@ -91,6 +94,13 @@ RESTRICTING = frozenset(
 """Keywords that narrow access: without the line more may be allowed than was meant."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SYNONYMS = {
+    **dict.fromkeys(("true", "on", "1", "enable", "enabled", "y"), "yes"),
+    **dict.fromkeys(("false", "off", "0", "disable", "disabled", "n", "never"), "no"),
+}
+WRONG_WORD = re.compile(
+    r"(?:unsupported option \"|unsupported log (?:level|facility) '|argument )([\w.-]{1,80})"
+)
 CANNOT_BE_OPENED = ": cannot be opened"
 
 
@@ -128,7 +138,7 @@ def _missing(sshd: Sshd, path: GuestPath) -> Finding:
     repair = Repair("write a configuration by hand", Safety.MANUAL) if there else _restore_config(sshd, path)
     return CONFIG_MISSING.finding(
         Subject.of_path(path),
-        f'sshd will not start: "{path}: No such file or directory" ({observed})',
+        f'{sshd.title} will not start: "{path}: No such file or directory" ({observed})',
         evidence=(Evidence(str(path), observed, "sshd's configuration"),),
         repair=repair,
     )
@@ -152,7 +162,7 @@ def _restore_config(sshd: Sshd, path: GuestPath) -> Repair:
 
 def _syntax(sshd: Sshd, problem: Problem) -> Finding:
     place = problem.place
-    lines = logical_lines(sshd.config.files[place.file])
+    lines = logical_lines(sshd.config.files.get(place.file, b""))
     text = lines[place.line - 1][1].strip() if place.line <= len(lines) else ""
     close = ""
     if problem.message.startswith("Bad configuration option"):
@@ -160,7 +170,7 @@ def _syntax(sshd: Sshd, problem: Problem) -> Finding:
         close = f' (did it mean "{near[0]}"?)' if near else ""
     return CONFIG_SYNTAX.finding(
         _subject(place),
-        f'sshd will not start: "{place.file} line {place.line}: {problem.message}"{close}',
+        f'{sshd.title} will not start: "{place.file} line {place.line}: {problem.message}"{close}',
         evidence=(
             Evidence(f"{place.file}:{place.line}", text[:500], f"what OpenSSH {_dotted(sshd)} accepts"),
             Evidence("release", _dotted(sshd), sshd.server.release_source),
@@ -178,6 +188,8 @@ def _repair(sshd: Sshd, problem: Problem) -> Repair:
             return Repair(
                 f"remove the link {link}, which leads nowhere", Safety.REVIEW, (RemoveFile(path=link),)
             )
+    if place.file not in sshd.config.files or GuestPath(place.file) in sshd.command_files:
+        return Repair(f"correct the options of sshd in {place.file}", Safety.MANUAL)
     numbers = _lines_to_silence(sshd, problem)
     resolved = sshd.files.resolve(GuestPath(place.file)) or GuestPath(place.file)
     before = sshd.config.files[place.file]
@@ -186,11 +198,43 @@ def _repair(sshd: Sshd, problem: Problem) -> Repair:
         change = EditFile(path=resolved, before=before, edits=(mark,))
         return Repair(f"take the byte-order mark off {place.file}", Safety.SAFE, (change,))
     lines = logical_lines(before)
+    nearest = near_word(sshd.server.release, problem)
+    edit = _word_edit(before, place, problem.keyword, *nearest) if nearest is not None else None
+    if nearest is not None and edit is not None:
+        change = EditFile(path=resolved, before=before, edits=(edit,))
+        return Repair(f"write {nearest[1]} in line {place.line} of {place.file}", Safety.REVIEW, (change,))
     edits = tuple(Edit(offset=lines[n - 1][0], length=0, text=b"# ") for n in numbers)
     change = EditFile(path=resolved, before=before, edits=edits)
     what = f"lines {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"line {place.line}"
     safety = Safety.REVIEW if problem.keyword.lower() in RESTRICTING else Safety.SAFE
     return Repair(f"comment out {what} of {place.file}", safety, (change,))
+
+
+def near_word(release: tuple[int, int], problem: Problem) -> tuple[str, str] | None:
+    """The argument that is wrong and the one word that it must mean; None where that is not certain."""
+    said = WRONG_WORD.search(problem.message)
+    row = find_keyword(problem.keyword, release, "")
+    wrong = said[1] if said is not None else ""
+    words = choices(row.kind, release) if row is not None else ()
+    plain = wrong.lower()
+    if plain in SYNONYMS and SYNONYMS[plain] in words:
+        return wrong, SYNONYMS[plain]
+    near = difflib.get_close_matches(plain[:80], words, n=2, cutoff=0.7) if wrong else []
+    scores = [difflib.SequenceMatcher(None, plain, word).ratio() for word in near]
+    if not near or (len(near) > 1 and scores[0] - scores[1] < 0.05):
+        return None
+    return wrong, near[0]
+
+
+def _word_edit(before: bytes, place: Place, keyword: str, wrong: str, right: str) -> Edit | None:
+    """The edit that changes that word of the line alone; None where it stands there more than once."""
+    end = before.find(b"\n", place.offset_bytes)
+    line = before[place.offset_bytes : end if end >= 0 else len(before)]
+    start = line.lower().find(keyword.lower().encode("latin-1", "replace")) + len(keyword)
+    text = wrong.encode("latin-1", "replace")
+    if line.count(text, start) != 1:
+        return None
+    return Edit(offset=place.offset_bytes + line.index(text, start), length=len(text), text=right.encode())
 
 
 def _lines_to_silence(sshd: Sshd, problem: Problem) -> list[int]:

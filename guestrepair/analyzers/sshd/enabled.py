@@ -24,18 +24,19 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.sshd.sshd import INIT_SCRIPTS, SERVICES, SOCKETS, Sshd
+from guestrepair.system.sshd.instances import is_wanted
+from guestrepair.system.sshd.sshd import INIT_SCRIPTS, Sshd
 from guestrepair.system.systemd import OWN, LoadedUnit
 
 UNIT_DISABLED = Rule(
     name="sshd/unit-disabled",
     summary="nothing starts sshd at boot",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.NOTE),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
-    what="Neither the service nor its socket is enabled, or it is masked; without systemd, the"
-    " init script"
-    " has no start link or cannot be executed.",
+    what="No unit that starts an sshd is enabled, neither the packaged service or its socket nor one by"
+    " another name, or it is masked; without systemd, the init script has no start link or cannot be run."
+    " A note where something else may let people in: dropbear, rc.local, a unit whose command nobody knows.",
     why="sshd is installed and never runs.",
     repair="Unmask and enable the service, for review: somebody may have wanted it off.",
     example="systemctl mask ssh",
@@ -68,14 +69,22 @@ def _has_systemd(sshd: Sshd) -> bool:
 
 def _systemd(sshd: Sshd) -> Iterator[Finding]:
     yield from _forbidden(sshd)
-    if any(_starts(sshd, name) for name in (*SERVICES, *SOCKETS)):
+    if sshd.instance.started or not sshd.instance.packaged:
         return
     vendor = sshd.vendor_services[0]
+    if sshd.other_starter:
+        yield UNIT_DISABLED.finding(
+            Subject.of_path(vendor.path),
+            f"nothing starts {vendor.name} at boot; {sshd.other_starter} may let people in instead",
+            severity=Severity.NOTE,
+            evidence=(Evidence(sshd.other_starter, "started at boot"),),
+        )
+        return
     mask = sshd.system.systemd.masked_by(vendor.name)
     changes: list[Change] = []
     if mask is not None:
         changes.append(RemoveFile(path=mask, backup=False))
-    wanted = _is_wanted(sshd, vendor.name)
+    wanted = is_wanted(sshd.system.systemd, vendor.name)
     if not wanted:
         changes += _enabling(sshd, vendor)
     observed = f"masked by {mask}" if mask is not None else "enabled by nothing"
@@ -106,20 +115,6 @@ def _forbidden(sshd: Sshd) -> Iterator[Finding]:
                     repair=Repair(f"remove {path}", Safety.REVIEW, (RemoveFile(path=path),)),
                 )
                 return
-
-
-def _starts(sshd: Sshd, name: str) -> bool:
-    """True for a unit that is there, that nothing masks, and that something pulls in."""
-    systemd = sshd.system.systemd
-    return systemd.load(name) is not None and not systemd.is_masked(name) and _is_wanted(sshd, name)
-
-
-def _is_wanted(sshd: Sshd, name: str) -> bool:
-    """True where a link in a .wants directory or its like has its name, or an alias of its package's."""
-    systemd = sshd.system.systemd
-    vendor = systemd.vendor(name)
-    aliases = vendor.unit.words("Install", "Alias") if vendor is not None else ()
-    return any(systemd.pulled_in_by(each) for each in (name, *aliases))
 
 
 def _enabling(sshd: Sshd, unit: LoadedUnit) -> list[Change]:

@@ -77,6 +77,22 @@ HOST_KEY_CORRUPT = Rule(
     sources=("OpenSSH sshkey.c, sshkey_parse_private2()", "OpenSSH PROTOCOL.key"),
 )
 
+HOST_KEY_REFUSED = Rule(
+    name="sshd/host-key-refused",
+    summary="the only host keys are of a kind or size that this sshd refuses",
+    severities=(Severity.ERROR,),
+    effect=Effect.STOPS_LOGIN,
+    safeties=(Safety.REVIEW,),
+    what="Every host key that can be loaded is refused: DSA from OpenSSH 7.0 on unless asked for, and from"
+    " 10.0 on altogether; RSA below 1024 bits, or below RequiredRSASize, as crypto policies set it; a kind"
+    " that HostKeyAlgorithms leaves out.",
+    why='sshd exits with "no hostkeys available", or no client can agree with it on a host key.',
+    repair="New keys: in the default places where nothing lies, else in the places of the refused ones."
+    " Review: every client that knows this machine will be warned of a changed key.",
+    example="HostKey /etc/ssh/ssh_host_dsa_key alone, after an upgrade to OpenSSH 10",
+    sources=("OpenSSH release notes 7.0, 9.8, 10.0", "sshd_config(5), RequiredRSASize, HostKeyAlgorithms"),
+)
+
 SSH_KEYS_GROUP = "ssh_keys"
 """Group of Red Hat's ssh-keysign: 0640 root:ssh_keys is allowed by a patch there, up to OpenSSH 8."""
 
@@ -104,6 +120,41 @@ def check_host_keys(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
             yield _unsafe(sshd, key, key.stat, none_left=not usable)
         yield from _public_half(sshd, key)
     yield from _missing(sshd)
+    yield from _refused(sshd)
+
+
+def _refused(sshd: Sshd) -> Iterator[Finding]:
+    """Only keys that could be loaded otherwise: the others have their own rules."""
+    loaded = [key for key in sshd.host_keys if _usable(sshd, key)]
+    if sshd.uses_key_agent or any(key.key is None or key.key.public is None for key in loaded):
+        return
+    reasons = [
+        (key, sshd.key_policy.refusal_of_host_key(key.key.public))
+        for key in loaded
+        if key.key is not None and key.key.public is not None
+    ]
+    refused = [(key, reason) for key, reason in reasons if reason]
+    if not refused or len(refused) < len(loaded):
+        return
+    if sshd.key_generator and any(key.stat is None for key in sshd.host_keys):
+        return  # another one is made at boot
+    key, reason = refused[0]
+    yield HOST_KEY_REFUSED.finding(
+        Subject.of_path(key.named.path),
+        f"host key {key.named.path} is {reason}, and no host key is left that {sshd.title} takes:"
+        " nobody can connect",
+        evidence=tuple(
+            Evidence(str(each.path), why, "a host key that this sshd takes") for each, why in refused
+        ),
+        repair=_replacement(sshd, [each for each, _ in refused]),
+    )
+
+
+def _replacement(sshd: Sshd, refused: list[HostKey]) -> Repair:
+    """Keys of good kinds: in the usual places that are free, else in the places of the refused ones."""
+    named = bool(sshd.settings.every("hostkey"))
+    missing = [key for key in sshd.host_keys if key.stat is None and "_dsa_" not in key.path.name]
+    return _generate(sshd, missing if missing and not named else refused)
 
 
 def _usable(sshd: Sshd, key: HostKey) -> bool:

@@ -6,14 +6,26 @@ pam_nologin(8); sshd_config(5) AllowUsers, PermitRootLogin.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
-from guestrepair.analyzers.sshd.access import Access, access_of, has_credentials
+from guestrepair.analyzers.sshd.access import (
+    Access,
+    Cause,
+    access_of,
+    certificates_useless,
+    has_credentials,
+    revoked_list_missing,
+    somebody_gets_in,
+)
 from guestrepair.analyzers.sshd.accounts import matters_to_everyone, only_admin
+from guestrepair.analyzers.sshd.ageing import EXPIRES_FIELD, MAXIMUM_FIELD, Ended
 from guestrepair.analyzers.sshd.inconclusive import unmounted
 from guestrepair.analyzers.sshd.repairs import make_executable, restore_repair
 from guestrepair.model import (
+    Edit,
+    EditFile,
     Effect,
     Evidence,
     Finding,
@@ -25,7 +37,8 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.accounts import PASSWD, Account
+from guestrepair.system.account_files import PASSWD, SHADOW
+from guestrepair.system.accounts import Account
 from guestrepair.system.sshd.sshd import Sshd
 
 LOGIN_BLOCKED = Rule(
@@ -36,24 +49,25 @@ LOGIN_BLOCKED = Rule(
     safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
     what="/etc/nologin is there (a note where tmpfiles.d removes it at boot); a login shell is missing or"
     " not executable; or AllowUsers, DenyUsers, the group lists, PermitRootLogin and the authentication"
-    " switches together leave no account that has a key or a password any way in; or PAM cannot read a"
+    " switches together leave no account that has a key or a password any way in, or its expiry in shadow"
+    " does, or pam_access, pam_listfile, pam_shells, pam_time; or PAM cannot read a"
     " line of sshd's service, and takes it for a module that always fails.",
     why="sshd accepts the connection and refuses the login.",
-    repair="Remove nologin (review); restore the shell (safe); comment PAM's line out (review); access"
-    " rules are the administrator's.",
+    repair="Remove nologin (review); restore the shell (safe); comment PAM's line out (review); empty the"
+    " expiry in shadow (review: it may be meant); access rules are the administrator's.",
     example="AllowUsers admn",
-    sources=("nologin(5)", "OpenSSH auth.c, allowed_user()", "sshd_config(5)"),
+    sources=("nologin(5)", "OpenSSH auth.c, allowed_user()", "sshd_config(5)", "shadow(5)", "pam_access(8)"),
 )
 
 NOLOGIN_FILES = (GuestPath("/etc/nologin"), GuestPath("/var/run/nologin"))
 
 
-def check_login(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
+def check_login(sshd: Sshd, now: dt.datetime) -> Iterator[Finding | Inconclusive]:
     """login-blocked."""
     yield from _nologin(sshd)
     accounts = sshd.accounts.login
     yield from _shells(sshd, accounts)
-    yield from _access(sshd, accounts)
+    yield from _access(sshd, accounts, now)
 
 
 # --- /etc/nologin -------------------------------------------------------------------
@@ -137,29 +151,85 @@ def _shell_finding(
 # --- access rules -------------------------------------------------------------------
 
 
-def _access(sshd: Sshd, accounts: tuple[Account, ...]) -> Iterator[Finding]:
+def _access(sshd: Sshd, accounts: tuple[Account, ...], now: dt.datetime) -> Iterator[Finding]:
     """Only when nobody at all is left; that one account is shut out is what such rules are for.
 
     Accounts without any key or password say nothing: a template gets them at its first boot. Nor is it
-    a fault of the configuration where a default, not a line, shuts an account out.
+    a fault of the configuration where defaults alone, and no line, shut accounts out.
     """
+    if revoked_list_missing(sshd) or certificates_useless(sshd):
+        return  # that keeps the keys out, and has a rule of its own
     equipped = [account for account in accounts if has_credentials(sshd, account)]
     answers: list[tuple[Account, Access]] = []
     for account in equipped:
-        access = access_of(sshd, account)
-        if access.possible or not access.place:
-            return
+        access = access_of(sshd, account, now)
+        if access.possible or access.cause is Cause.KEYS:
+            return  # or it is the keys, which have a rule of their own
         answers.append((account, access))
-    if not answers:
+    deciding = [access for _, access in answers if access.place]
+    if not deciding or somebody_gets_in(sshd.peers, now):
         return
-    path = sshd.config_path
-    places = {access.place for _, access in answers}
+    most = max(access.cause for access in deciding)
+    told = [(account, access) for account, access in answers if access.cause is most and access.place]
     yield LOGIN_BLOCKED.finding(
-        (places.pop() if len(places) == 1 else None) or Subject.of_path(path),
-        "no account can log in over ssh: every one is shut out by the configuration",
+        _subject_of([access for _, access in told]),
+        "no account can log in over ssh: " + _causes(told),
         evidence=tuple(
-            Evidence(access.place or str(path), f"{account.name}: {access.reason}", "a way to log in")
-            for account, access in answers[:20]
+            Evidence(
+                access.place or str(sshd.config_path), f"{account.name}: {access.reason}", "a way to log in"
+            )
+            for account, access in sorted(answers, key=lambda pair: -pair[1].cause)[:20]
         ),
-        repair=Repair(f"decide who may log in, and say so in {path}", Safety.MANUAL),
+        repair=_opening(sshd, told),
     )
+
+
+def _subject_of(deciding: list[Access]) -> Subject:
+    """The line that decides; of several lines, their file; of several files, the first."""
+    places = list(dict.fromkeys(access.place for access in deciding if access.place is not None))
+    if len(places) == 1:
+        return places[0]
+    return Subject.of_path(GuestPath(places[0].rpartition(":")[0] or places[0]))
+
+
+def _causes(told: list[tuple[Account, Access]]) -> str:
+    if told[0][1].cause is Cause.SETTING:
+        return "every one is shut out by the configuration"
+    return "; ".join(f"{account.name}: {access.reason}" for account, access in told[:3])
+
+
+def _opening(sshd: Sshd, told: list[tuple[Account, Access]]) -> Repair:
+    if told[0][1].cause is Cause.AGEING:
+        return _without_end(sshd, [access.ended for _, access in told if access.ended is not None])
+    if told[0][1].cause is Cause.LOCKED:
+        return Repair("set UsePAM yes, or give the account a password field without !", Safety.MANUAL)
+    if told[0][1].cause is Cause.PAM:
+        return Repair("decide who may log in, and say so in the file that PAM asks", Safety.MANUAL)
+    return Repair(f"decide who may log in, and say so in {sshd.config_path}", Safety.MANUAL)
+
+
+def _without_end(sshd: Sshd, found: list[Ended]) -> Repair:
+    """Empty the field of each of these lines of shadow; an expiry may be meant, so that a person decides."""
+    data = sshd.accounts.shadow.render()
+    edits = [edit for each in found if (edit := _emptied(each)) is not None]
+    names = ", ".join(each.entry.name for each in found[:5])
+    real = sshd.files.resolve(SHADOW) or SHADOW
+    if not edits:
+        return Repair(f"give {names} a password, or another day of its last change", Safety.MANUAL)
+    fields = " and ".join(sorted({f"field {each.field}" for each in found if each.field in (5, 8)}))
+    change = EditFile(path=real, before=data, edits=tuple(edits))
+    return Repair(
+        f"empty {fields} of {names} in {SHADOW}, so that it no longer ends", Safety.REVIEW, (change,)
+    )
+
+
+def _emptied(found: Ended) -> Edit | None:
+    """The edit that empties one field of a line."""
+    if found.field not in (EXPIRES_FIELD, MAXIMUM_FIELD):
+        return None
+    line = found.entry.line
+    fields = line.raw.rstrip(b"\n").split(b":")
+    if len(fields) < found.field:
+        return None
+    start = line.offset_bytes + sum(len(each) + 1 for each in fields[: found.field - 1])
+    return Edit(offset=start, length=len(fields[found.field - 1]), text=b"")

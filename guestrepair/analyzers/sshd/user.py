@@ -20,7 +20,7 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.accounts import GROUP, PASSWD, SHADOW
+from guestrepair.system.account_files import GROUP, PASSWD, SHADOW
 from guestrepair.system.sshd.sshd import Sshd
 from guestrepair.system.sshd.user import USER, UserDefinition
 

@@ -88,6 +88,17 @@ def _user_environment(line: Line) -> None:
         line.required()
 
 
+def choices(kind: str, release: tuple[int, int]) -> tuple[str, ...]:
+    """The words that an argument of this kind may be; () where it is no matter of words."""
+    if kind == "flag":
+        return ("yes", "no")
+    if kind in CHOICES:
+        words = CHOICES[kind].split()
+        return tuple(w for w in words if release >= CHOICE_SINCE.get((kind, w), (0, 0)))
+    sets = {"facility": FACILITIES, "level": LEVELS, "digest": DIGESTS, "tunnel": TUNNELS}
+    return tuple(sorted(sets.get(kind, ())))
+
+
 def _choice(kind: str) -> Check:
     """A check for one of the words of a kind, whatever their case."""
     words = CHOICES[kind].split()

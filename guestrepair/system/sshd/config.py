@@ -5,10 +5,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.formats.sshd_config.parse import Config, Place, parse
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.systemd import LoadedUnit
+from guestrepair.system.sshd.command import CommandLine
+from guestrepair.system.sshd.server import Server
 
 DEFAULT_CONFIG = GuestPath("/etc/ssh/sshd_config")
 VENDOR_CONFIGS = (GuestPath("/usr/etc/ssh/sshd_config"),)
@@ -27,7 +31,6 @@ TEMPLATES = tuple(
 MAGIC = re.compile(r"[*?[]")
 PATH_MAX = 4096
 MAX_MATCHES = 10_000
-CONFIG_OPTION = re.compile(r"(?:^|\s)-[46dDeiqtT]*f\s*(\S+)")
 
 
 class GuestSource:
@@ -72,25 +75,64 @@ class GuestSource:
         return self._guest.read(GuestPath(path)) if found.is_file else b""
 
 
-def config_path(guest: Guest, services: Sequence[LoadedUnit]) -> GuestPath:
-    """The file that sshd is started with: ``-f`` of the unit or its environment files, else the default."""
-    for service in services:
-        texts = [*service.unit.values("Service", "ExecStart")]
-        for name in service.unit.words("Service", "EnvironmentFile"):
-            path = GuestPath(name.lstrip("-"))
-            if path.is_absolute() and guest.is_file(path):
-                texts.extend(_assignments(guest.read(path).decode("utf-8", "replace")))
-        for text in texts:
-            option = CONFIG_OPTION.search(text)
-            if option and option[1].startswith("/"):
-                return GuestPath(option[1])
+def config_path(guest: Guest, command: CommandLine | None, compiled_in: frozenset[str]) -> GuestPath:
+    """The file that sshd is started with: ``-f`` of its command line, else the one that is built in."""
+    if command is not None and command.config is not None:
+        return command.config
+    if str(DEFAULT_CONFIG) not in compiled_in:
+        own = [path for path in compiled_in if path.endswith("/sshd_config")]
+        if len(own) == 1:
+            return GuestPath(own[0])
     if not guest.exists(DEFAULT_CONFIG):
         return next((p for p in VENDOR_CONFIGS if guest.exists(p)), DEFAULT_CONFIG)
     return DEFAULT_CONFIG
 
 
-def _assignments(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if equals and not name.startswith("#"):
-            yield value.strip("\"'")
+def read_config(
+    guest: Guest, path: GuestPath, command: CommandLine | None, origins: Sequence[GuestPath], server: Server
+) -> Config:
+    """The configuration with its includes, after what the command line says; the first value counts.
+
+    ``origins`` are the files that the command line may stand in: a line of it has its place there.
+
+    Raises:
+        GuestReadError: a file of it cannot be read.
+    """
+
+    def parsed(name: str, data: bytes) -> Config:
+        try:
+            return parse(
+                name, data, GuestSource(guest),
+                release=server.release, family=server.family, known_words=server.words,
+            )  # fmt: skip
+        except FormatError as error:
+            raise GuestReadError(name, error.message) from error
+
+    config = parsed(str(path), guest.read(path) if guest.is_file(path) else b"")
+    if command is None or not command.lines:
+        return config
+    given = parsed(str(path), "\n".join(command.lines).encode("utf-8", "replace"))
+    places = [_place_of(guest, text, origins) for text in command.lines]
+
+    def moved(place: Place) -> Place:
+        return places[min(place.line, len(places)) - 1]
+
+    own = tuple(replace(d, place=moved(d.place)) for d in given.directives)
+    rest = (d for d in config.directives if not (command.ports and d.name == "port"))
+    return Config(
+        config.files,
+        (*own, *rest),
+        (*(replace(p, place=moved(p.place)) for p in given.problems), *config.problems),
+        (*(replace(d, place=moved(d.place)) for d in given.ignored), *config.ignored),
+        config.release,
+    )
+
+
+def _place_of(guest: Guest, text: str, origins: Sequence[GuestPath]) -> Place:
+    """Where a word of the command line stands, as far as that can be told."""
+    wanted = text.rpartition(" ")[2].encode("utf-8", "replace")
+    for path in origins:
+        for number, line in enumerate((guest.read_if_there(path) or b"").split(b"\n"), 1):
+            if wanted in line and not line.lstrip().startswith((b"#", b";")):
+                return Place(str(path), number, 0)
+    return Place(str(origins[0] if origins else DEFAULT_CONFIG), 1, 0)

@@ -151,7 +151,8 @@ def makers(sshd: Sshd, wanted: GuestPath) -> Iterator[Maker]:
     Raises:
         GuestReadError: a file that may do it cannot be read.
     """
-    for service in sshd.services_in_force:
+    others = (service for peer in sshd.peers for service in peer.services_in_force)
+    for service in (*sshd.services_in_force, *others):
         if _unit_makes(service.unit, wanted):
             text = service.unit.last("Service", "RuntimeDirectoryMode") or "0755"
             mode = int(text, 8) if re.fullmatch(r"[0-7]{1,5}", text) else 0o755

@@ -60,7 +60,7 @@ class Libraries:
 
 def find_programs(sshd: Sshd) -> Iterator[Program]:
     """The server, what its units start beside it, its helpers, its subsystems."""
-    yield Program(sshd.server.binary, "sshd's unit", Role.SERVER)
+    yield Program(sshd.server.binary, sshd.name, Role.SERVER)
     for path, unit in dict(_of_units(sshd)).items():
         yield Program(path, unit, Role.UNIT)
     for name, since, keyword in _HELPERS:

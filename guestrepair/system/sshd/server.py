@@ -120,15 +120,21 @@ def major_of(os: OperatingSystem) -> int:
     return int(found[0]) if found else 0
 
 
-def find_server(guest: Guest, packages: PackageDatabase | None) -> Server | None:
+def find_server(
+    guest: Guest, packages: PackageDatabase | None, started: GuestPath | None = None
+) -> Server | None:
     """The guest's sshd, or None when none is installed.
 
     A binary counts, and so does one that the package database lists but that is
-    gone: then the rest of sshd's world can still be judged.
+    gone: then the rest of sshd's world can still be judged. ``started`` is the one that
+    a unit starts at boot: it is meant to be there, whoever lists it.
     """
-    present = next((p for p in BINARIES if guest.is_file(p)), None)
-    listed = (p for p in BINARIES if packages is not None and packages.lookup(str(p)))
-    binary = present or next(listed, None)
+    if started is not None:
+        started = guest.resolve(started) or started
+    places = BINARIES if started is None else (started,)
+    present = next((p for p in places if guest.is_file(p)), None)
+    listed = (p for p in places if packages is not None and packages.lookup(str(p)))
+    binary = present or next(listed, None) or started
     if binary is None:
         return None
     content, unread = _read_binary(guest, binary) if present else (b"", "")

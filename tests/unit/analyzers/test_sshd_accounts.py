@@ -8,7 +8,7 @@ import pytest
 
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, MakeDirectory, Safety, SetMode, SetOwner, Severity
-from tests.unit.analyzers.sshd_guest import centos7, debian, findings, only, rocky9, scan
+from tests.unit.analyzers.sshd_guest import centos7, debian, findings, key_pair, only, rocky9, scan
 
 KEYS = "/home/ann/.ssh/authorized_keys"
 CONFIG = "/etc/ssh/sshd_config"
@@ -17,9 +17,9 @@ CONFIG = "/etc/ssh/sshd_config"
 def with_keys(guest: MemoryGuest) -> MemoryGuest:
     """Ann and root have keys, all modes as ssh-copy-id leaves them."""
     guest.directory("/home/ann/.ssh", mode=0o700, uid=1000, gid=1000)
-    guest.file(KEYS, "ssh-ed25519 AAAA ann\n", mode=0o600, uid=1000, gid=1000)
+    guest.file(KEYS, key_pair(8)[1], mode=0o600, uid=1000, gid=1000)
     guest.directory("/root/.ssh", mode=0o700)
-    guest.file("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA root\n", mode=0o600)
+    guest.file("/root/.ssh/authorized_keys", key_pair(9)[1], mode=0o600)
     return guest
 
 
@@ -107,7 +107,7 @@ def test_keys_of_root_in_a_home_that_root_locked_the_user_out_of() -> None:
 
 def test_tokens_match_blocks_and_strict_modes_no() -> None:
     guest = with_keys(centos7())
-    guest.file("/etc/keys/ann", "ssh-ed25519 AAAA\n", mode=0o666)
+    guest.file("/etc/keys/ann", key_pair(8)[1], mode=0o666)
     guest.file(CONFIG, "AuthorizedKeysFile /etc/keys/%u\nSubsystem sftp internal-sftp\n")
     assert only(guest, "strict-modes").subject == "/etc/keys/ann"
     guest.file(CONFIG, "Match User bob\nAuthorizedKeysFile /etc/keys/%u\n")
@@ -117,7 +117,7 @@ def test_tokens_match_blocks_and_strict_modes_no() -> None:
     guest.file(CONFIG, "AuthorizedKeysFile /etc/keys/%u\nStrictModes no\n")
     assert findings(guest) == []
     guest.file(CONFIG, "AuthorizedKeysFile %h/k%%%U\n")
-    guest.file("/home/ann/k%1000", "x", mode=0o622, uid=1000, gid=1000)
+    guest.file("/home/ann/k%1000", key_pair(8)[1], mode=0o622, uid=1000, gid=1000)
     assert only(guest, "strict-modes").subject == "/home/ann/k%1000"
 
 
@@ -125,7 +125,7 @@ def test_one_directory_of_many_accounts_is_one_finding() -> None:
     guest = with_keys(centos7())
     guest.directory("/etc/keys", mode=0o777)
     for name in ("ann", "root"):
-        guest.file(f"/etc/keys/{name}", "ssh-ed25519 AAAA\n")
+        guest.file(f"/etc/keys/{name}", key_pair(8)[1])
     guest.file(CONFIG, "AuthorizedKeysFile /etc/keys/%u\n")
     found = only(guest, "strict-modes")
     assert (found.subject, found.severity) == ("/etc/keys", Severity.ERROR)

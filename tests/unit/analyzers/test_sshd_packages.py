@@ -84,7 +84,10 @@ def test_packaged_files_are_restored() -> None:
 def test_an_sshd_that_is_gone_but_packaged_is_still_judged() -> None:
     guest = debian()
     guest.remove("/usr/sbin/sshd")
+    guest.remove("/etc/systemd/system/multi-user.target.wants/ssh.service")
     assert scan(guest) == ([], [])
+    guest = debian()
+    guest.remove("/usr/sbin/sshd")
     entry = PackagedFile("/usr/sbin/sshd", PackagedKind.FILE, SSHD)
     finding = only_finding(guest, Listed(entry))
     assert (finding.rule, finding.subject) == ("sshd/helper-missing", "/usr/sbin/sshd")

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from guestrepair.formats import (
     apkdb,
     apt_sources,
+    authorized_keys,
     bootloader,
     capabilities,
     crypttab,
@@ -41,9 +42,11 @@ from guestrepair.formats import (
     kernel_cmdline,
     kernel_config,
     kernel_image,
+    key_conversion,
     keyfile,
     ldso,
     ldso_cache,
+    login_rules,
     logs,
     mbr,
     modules,
@@ -467,6 +470,22 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "size": Registered(lambda d: numbers.scaled(text(d)), sample=b"1M"),
         "words": Registered(lambda d: tokens.argv_split(text(d)), sample=b'a "b c" '),
         "delimited": Registered(lambda d: tokens.Arguments(text(d), None).all_left(), sample=b'a "b c" =d '),
+    },
+    "authorized_keys": {
+        "file": Registered(
+            authorized_keys.parse_authorized_keys, sample=b'command="a",no-pty ssh-rsa AAAAB3NzaC1yc2E= c\n'
+        )
+    },
+    "key_conversion": {
+        "file": Registered(
+            key_conversion.converted,
+            sample=b"---- BEGIN SSH2 PUBLIC KEY ----\nComment: a\nAAAAB3NzaC1yc2E=\n- AAAA BBBB\nCCCC\n",
+        )
+    },
+    "login_rules": {
+        "access": Registered(login_rules.parse_access, sample=b"+ : root : ALL\n- : ALL EXCEPT a : ALL\n"),
+        "times": Registered(login_rules.parse_times, sample=b"sshd;*;a|b;!Al0000-2400\n"),
+        "names": Registered(login_rules.parse_names, sample=b"# a\n/bin/sh\n"),
     },
     "sudoers": {
         "sudoers": Registered(

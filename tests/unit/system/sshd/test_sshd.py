@@ -41,7 +41,7 @@ def test_a_guest_without_sshd_has_no_facts_about_it() -> None:
         ({DROP_IN: "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/own\n"}, "/etc/own"),
         ({DROP_IN: "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -f relative\n"}, CONFIG),
         ({DROP_IN: "[Service]\nEnvironmentFile=-/etc/default/ssh\n",
-          "/etc/default/ssh": "# -f /etc/no\nA='-f /etc/b'\n"}, "/etc/b"),
+          "/etc/default/ssh": "# -f /etc/no\nSSHD_OPTS='-f /etc/b'\n"}, "/etc/b"),
         ({CONFIG: None, "/usr/etc/ssh/sshd_config": ""}, "/usr/etc/ssh/sshd_config"),
         ({CONFIG: None}, CONFIG),
     ],
@@ -380,7 +380,7 @@ def test_the_programs_of_a_release_and_what_names_them() -> None:
     guest.file(CONFIG, "Subsystem sftp /usr/lib/openssh/sftp-server -l INFO\nSubsystem other internal-sftp\n")
     found = [(str(p.path), p.role, p.subsystem, p.source) for p in sshd(guest).programs]
     assert found == [
-        ("/usr/sbin/sshd", Role.SERVER, "", "sshd's unit"),
+        ("/usr/sbin/sshd", Role.SERVER, "", "ssh.service"),
         ("/usr/bin/first", Role.UNIT, "", "/etc/systemd/system/sshd.service"),
         ("/usr/lib/openssh/sshd-session", Role.HELPER, "", "strings of /usr/sbin/sshd"),
         ("/usr/lib/openssh/sshd-auth", Role.HELPER, "", "where distributions put it"),

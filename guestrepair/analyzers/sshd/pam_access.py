@@ -1,0 +1,165 @@
+"""Whom PAM's own lists shut out, wherever they come from: pam_access, pam_listfile, pam_shells, pam_time.
+
+The account stack is asked after every way of logging in, the auth stack for passwords alone. A module counts
+where nothing before it can end the stack or jump, and its word alone decides.
+
+Sources: pam_access(8), access.conf(5), pam_listfile(8), pam_shells(8), pam_time(8), time.conf(5), pam.d(5).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from guestrepair.model import GuestPath, Subject
+from guestrepair.system.accounts import Account
+from guestrepair.system.login_rules import ACCESS, SHELLS, TIMES
+from guestrepair.system.pam import PamCall
+from guestrepair.system.sshd.sshd import Sshd
+
+_NEVER = "!Al0000-2400"
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why PAM turns an account away, and the line or file that says so."""
+
+    reason: str
+    place: Subject
+
+
+def decides(call: PamCall) -> bool:
+    """True for a control by which the failure of a module is the failure of the stack."""
+    control = call.module.control
+    if control in ("required", "requisite", "binding"):
+        return True
+    actions = dict(word.partition("=")[::2] for word in control.split() if "=" in word)
+    denied = {"perm_denied", "acct_expired", "auth_err"} & set(actions)
+    return not denied and actions.get("default") in ("bad", "die")
+
+
+def reached(before: Iterable[PamCall]) -> bool:
+    """True where no module before can end the stack well, or jump over what follows."""
+    for call in before:
+        words = call.module.control.split()
+        actions = [word.partition("=")[2] for word in words if "=" in word]
+        if words == ["sufficient"] or "done" in actions or any(action.isdigit() for action in actions):
+            return False
+    return True
+
+
+def denial(sshd: Sshd, account: Account, kind: str) -> Denial | None:
+    """What certainly turns the account away in a stack of sshd's PAM service; None where nothing does."""
+    calls = sshd.pam_stack.of(kind) if sshd.pam_stack is not None else ()
+    for index, call in enumerate(calls):
+        judge = _JUDGES.get(call.module.module.rpartition("/")[2])
+        if judge is not None and decides(call) and reached(calls[:index]):
+            found = judge(sshd, account, call)
+            if found is not None:
+                return found
+    return None
+
+
+def _argument(call: PamCall, name: str) -> str | None:
+    values = (word.partition("=")[2] for word in call.module.arguments if word.startswith(f"{name}="))
+    return next(values, None)
+
+
+# --- pam_access -----------------------------------------------------------------------
+
+
+def _access(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
+    rules_of = sshd.system.login_rules
+    if any(word.startswith(("fieldsep=", "listsep=")) for word in call.module.arguments):
+        return None
+    path = GuestPath(_argument(call, "accessfile") or rules_of.place(ACCESS))
+    if path == ACCESS and sshd.files.glob(ACCESS.parent / "access.d", "*.conf"):
+        return None  # read first by newer releases
+    plain = "nodefgroup" not in call.module.arguments
+    for rule in rules_of.access(path) or ():
+        user = _matches(rule.users, account, groups=plain)
+        if user is False:
+            continue
+        everywhere = rule.origins[:1] == ("ALL",) and len(rule.origins) == 1
+        if rule.permits or user is None:
+            return None
+        if everywhere:
+            return Denial(f"pam_access: {path} line {rule.line} lets it in from nowhere",
+                          Subject.of_line(path, rule.line))  # fmt: skip
+    return None
+
+
+def _matches(words: tuple[str, ...], account: Account, *, groups: bool) -> bool | None:
+    """Whether a list of access.conf has the account in it; None where that cannot be told."""
+    if "EXCEPT" in words:
+        at = words.index("EXCEPT")
+        inside = _matches(words[:at], account, groups=groups)
+        outside = _matches(words[at + 1 :], account, groups=groups)
+        if inside is False or outside is True:
+            return False
+        return None if inside is None or outside is None else True
+    answer: bool | None = False
+    for word in words:
+        if word in ("ALL", account.name) or (word == f"({word[1:-1]})" and word[1:-1] in account.groups):
+            return True
+        if groups and word in account.groups:
+            return True
+        if "@" in word or word.startswith(("#", "+")):
+            answer = None
+    return answer
+
+
+# --- the others -----------------------------------------------------------------------
+
+
+def _listfile(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
+    item, sense, file = (_argument(call, name) for name in ("item", "sense", "file"))
+    held = {"user": {account.name}, "group": set(account.groups), "shell": {str(account.shell)}}.get(
+        item or ""
+    )
+    if held is None or not file or not file.startswith("/") or _argument(call, "apply") is not None:
+        return None
+    path = GuestPath(file)
+    listed = sshd.system.login_rules.names(path)
+    if listed is None:
+        fails = _argument(call, "onerr") == "fail"
+        return Denial(f"pam_listfile: {path} is not there", Subject.of_path(path)) if fails else None
+    inside = not held.isdisjoint(listed)
+    if (sense == "allow" and not inside) or (sense == "deny" and inside):
+        word = "lists it" if inside else "does not list it"
+        return Denial(f"pam_listfile: {path} {word}", Subject.of_path(path))
+    return None
+
+
+def _shells(sshd: Sshd, account: Account, _call: PamCall) -> Denial | None:
+    path = sshd.system.login_rules.place(SHELLS)
+    listed = sshd.system.login_rules.names(path)
+    if listed is not None and str(account.shell) not in listed:
+        return Denial(f"pam_shells: {path} does not list its shell {account.shell}", Subject.of_path(path))
+    return None
+
+
+def _time(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
+    path = GuestPath(_argument(call, "conffile") or sshd.system.login_rules.place(TIMES))
+    for rule in sshd.system.login_rules.times(path) or ():
+        applies = _named(rule.services, sshd.pam_service) and _named(rule.terminals, "ssh")
+        if applies and _named(rule.users, account.name) and rule.times == _NEVER:
+            return Denial(f"pam_time: {path} line {rule.line} lets it in at no time",
+                          Subject.of_line(path, rule.line))  # fmt: skip
+    return None
+
+
+def _named(expression: str, name: str) -> bool:
+    """True for a list of names and patterns without any other operator than ``|``."""
+    if set(expression) & set("&!@"):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in expression.split("|"))
+
+
+_JUDGES: dict[str, Callable[[Sshd, Account, PamCall], Denial | None]] = {
+    "pam_access.so": _access,
+    "pam_listfile.so": _listfile,
+    "pam_shells.so": _shells,
+    "pam_time.so": _time,
+}
