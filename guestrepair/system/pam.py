@@ -178,6 +178,14 @@ class Pam:
             self._files[path] = (data, parsed(parse_pam, data, path))
         return self._files[path]
 
+    def text_of(self, path: GuestPath) -> bytes:
+        """The bytes of a file of the directory.
+
+        Raises:
+            GuestReadError: it cannot be read, or is longer than any real one.
+        """
+        return self.read(path)[0]
+
     @fact
     def security_directories(self) -> tuple[GuestPath, ...]:
         """Directories of PAM modules that this guest has."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from guestrepair.errors import GuestReadError
@@ -18,10 +19,13 @@ from guestrepair.system.pam import PamStep
 MAX_STATES = 20_000
 """States that a stack may be in at one place, and far more than any real one has."""
 
-MAX_WORK = 400_000
+MAX_WORK = 60_000
+"""States looked at in one walk."""
 
 _FAILURES = tuple(
-    name for name in RETURNS if name not in ("success", "ignore", "module_unknown", "incomplete", "conv_again")
+    name
+    for name in RETURNS
+    if name not in ("success", "ignore", "module_unknown", "incomplete", "conv_again")
 )
 ANY = frozenset({"success", "ignore", *_FAILURES})
 FAIL = frozenset(_FAILURES)
@@ -36,8 +40,20 @@ DIRECTORIES = frozenset(
 )
 """Modules that ask a directory of accounts: they have nothing to say of a local one."""
 
-CREDENTIALS = DIRECTORIES | {"pam_unix", "pam_unix2", "pam_pwdfile", "pam_userdb", "pam_tcb", "pam_systemd_home"}
+CREDENTIALS = DIRECTORIES | {
+    "pam_unix",
+    "pam_unix2",
+    "pam_pwdfile",
+    "pam_userdb",
+    "pam_tcb",
+    "pam_systemd_home",
+}
 """Modules that check a password."""
+
+GATES = frozenset(
+    {"pam_nologin", "pam_securetty", "pam_faillock", "pam_tally2", "pam_access", "pam_time", "pam_shells"}
+)
+"""Modules that keep some people out, and let nobody in by themselves."""
 
 _FIXED = {
     ("pam_permit", ""): SUCCESS,
@@ -64,7 +80,7 @@ class State(NamedTuple):
     saved: tuple[tuple[int, bool], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Handler:
     """One step with its parsed control and what it may answer."""
 
@@ -72,6 +88,14 @@ class Handler:
     actions: Actions
     answers: frozenset[str]
     is_credential: bool = False
+
+    @cached_property
+    def distinct(self) -> tuple[str, ...]:
+        """One answer of each kind that leads to another state."""
+        kinds: dict[object, str] = {}
+        for answer in self.answers:
+            kinds.setdefault((self.actions[answer], answer == "success", answer == "ignore"), answer)
+        return tuple(kinds.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +142,16 @@ def possible_answers(step: PamStep) -> frozenset[str]:
 def local_answers(step: PamStep) -> frozenset[str]:
     """The same where directories do not know the account."""
     found = possible_answers(step)
+    if base_name(step) == "pam_localuser":
+        return SUCCESS
     return found - SUCCESS if base_name(step) in DIRECTORIES and step.type == "auth" else found
 
 
 def refusing_answers(step: PamStep) -> frozenset[str]:
-    """What a step answers when whatever can refuse does."""
+    """What a step answers where the password is wrong, and nothing else stands against the account."""
     found = possible_answers(step)
+    if base_name(step) in GATES:
+        return IGNORE
     return found if found in (SUCCESS, IGNORE) else REFUSED
 
 
@@ -151,7 +179,7 @@ def walk(stack: Sequence[Handler]) -> Outcome:
     for index, handler in enumerate(stack):
         work += len(at[index])
         if len(at[index]) > MAX_STATES or work > MAX_WORK:
-            raise GuestReadError(str(handler.step.file), "its stack is more tangled than any that can be judged")
+            raise GuestReadError(str(handler.step.file), "more tangled than any stack that is judged")
         for state in at[index]:
             for target, after in _moves(stack, index, state, keeps=keeps):
                 if target < 0:
@@ -161,23 +189,21 @@ def walk(stack: Sequence[Handler]) -> Outcome:
     return Outcome(frozenset(at[-1]), frozenset(bad))
 
 
-def _moves(
-    stack: Sequence[Handler], index: int, state: State, *, keeps: bool
-) -> set[tuple[int, State]]:
+def _moves(stack: Sequence[Handler], index: int, state: State, *, keeps: bool) -> set[tuple[int, State]]:
     """(where the walk goes on, the state there); a negative place follows a jump that had no line left."""
     handler = stack[index]
     level = handler.step.level
     if handler.step.is_substack:
         saved = (*state.saved[: level + 1], (state.impression, state.succeeds)) if keeps else ()
         return {(index + 1, state._replace(saved=saved))}
-    return {_move(stack, index, state, answer) for answer in handler.answers}
+    return {_move(stack, index, state, answer) for answer in handler.distinct}
 
 
 def _move(stack: Sequence[Handler], index: int, state: State, answer: str) -> tuple[int, State]:
     handler = stack[index]
     level, action = handler.step.level, handler.actions[answer]
     if handler.is_credential:
-        state = state._replace(credentials=_credentials(state.credentials, answer))
+        state = state._replace(credentials=2 if answer == "success" else max(state.credentials, 1))
     if action in ("ok", "done"):
         if state.impression == 0 or (state.impression == 1 and state.succeeds):
             state = state._replace(impression=1, succeeds=answer == "success")
@@ -197,12 +223,6 @@ def _move(stack: Sequence[Handler], index: int, state: State, answer: str) -> tu
             return -(last + 1), state._replace(impression=-1, succeeds=False)
         return target, state
     return index + 1, state
-
-
-def _credentials(before: int, answer: str) -> int:
-    if answer == "success":
-        return 2
-    return before if answer == "ignore" else max(before, 1)
 
 
 def _past(stack: Sequence[Handler], index: int) -> int:

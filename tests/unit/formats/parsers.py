@@ -42,6 +42,7 @@ from guestrepair.formats import (
     os_release,
     pacmandb,
     pam,
+    pam_control,
     passwd,
     posix_acl,
     selinux_config,
@@ -342,6 +343,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "pam": {
         "pam.d": Registered(pam.parse_pam, sample=b"auth [default=die] pam_a.so x=y\n@include common-auth\n")
+    },
+    "pam_control": {
+        "control": Registered(lambda d: pam_control.parse_control(text(d)), sample=b"success=1 default=bad ")
     },
     "passwd": {
         "passwd": Registered(passwd.parse_passwd, sample=b"a:x:1000:1000:A:/home/a:/bin/sh\n"),
