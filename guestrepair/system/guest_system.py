@@ -21,6 +21,7 @@ from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
+from guestrepair.system.limits import Limits
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.packaged import Packaged
@@ -140,6 +141,11 @@ class System:
     def libraries(self) -> Libraries:
         """Which libraries programs are loaded with."""
         return Libraries(self.view, self.boot_programs)
+
+    @fact
+    def limits(self) -> Limits:
+        """Its resource limits."""
+        return Limits(self.view, self.pam)
 
     @fact
     def logs(self) -> Logs:

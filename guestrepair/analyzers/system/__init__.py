@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.system import accounts, modes, pam_flow, selinux, sudo, units
+from guestrepair.analyzers.system import accounts, limits, modes, pam_flow, selinux, sudo, units
 from guestrepair.model import Inconclusive
 
 
@@ -29,7 +29,15 @@ def identity(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="system",
     summary="basic system: default target, accounts, root's shell, SELinux, modes, sudo",
-    rules=(*units.RULES, *accounts.RULES, *selinux.RULES, *modes.RULES, *sudo.RULES, *pam_flow.RULES),
+    rules=(
+        *units.RULES,
+        *accounts.RULES,
+        *selinux.RULES,
+        *modes.RULES,
+        *sudo.RULES,
+        *pam_flow.RULES,
+        *limits.RULES,
+    ),
     checks=(
         identity,
         *units.CHECKS,
@@ -38,5 +46,6 @@ ANALYZER = Analyzer(
         modes.check,
         sudo.check,
         pam_flow.check,
+        *limits.CHECKS,
     ),
 )

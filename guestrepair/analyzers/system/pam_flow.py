@@ -77,7 +77,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         return
     failing: dict[Key, list[_Failing]] = {}
     open_: dict[str, list[str]] = {}
-    for service, kind in _stacks(system):
+    for service, kind in login_stacks(system):
         found = attempt(lambda service=service, kind=kind: _judge(system, service, kind))  # type: ignore[misc]
         if isinstance(found, Unreadable):
             yield Inconclusive("system", f"PAM's {kind} of {service} was not judged: {found.error.message}")
@@ -91,7 +91,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         yield _open_finding(place, services)
 
 
-def _stacks(system: System) -> Iterator[tuple[str, str]]:
+def login_stacks(system: System) -> Iterator[tuple[str, str]]:
     """The services that are in use, with the types that they ask for."""
     sshd = system.sshd
     if sshd is not None and sshd.pam_stack is not None and sshd.pam_stack.file is not None:
@@ -109,8 +109,8 @@ def _stacks(system: System) -> Iterator[tuple[str, str]]:
 def _judge(system: System, service: str, kind: str) -> _Failing | str | None:
     """What is wrong with one stack: nobody gets through, or (its place) everybody; None: nothing."""
     steps = system.pam.steps(service, kind)
-    present = _answers(system, service, pam_flow.possible_answers)
-    local = _answers(system, service, pam_flow.local_answers)
+    present = answers_of(system, service, pam_flow.possible_answers)
+    local = answers_of(system, service, pam_flow.local_answers)
 
     def works(changed: Sequence[PamStep]) -> bool:
         return all(walk(handlers(changed, each)).can_succeed for each in (present, local))
@@ -127,7 +127,7 @@ def _judge(system: System, service: str, kind: str) -> _Failing | str | None:
     return _Failing(service, kind, mending, _severity(system, service, kind))
 
 
-def _answers(system: System, service: str, usual: Answers) -> Answers:
+def answers_of(system: System, service: str, usual: Answers) -> Answers:
     """What the modules of this guest may answer for this service; a missing one is none's to judge here."""
 
     def answers(step: PamStep) -> frozenset[str]:

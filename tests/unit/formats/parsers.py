@@ -36,6 +36,7 @@ from guestrepair.formats import (
     kernel_cmdline,
     kernel_image,
     ldso,
+    limits,
     logs,
     mbr,
     modules,
@@ -303,6 +304,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "ldso": {
         "ld.so.conf": Registered(ldso.parse_ld_so_conf, sample=b"/usr/local/lib\ninclude a.d/*.conf\n"),
         "preload": Registered(ldso.parse_preload, sample=b"/lib/a.so "),
+    },
+    "limits": {
+        "limits.conf": Registered(limits.parse_limits, sample=b"@a hard nofile 1048576\n"),
     },
     "logs": {
         "syslog": Registered(
