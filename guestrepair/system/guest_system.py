@@ -191,7 +191,7 @@ class System:
     @fact
     def sudoers(self) -> Sudoers:
         """sudo's configuration."""
-        return Sudoers(self.view)
+        return Sudoers(self.view, self.packages)
 
     @fact
     def systemd(self) -> Systemd:

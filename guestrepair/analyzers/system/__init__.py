@@ -7,8 +7,8 @@ the boot stops, or comes up with nobody able to log in or to administer.
 
 Evidence: the files themselves. Repairs touch one file each; modes and owners are
 ``safe``, whatever takes from an older copy or leaves a line out is ``review``.
-Limits: sudoers is checked line by line, not by its whole grammar; modes of other
-packaged files are for the packages analyzer.
+Limits: what modules of PAM answer is taken as open where it hangs on more than the
+configuration; modes of other packaged files are for the packages analyzer.
 """
 
 from __future__ import annotations
