@@ -11,6 +11,7 @@ from guestrepair.packages.base import Package, PackageDatabase
 from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
+from guestrepair.system.audit import Audit
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
 from guestrepair.system.contents import Contents
@@ -87,6 +88,11 @@ class System:
     def alternatives(self) -> tuple[Alternative | Unreadable, ...]:
         """What update-alternatives keeps; none where nothing keeps them."""
         return tuple(read_alternatives(self.view))
+
+    @fact
+    def audit(self) -> Audit:
+        """Its audit daemon."""
+        return Audit(self.view, self.systemd)
 
     @fact
     def boot_loader(self) -> BootLoader:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.system import accounts, limits, modes, pam_flow, selinux, sudo, units
+from guestrepair.analyzers.system import accounts, limits, logs, modes, pam_flow, selinux, sudo, units
 from guestrepair.model import Inconclusive
 
 
@@ -37,6 +37,7 @@ ANALYZER = Analyzer(
         *sudo.RULES,
         *pam_flow.RULES,
         *limits.RULES,
+        *logs.RULES,
     ),
     checks=(
         identity,
@@ -47,5 +48,6 @@ ANALYZER = Analyzer(
         sudo.check,
         pam_flow.check,
         *limits.CHECKS,
+        *logs.CHECKS,
     ),
 )
