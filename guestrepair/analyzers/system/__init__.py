@@ -16,7 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.system import accounts, limits, logs, modes, pam_flow, selinux, sudo, units
+from guestrepair.analyzers.system import (
+    accounts,
+    limits,
+    logs,
+    modes,
+    pam_flow,
+    selinux,
+    selinux_labels,
+    sudo,
+    units,
+)
 from guestrepair.model import Inconclusive
 
 
@@ -38,6 +48,7 @@ ANALYZER = Analyzer(
         *pam_flow.RULES,
         *limits.RULES,
         *logs.RULES,
+        *selinux_labels.RULES,
     ),
     checks=(
         identity,
@@ -49,5 +60,6 @@ ANALYZER = Analyzer(
         pam_flow.check,
         *limits.CHECKS,
         *logs.CHECKS,
+        selinux_labels.check,
     ),
 )
