@@ -213,6 +213,16 @@ def test_a_stack_that_everybody_gets_through(opened: str, line: int) -> None:
     assert "whatever the password" in finding.message
 
 
+def test_a_service_without_lines_of_a_type() -> None:
+    """PAM asks its service other then; of sudo no login hangs on that."""
+    guest = rhel(sudo="auth include system-auth\naccount include system-auth\n")
+    guest.file("/usr/bin/sudo", b"x", mode=0o4755)
+    assert findings(guest) == []
+    guest = rhel(login="auth substack system-auth\naccount include system-auth\n")
+    (finding,) = findings(guest)
+    assert (finding.severity, finding.subject) == (ERROR, "/etc/pam.d/login:1")
+
+
 def test_an_include_that_is_not_there() -> None:
     guest = debian()
     guest.remove("/etc/pam.d/common-account")
