@@ -179,7 +179,9 @@ def test_whether_any_answers_let_in_is_what_trying_them_all_says(kind: str, tmp_
         open_ += theirs
         outcome = pam_flow.walk(pam_flow.handlers(steps, any_of_these))
         assert outcome.can_succeed is theirs, "\n".join(files)
-    print(f"{judged} stacks, {open_} of them can let in, {tried} runs of libpam, no disagreement")
+    print(
+        f"any answers: {judged} stacks, {open_} of them can let in, {tried} runs of libpam, no disagreement"
+    )
     assert 0 < open_ < judged
 
 

@@ -79,5 +79,7 @@ def test_the_label_of_a_path_is_libselinuxs(tmp_path: Path) -> None:
                 labelled += theirs != "<<none>>"
                 ours = lookup(specifications, each, mode) or "<<none>>"
                 assert ours == theirs, f"{each} ({kind})\n{text}"
-    print(f"{asked} paths under {POLICIES} policies, {labelled} labelled, no disagreement with libselinux")
+    print(
+        f"SELinux labels: {asked} paths under {POLICIES} policies, {labelled} labelled, no disagreement with libselinux"
+    )
     assert labelled > asked // 4

@@ -291,7 +291,7 @@ def test_valid_and_invalid_as_visudo_says(tmp_path: Path) -> None:
                 f"{text!r}\n   visudo {run.returncode}: {said.strip()[:300]}\n"
                 f"   ours: {[line.problem for line in ours]}"
             )
-    print(f"{FILES} files, {valid} of them valid, {len(wrong)} disagreements with visudo {release}")
+    print(f"sudoers: {FILES} files, {valid} of them valid, {len(wrong)} disagreements with visudo {release}")
     assert not wrong, "\n".join(wrong[:40])
 
 
