@@ -93,8 +93,6 @@ def test_what_pam_limits_sets(tmp_path: Path) -> None:
         out += not answer[0]
         changed += answer[1:] != (soft, hard)
         assert ours(content.encode(), (soft, hard)) == answer, content
-    print(
-        f"limits.conf: {FILES} files, {changed} set limits, {out} shut the user out, no disagreement with pam_limits"
-    )
+    print(f"limits.conf: {FILES} files, {changed} set limits, {out} shut the user out; pam_limits agrees")
     assert 10 < out < FILES - 20
     assert changed > FILES // 4
