@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.lines import text_lines
@@ -137,7 +138,17 @@ def _steps(spec: Specification, path_length: int) -> int:
 
 
 def _matches(expression: str, path: str) -> bool:
+    pattern = _compiled(expression)
     try:
-        return re.fullmatch(expression, path) is not None
-    except (re.error, RecursionError, OverflowError):
+        return pattern is not None and pattern.fullmatch(path) is not None
+    except (RecursionError, OverflowError):
         return False
+
+
+@lru_cache(maxsize=8192)
+def _compiled(expression: str) -> re.Pattern[str] | None:
+    """An expression made ready once, for many paths; None where it is none."""
+    try:
+        return re.compile(expression)
+    except (re.error, RecursionError, OverflowError):
+        return None

@@ -19,6 +19,9 @@ TYPES = frozenset({"auth", "account", "password", "session"})
 INCLUDES = frozenset({"include", "substack"})
 SIMPLE_CONTROLS = frozenset({"required", "requisite", "sufficient", "optional", "binding"})
 TOLERANT_ACTIONS = frozenset({"ignore", "ok", "done"})
+ALL_BAD = "default=bad"
+"""The control that Linux-PAM gives a line whose own it cannot read."""
+
 CONTROL = re.compile(r"\[([^\]]*)\]|(\S+)")
 
 
@@ -26,7 +29,8 @@ CONTROL = re.compile(r"\[([^\]]*)\]|(\S+)")
 class PamModule:
     """A line that calls a module; ``silent`` where a leading ``-`` says that it may lack.
 
-    ``control`` is one word, or what stands between the brackets (``success=1 default=ignore``).
+    ``control`` is one word in small letters, or what stands between the brackets
+    (``success=1 default=ignore``).
     """
 
     line: int
@@ -65,17 +69,35 @@ class PamInclude:
 
 
 @dataclass(frozen=True, slots=True)
+class PamBroken:
+    """A line that PAM cannot read: it stands in the stack all the same, as a module that always fails.
+
+    ``type`` is "" where the line's own is none: PAM then takes it for ``auth``, or for the type that draws
+    the file in. ``control`` is what decides of its failure.
+    """
+
+    line: int
+    type: str
+    control: str
+
+
+@dataclass(frozen=True, slots=True)
 class PamFile:
-    """The modules and includes of one file in order, and the numbers of lines that do not parse."""
+    """The modules and includes of one file in order, and the lines that do not parse."""
 
     modules: tuple[PamModule, ...]
     includes: tuple[PamInclude, ...]
-    malformed: tuple[int, ...]
+    broken: tuple[PamBroken, ...]
 
     @property
-    def in_order(self) -> tuple[PamModule | PamInclude, ...]:
-        """Modules and includes as they stand in the file."""
-        return tuple(sorted((*self.modules, *self.includes), key=lambda each: each.line))
+    def malformed(self) -> tuple[int, ...]:
+        """The numbers of the lines that do not parse."""
+        return tuple(line.line for line in self.broken)
+
+    @property
+    def in_order(self) -> tuple[PamModule | PamInclude | PamBroken, ...]:
+        """All lines as they stand in the file."""
+        return tuple(sorted((*self.modules, *self.includes, *self.broken), key=lambda each: each.line))
 
 
 def parse_pam(data: bytes) -> PamFile:
@@ -86,7 +108,7 @@ def parse_pam(data: bytes) -> PamFile:
     """
     modules: list[PamModule] = []
     includes: list[PamInclude] = []
-    malformed: list[int] = []
+    broken: list[PamBroken] = []
     for count, (number, text) in enumerate(_logical_lines(data)):
         if count == MAX_LINES:
             raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
@@ -101,8 +123,8 @@ def parse_pam(data: bytes) -> PamFile:
         elif isinstance(made, PamInclude):
             includes.append(made)
         else:
-            malformed.append(number)
-    return PamFile(tuple(modules), tuple(includes), tuple(malformed))
+            broken.append(made)
+    return PamFile(tuple(modules), tuple(includes), tuple(broken))
 
 
 def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
@@ -122,17 +144,21 @@ def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
         yield start, whole
 
 
-def _parse_line(number: int, text: str) -> PamModule | PamInclude | None:
+def _parse_line(number: int, text: str) -> PamModule | PamInclude | PamBroken:
     word, _, rest = text.replace("\t", " ").partition(" ")
     silent, kind = word.startswith("-"), word.removeprefix("-").lower()
     found = CONTROL.match(rest.strip())
-    if kind not in TYPES or found is None:
-        return None
-    control = (found[1] if found[1] is not None else found[2]).strip()
-    words = rest.strip()[found.end() :].split()
+    if found is None:
+        return PamBroken(number, kind if kind in TYPES else "", ALL_BAD)
     simple = found[1] is None
-    if not words or (simple and control.lower() not in SIMPLE_CONTROLS | INCLUDES):
-        return None
-    if simple and control.lower() in INCLUDES:
-        return PamInclude(number, words[0], kind, control.lower() == "substack")
-    return PamModule(number, kind, control.lower(), words[0], silent, tuple(words[1:]))
+    control = (found[2].lower() if simple else found[1]).strip()
+    if kind not in TYPES:
+        return PamBroken(number, "", control)
+    words = rest.strip()[found.end() :].split()
+    if simple and control not in SIMPLE_CONTROLS | INCLUDES:
+        return PamBroken(number, kind, ALL_BAD)
+    if not words:
+        return PamBroken(number, kind, ALL_BAD if control in INCLUDES else control)
+    if simple and control in INCLUDES:
+        return PamInclude(number, words[0], kind, control == "substack")
+    return PamModule(number, kind, control, words[0], silent, tuple(words[1:]))

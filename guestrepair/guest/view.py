@@ -30,6 +30,8 @@ MAX_PATTERN = 4096
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
 """The longest name and path that a kernel looks up (limits.h: NAME_MAX, and PATH_MAX with its NUL)."""
 
+LABEL_ATTRIBUTE = "security.selinux"
+
 DEFAULT_READ_LIMIT = 4 * 1024 * 1024
 """Bytes that :meth:`Guest.read` takes of a file unless told otherwise: no configuration file is larger."""
 
@@ -166,6 +168,10 @@ class Guest(abc.ABC):
     @abc.abstractmethod
     def xattr(self, path: GuestPath, name: str) -> bytes:
         """Value of one extended attribute, without following a last link; empty when there is none."""
+
+    def label(self, path: GuestPath) -> str:
+        """The SELinux label of a path, a last link not followed; "" when it has none."""
+        return self.xattr(path, LABEL_ATTRIBUTE).rstrip(b"\0").decode("utf-8", "surrogateescape")
 
     @abc.abstractmethod
     def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:

@@ -171,6 +171,16 @@ class SetCapabilities(PathChange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLabel(PathChange):
+    """Set the SELinux label of a path that has ``before`` now ("": none); never follows a link."""
+
+    kind: ClassVar[str] = "set-label"
+    order: ClassVar[int] = 12
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MakeDirectory(PathChange):
     """Create a directory that is not there, with its parents (0755 root:root) where they lack.
 
@@ -340,6 +350,7 @@ Change: TypeAlias = (
     | SetMode
     | SetOwner
     | SetCapabilities
+    | SetLabel
     | MakeDirectory
     | MakeLink
     | RemoveFile

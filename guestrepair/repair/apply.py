@@ -34,6 +34,7 @@ from guestrepair.model import (
     RunFsck,
     RunGuestProgram,
     SetCapabilities,
+    SetLabel,
     SetMode,
     SetOwner,
     WriteBytes,
@@ -158,6 +159,15 @@ class Applier:
         self._expect(
             self._capabilities(change.path) == change.after, change.path, "capabilities did not take"
         )
+
+    @_do.register
+    def _set_label(self, change: SetLabel, _source: SourcedFile | None) -> None:
+        now = self._guest.label(change.path)
+        if now == change.after:
+            return
+        self._expect(now == change.before, change.path, "its label has changed")
+        self._writer.set_label(change.path, change.after)
+        self._expect(self._guest.label(change.path) == change.after, change.path, "the label did not take")
 
     def _permissions(self, path: GuestPath) -> int:
         found = self._guest.lstat(path)

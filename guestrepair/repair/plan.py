@@ -19,12 +19,13 @@ from guestrepair.model import (
     RunFsck,
     RunGuestProgram,
     SetCapabilities,
+    SetLabel,
     SetMode,
     SetOwner,
 )
 from guestrepair.packages.sources import Resolution, SourcedFile
 
-_ATTRIBUTES = (SetOwner, SetMode, SetCapabilities)
+_ATTRIBUTES = (SetOwner, SetMode, SetCapabilities, SetLabel)
 
 
 @dataclass(frozen=True, slots=True)

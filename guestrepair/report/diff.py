@@ -21,6 +21,7 @@ from guestrepair.model import (
     RunFsck,
     RunGuestProgram,
     SetCapabilities,
+    SetLabel,
     SetMode,
     SetOwner,
     WriteBytes,
@@ -126,6 +127,8 @@ def describe(change: Change) -> str:  # noqa: C901, PLR0912 (one branch a kind o
             return f"mode {change.before:04o} -> {change.after:04o}"
         case SetOwner():
             return f"owner {_ids(change.before)} -> {_ids(change.after)}"
+        case SetLabel():
+            return f"label {change.after}" + (f" (it has {change.before})" if change.before else "")
         case SetCapabilities():
             return "set file capabilities" if change.after else "remove file capabilities"
         case MakeDirectory():

@@ -130,6 +130,13 @@ class Writer:
             self._handle.lchown(uid, gid, self._inside(real))
             self._handle.chmod(mode, self._inside(real))  # after chown, which clears setuid
 
+    def set_label(self, path: GuestPath, label: str) -> None:
+        """Set the SELinux label of what is there; a link's own."""
+        with reading(path):
+            inside = self._inside(self._lexical(path))
+            self._handle.lsetxattr("security.selinux", label, len(label), inside)
+        self._guest.forget()
+
     def _label(self, real: GuestPath, mode_with_type: int) -> None:
         self._labels = self._labels or Labels(self._guest)
         label = self._labels.of(real, mode_with_type)

@@ -12,6 +12,7 @@ from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.accounts import Accounts
 from guestrepair.system.addresses import NamedAddresses
 from guestrepair.system.alternatives import read_alternatives
+from guestrepair.system.audit import Audit
 from guestrepair.system.boot_drivers import BootDrivers, of_default_entry
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
@@ -27,6 +28,7 @@ from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_polic
 from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
+from guestrepair.system.limits import Limits
 from guestrepair.system.login_rules import LoginRules
 from guestrepair.system.logs import Logs
 from guestrepair.system.mounts import Mounts
@@ -110,6 +112,11 @@ class System:
         return of_default_entry(self.boot_loader, self.kernels, self.drivers)
 
     @fact
+    def audit(self) -> Audit:
+        """Its audit daemon."""
+        return Audit(self.view, self.systemd)
+
+    @fact
     def boot_loader(self) -> BootLoader:
         """Its boot loader: configurations, entries, and the loader's own parts."""
         return BootLoader(self.view)
@@ -189,6 +196,11 @@ class System:
         return LoginRules(self.view)
 
     @fact
+    def limits(self) -> Limits:
+        """Its resource limits."""
+        return Limits(self.view, self.pam)
+
+    @fact
     def logs(self) -> Logs:
         """What its programs logged."""
         return Logs(self.view)
@@ -266,7 +278,7 @@ class System:
     @fact
     def sudoers(self) -> Sudoers:
         """sudo's configuration."""
-        return Sudoers(self.view)
+        return Sudoers(self.view, self.packages)
 
     @fact
     def systemd(self) -> Systemd:

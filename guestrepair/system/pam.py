@@ -7,10 +7,10 @@ of its type alone; circles and what lies deeper than 16 files end in an error).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.pam import PamFile, PamInclude, PamModule, parse_pam
+from guestrepair.formats.pam import ALL_BAD, PamBroken, PamFile, PamInclude, PamModule, parse_pam
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, fact, known, parsed
@@ -60,13 +60,40 @@ class PamLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PamStep:
+    """One place of a stack as Linux-PAM puts it together: a module, the head of a substack, or a failure.
+
+    ``module`` is None for a line that always fails (it cannot be read, or draws in what is not there) and
+    for the head of a substack, whose ``control`` is empty. ``level`` counts the substacks around it.
+    """
+
+    file: GuestPath
+    line: int
+    type: str
+    level: int
+    control: str
+    module: PamModule | None = None
+
+    @property
+    def place(self) -> str:
+        """``FILE:LINE``."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def is_substack(self) -> bool:
+        """True for the head of a substack, which does nothing itself."""
+        return self.module is None and not self.control
+
+
+@dataclass(frozen=True, slots=True)
 class PamStack:
     """All that a service calls, in order, its includes followed.
 
     ``file`` is the service's own, None where it has none. ``calls`` holds all four types as they stand;
     those of one type are its stack. ``missing`` are links whose file is not there, ``endless`` those that
     lead in a circle or deeper than PAM goes. ``malformed`` are file and number of each line that PAM cannot
-    read, and takes for a module that always fails. ``texts`` has the content of each file.
+    read, and takes for a module that always fails. ``texts`` has the content of each file, ``steps``
+    what Linux-PAM walks through, all types in one order.
     """
 
     service: str
@@ -77,11 +104,22 @@ class PamStack:
     endless: tuple[PamLink, ...] = ()
     malformed: tuple[tuple[GuestPath, int], ...] = ()
     texts: Mapping[GuestPath, bytes] = field(default_factory=dict)
+    steps: tuple[PamStep, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """True for a service whose files have no line at all: PAM then takes its service ``other``."""
         return self.file is not None and not (self.calls or self.links or self.malformed)
+
+    def steps_of(self, kind: str) -> list[PamStep]:
+        """What Linux-PAM walks through for one type, by this service's own files.
+
+        It gives up at an ``@include`` for all types whose file is not there: one failure is all there is.
+        """
+        for link in self.missing:
+            if not link.include.type:
+                return [PamStep(link.file, link.include.line, kind, 0, ALL_BAD)]
+        return [step for step in self.steps if step.type in (kind, "")]
 
     def of(self, kind: str) -> tuple[PamCall, ...]:
         """The stack of one type: auth, account, password or session."""
@@ -120,6 +158,15 @@ class Pam:
             self._stacks[service] = attempt(lambda: _Flattening(self, service).result(), service)
         return known(self._stacks[service])
 
+    def steps(self, service: str, kind: str) -> list[PamStep]:
+        """What Linux-PAM walks through for one type; where the service has nothing of it, ``other``'s.
+
+        Raises:
+            GuestReadError: one of the files cannot be read.
+        """
+        found = self.stack(service).steps_of(kind)
+        return found if any(not step.is_substack for step in found) else self.stack("other").steps_of(kind)
+
     def read(self, path: GuestPath) -> tuple[bytes, PamFile]:
         """A file of the directory, and what its lines are.
 
@@ -130,6 +177,14 @@ class Pam:
             data = self._guest.read(path)
             self._files[path] = (data, parsed(parse_pam, data, path))
         return self._files[path]
+
+    def text_of(self, path: GuestPath) -> bytes:
+        """The bytes of a file of the directory.
+
+        Raises:
+            GuestReadError: it cannot be read, or is longer than any real one.
+        """
+        return self.read(path)[0]
 
     @fact
     def security_directories(self) -> tuple[GuestPath, ...]:
@@ -168,7 +223,8 @@ class _Flattening:
         self._endless: dict[PamLink, None] = {}
         self._malformed: dict[tuple[GuestPath, int], None] = {}
         self._texts: dict[GuestPath, bytes] = {}
-        self._steps = 0
+        self._count = 0
+        self._steps: list[PamStep] = []
 
     def result(self) -> PamStack:
         file = self._pam.service_file(self._service)
@@ -183,6 +239,7 @@ class _Flattening:
             tuple(self._endless),
             tuple(self._malformed),
             self._texts,
+            tuple(self._steps),
         )
 
     def _follow(
@@ -192,13 +249,18 @@ class _Flattening:
         self._texts[path], parsed = self._pam.read(path)
         self._malformed |= dict.fromkeys((path, number) for number in parsed.malformed)
         for line in parsed.in_order:
-            self._steps += 1
-            if self._steps > MAX_STEPS:
+            self._count += 1
+            if self._count > MAX_STEPS:
                 raise GuestReadError(path, f"{self._service} draws in more than {MAX_STEPS} lines")
             if kind and line.type and line.type != kind:
                 continue  # of another type than the line that draws it in asks for
+            level = len(substacks)
             if isinstance(line, PamModule):
                 self._calls.append(PamCall(path, line, substacks))
+                self._steps.append(PamStep(path, line.line, line.type, level, line.control, line))
+            elif isinstance(line, PamBroken):
+                own = line.type or kind or "auth"
+                self._steps.append(PamStep(path, line.line, own, level, line.control))
             else:
                 self._include(path, line, kind, inside, substacks)
 
@@ -211,12 +273,15 @@ class _Flattening:
         substacks: tuple[str, ...],
     ) -> None:
         file = self._pam.service_file(line.file)
+        line = replace(line, type=line.type or kind)
         link = PamLink(path, line, file or named_file(line.file))
         self._links.setdefault(link)
-        if file is None:
-            self._missing.setdefault(link)
-        elif file in inside or len(inside) > MAX_DEPTH:
-            self._endless.setdefault(link)
+        around = (*substacks, link.place) if line.substack else substacks
+        types = (line.type,) if line.type else ("auth", "account", "password", "session")
+        if line.substack:
+            self._steps.append(PamStep(path, line.line, line.type, len(substacks), ""))
+        if file is None or file in inside or len(inside) > MAX_DEPTH:
+            (self._missing if file is None else self._endless).setdefault(link)
+            self._steps += [PamStep(path, line.line, each, len(substacks), ALL_BAD) for each in types]
         else:
-            around = (*substacks, link.place) if line.substack else substacks
-            self._follow(file, line.type or kind, (*inside, file), around)
+            self._follow(file, line.type, (*inside, file), around)

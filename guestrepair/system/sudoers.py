@@ -5,6 +5,7 @@ Sources: sudoers(5), @include and @includedir; sudo's ``plugins/sudoers/toke.l``
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from guestrepair.formats import sudoers
 from guestrepair.formats.sudoers import SudoersLine
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
+from guestrepair.packages.base import PackageDatabase
 from guestrepair.system.fact import Unreadable, attempt, fact
 
 MAIN = GuestPath("/etc/sudoers")
 MAX_INCLUDED = 64
 MAX_RULES = 50_000
+_RELEASE = re.compile(r"(?:[0-9]+:)?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})")
 _PROGRAMS = (GuestPath("/usr/bin/sudo"), GuestPath("/usr/local/bin/sudo"))
 
 
@@ -45,13 +48,39 @@ class SudoersFile:
 class Sudoers:
     """What sudo of one guest is told."""
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, packages: PackageDatabase | None = None) -> None:
         self._guest = guest
+        self._packages = packages
 
     @fact
     def is_installed(self) -> bool:
         """True when there is a sudo."""
         return any(map(self._guest.exists, _PROGRAMS))
+
+    @fact
+    def release(self) -> sudoers.Release:
+        """Which sudo it is, by its package; the newest where no package says so."""
+        names = (str(path) for path in _PROGRAMS) if self._packages is not None else ()
+        for name in names:
+            for file in self._packages.lookup(name) if self._packages is not None else ():
+                found = _RELEASE.match(file.package.version)
+                if found is not None:
+                    return int(found[1]), int(found[2]), int(found[3])
+        return sudoers.NEWEST
+
+    @fact
+    def missing_includes(self) -> tuple[tuple[GuestPath, SudoersLine, GuestPath], ...]:
+        """(file, its line, the path) of each single file that is to be read and is not there."""
+        found = []
+        for file in self.files:
+            if isinstance(file, Unreadable) or isinstance(file.text, Unreadable):
+                continue
+            for line in file.text.lines:
+                for is_directory, name in sudoers.includes((line,)):
+                    path = file.path.parent / name
+                    if not is_directory and "%h" not in name and not self._guest.exists(path):
+                        found.append((file.path, line, path))
+        return tuple(found)
 
     @fact
     def files(self) -> tuple[SudoersFile | Unreadable, ...]:
@@ -93,7 +122,7 @@ class Sudoers:
 
     def _text(self, path: GuestPath) -> SudoersText:
         data = self._guest.read(path, limit_bytes=sudoers.MAX_SIZE_BYTES)
-        return SudoersText(data, sudoers.parse(data))
+        return SudoersText(data, sudoers.parse(data, self.release))
 
     def _included(self, path: GuestPath, lines: tuple[SudoersLine, ...]) -> list[GuestPath]:
         """The files that these lines have sudo read; one more than are followed at the most."""

@@ -7,8 +7,8 @@ the boot stops, or comes up with nobody able to log in or to administer.
 
 Evidence: the files themselves. Repairs touch one file each; modes and owners are
 ``safe``, whatever takes from an older copy or leaves a line out is ``review``.
-Limits: sudoers is checked line by line, not by its whole grammar; modes of other
-packaged files are for the packages analyzer.
+Limits: what modules of PAM answer is taken as open where it hangs on more than the
+configuration; modes of other packaged files are for the packages analyzer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
-from guestrepair.analyzers.system import accounts, modes, selinux, sudo, units
+from guestrepair.analyzers.system import (
+    accounts,
+    limits,
+    logs,
+    modes,
+    pam_flow,
+    selinux,
+    selinux_labels,
+    sudo,
+    units,
+)
 from guestrepair.model import Inconclusive
 
 
@@ -29,6 +39,27 @@ def identity(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="system",
     summary="basic system: default target, accounts, root's shell, SELinux, modes, sudo",
-    rules=(*units.RULES, *accounts.RULES, *selinux.RULES, *modes.RULES, *sudo.RULES),
-    checks=(identity, *units.CHECKS, *accounts.CHECKS, selinux.check, modes.check, sudo.check),
+    rules=(
+        *units.RULES,
+        *accounts.RULES,
+        *selinux.RULES,
+        *modes.RULES,
+        *sudo.RULES,
+        *pam_flow.RULES,
+        *limits.RULES,
+        *logs.RULES,
+        *selinux_labels.RULES,
+    ),
+    checks=(
+        identity,
+        *units.CHECKS,
+        *accounts.CHECKS,
+        selinux.check,
+        modes.check,
+        sudo.check,
+        pam_flow.check,
+        *limits.CHECKS,
+        *logs.CHECKS,
+        selinux_labels.check,
+    ),
 )

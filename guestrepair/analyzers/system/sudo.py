@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
+from guestrepair.analyzers.system.administrators import nobody_left
 from guestrepair.formats.sudoers import SudoersLine
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
@@ -33,13 +34,17 @@ SUDOERS = Rule(
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
-    what="/etc/sudoers or an included file is missing, not root's, writable by others, or has a broken line.",
+    what="/etc/sudoers or an included file is missing, not root's, writable by others, or has a line that"
+    " is none by the grammar of the guest's sudo; or no account is left that can become root.",
     why="sudo ignores such a file or refuses to run: who has no password of root is shut out.",
     repair="Owner and mode; a broken line is commented out; a missing file restored from its package.",
     example="echo 'admin ALL (ALL) ALL' > /etc/sudoers.d/admin",
     sources=("sudoers(5)", "visudo(8)"),
 )
 RULES = (SUDOERS,)
+
+GOES_ON = (1, 9, 3)
+"""From this release on sudo passes over what it cannot read; older ones refuse to run."""
 
 _MAX_NAMED = 20
 """Broken lines of one file that have a finding each; the others have one together."""
@@ -53,17 +58,48 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
     if not system.files.exists(MAIN):
         yield _missing(system)
         return
+    sound = True
     for file in system.sudoers.files:
-        if isinstance(file, Unreadable):
-            yield Inconclusive("system", file.error.message)
-            continue
-        problem = _insecure(file.stat)
-        if problem:
-            yield _insecure_finding(file, problem)
+        for found in _file(file):
+            sound = False
+            yield found
+    yield from _missing_includes(system)
+    if sound:
+        yield from nobody_left(system, SUDOERS)
+
+
+def _file(file: SudoersFile | Unreadable) -> Iterator[Finding | Inconclusive]:
+    if isinstance(file, Unreadable):
+        yield Inconclusive("system", file.error.message)
+        return
+    problem = _insecure(file.stat)
+    if problem:
+        yield _insecure_finding(file, problem)
+    if isinstance(file.text, Unreadable):
+        yield Inconclusive("system", file.text.error.message)
+    else:
+        yield from _lines(file, file.text)
+
+
+def _missing_includes(system: System) -> Iterator[Finding]:
+    """A file that is to be read and is not there; releases that cannot go on after that refuse to run."""
+    goes_on = system.sudoers.release >= GOES_ON
+    for path, line, missing in system.sudoers.missing_includes:
+        place = Subject.of_line(path, line.number)
+        file = next(f for f in system.sudoers.files if isinstance(f, SudoersFile) and f.path == path)
         if isinstance(file.text, Unreadable):
-            yield Inconclusive("system", file.text.error.message)
-        else:
-            yield from _lines(file, file.text)
+            continue
+        change = EditFile(
+            path=file.real_path, before=file.text.data, edits=(_commented_out(file.text.data, line),)
+        )
+        yield SUDOERS.finding(
+            place,
+            f"{place}: {missing} is to be read and is not there"
+            + (": sudo complains and goes on without it" if goes_on else ": sudo refuses to run"),
+            severity=Severity.WARNING if goes_on else Severity.ERROR,
+            evidence=(Evidence(place, line.text[:200], f"a file {missing}"),),
+            repair=Repair(f"comment out line {line.number} of {path}", Safety.REVIEW, (change,)),
+        )
 
 
 def _missing(system: System) -> Finding:

@@ -368,9 +368,10 @@ def test_sudoers_rules_that_sudo_takes(line: str) -> None:
 
 
 def test_sudoers_carriage_return() -> None:
-    guest = healthy()
-    guest.file("/etc/sudoers.d/admin", "admin ALL=(ALL) ALL\r\n", mode=0o440)
-    assert "carriage return" in only(guest).message
+    (old,) = sudoers.parse(b"admin ALL=(ALL) ALL\r\n", (1, 8, 23))
+    assert "carriage return" in old.problem
+    (new,) = sudoers.parse(b"admin ALL=(ALL) ALL\r\n", (1, 9, 5))
+    assert new.problem == ""
 
 
 def test_sudoers_files_that_are_not_read() -> None:

@@ -46,6 +46,7 @@ from guestrepair.formats import (
     keyfile,
     ldso,
     ldso_cache,
+    limits,
     login_rules,
     logs,
     mbr,
@@ -54,6 +55,7 @@ from guestrepair.formats import (
     overlay_options,
     pacmandb,
     pam,
+    pam_control,
     passwd,
     posix_acl,
     resolver,
@@ -385,6 +387,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "new": Registered(lambda d: ldso_cache.parse_ld_so_cache(b"glibc-ld.so.cache1.1" + d), 32 * MIB),
         "old": Registered(lambda d: ldso_cache.parse_ld_so_cache(b"ld.so-1.7.0\0" + d), 32 * MIB),
     },
+    "limits": {
+        "limits.conf": Registered(limits.parse_limits, sample=b"@a hard nofile 1048576\n"),
+    },
     "logs": {
         "syslog": Registered(
             lambda d: sum(1 for _ in logs.parse_syslog(d, written=NOW)),
@@ -439,6 +444,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "pam": {
         "pam.d": Registered(pam.parse_pam, sample=b"auth [default=die] pam_a.so x=y\n@include common-auth\n")
+    },
+    "pam_control": {
+        "control": Registered(lambda d: pam_control.parse_control(text(d)), sample=b"success=1 default=bad ")
     },
     "passwd": {
         "passwd": Registered(passwd.parse_passwd, sample=b"a:x:1000:1000:A:/home/a:/bin/sh\n"),

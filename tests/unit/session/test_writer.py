@@ -205,6 +205,13 @@ def test_capabilities_are_set_and_taken_away(writer: Writer, appliance: FakeAppl
     assert "security.capability" not in found
 
 
+def test_a_label_is_set_and_read_back(writer: Writer, appliance: FakeAppliance) -> None:
+    writer.set_label(P("/etc/conf"), "system_u:object_r:etc_t:s0")
+    found = appliance.xattrs[appliance.trees["/dev/sda"] / "etc/conf"]
+    assert found["security.selinux"] == b"system_u:object_r:etc_t:s0"
+    assert writer._guest.label(P("/etc/conf")) == "system_u:object_r:etc_t:s0"
+
+
 def test_what_the_appliance_refuses_is_said_with_the_path(writer: Writer, appliance: FakeAppliance) -> None:
     appliance.broken["write /etc/conf"] = "No space left on device"
     with pytest.raises(GuestReadError, match=r"/etc/conf: .*No space left on device"):
