@@ -18,6 +18,7 @@ from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
+from guestrepair.system.firewall.firewall import Firewall
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.kernels import Kernels
 from guestrepair.system.libraries import Libraries
@@ -125,6 +126,11 @@ class System:
     def filesystems(self) -> Filesystems:
         """What its filesystems' bytes, checkers and sizes tell."""
         return Filesystems(self._guest)
+
+    @fact
+    def firewall(self) -> Firewall:
+        """The packet filter that it loads at boot."""
+        return Firewall(self)
 
     @fact
     def hosts_access(self) -> tuple[AccessFile, ...]:
