@@ -78,7 +78,7 @@ def _closed(firewall: Firewall, judged: Sequence[Way], ways: Sequence[Way]) -> F
         f"{source}: the firewall that boot loads ({name}) drops {passage.what} to sshd's {_ports(judged)}"
         f" over IPv{family} from everywhere{rest}: {observed}"
     )
-    changes = opening(firewall, ways)
+    changes = opening(firewall, family)
     repair = None
     if changes:
         repair = Repair(f"accept connections to {_ports(judged)} in {name}", Safety.REVIEW, changes)

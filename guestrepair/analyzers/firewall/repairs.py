@@ -5,7 +5,6 @@ Each is tried out first: the rules are followed again with it, and what does not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from guestrepair.formats.firewall.rules import Place
@@ -45,6 +44,7 @@ class _Files:
 
     def insert(self, path: str, offset: int, text: bytes) -> None:
         """Put text in at an offset of the content as it is now."""
+        self.content(path)
         pieces = self.inserted.setdefault(path, [])
         shift = 0
         for index, (place, piece) in enumerate(pieces):
@@ -71,19 +71,29 @@ class _Files:
         return tuple(found)
 
 
-def opening(firewall: Firewall, ways: Sequence[Way]) -> tuple[Change, ...]:
-    """The changes after which a login gets through on all ports; nothing where no rule of ours does that."""
+def opening(firewall: Firewall, family: int) -> tuple[Change, ...]:
+    """The changes after which a login gets through over a family; nothing where no rule of ours does that.
+
+    The other family is opened with it where that can be done.
+    """
     files = _Files(firewall)
-    closed = [way for way in ways if way.passage.answer is Answer.CLOSED]
+    if not _open(files, family):
+        return ()
+    alone = files.changes()
+    return files.changes() if _open(files, 10 - family) else alone
+
+
+def _open(files: _Files, family: int) -> bool:
+    """Put in what opens all ports over a family: true when they are open then."""
     for _ in range(MAX_INSERTIONS):
+        ways = [way for way in files.firewall.ways(files.instead) if way.listening.family == family]
+        closed = [way for way in ways if way.passage.answer is Answer.CLOSED]
         if not closed:
-            break
+            return all(way.passage.answer is Answer.OPEN for way in ways)
         before = files.instead
         if not _insert(files, closed[0]) or files.instead == before:
-            return ()
-        ways = firewall.ways(files.instead)
-        closed = [way for way in ways if way.passage.answer is Answer.CLOSED]
-    return files.changes() if all(way.passage.answer is Answer.OPEN for way in ways) else ()
+            return False
+    return False
 
 
 def _insert(files: _Files, way: Way) -> bool:
@@ -161,6 +171,7 @@ def _insert_ufw(files: _Files, way: Way) -> bool:
     path = f"/etc/ufw/user{'6' if six else ''}.rules"
     data = files.content(path)
     at = data.find(_UFW_RULES)
+    at = at + len(_UFW_RULES) if at >= 0 else data.rfind(b"COMMIT")
     if at < 0:
         return False
     everywhere = "::/0" if six else "0.0.0.0/0"
@@ -168,7 +179,7 @@ def _insert_ufw(files: _Files, way: Way) -> bool:
         f"\n### tuple ### allow tcp {port} {everywhere} any {everywhere} in\n"
         f"-A ufw{'6' if six else ''}-user-input -p tcp --dport {port} -j ACCEPT\n"
     )
-    files.insert(path, at + len(_UFW_RULES), text.encode())
+    files.insert(path, at, text.encode())
     return True
 
 

@@ -21,9 +21,9 @@ from guestrepair.formats.firewall.rules import (
     Chain,
     Condition,
     Effect,
+    FilterRule,
     Kind,
     Place,
-    Rule,
     Ruleset,
     Step,
     Table,
@@ -151,7 +151,7 @@ class _Restore:
         if first:
             at = int(words.pop(0)) - 1 if words and words[0].isdigit() and len(words[0]) < 9 else 0
         steps = tuple(_Rule(words, self.family, self.services).steps())
-        chain.rules.insert(at, Rule(steps, place, line[:500]))
+        chain.rules.insert(at, FilterRule(steps, place, line[:500]))
 
 
 def _words(line: str, place: Place) -> list[str]:

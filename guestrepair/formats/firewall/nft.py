@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from guestrepair.errors import FormatError
-from guestrepair.formats.firewall.nft_rule import NamedSet, RuleReader, braces, split
+from guestrepair.formats.firewall.nft_rule import NamedSet, RuleReader
 from guestrepair.formats.firewall.nft_tokens import MAX_TOKENS, Token, tokenize
-from guestrepair.formats.firewall.rules import MAX_RULES, Chain, Kind, Place, Rule, Ruleset, Table
+from guestrepair.formats.firewall.nft_words import braces, split
+from guestrepair.formats.firewall.rules import MAX_RULES, Chain, FilterRule, Kind, Place, Ruleset, Table
 
 MAX_INCLUDES = 256
 MAX_DEPTH = 16
@@ -304,7 +305,7 @@ class _Reader:
                 for words, place in self._pending.get((key, chain.name), ()):
                     plain = [t for t in words if t.kind != "newline"]
                     text = " ".join(token.text for token in plain[:60])
-                    chain.rules.append(Rule(reader.read(plain), place, text))
+                    chain.rules.append(FilterRule(reader.read(plain), place, text))
                     self._doubt_cards(plain)
         return self._ruleset
 

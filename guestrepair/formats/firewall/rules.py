@@ -145,7 +145,7 @@ Step: TypeAlias = Condition | Verdict | Choice | Effect
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FilterRule:
     """One rule: its steps in order, where it stands, and its own words."""
 
     steps: tuple[Step, ...]
@@ -161,7 +161,7 @@ class Chain:
     """
 
     name: str
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[FilterRule] = field(default_factory=list)
     kind: str = ""
     hook: str = ""
     priority: int = 0

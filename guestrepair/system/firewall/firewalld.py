@@ -17,10 +17,10 @@ from guestrepair.formats.firewall.rules import (
     Always,
     Chain,
     Condition,
+    FilterRule,
     Kind,
     NameTest,
     Place,
-    Rule,
     Ruleset,
     Table,
     Test,
@@ -92,7 +92,7 @@ class _Loading:
         text: str = "",
     ) -> None:
         where = place or Place(CONF, 1, 0, 0)
-        chain.rules.append(Rule((*tests, verdict), where, text or "firewalld's own rule"))
+        chain.rules.append(FilterRule((*tests, verdict), where, text or "firewalld's own rule"))
 
     # --- files ------------------------------------------------------------------------
 

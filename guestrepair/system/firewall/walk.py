@@ -15,11 +15,11 @@ from guestrepair.formats.firewall.rules import (
     Chain,
     Choice,
     Effect,
+    FilterRule,
     FlagTest,
     Kind,
     NameTest,
     Place,
-    Rule,
     Ruleset,
     Table,
     Test,
@@ -31,6 +31,9 @@ from guestrepair.system.firewall.packets import Packet, weight_of, weight_of_all
 MAX_STEPS = 300_000
 MAX_JUMPS = 64
 MAX_NOTED = 5000
+MAX_VISITS = 5000
+"""Chains that one packet enters: jumps that double at each step would never end."""
+
 TRACKING = -200
 """The priority at which the kernel looks connections up (NF_IP_PRI_CONNTRACK)."""
 
@@ -79,6 +82,7 @@ class _Seen:
 
     verdicts: list[tuple[Kind, Weight, str]] = field(default_factory=list)
     steps: int = 0
+    visits: int = 0
 
     def note(self, kind: Kind, weight: Weight, text: str) -> None:
         if weight is not Weight.NO:
@@ -175,6 +179,9 @@ class _Walker:
 
     def _chain(self, chain: Chain, context: Weight, depth: int) -> _End:
         """Follow the rules; ``context`` says which packets come here, for what is noted on the way."""
+        self._seen.visits += 1
+        if self._seen.visits > MAX_VISITS:
+            raise _TooLong
         reach = Weight.YES
         for rule in chain.rules:
             for verdict, weight in self._verdicts(rule):
@@ -187,7 +194,7 @@ class _Walker:
         return _End(None)
 
     def _carry_out(
-        self, chain: Chain, rule: Rule, verdict: Verdict, weight: Weight, context: Weight, depth: int
+        self, chain: Chain, rule: FilterRule, verdict: Verdict, weight: Weight, context: Weight, depth: int
     ) -> _End | None:
         """Note what a verdict does; where it ends the chain for all that match, how."""
         kind = verdict.kind
@@ -210,12 +217,12 @@ class _Walker:
             return None
         return end
 
-    def _unknown(self, weight: Weight, context: Weight, rule: Rule) -> None:
+    def _unknown(self, weight: Weight, context: Weight, rule: FilterRule) -> None:
         if context.both(weight) is not Weight.NO:
             for kind in (Kind.ACCEPT, Kind.DROP):
                 self._seen.note(kind, Weight.UNKNOWN, rule.text)
 
-    def _verdicts(self, rule: Rule) -> list[tuple[Verdict, Weight]]:
+    def _verdicts(self, rule: FilterRule) -> list[tuple[Verdict, Weight]]:
         """The verdicts of a rule that are possible for this packet, each with how many packets get it."""
         weight = Weight.YES
         for step in rule.steps:

@@ -29,6 +29,7 @@ from guestrepair.formats import (
     ext_tree,
     extents,
     file_contexts,
+    firewalld,
     fstab,
     gpt,
     hosts_access,
@@ -57,6 +58,7 @@ from guestrepair.formats import (
     yum_repo,
 )
 from guestrepair.formats.bootloader import entries
+from guestrepair.formats.firewall import iptables, nft
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
@@ -119,6 +121,24 @@ class _NoOthers:
 
     def read(self, path: str) -> bytes | None:
         return None
+
+
+class _OneFile(_NoOthers):
+    """The file, which includes nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, path: str) -> bytes | None:
+        return self._data if path == "/etc/nftables.conf" else None
+
+
+def _nft(data: bytes) -> object:
+    return nft.parse_nft("/etc/nftables.conf", _OneFile(data))
+
+
+def _iptables(data: bytes) -> object:
+    return iptables.parse_iptables(data, "/etc/iptables/rules.v4", "ip")
 
 
 def _sshd(release: tuple[int, int], data: bytes) -> object:
@@ -274,6 +294,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "labels": Registered(_labels, 16 * MIB, b"/etc/ssh(/.*)?  --  system_u:object_r:etc_t:s0\n"),
         "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),
     },
+    "firewall": {
+        "nft": Registered(
+            _nft,
+            sample=b"table inet a {\n set b { type inet_service; elements = { 1, 2-3 }; }\n chain c {\n"
+            b"  type filter hook input priority 0; policy drop;\n  tcp dport { 22, 80 } accept\n }\n}\n",
+        ),
+        "iptables": Registered(
+            _iptables, sample=b"*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+        ),
+    },
+    "firewalld": {"xml": Registered(firewalld.parse_firewalld, sample=b'<zone><service name="ssh"/></zone>')},
     "fstab": {
         "fstab": Registered(fstab.parse, fstab.MAX_SIZE_BYTES, b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
         "options": Registered(lambda d: fstab.split_options(text(d)), MIB, b"noatime,"),
