@@ -13,6 +13,7 @@ from guestrepair.system.accounts import Accounts
 from guestrepair.system.alternatives import read_alternatives
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
+from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
@@ -106,6 +107,11 @@ class System:
     def boot_programs(self) -> BootPrograms:
         """The programs and modules without which it does not boot or nobody logs in."""
         return find_boot_programs(self.view)
+
+    @fact
+    def cloud_init(self) -> CloudInit:
+        """cloud-init: its configuration, its data, and whether boot starts it."""
+        return CloudInit(self.view, self.systemd, self.boot_loader, self.block)
 
     @fact
     def contents(self) -> Contents:

@@ -16,6 +16,7 @@ from guestrepair.formats import (
     apt_sources,
     bootloader,
     capabilities,
+    cloud_config,
     crypttab,
     deb822,
     dpkg_alternatives,
@@ -239,6 +240,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "capabilities": {
         "xattr": Registered(capabilities.parse_xattr, 64 * KIB),
         "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),
+    },
+    "cloud_config": {
+        "yaml": Registered(cloud_config.parse_yaml, cloud_config.MAX_SIZE_BYTES, b"a: [b, {c: d}]\n"),
+        "kind": Registered(cloud_config.kind_of, cloud_config.MAX_SIZE_BYTES, b"#cloud-config\n"),
     },
     "crypttab": {
         "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n")
