@@ -23,7 +23,7 @@ from guestrepair.formats.firewall.iptables import parse_iptables
 from guestrepair.formats.firewall.nft import parse_nft
 from guestrepair.formats.firewall.rules import Ruleset
 from guestrepair.system.firewall.packets import packets_of_a_login
-from guestrepair.system.firewall.walk import Answer, ask, worst
+from guestrepair.system.firewall.walk import Answer, Passage, ask, worst
 from tests.oracle import firewall_cases
 
 WORKER = Path(__file__).with_name("firewall_worker.py")
@@ -50,8 +50,15 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
 
 @dataclass(frozen=True)
 class Case:
+    """A text for one program, and where there is one, a second for another that is loaded after it."""
+
     program: str
     text: str
+    second: tuple[str, str] | None = None
+
+    @property
+    def rules(self) -> dict[str, str]:
+        return {self.program: self.text} | (dict([self.second]) if self.second else {})
 
 
 class OneFile:
@@ -77,7 +84,7 @@ def judged(cases: list[Case]) -> Iterator[tuple[Case, dict[str, bool] | None]]:
 
 def _ask_kernel(cases: list[Case]) -> list[dict[str, bool] | None]:
     ports = [[4, PORT], [6, PORT]]
-    lines = [json.dumps({"rules": {case.program: case.text}, "ask": ports}) for case in cases]
+    lines = [json.dumps({"rules": case.rules, "ask": ports}) for case in cases]
     done = subprocess.run(
         [*NAMESPACE, sys.executable, str(WORKER)],
         input="\n".join(lines) + "\n",
@@ -102,12 +109,19 @@ def read(case: Case) -> Ruleset | None:
         return None
 
 
-def answer(case: Case, family: int) -> Answer:
+def passage(case: Case, family: int) -> Passage:
     ruleset = read(case)
     if ruleset is None:
-        return Answer.UNKNOWN
-    found = worst([ask(ruleset, packet) for packet in packets_of_a_login(PORT, family)]).answer
-    return Answer.UNKNOWN if ruleset.doubts and found is not Answer.OPEN else found
+        return Passage(Answer.UNKNOWN)
+    found = worst([ask(ruleset, packet) for packet in packets_of_a_login(PORT, family)])
+    return Passage(Answer.UNKNOWN) if ruleset.doubts and found.answer is not Answer.OPEN else found
+
+
+def answer(case: Case, family: int) -> Answer:
+    found = [passage(case, family)]
+    if case.second is not None:
+        found.append(passage(Case(*case.second), family))
+    return worst(found).answer
 
 
 def compare(cases: list[Case]) -> tuple[Counter[str], list[str]]:
@@ -149,3 +163,14 @@ def test_iptables_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None
     cases = [Case("iptables-restore", text) for text in texts]
     cases += [Case("iptables-legacy-restore", text) for text in texts[::4]]
     check("iptables", cases, capsys)
+
+
+def test_two_at_once_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None:
+    first = list(firewall_cases.nft_random(60, seed=60))
+    second = list(firewall_cases.iptables_random(60, seed=80))
+    programs = ("iptables-restore", "iptables-legacy-restore")
+    cases = [
+        Case("nft", one, (programs[number % 2], other))
+        for number, (one, other) in enumerate(zip(first, second, strict=True))
+    ]
+    check("nft and iptables", cases, capsys)

@@ -78,8 +78,6 @@ class Firewall:
 
         ``instead`` is other content for some files, to see what a repair would do.
         """
-        if not self.loaders:
-            return tuple(Way(each, Passage(Answer.OPEN)) for each in self.listening)
         files = FirewallFiles(self._system.view, instead)
         loaded = [(loader, _load(loader, files)) for loader in self.loaders]
         return tuple(self._way(each, loaded) for each in self.listening)
@@ -88,7 +86,7 @@ class Firewall:
         answers = [(loader, _through(ruleset, where)) for loader, ruleset in loaded]
         answers = [_in_company(loader, passage, loaded) for loader, passage in answers]
         passage = worst([passage for _, passage in answers])
-        if passage.answer in {Answer.CLOSED, Answer.LIMITED} and self.other_loaders:
+        if self.other_loaders:
             reasons = (*self.other_loaders, *passage.reasons)
             return Way(
                 where, Passage(Answer.UNKNOWN, passage.what, passage.place, passage.text, reasons=reasons)

@@ -143,6 +143,7 @@ CANNOT_TELL: dict[str, Callable[[], MemoryGuest]] = {
     ),
     "a script of rc.local": lambda: _file(fw.nft(fw.DROP), "/etc/rc.local", "#!/bin/sh\nnft -f /root/x\n"),
     "another unit": lambda: fw.start(fw.nft(fw.DROP), "own", "[Service]\nExecStart=/usr/sbin/iptables -F\n"),
+    "nothing but a script": lambda: _own_script(fw.base()),
     "an own script": lambda: _own_script(fw.nft(fw.DROP)),
     "ufw and iptables": lambda: _both(fw.ufw(), fw.iptables()),
     "iptables, flushed by nftables": lambda: _both(fw.nft(OPENED), fw.iptables()),
