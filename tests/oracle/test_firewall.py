@@ -22,6 +22,7 @@ from guestrepair.errors import FormatError
 from guestrepair.formats.firewall.iptables import parse_iptables
 from guestrepair.formats.firewall.nft import parse_nft
 from guestrepair.formats.firewall.rules import Ruleset
+from guestrepair.system.firewall.firewall import share_a_table
 from guestrepair.system.firewall.packets import packets_of_a_login
 from guestrepair.system.firewall.walk import Answer, Passage, ask, worst
 from tests.oracle import firewall_cases
@@ -120,6 +121,9 @@ def passage(case: Case, family: int) -> Passage:
 def answer(case: Case, family: int) -> Answer:
     found = [passage(case, family)]
     if case.second is not None:
+        one, other = read(case), read(Case(*case.second))
+        if one is None or other is None or share_a_table(one, other):
+            return Answer.UNKNOWN
         found.append(passage(Case(*case.second), family))
     return worst(found).answer
 
@@ -167,6 +171,7 @@ def test_iptables_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_two_at_once_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None:
     first = list(firewall_cases.nft_random(60, seed=60))
+    first[::2] = [text.replace(" filter {", " own {") for text in first[::2]]  # not in iptables' tables
     second = list(firewall_cases.iptables_random(60, seed=80))
     programs = ("iptables-restore", "iptables-legacy-restore")
     cases = [

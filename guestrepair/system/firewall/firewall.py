@@ -166,6 +166,22 @@ def _through(ruleset: Ruleset | Unreadable, where: Listening) -> Passage:
     return passage
 
 
+def share_a_table(one: Ruleset | Unreadable, other: Ruleset | Unreadable) -> bool:
+    """True when nft's rules are in a table that iptables (through nftables) takes for its own."""
+    if isinstance(one, Unreadable) or isinstance(other, Unreadable):
+        return True
+    mine, theirs = (
+        {(family, name.removeprefix("iptables ")) for family, name in ruleset.tables}
+        for ruleset in (one, other)
+    )
+    by_iptables = any(name.startswith("iptables ") for r in (one, other) for _, name in r.tables)
+    return by_iptables and bool(mine & theirs)
+
+
+def _known_ruleset(loader: Loader, loaded: list[tuple[Loader, Ruleset | Unreadable]]) -> Ruleset | Unreadable:
+    return next(ruleset for each, ruleset in loaded if each is loader)
+
+
 def _in_company(
     loader: Loader, passage: Passage, loaded: list[tuple[Loader, Ruleset | Unreadable]]
 ) -> tuple[Loader, Passage]:
@@ -177,7 +193,9 @@ def _in_company(
             continue
         flushes = isinstance(ruleset, Unreadable) or ruleset.flushes
         conflict = other.unit in loader.conflicts or loader.unit in other.conflicts
-        shared = {other.name, loader.name} <= {"iptables", "ufw"}
+        shared = {other.name, loader.name} <= {"iptables", "ufw"} or share_a_table(
+            _known_ruleset(loader, loaded), ruleset
+        )
         if flushes or conflict or shared:
             reason = f"{other.unit} changes the packet filter, too, and which comes last is not certain"
             return loader, Passage(

@@ -147,6 +147,9 @@ CANNOT_TELL: dict[str, Callable[[], MemoryGuest]] = {
     "an own script": lambda: _own_script(fw.nft(fw.DROP)),
     "ufw and iptables": lambda: _both(fw.ufw(), fw.iptables()),
     "iptables, flushed by nftables": lambda: _both(fw.nft(OPENED), fw.iptables()),
+    "nftables in iptables' own table": lambda: _both(
+        fw.nft(fw.DROP.replace("inet", "ip").replace("flush ruleset", "")), fw.iptables(fw.RULES_V4)
+    ),
     "firewalld and nftables": lambda: _both(fw.nft(fw.DROP), fw.firewalld("public")),
     "firewalld: direct rules": lambda: _file(
         fw.firewalld("drop"),
