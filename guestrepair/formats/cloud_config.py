@@ -166,11 +166,17 @@ def _scalar(event: _Event) -> Value:
     return int(event.value) if _NUMBER.fullmatch(event.value) else event.value
 
 
-def merged(base: dict[str, Value], over: dict[str, Value], depth: int = 0) -> dict[str, Value]:
-    """Mappings put together as cloud-init does with its files: what comes later wins, key by key."""
-    found = dict(base)
-    for key, value in over.items():
-        below = found.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict) and depth < MAX_DEPTH
-        found[key] = merged(below, value, depth + 1) if both else value  # type: ignore[arg-type]
+def merged(over: dict[str, Value], under: dict[str, Value], depth: int = 0) -> dict[str, Value]:
+    """Two mappings put together as cloud-init does with its files; what ``over`` says stays.
+
+    A mapping of ``under`` goes into one of ``over``, and, as cloud-init has it, in the place of a text or a
+    list there (``cloudinit/mergers``, with the default of list()+dict()+str()).
+    """
+    found = dict(over)
+    for key, value in under.items():
+        above = found.get(key)
+        if key not in found or (isinstance(value, dict) and isinstance(above, str | list)):
+            found[key] = value
+        elif isinstance(value, dict) and isinstance(above, dict) and depth < MAX_DEPTH:
+            found[key] = merged(above, value, depth + 1)
     return found

@@ -101,7 +101,7 @@ class CloudInit:
             GuestReadError: one of them cannot be read.
         """
         found: dict[str, Value] = {}
-        for file in self.files:
+        for file in reversed(self.files):  # from the last one, which stays, to the first
             if isinstance(file, Unreadable):
                 raise file.error
             if isinstance(file.value, dict):

@@ -238,6 +238,7 @@ MATCHES: Mapping[tuple[str, str], Matcher] = {
     ("set", "--match-set"): _set,
     ("rpfilter", "--invert"): _fixed(Weight.NO, "rpfilter --invert"),
     **{("rpfilter", f"--{o}"): _ignored for o in ("loose", "validmark", "accept-local")},
+    **{("rt", f"--rt-{o}"): _fixed(Weight.NO, "a routing header") for o in ("type", "segsleft", "len")},
     ("policy", "--dir"): _ignored,
     ("policy", "--pol"): lambda _r, v, negated: Always(
         Weight.OTHER if (v[:1] == ["ipsec"]) is not negated else Weight.YES, "--pol ipsec"
