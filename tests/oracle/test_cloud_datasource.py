@@ -46,7 +46,8 @@ def asked(identify: Path, root: Path) -> str:
     """The first datasource that it finds; "" for none."""
     environment = {**os.environ, "PATH_ROOT": str(root), "DI_BLKID_EXPORT_OUT": "DEVNAME=/dev/vda"}
     subprocess.run(["sh", str(identify), "--force"], env=environment, capture_output=True, check=False)
-    found = re.search(r"^datasource_list: \[ *(\w+)", (root / "run/cloud-init/cloud.cfg").read_text(), re.MULTILINE)
+    written = (root / "run/cloud-init/cloud.cfg").read_text()
+    found = re.search(r"^datasource_list: \[ *(\w+)", written, re.MULTILINE)
     return found[1] if found and found[1] != "None" else ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from guestrepair.formats.firewall.rules import Place
-from guestrepair.model import Change, Edit, EditFile, GuestPath, WriteFile
+from guestrepair.model import Change, Edit, EditFile, GuestPath, MakeDirectory, WriteFile
 from guestrepair.system.files import guest_path
 from guestrepair.system.firewall.firewall import Firewall, Way
 from guestrepair.system.firewall.walk import Answer
@@ -59,9 +59,13 @@ class _Files:
         pieces.append((offset - shift, text))
 
     def changes(self) -> tuple[Change, ...]:
+        folders = dict.fromkeys(guest_path(path).parent for path in self.created)
         found: list[Change] = [
-            WriteFile(path=GuestPath(path), before=None, after=data) for path, data in self.created.items()
+            MakeDirectory(path=folder, mode=0o750)
+            for folder in folders
+            if self.firewall.real(str(folder)) is None
         ]
+        found += [WriteFile(path=GuestPath(p), before=None, after=data) for p, data in self.created.items()]
         for path, pieces in self.inserted.items():
             real = self.firewall.real(path)
             if real is None:

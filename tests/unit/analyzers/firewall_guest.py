@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.firewall import ANALYZER
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import EditFile, Examination, Finding, GuestPath, WriteFile
+from guestrepair.model import EditFile, Examination, Finding, MakeDirectory, WriteFile
 from tests.unit.analyzers import sshd_guest
 
 NFT_UNIT = "[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n[Install]\nWantedBy=sysinit.target\n"
@@ -172,7 +172,11 @@ def mend(guest: MemoryGuest, finding: Finding) -> None:
         if isinstance(change, EditFile):
             assert guest.nodes[change.path].content == change.before
             guest.nodes[change.path].content = change.after
+        elif isinstance(change, MakeDirectory):
+            assert change.path not in guest.nodes
+            guest.directory(str(change.path), mode=change.mode)
         else:
             assert isinstance(change, WriteFile)
-            assert GuestPath(str(change.path)) not in guest.nodes
+            assert change.path not in guest.nodes
+            assert change.path.parent in guest.nodes
             guest.file(str(change.path), change.after)
