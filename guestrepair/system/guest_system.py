@@ -18,11 +18,13 @@ from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.boot_programs import BootPrograms, find_boot_programs
 from guestrepair.system.built_in import BuiltIn
 from guestrepair.system.clock import Clock
+from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
+from guestrepair.system.firewall.firewall import Firewall
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_policy
 from guestrepair.system.kernel_settings import KernelSettings
@@ -146,6 +148,11 @@ class System:
         return BuiltIn(self.view)
 
     @fact
+    def cloud_init(self) -> CloudInit:
+        """cloud-init: its configuration, its data, and whether boot starts it."""
+        return CloudInit(self.view, self.systemd, self.boot_loader, self.block)
+
+    @fact
     def contents(self) -> Contents:
         """What packaged files hold, against what the database says."""
         return Contents(self.view)
@@ -164,6 +171,11 @@ class System:
     def filesystems(self) -> Filesystems:
         """What its filesystems' bytes, checkers and sizes tell."""
         return Filesystems(self._guest)
+
+    @fact
+    def firewall(self) -> Firewall:
+        """The packet filter that it loads at boot."""
+        return Firewall(self)
 
     @fact
     def hosts_access(self) -> tuple[AccessFile, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Rule
 from guestrepair.formats.sudoers import Entry
 from guestrepair.model import Effect, Evidence, Finding, GuestPath, Repair, Safety, Severity, Subject
-from guestrepair.system.accounts import SHADOW, Account
+from guestrepair.system.account_files import SHADOW
+from guestrepair.system.accounts import Account
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.guest_system import System
 from guestrepair.system.sudoers import MAIN

@@ -17,6 +17,7 @@ from guestrepair.formats import (
     authorized_keys,
     bootloader,
     capabilities,
+    cloud_config,
     crypttab,
     deb822,
     dpkg_alternatives,
@@ -32,6 +33,7 @@ from guestrepair.formats import (
     ext_tree,
     extents,
     file_contexts,
+    firewalld,
     fstab,
     gpt,
     hosts_access,
@@ -76,6 +78,7 @@ from guestrepair.formats import (
     yum_repo,
 )
 from guestrepair.formats.bootloader import entries, grub_image
+from guestrepair.formats.firewall import iptables, nft
 from guestrepair.formats.initramfs import unpack
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
@@ -143,6 +146,24 @@ class _NoOthers:
 
     def read(self, path: str) -> bytes | None:
         return None
+
+
+class _OneFile(_NoOthers):
+    """The file, which includes nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, path: str) -> bytes | None:
+        return self._data if path == "/etc/nftables.conf" else None
+
+
+def _nft(data: bytes) -> object:
+    return nft.parse_nft("/etc/nftables.conf", _OneFile(data))
+
+
+def _iptables(data: bytes) -> object:
+    return iptables.parse_iptables(data, "/etc/iptables/rules.v4", "ip")
 
 
 def _sshd(release: tuple[int, int], data: bytes) -> object:
@@ -263,6 +284,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "xattr": Registered(capabilities.parse_xattr, 64 * KIB),
         "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),
     },
+    "cloud_config": {
+        "yaml": Registered(cloud_config.parse_yaml, cloud_config.MAX_SIZE_BYTES, b"a: [b, {c: d}]\n"),
+        "kind": Registered(cloud_config.kind_of, cloud_config.MAX_SIZE_BYTES, b"#cloud-config\n"),
+    },
     "crypttab": {
         "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n")
     },
@@ -322,6 +347,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "labels": Registered(_labels, 16 * MIB, b"/etc/ssh(/.*)?  --  system_u:object_r:etc_t:s0\n"),
         "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),
     },
+    "firewall": {
+        "nft": Registered(
+            _nft,
+            sample=b"table inet a {\n set b { type inet_service; elements = { 1, 2-3 }; }\n chain c {\n"
+            b"  type filter hook input priority 0; policy drop;\n  tcp dport { 22, 80 } accept\n }\n}\n",
+        ),
+        "iptables": Registered(
+            _iptables, sample=b"*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+        ),
+    },
+    "firewalld": {"xml": Registered(firewalld.parse_firewalld, sample=b'<zone><service name="ssh"/></zone>')},
     "fstab": {
         "fstab": Registered(fstab.parse, fstab.MAX_SIZE_BYTES, b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
         "options": Registered(lambda d: fstab.split_options(text(d)), MIB, b"noatime,"),

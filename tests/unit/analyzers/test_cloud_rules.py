@@ -1,0 +1,191 @@
+"""cloud-init: files that it cannot read, whether it runs, which data it uses, what it writes anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.cloud import ANALYZER
+from guestrepair.analyzers.cloud.next_boot import check_datasource
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
+from guestrepair.guest.memory import MemoryGuest
+from guestrepair.model import EditFile, Finding, GuestPath, Severity
+
+USER_DATA = "#cloud-config\nusers:\n  - name: ann\n    ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
+CLOUD_CFG = "users:\n   - default\ndisable_root: true\npreserve_hostname: false\n"
+
+
+def guest(*, label: str = "") -> MemoryGuest:
+    """A healthy image with cloud-init that has set up no instance yet."""
+    device = BlockDevice("/dev/sdb", DeviceKind.DISK, 1 << 20, content="iso9660", label=label)
+    made = MemoryGuest(block=BlockDevices(devices=(device,) if label else ()))
+    made.file("/usr/lib/systemd/systemd", b"\x7fELF", mode=0o755)
+    made.file("/usr/bin/cloud-init", "#!/usr/bin/python3\n", mode=0o755)
+    made.file("/usr/lib/systemd/system-generators/cloud-init-generator", "#!/bin/sh\n", mode=0o755)
+    made.file("/usr/lib/systemd/system/cloud-init.target", "[Unit]\n")
+    made.file("/etc/cloud/cloud.cfg", CLOUD_CFG)
+    made.file("/etc/cloud/cloud.cfg.d/README", "Files that end in .cfg\n\tare read\n")
+    made.file("/etc/cloud/cloud.cfg.d/90_dpkg.cfg", "datasource_list: [ NoCloud, ConfigDrive, None ]\n")
+    return made
+
+
+def seed(made: MemoryGuest, user: str | bytes = USER_DATA, instance: str = "i-1") -> MemoryGuest:
+    made.file("/var/lib/cloud/seed/nocloud/meta-data", f"instance-id: {instance}\n")
+    made.file("/var/lib/cloud/seed/nocloud/user-data", user)
+    return made
+
+
+def findings(made: MemoryGuest) -> list[Finding]:
+    found, inconclusive = run_analyzer(ANALYZER, Context(made))
+    assert not inconclusive
+    return found
+
+
+def names(made: MemoryGuest) -> list[str]:
+    return [f"{f.severity} {f.rule} {f.subject}" for f in findings(made)]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        USER_DATA, "", "#!/bin/sh\necho\n", "#include\nhttp://a/\n", "Content-Type: multipart/mixed\n\n",
+        "## template: jinja\n#cloud-config\na: {{ b }}\n", b"\x1f\x8b\x08", "#cloud-config\n",
+        "#cloud-config-archive\n- a\n",
+    ],
+)  # fmt: skip
+def test_healthy_images_are_silent(user: str | bytes) -> None:
+    assert names(guest()) == []
+    assert names(seed(guest(), user)) == []
+
+
+def test_without_cloud_init_nothing_is_said() -> None:
+    made = seed(guest(), "nonsense")
+    made.file("/etc/cloud/cloud.cfg", "a: [\n")
+    made.remove("/usr/bin/cloud-init")
+    assert names(made) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("/etc/cloud/cloud.cfg", "users:\n\t- default\n", "error cloud/bad-config /etc/cloud/cloud.cfg:2"),
+        (
+            "/etc/cloud/cloud.cfg.d/99.cfg",
+            "a: [b\n",
+            "warning cloud/bad-config /etc/cloud/cloud.cfg.d/99.cfg:2",
+        ),
+        ("/etc/cloud/cloud.cfg.d/99.cfg", "- a\n", "warning cloud/bad-config /etc/cloud/cloud.cfg.d/99.cfg"),
+        (
+            "/etc/cloud/cloud.cfg.d/99.cfg",
+            "datasource_list: 5\n",
+            "warning cloud/bad-config /etc/cloud/cloud.cfg.d/99.cfg",
+        ),
+        ("/etc/cloud/cloud.cfg.d/99.txt", "a: [b\n", None),
+    ],
+)
+def test_files_that_are_no_yaml(path: str, text: str, expected: str | None) -> None:
+    made = guest()
+    made.file(path, text)
+    assert names(made) == ([expected] if expected else [])
+
+
+def test_cloud_cfg_is_a_warning_once_an_instance_is_set_up() -> None:
+    made = guest()
+    made.file("/etc/cloud/cloud.cfg", "a: [\n")
+    made.file("/var/lib/cloud/data/instance-id", "i-1\n")
+    assert [f.severity for f in findings(made)] == [Severity.WARNING]
+
+
+def test_user_data_without_its_first_line_gets_it() -> None:
+    made = seed(guest(), USER_DATA.removeprefix("#cloud-config\n"))
+    (finding,) = findings(made)
+    assert finding.rule == "cloud/bad-config"
+    assert finding.repair is not None
+    (change,) = finding.repair.changes
+    assert isinstance(change, EditFile)
+    assert change.after == USER_DATA.encode()
+
+
+@pytest.mark.parametrize(
+    "user", ["hello\n", "a: b\n", "users: [\n", "#cloud-config\nusers: [\n", "#cloud-config\n- a\n"]
+)
+def test_user_data_that_nobody_can_mend_has_no_repair(user: str) -> None:
+    (finding,) = findings(seed(guest(), user))
+    assert (finding.rule, finding.repair) == ("cloud/bad-config", None)
+
+
+@pytest.mark.parametrize(
+    "disable",
+    [
+        lambda g: g.file("/etc/cloud/cloud-init.disabled"),
+        lambda g: g.link("/etc/systemd/system/cloud-init.target", "/dev/null"),
+        lambda g: g.remove("/usr/lib/systemd/system-generators"),
+    ],
+)
+def test_disabled_is_a_note_and_with_data_a_warning(disable) -> None:  # type: ignore[no-untyped-def]
+    made = guest()
+    disable(made)
+    assert [(f.rule, f.severity) for f in findings(made)] == [("cloud/disabled", Severity.NOTE)]
+    assert [(f.rule, f.severity) for f in findings(seed(made))] == [("cloud/disabled", Severity.WARNING)]
+
+
+def test_enabled_goes_before_disabled() -> None:
+    made = guest()
+    made.file("/etc/cloud/cloud-init.disabled")
+    made.file("/etc/cloud/cloud-init.enabled")
+    assert names(made) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "name"), [("cidata", "NoCloud"), ("CIDATA", "NoCloud"), ("config-2", "ConfigDrive")]
+)
+def test_data_that_no_datasource_may_read(label: str, name: str) -> None:
+    made = guest(label=label)
+    assert names(made) == []
+    made.file("/etc/cloud/cloud.cfg.d/95.cfg", "datasource_list: [ Azure ]\n")
+    (finding,) = findings(made)
+    assert (finding.rule, finding.subject) == ("cloud/wrong-datasource", "/etc/cloud/cloud.cfg.d/95.cfg")
+    assert name in finding.message
+
+
+def test_a_platform_that_is_named_needs_its_datasource() -> None:
+    assert list(check_datasource(Context(guest()))) == []
+    (finding,) = check_datasource(Context(guest()), platform="aws")
+    assert isinstance(finding, Finding)
+    assert "Ec2" in finding.message
+
+
+def test_another_instance_is_a_warning_and_the_same_is_not() -> None:
+    made = seed(guest(), instance="i-2")
+    made.file("/var/lib/cloud/data/instance-id", "i-2\n")
+    assert names(made) == []
+    made.file("/var/lib/cloud/data/instance-id", "i-1\n")
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("cloud/will-overwrite", Severity.WARNING)
+    assert "host keys" in finding.message
+    made.file("/etc/cloud/cloud.cfg.d/99.cfg", "ssh_deletekeys: false\npreserve_hostname: true\n")
+    (finding,) = findings(made)
+    assert "host keys" not in finding.message
+    assert "host name" not in finding.message
+
+
+def test_an_unreadable_file_makes_it_inconclusive() -> None:
+    made = guest()
+    made.nodes[GuestPath("/etc/cloud/cloud.cfg.d/90_dpkg.cfg")].unreadable = "Input/output error"
+    found, inconclusive = run_analyzer(ANALYZER, Context(made))
+    assert not found
+    assert inconclusive
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 5000,
+        "b0: &b0 [x]\n" + "".join(f"b{n}: &b{n} [*b{n - 1}, *b{n - 1}]\n" for n in range(1, 40)),
+        "a: *b\n", "a: \0\n", "? [a]\n: b\n", "x" * 300_000,
+    ],
+)  # fmt: skip
+def test_hostile_yaml_ends(text: str) -> None:
+    made = guest()
+    made.file("/etc/cloud/cloud.cfg.d/99.cfg", text)
+    run_analyzer(ANALYZER, Context(made))
