@@ -63,7 +63,7 @@ class Firewall:
     @fact
     def listening(self) -> tuple[Listening, ...]:
         """Where sshd waits for connections from outside; nothing where there is no sshd."""
-        return () if self._system.sshd is None else listening(self._system.sshd)
+        return listening(self._system.sshds)
 
     def content(self, path: str) -> bytes | None:
         """A file that a loader reads, as it is; None where nothing is there."""

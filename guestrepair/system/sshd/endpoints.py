@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from guestrepair.system.sshd.sshd import Sshd
 
 DEFAULT_PORT = 22
+_GENERATOR = GuestPath("/usr/lib/systemd/system-generators/sshd-socket-generator")
+"""Makes the socket listen where sshd_config says (Ubuntu 24.04)."""
 _STREAM = re.compile(r"(?:(?:\[([0-9A-Fa-f:.%\w]+)\]|([\d.]+)):)?(\d{1,5})")
 _OWN_SOCKETS = ("systemd-", "dbus")
 _DROPBEAR = re.compile(r"/dropbear\b")
@@ -83,7 +85,7 @@ class Taken:
 
 def endpoints_of(sshd: Sshd) -> tuple[Endpoint, ...]:
     """Where this sshd listens, or a socket unit for it."""
-    if sshd.instance.sockets:
+    if sshd.instance.sockets and not sshd.files.exists(_GENERATOR):
         return tuple(e for unit in sshd.instance.sockets for e in socket_endpoints(unit))
     family = {"inet": 4, "inet6": 6}.get(sshd.settings.text("addressfamily", "any").lower(), 0)
     lines = sshd.settings.every("port")
