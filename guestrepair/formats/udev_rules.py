@@ -14,7 +14,9 @@ from guestrepair.formats.lines import text_lines
 
 MAX_LINES = 20_000
 _MAX_LINE = 16_384
-_TERM = re.compile(r"([A-Z_]+(?:\{[^}\"]{1,100}\})?)\s*(==|!=|\+=|:=|-=|=)\s*e?\"((?:[^\"\\]|\\.)*)\"")
+_TERM = re.compile(
+    r"(?<![A-Z_])([A-Z_]{1,64}(?:\{[^}\"]{1,100}\})?)\s*(==|!=|\+=|:=|-=|=)\s*e?\"((?:[^\"\\]|\\.)*)\""
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,7 @@ from guestrepair.session.session import Session
 from guestrepair.session.writer import Writer
 
 _BULK: dict[type, int] = {RestoreAttributes: 5_000}
-MAX_TEXT_BYTES = 16 * 1024 * 1024
-"""Of a file whose whole content a change replaces."""
+MAX_TEXT_BYTES = 16 * 1024 * 1024  # of a file whose whole content a change replaces
 
 
 def backup_suffix(now: datetime | None = None) -> str:

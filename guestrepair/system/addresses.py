@@ -59,7 +59,7 @@ class NamedAddresses:
             paths = self._guest.glob(GuestPath(directory), pattern)
             found += [path for path in paths if self._guest.is_file(path)]
         read = (self._guest.read(path, limit_bytes=_LIMIT_BYTES).decode("utf-8", "replace") for path in found)
-        return tuple(re.sub(r"(?m)^\s*[#;].*$", "", text) for text in read)
+        return tuple(re.sub(r"(?m)^[ \t]*[#;].*$", "", text) for text in read)
 
     @fact
     def addresses(self) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:

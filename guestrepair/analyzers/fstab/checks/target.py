@@ -126,8 +126,9 @@ def check_targets(context: Context) -> Iterator[Finding]:
 def is_reserved(j: Judged) -> bool:
     """True for a line that mounts a device where the kernel and systemd have what is theirs."""
     entry = j.spec.entry
-    of_device = types.needs_device(entry.type) or j.source.impossible if entry is not None else False
-    if entry is None or j.state is State.NOT_A_DEVICE or not of_device:
+    if entry is None or j.state is State.NOT_A_DEVICE:
+        return False
+    if not (types.needs_device(entry.type) or j.source.impossible or j.meant is not None):
         return False
     inside = any(entry.target == r or is_below(entry.target, r) for r in _RESERVED) or entry.target == "/run"
     return inside and (entry.required or not entry.has("noauto"))

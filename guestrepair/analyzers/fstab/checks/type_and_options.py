@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.fstab import edits
+from guestrepair.analyzers.fstab.checks.target import is_reserved
 from guestrepair.analyzers.fstab.ext_options import JUDGED, Refused, refused_by_filesystem, refused_by_remount
 from guestrepair.analyzers.fstab.options import BadOption, bad_options, is_known, needs_release
 from guestrepair.formats.fstab import Entry
@@ -119,6 +120,8 @@ def _wrong_type(j: Judged, entry: Entry) -> Finding | None:
     device = j.meant
     if device is None or j.state not in {State.RESOLVED, State.MISPLACED, State.MISSING}:
         return None
+    if is_reserved(j):
+        return None  # fstab/reserved-target has the line taken out
     if not device.content or not (device.is_filesystem or device.content == "swap"):
         return None
     if types.fits(entry.type, device.content) and entry.type != "none":
