@@ -34,7 +34,7 @@ ROOT_UUID = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c1d1"
 INITRD = GuestPath("/boot/initrd")
 MOUNTED = re.compile(rb"EXT4-fs \(\w+\): mounted filesystem")
 GAVE_UP = re.compile(
-    rb"Gave up waiting for root|ALERT!|Kernel panic|mount: .* failed|Could not boot"
+    rb"Gave up waiting for root|ALERT!|Failed to mount|Kernel panic|mount: .* failed|Could not boot"
     rb"|/dev/disk/by-uuid/\S+ does not exist"
 )
 SECONDS = 300.0
