@@ -46,7 +46,7 @@ ON = {
     "ahci": ["ide-hd,drive=disk,bus=ide.0"],
     "ide": ["ide-hd,drive=disk,bus=ide.0"],
     "lsi-53c895a": ["lsi53c895a,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
-    "lsi-sas": ["mptsas1068,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
+    "lsi-sas": ["mptsas1068,id=bus", "scsi-hd,drive=disk,bus=bus.0,wwn=0x5000c50015ea71ac"],
     "megaraid-sas": ["megasas,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
     "pvscsi": ["pvscsi,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
 }
