@@ -34,7 +34,7 @@ ROOT_UUID = "5f1d2c34-0b6e-4c39-9d5a-6a1f3be0c1d1"
 INITRD = GuestPath("/boot/initrd")
 MOUNTED = re.compile(rb"EXT4-fs \(\w+\): mounted filesystem")
 GAVE_UP = re.compile(
-    rb"Gave up waiting for root|ALERT!|Kernel panic|mount: .* failed|Could not boot"
+    rb"Gave up waiting for root|ALERT!|Failed to mount|Kernel panic|mount: .* failed|Could not boot"
     rb"|/dev/disk/by-uuid/\S+ does not exist"
 )
 SECONDS = 300.0
@@ -46,7 +46,7 @@ ON = {
     "ahci": ["ide-hd,drive=disk,bus=ide.0"],
     "ide": ["ide-hd,drive=disk,bus=ide.0"],
     "lsi-53c895a": ["lsi53c895a,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
-    "lsi-sas": ["mptsas1068,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
+    "lsi-sas": ["mptsas1068,id=bus", "scsi-hd,drive=disk,bus=bus.0,wwn=0x5000c50015ea71ac"],
     "megaraid-sas": ["megasas,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
     "pvscsi": ["pvscsi,id=bus", "scsi-hd,drive=disk,bus=bus.0"],
 }
