@@ -22,6 +22,17 @@ from guestrepair.session.live import LiveGuest
 _WRITE_BYTES = 1024 * 1024
 
 
+_READ_WHOLE = frozenset({"system-connections", "network-scripts", "network", "crontabs", "cron"})
+"""Directories besides those called ``*.d`` in which programs take every name that is not hidden."""
+
+
+def beside(path: GuestPath, suffix: str, *, prefix: str = "") -> GuestPath:
+    """The name of a copy beside a file; hidden where the copy would be read as one more file of settings."""
+    directory = path.parent.name
+    hidden = "." if directory.endswith(".d") or directory in _READ_WHOLE else ""
+    return path.with_name(f"{hidden}{prefix}{path.name}{suffix}")
+
+
 class Writer:
     """Changes to one guest, which must be mounted read-write where the paths lie.
 
@@ -64,7 +75,7 @@ class Writer:
         real = self._guest.resolve(path)
         if real is None:
             return None
-        copy = real.with_name(real.name + suffix)
+        copy = beside(real, suffix)
         with reading(copy):
             self._handle.cp_a(self._inside(real), self._inside(copy))
         self._guest.forget()
@@ -172,7 +183,7 @@ class Writer:
     def move_away(self, path: GuestPath, suffix: str, *, prefix: str = "") -> GuestPath:
         """Rename something to a free name beside it."""
         real = self._lexical(path)
-        aside = real.with_name(prefix + real.name + suffix)
+        aside = beside(real, suffix, prefix=prefix)
         with reading(path):
             self._handle.rename(self._inside(real), self._inside(aside))
         self._guest.forget()

@@ -17,7 +17,7 @@ from guestrepair.session import writer as writer_module
 from guestrepair.session.appliance_backend import ApplianceBackend
 from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.live import LiveGuest
-from guestrepair.session.writer import Writer
+from guestrepair.session.writer import Writer, beside
 from tests.unit.session.fake_appliance import FakeAppliance, Running
 
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_net_bind_service=ep
@@ -229,3 +229,20 @@ def test_a_device_that_takes_only_a_part_is_said(writer: Writer, appliance: Fake
     full = Writer(Running(Full(appliance.trees, appliance.devices)).handle(), writer._guest)
     with pytest.raises(GuestReadError, match="only 1 of 3 bytes"):
         full.write_device("/dev/sda", 0, b"abc")
+
+
+@pytest.mark.parametrize(
+    ("path", "copy"),
+    [
+        ("/etc/fstab", "/etc/fstab.old"),
+        ("/etc/initramfs-tools/conf.d/policy", "/etc/initramfs-tools/conf.d/.policy.old"),
+        ("/etc/network/interfaces.d/ens3", "/etc/network/interfaces.d/.ens3.old"),
+        (
+            "/etc/NetworkManager/system-connections/lan",
+            "/etc/NetworkManager/system-connections/.lan.old",
+        ),
+        ("/etc/sysconfig/network-scripts/ifcfg-eth0", "/etc/sysconfig/network-scripts/.ifcfg-eth0.old"),
+    ],
+)
+def test_a_copy_is_never_one_more_file_of_settings(path: str, copy: str) -> None:
+    assert beside(P(path), ".old") == P(copy)
