@@ -145,31 +145,30 @@ def compare(cases: list[Case]) -> tuple[Counter[str], list[str]]:
     return counts, wrong
 
 
-def check(name: str, cases: list[Case], capsys: pytest.CaptureFixture[str]) -> None:
+def check(name: str, cases: list[Case]) -> None:
     counts, wrong = compare(cases)
     total = sum(n for kind, n in counts.items() if kind != "refused by the program")
     undecided = counts["unknown"] + counts["limited"]
-    with capsys.disabled():
-        print(f"\n{name}: {len(cases)} rulesets, {total} verdicts: {dict(counts)}, {len(wrong)} wrong")
+    print(f"{name}: {len(cases)} rulesets, {total} verdicts: {dict(counts)}, {len(wrong)} wrong")
     assert not wrong, "\n\n".join(wrong[:5])
     assert counts["unknown"] * 5 <= total
     assert undecided * 3 <= total
     assert counts["refused by the program"] * 10 <= len(cases)
 
 
-def test_nft_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nft_as_the_kernel_does() -> None:
     texts = [*firewall_cases.nft_by_hand(), *firewall_cases.nft_random(150)]
-    check("nft", [Case("nft", text) for text in texts], capsys)
+    check("nft", [Case("nft", text) for text in texts])
 
 
-def test_iptables_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_iptables_as_the_kernel_does() -> None:
     texts = [*firewall_cases.iptables_by_hand(), *firewall_cases.iptables_random(80)]
     cases = [Case("iptables-restore", text) for text in texts]
     cases += [Case("iptables-legacy-restore", text) for text in texts[::4]]
-    check("iptables", cases, capsys)
+    check("iptables", cases)
 
 
-def test_two_at_once_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_once_as_the_kernel_does() -> None:
     first = list(firewall_cases.nft_random(60, seed=60))
     first[::2] = [text.replace(" filter {", " own {") for text in first[::2]]  # not in iptables' tables
     second = list(firewall_cases.iptables_random(60, seed=80))
@@ -178,4 +177,4 @@ def test_two_at_once_as_the_kernel_does(capsys: pytest.CaptureFixture[str]) -> N
         Case("nft", one, (programs[number % 2], other))
         for number, (one, other) in enumerate(zip(first, second, strict=True))
     ]
-    check("nft and iptables", cases, capsys)
+    check("nft and iptables", cases)

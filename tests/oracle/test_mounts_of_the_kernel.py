@@ -102,7 +102,7 @@ def test_options_of_ext4(name: str, tmp_path: Path, point: Path) -> None:
         refused = refused_by_remount(loader, block, line("/", options), kernels)
         assert taken is (refused is None), (options, "remount")
         agreed += 1
-    print(f"{agreed} mounts agree")
+    print(f"mounts: {agreed} agree with this kernel")
 
 
 OVERLAYS = (
@@ -153,7 +153,7 @@ def test_layers_of_overlays(tmp_path: Path, point: Path) -> None:
     finally:
         subprocess.run(["umount", point / "other"], check=True)
     assert wrong == []
-    print(f"{len(OVERLAYS)} overlays agree")
+    print(f"overlays: {len(OVERLAYS)} agree with this kernel")
 
 
 def said(options: str, names: tuple[str, ...]) -> list[str]:

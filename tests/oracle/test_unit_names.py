@@ -45,5 +45,5 @@ def test_names_of_paths() -> None:
         [PROGRAM, "--path", "--", *paths], check=True, capture_output=True, text=True
     ).stdout
     names = told.rstrip("\n").split(" ")
-    print(f"{len(names)} paths")
+    print(f"systemd-escape: {len(names)} paths")
     assert [unit_name_of_path(p) for p in paths] == names
