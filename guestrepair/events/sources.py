@@ -6,13 +6,18 @@ from collections.abc import Callable, Sequence
 
 from guestrepair.events.files import FileTimes
 from guestrepair.events.model import Kind, Reader
+from guestrepair.events.syslog import SyslogFiles
 from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
+_LOGGED = frozenset(
+    {Kind.ACCOUNT, Kind.BOOT, Kind.COMMAND, Kind.CONFIGURATION, Kind.LOG, Kind.LOGIN, Kind.SERVICE}
+)
 Make = Callable[[Guest, System], Reader]
 
 SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (frozenset({Kind.FILE}), lambda guest, _system: FileTimes(guest)),
+    (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
 )
 """What kinds of events a source has, and how its reader is made. A new source is an entry here."""
 

@@ -46,6 +46,7 @@ from guestrepair.formats import (
     mbr,
     modules,
     os_release,
+    packed_stream,
     pacmandb,
     pam,
     passwd,
@@ -57,6 +58,7 @@ from guestrepair.formats import (
     sshd_config,
     sudoers,
     superblock,
+    syslog_stamps,
     systemd_unit,
     sysusers,
     tmpfiles,
@@ -364,6 +366,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "os_release": {
         "os-release": Registered(os_release.parse_os_release, 64 * KIB, sample=b'NAME="A Linux"\nID=a\n')
     },
+    "packed_stream": {
+        "unpacked": Registered(
+            lambda d: sum(map(len, packed_stream.unpacked([d], limit_bytes=64 * MIB))), 16 * MIB
+        )
+    },
     "pacmandb": {
         "desc": Registered(
             pacmandb.parse_desc,
@@ -423,6 +430,14 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "ext backup": Registered(lambda d: ext.find_backup(reader(d), len(d))),
         "keys of LUKS": Registered(_luks),
         **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
+    },
+    "syslog_stamps": {
+        "days": Registered(lambda d: syslog_stamps.span([d]), 64 * MIB, b"Jan  1 00:00:00 h a: b\n"),
+        "parts": Registered(
+            lambda d: syslog_stamps.parts(text(d)), 64 * KIB, b"host authpriv.info sshd[1]: Server listening "
+        ),
+        "end of a time": Registered(lambda d: syslog_stamps.iso_end(text(d)), KIB, b":00.1+01:00"),
+        "minute": Registered(lambda d: syslog_stamps.iso_minute(text(d)), KIB, b"2026-01-01T00:00"),
     },
     "systemd_unit": {
         "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n")
