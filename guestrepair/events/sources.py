@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from guestrepair.events.files import FileTimes
+from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
+_LOGINS = frozenset({Kind.BOOT, Kind.LOG, Kind.LOGIN})
 _LOGGED = frozenset(
     {Kind.ACCOUNT, Kind.BOOT, Kind.COMMAND, Kind.CONFIGURATION, Kind.LOG, Kind.LOGIN, Kind.SERVICE}
 )
@@ -17,6 +19,9 @@ Make = Callable[[Guest, System], Reader]
 
 SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (frozenset({Kind.FILE}), lambda guest, _system: FileTimes(guest)),
+    (_LOGINS, lambda guest, _system: LoginRecords(guest)),
+    (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
+    (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),
     (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
 )
 """What kinds of events a source has, and how its reader is made. A new source is an entry here."""

@@ -63,6 +63,7 @@ from guestrepair.formats import (
     sysusers,
     tmpfiles,
     udev_rules,
+    utmp,
     web_address,
     words,
     yaml_nodes,
@@ -449,6 +450,14 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             udev_rules.parse_name_rules,
             sample=b'SUBSYSTEM=="net", ATTR{address}=="52:54:00:00:00:01", NAME="eth0"\n',
         )
+    },
+    "utmp": {
+        "records": Registered(
+            lambda d: sum(1 for _ in utmp.parse_utmp([d])),
+            16 * MIB,
+            b"\7\0\0\0\1\0\0\0pts/0".ljust(384, b"\0"),
+        ),
+        "last login": Registered(lambda d: utmp.parse_last_login(d.ljust(292, b"a")[:292]), 292),
     },
     "web_address": {
         "address": Registered(
