@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from guestrepair.events.dnf import DnfHistory
 from guestrepair.events.files import FileTimes
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
+from guestrepair.events.packages import DebianPackages, OtherPackageLogs
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
 _LOGINS = frozenset({Kind.BOOT, Kind.LOG, Kind.LOGIN})
+_PACKAGES = frozenset({Kind.CONFIGURATION, Kind.LOG, Kind.PACKAGE})
 _LOGGED = frozenset(
     {Kind.ACCOUNT, Kind.BOOT, Kind.COMMAND, Kind.CONFIGURATION, Kind.LOG, Kind.LOGIN, Kind.SERVICE}
 )
@@ -19,6 +22,9 @@ Make = Callable[[Guest, System], Reader]
 
 SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (frozenset({Kind.FILE}), lambda guest, _system: FileTimes(guest)),
+    (_PACKAGES, lambda guest, system: DebianPackages(guest, system.clock)),
+    (_PACKAGES, lambda guest, system: OtherPackageLogs(guest, system.clock)),
+    (_PACKAGES, lambda guest, system: DnfHistory(guest, system.accounts)),
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),

@@ -21,8 +21,8 @@ MONTHS = {
 }
 _DAYS = 31
 """Days of each month, in a count that only compares."""
-_BACK = 2 * _DAYS
-"""A clock goes back that far without a new year."""
+BACK_DAYS = 2 * _DAYS
+"""A clock goes back that far without a new year; in a log of few lines, a year without any is likelier."""
 _MAX_CHANGES = 5_000
 _STAMP = re.compile(rb"([A-Z][a-z][a-z]) ([ \d]\d|\d) ?|(\d{4})-(\d\d)-(\d\d)T")
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)")
@@ -33,8 +33,9 @@ _TAG = re.compile(r"(?:[a-z0-9]{2,10}\.[a-z]{2,8} )?([^\s:\[\]]{1,80})(?:\[(\d{1
 class YearCounter:
     """How many years after that of its first line a line is, by the days of all before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, back_days: int = BACK_DAYS) -> None:
         self.years = 0
+        self._back = back_days
         self._last = 0
         self._before: int | None = None
 
@@ -44,7 +45,7 @@ class YearCounter:
         self._last = now
         if not last or now == last:
             return self.years
-        if now < last - _BACK:
+        if now < last - self._back:
             self.years += 1
             self._before = last
         elif self._was_reset(now, last):
@@ -56,7 +57,7 @@ class YearCounter:
         """Whether a clock that had begun anew (in January) is right again, and no year had ended."""
         if self._before is not None and now - last > _DAYS:
             return 0 <= now - self._before <= _DAYS
-        return now - last > 12 * _DAYS - _BACK
+        return now - last > 12 * _DAYS - self._back
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,12 @@ def _leaps(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
-def span(blocks: Iterable[bytes]) -> Span:
+def span(blocks: Iterable[bytes], back_days: int = BACK_DAYS) -> Span:
     """Look through a file for the days of its lines: what is of the same day as the line before is skipped.
 
-    The blocks hold whole lines.
+    The blocks hold whole lines; ``back_days`` are how far a clock goes back.
     """
-    counter, last, first_year, head = YearCounter(), None, None, b""
+    counter, last, first_year, head = YearCounter(back_days), None, None, b""
     changes = 0
     for block in blocks:
         at = 0

@@ -46,6 +46,7 @@ from guestrepair.formats import (
     mbr,
     modules,
     os_release,
+    package_logs,
     packed_stream,
     pacmandb,
     pam,
@@ -366,6 +367,33 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "os_release": {
         "os-release": Registered(os_release.parse_os_release, 64 * KIB, sample=b'NAME="A Linux"\nID=a\n')
+    },
+    "package_logs": {
+        "apt": Registered(
+            lambda d: sum(
+                len(r.changes) for r in package_logs.parse_apt_history(enumerate(text(d).split("\n")))
+            ),
+            16 * MIB,
+            b"Start-Date: 2026-01-01  00:00:00\nInstall: a:amd64 (1.0, automatic), b (1, 2)\n",
+        ),
+        "dpkg": Registered(
+            lambda d: package_logs.parse_dpkg_line(text(d)), 64 * KIB, b"install a:amd64 <none> 1 "
+        ),
+        "rpm": Registered(
+            lambda d: package_logs.parse_rpm_action(text(d)), 64 * KIB, b"Installed: a-1:2-3.noarch"
+        ),
+        "zypp": Registered(
+            lambda d: package_logs.parse_zypp_line(text(d)),
+            64 * KIB,
+            b"2026-01-01 00:00:00|command|a@b|'a' 'b'|",
+        ),
+        "pacman": Registered(
+            lambda d: package_logs.parse_pacman_line(text(d)),
+            64 * KIB,
+            b"[2026-01-01T00:00:00+0100] [ALPM] installed a (1)",
+        ),
+        "time": Registered(lambda d: package_logs.zoned_time(text(d)), KIB, b"2026-01-01T00:00:00+0100"),
+        "local time": Registered(lambda d: package_logs.local_time(text(d)), KIB, b"2026-01-01 00:00:00"),
     },
     "packed_stream": {
         "unpacked": Registered(
