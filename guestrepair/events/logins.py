@@ -102,7 +102,7 @@ def _of_the_system(record: LoginRecord, source: str, open_now: dict[str, LoginRe
         if record.user == "shutdown" or level in {"0", "6"}:
             open_now.clear()
             return _boot(record, source, "shutdown", "reboot" if level == "6" else "shutdown")
-        return _boot(record, source, "runlevel", f"runlevel {level}" if level else "runlevel")
+        return _boot(record, source, "runlevel", f"runlevel {level}" if level else "runlevel", level)
     if record.type in {utmp.OLD_TIME, utmp.NEW_TIME}:
         which = "before" if record.type == utmp.OLD_TIME else "after"
         return Event(
@@ -112,14 +112,14 @@ def _of_the_system(record: LoginRecord, source: str, open_now: dict[str, LoginRe
     return None
 
 
-def _boot(record: LoginRecord, source: str, action: str, text: str) -> Event:
+def _boot(record: LoginRecord, source: str, action: str, text: str, level: str = "") -> Event:
     return Event(
         time_ns=record.time_ns,
         kind=Kind.BOOT,
         description="End Time" if action == "shutdown" else "Start Time",
         message=text,
         source=source,
-        detail=(("action", action), *_known(("kernel", record.host))),
+        detail=(("action", action), *_known(("level", level), ("kernel", record.host))),
     )
 
 

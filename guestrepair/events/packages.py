@@ -211,7 +211,8 @@ class DebianPackages:
                 elif begin_ns is not None and line.startswith(_TROUBLE):
                     yield Event(
                         time_ns=begin_ns, kind=Kind.LOG, description="Recorded Time",
-                        message=f"apt: {line.strip()}", source=f"{file.path}:{number}", certainty=Certainty.INFERRED,
+                        message=f"apt: {line.strip()}", source=f"{file.path}:{number}",
+                        certainty=Certainty.INFERRED,
                     )  # fmt: skip
             yield from lines.unread
 
@@ -348,7 +349,7 @@ def _yearless(line: str, first_year: int, counter: YearCounter) -> datetime | No
             return None
         day, hour, minute, second = (int(line[a:b]) for a, b in ((4, 6), (7, 9), (10, 12), (13, 15)))
         year = first_year + counter.step(month, day)
-        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the zone is put in by the caller
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the caller has the zone
     except ValueError:
         return None
 

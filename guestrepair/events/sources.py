@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from guestrepair.events.audit import AuditLog
 from guestrepair.events.dnf import DnfHistory
 from guestrepair.events.files import FileTimes
+from guestrepair.events.histories import ShellHistories
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
@@ -14,10 +16,11 @@ from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
 _LOGINS = frozenset({Kind.BOOT, Kind.LOG, Kind.LOGIN})
-_PACKAGES = frozenset({Kind.CONFIGURATION, Kind.LOG, Kind.PACKAGE})
 _LOGGED = frozenset(
     {Kind.ACCOUNT, Kind.BOOT, Kind.COMMAND, Kind.CONFIGURATION, Kind.LOG, Kind.LOGIN, Kind.SERVICE}
 )
+_AUDITED = _LOGGED | {Kind.FILE, Kind.PACKAGE}
+_PACKAGES = frozenset({Kind.CONFIGURATION, Kind.LOG, Kind.PACKAGE})
 Make = Callable[[Guest, System], Reader]
 
 SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
@@ -25,6 +28,8 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_PACKAGES, lambda guest, system: DebianPackages(guest, system.clock)),
     (_PACKAGES, lambda guest, system: OtherPackageLogs(guest, system.clock)),
     (_PACKAGES, lambda guest, system: DnfHistory(guest, system.accounts)),
+    (frozenset({Kind.COMMAND}), lambda guest, system: ShellHistories(guest, system.accounts)),
+    (_AUDITED, lambda guest, system: AuditLog(guest, system.accounts)),
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from guestrepair.formats import (
     apkdb,
     apt_sources,
+    audit_log,
     bootloader,
     capabilities,
     crypttab,
@@ -55,6 +56,7 @@ from guestrepair.formats import (
     resolver,
     rpm_version,
     selinux_config,
+    shell_history,
     ssh_key,
     sshd_config,
     sudoers,
@@ -95,6 +97,16 @@ NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 def text(data: bytes) -> str:
     """As the callers decode it."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def numbered(data: bytes) -> list[tuple[int, str]]:
+    """Lines as the readers of logs give them."""
+    return [(number, line) for number, line in enumerate(text(data).split("\n"), 1) if line]
+
+
+def _audit(data: bytes) -> object:
+    record = audit_log.parse_audit_line(text(data))
+    return record and audit_log.words_of(record.fields)
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
@@ -213,6 +225,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             apt_sources.parse_sources, sample=b"Types: deb\nURIs: http://a/b\nSuites: c\nComponents: main\n\n"
         ),
         "mirrors": Registered(apt_sources.parse_mirror_list, sample=b"http://a/b\tpriority:1\n"),
+    },
+    "audit_log": {
+        "record": Registered(
+            _audit, 64 * KIB, b'type=EXECVE msg=audit(1700000000.1:2): argc=2 a0="ls" a1=2D6C key=(null)'
+        )
     },
     "bootloader": {
         "grub.cfg": Registered(
@@ -432,6 +449,23 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
     },
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
+    "shell_history": {
+        "bash": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_bash_history(numbered(d))),
+            16 * MIB,
+            b"#1700000000\nls\n",
+        ),
+        "zsh": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_zsh_history(numbered(d))),
+            16 * MIB,
+            b": 1700000000:0;ls \\\n-l\n",
+        ),
+        "fish": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_fish_history(numbered(d))),
+            16 * MIB,
+            b"- cmd: ls\n  when: 1700000000\n",
+        ),
+    },
     "ssh_key": {
         "private": Registered(ssh_key.parse_private_key, ssh_key.MAX_KEY_BYTES),
         "public": Registered(ssh_key.parse_public_key, ssh_key.MAX_KEY_BYTES, b"# a\n"),
