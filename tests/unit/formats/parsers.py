@@ -33,6 +33,7 @@ from guestrepair.formats import (
     extents,
     file_contexts,
     fstab,
+    git_repository,
     gpt,
     hosts_access,
     ifcfg,
@@ -44,6 +45,7 @@ from guestrepair.formats import (
     ldso,
     ldso_cache,
     logs,
+    lvm_backup,
     mbr,
     modules,
     os_release,
@@ -59,6 +61,7 @@ from guestrepair.formats import (
     shell_history,
     ssh_key,
     sshd_config,
+    sudo_io,
     sudoers,
     superblock,
     syslog_stamps,
@@ -73,6 +76,7 @@ from guestrepair.formats import (
     yum_repo,
 )
 from guestrepair.formats.bootloader import entries
+from guestrepair.formats.git_repository import GitRepository
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
@@ -102,6 +106,15 @@ def text(data: bytes) -> str:
 def numbered(data: bytes) -> list[tuple[int, str]]:
     """Lines as the readers of logs give them."""
     return [(number, line) for number, line in enumerate(text(data).split("\n"), 1) if line]
+
+
+def _pack(data: bytes) -> object:
+    """The fuzzed bytes as a pack that an index leads into."""
+    name = bytes.fromhex("1" * 40)
+    fan = b"".join((0 if n < 0x11 else 1).to_bytes(4, "big") for n in range(256))
+    index = b"\xfftOc\0\0\0\2" + fan + name + bytes(4) + (4).to_bytes(4, "big")
+    files = {"HEAD": b"1" * 40, "objects/pack/a.idx": index, "objects/pack/a.pack": b"PACK" + data}
+    return list(GitRepository(files).commits())
 
 
 def _audit(data: bytes) -> object:
@@ -320,6 +333,20 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "tag": Registered(lambda d: fstab.split_tag(text(d)), MIB, b"UUID="),
         "escapes": Registered(lambda d: fstab.unescape(text(d)), MIB, b"a\\040b"),
     },
+    "git_repository": {
+        "commit": Registered(
+            lambda d: git_repository.parse_commit("a", d), MIB, b"parent a\nauthor a <b> 1 +0100\n\nc\n"
+        ),
+        "log": Registered(
+            lambda d: git_repository.parse_reflog_line(text(d)),
+            64 * KIB,
+            b"a " + b"1" * 40 + b" a <b> 1 +0100\tc",
+        ),
+        "loose": Registered(
+            lambda d: list(GitRepository({"HEAD": b"1" * 40, "objects/11/" + "1" * 38: d}).commits()), MIB
+        ),
+        "pack": Registered(_pack, MIB),
+    },
     "gpt": {
         "copy": Registered(
             lambda d: gpt.read_copy(sectors(d), 1, sector_bytes=512, total_sectors=len(d) // 512), 2 * MIB
@@ -367,6 +394,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             b"Jan  1 00:00:00 host sshd[1]: Server listening on :: port 22.\n",
         ),
         "compressed": Registered(lambda d: logs.decompress(d, limit_bytes=64 * MIB), 16 * MIB),
+    },
+    "lvm_backup": {
+        "head": Registered(
+            lvm_backup.parse_lvm_backup, lvm_backup.MAX_BYTES, b'description = "a"\ncreation_time = 1\n'
+        )
     },
     "mbr": {"record": Registered(mbr.parse_mbr, 4096), "logical": Registered(_logical)},
     "modules": {
@@ -486,6 +518,12 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             sudoers.MAX_SIZE_BYTES,
             b"%sudo ALL=(ALL:ALL) NOPASSWD: ALL\n@includedir /etc/sudoers.d\n",
         )
+    },
+    "sudo_io": {
+        "json": Registered(
+            sudo_io.parse_sudo_json, sudo_io.MAX_BYTES, b'{"timestamp": {"seconds": 1}, "runargv": ["a"]}'
+        ),
+        "log": Registered(sudo_io.parse_sudo_log, sudo_io.MAX_BYTES, b"1:a:root::/dev/pts/0\n/a\nls\n"),
     },
     "superblock": {
         "root directory of FAT": Registered(_fat),
