@@ -14,6 +14,7 @@ from typing import TypeAlias
 from guestrepair.formats import (
     apkdb,
     apt_sources,
+    audit_log,
     authorized_keys,
     bootloader,
     capabilities,
@@ -35,6 +36,7 @@ from guestrepair.formats import (
     file_contexts,
     firewalld,
     fstab,
+    git_repository,
     gpt,
     hosts_access,
     ifcfg,
@@ -51,10 +53,13 @@ from guestrepair.formats import (
     limits,
     login_rules,
     logs,
+    lvm_backup,
     mbr,
     modules,
     os_release,
     overlay_options,
+    package_logs,
+    packed_stream,
     pacmandb,
     pam,
     pam_control,
@@ -63,15 +68,19 @@ from guestrepair.formats import (
     resolver,
     rpm_version,
     selinux_config,
+    shell_history,
     ssh_key,
     sshd_config,
+    sudo_io,
     sudoers,
     superblock,
     sysctl,
+    syslog_stamps,
     systemd_unit,
     sysusers,
     tmpfiles,
     udev_rules,
+    utmp,
     web_address,
     words,
     yaml_nodes,
@@ -79,6 +88,7 @@ from guestrepair.formats import (
 )
 from guestrepair.formats.bootloader import entries, grub_image
 from guestrepair.formats.firewall import iptables, nft
+from guestrepair.formats.git_repository import GitRepository
 from guestrepair.formats.initramfs import unpack
 from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
@@ -104,6 +114,25 @@ NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 def text(data: bytes) -> str:
     """As the callers decode it."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def numbered(data: bytes) -> list[tuple[int, str]]:
+    """Lines as the readers of logs give them."""
+    return [(number, line) for number, line in enumerate(text(data).split("\n"), 1) if line]
+
+
+def _pack(data: bytes) -> object:
+    """The fuzzed bytes as a pack that an index leads into."""
+    name = bytes.fromhex("1" * 40)
+    fan = b"".join((0 if n < 0x11 else 1).to_bytes(4, "big") for n in range(256))
+    index = b"\xfftOc\0\0\0\2" + fan + name + bytes(4) + (4).to_bytes(4, "big")
+    files = {"HEAD": b"1" * 40, "objects/pack/a.idx": index, "objects/pack/a.pack": b"PACK" + data}
+    return list(GitRepository(files).commits())
+
+
+def _audit(data: bytes) -> object:
+    record = audit_log.parse_audit_line(text(data))
+    return record and audit_log.words_of(record.fields)
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
@@ -258,6 +287,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
         "mirrors": Registered(apt_sources.parse_mirror_list, sample=b"http://a/b\tpriority:1\n"),
     },
+    "audit_log": {
+        "record": Registered(
+            _audit, 64 * KIB, b'type=EXECVE msg=audit(1700000000.1:2): argc=2 a0="ls" a1=2D6C key=(null)'
+        )
+    },
     "bootloader": {
         "grub.cfg": Registered(
             bootloader.parse_grub_cfg,
@@ -364,6 +398,20 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "tag": Registered(lambda d: fstab.split_tag(text(d)), MIB, b"UUID="),
         "escapes": Registered(lambda d: fstab.unescape(text(d)), MIB, b"a\\040b"),
     },
+    "git_repository": {
+        "commit": Registered(
+            lambda d: git_repository.parse_commit("a", d), MIB, b"parent a\nauthor a <b> 1 +0100\n\nc\n"
+        ),
+        "log": Registered(
+            lambda d: git_repository.parse_reflog_line(text(d)),
+            64 * KIB,
+            b"a " + b"1" * 40 + b" a <b> 1 +0100\tc",
+        ),
+        "loose": Registered(
+            lambda d: list(GitRepository({"HEAD": b"1" * 40, "objects/11/" + "1" * 38: d}).commits()), MIB
+        ),
+        "pack": Registered(_pack, MIB),
+    },
     "gpt": {
         "copy": Registered(
             lambda d: gpt.read_copy(sectors(d), 1, sector_bytes=512, total_sectors=len(d) // 512), 2 * MIB
@@ -434,6 +482,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
         "compressed": Registered(lambda d: logs.decompress(d, limit_bytes=64 * MIB), 16 * MIB),
     },
+    "lvm_backup": {
+        "head": Registered(
+            lvm_backup.parse_lvm_backup, lvm_backup.MAX_BYTES, b'description = "a"\ncreation_time = 1\n'
+        )
+    },
     "mbr": {"record": Registered(mbr.parse_mbr, 4096), "logical": Registered(_logical)},
     "modules": {
         "alias": Registered(
@@ -465,6 +518,38 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "layers": Registered(
             lambda d: overlay_options.layers(fstab.split_options(text(d))), MIB, b"lowerdir=/a\\:b:/c::/d,"
         ),
+    },
+    "package_logs": {
+        "apt": Registered(
+            lambda d: sum(
+                len(r.changes) for r in package_logs.parse_apt_history(enumerate(text(d).split("\n")))
+            ),
+            16 * MIB,
+            b"Start-Date: 2026-01-01  00:00:00\nInstall: a:amd64 (1.0, automatic), b (1, 2)\n",
+        ),
+        "dpkg": Registered(
+            lambda d: package_logs.parse_dpkg_line(text(d)), 64 * KIB, b"install a:amd64 <none> 1 "
+        ),
+        "rpm": Registered(
+            lambda d: package_logs.parse_rpm_action(text(d)), 64 * KIB, b"Installed: a-1:2-3.noarch"
+        ),
+        "zypp": Registered(
+            lambda d: package_logs.parse_zypp_line(text(d)),
+            64 * KIB,
+            b"2026-01-01 00:00:00|command|a@b|'a' 'b'|",
+        ),
+        "pacman": Registered(
+            lambda d: package_logs.parse_pacman_line(text(d)),
+            64 * KIB,
+            b"[2026-01-01T00:00:00+0100] [ALPM] installed a (1)",
+        ),
+        "time": Registered(lambda d: package_logs.zoned_time(text(d)), KIB, b"2026-01-01T00:00:00+0100"),
+        "local time": Registered(lambda d: package_logs.local_time(text(d)), KIB, b"2026-01-01 00:00:00"),
+    },
+    "packed_stream": {
+        "unpacked": Registered(
+            lambda d: sum(map(len, packed_stream.unpacked([d], limit_bytes=64 * MIB))), 16 * MIB
+        )
     },
     "pacmandb": {
         "desc": Registered(
@@ -501,6 +586,23 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
     },
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
+    "shell_history": {
+        "bash": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_bash_history(numbered(d))),
+            16 * MIB,
+            b"#1700000000\nls\n",
+        ),
+        "zsh": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_zsh_history(numbered(d))),
+            16 * MIB,
+            b": 1700000000:0;ls \\\n-l\n",
+        ),
+        "fish": Registered(
+            lambda d: sum(1 for _ in shell_history.parse_fish_history(numbered(d))),
+            16 * MIB,
+            b"- cmd: ls\n  when: 1700000000\n",
+        ),
+    },
     "ssh_key": {
         "private": Registered(ssh_key.parse_private_key, ssh_key.MAX_KEY_BYTES),
         "public": Registered(ssh_key.parse_public_key, ssh_key.MAX_KEY_BYTES, b"# a\n"),
@@ -538,6 +640,12 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             b"%sudo ALL=(ALL:ALL) NOPASSWD: ALL\n@includedir /etc/sudoers.d\n",
         )
     },
+    "sudo_io": {
+        "json": Registered(
+            sudo_io.parse_sudo_json, sudo_io.MAX_BYTES, b'{"timestamp": {"seconds": 1}, "runargv": ["a"]}'
+        ),
+        "log": Registered(sudo_io.parse_sudo_log, sudo_io.MAX_BYTES, b"1:a:root::/dev/pts/0\n/a\nls\n"),
+    },
     "superblock": {
         "root directory of FAT": Registered(_fat),
         "identify": Registered(lambda d: superblock.identify(reader(d), len(d))),
@@ -548,6 +656,14 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         **{f"journal of {c}": Registered(partial(_unclean, c)) for c in ("xfs", "btrfs", "vfat")},
     },
     "sysctl": {"sysctl.d": Registered(sysctl.parse_sysctl, sample=b"-kernel.modules_disabled = 1\n")},
+    "syslog_stamps": {
+        "days": Registered(lambda d: syslog_stamps.span([d]), 64 * MIB, b"Jan  1 00:00:00 h a: b\n"),
+        "parts": Registered(
+            lambda d: syslog_stamps.parts(text(d)), 64 * KIB, b"host authpriv.info sshd[1]: Server listening "
+        ),
+        "end of a time": Registered(lambda d: syslog_stamps.iso_end(text(d)), KIB, b":00.1+01:00"),
+        "minute": Registered(lambda d: syslog_stamps.iso_minute(text(d)), KIB, b"2026-01-01T00:00"),
+    },
     "systemd_unit": {
         "unit": Registered(systemd_unit.parse_unit, sample=b"[Service]\nExecStart=/bin/a \\\n b\n"),
         "name": Registered(lambda d: systemd_unit.unit_name_of_path(text(d)), MIB, b"/a-b/.c"),
@@ -559,6 +675,14 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             udev_rules.parse_name_rules,
             sample=b'SUBSYSTEM=="net", ATTR{address}=="52:54:00:00:00:01", NAME="eth0"\n',
         )
+    },
+    "utmp": {
+        "records": Registered(
+            lambda d: sum(1 for _ in utmp.parse_utmp([d])),
+            16 * MIB,
+            b"\7\0\0\0\1\0\0\0pts/0".ljust(384, b"\0"),
+        ),
+        "last login": Registered(lambda d: utmp.parse_last_login(d.ljust(292, b"a")[:292]), 292),
     },
     "web_address": {
         "address": Registered(
