@@ -1,5 +1,6 @@
 """The plain data that travels through guestrepair: findings, repairs and changes."""
 
+from guestrepair.model.causes import Cause, Changed, Confidence, Suspect
 from guestrepair.model.changes import (
     Change,
     ChangeBase,
@@ -42,8 +43,11 @@ from guestrepair.model.paths import ALIASED_DIRECTORIES, GuestPath
 
 __all__ = [
     "ALIASED_DIRECTORIES",
+    "Cause",
     "Change",
     "ChangeBase",
+    "Changed",
+    "Confidence",
     "ContentChange",
     "DeviceChange",
     "Edit",
@@ -75,6 +79,7 @@ __all__ = [
     "Severity",
     "Status",
     "Subject",
+    "Suspect",
     "WriteBytes",
     "WriteFile",
 ]

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from guestrepair.model.causes import Cause
 from guestrepair.model.changes import Change
 from guestrepair.model.paths import GuestPath
 
@@ -121,7 +122,7 @@ class Finding:
     ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
     for a line of a text file (1-based), or the device for a filesystem or
     partition. ``folded`` holds the subjects that share this finding's cause. ``effect`` is what it does
-    to boot and login.
+    to boot and login. ``cause`` is how it came about, where somebody has looked for that.
     """
 
     rule: str
@@ -133,6 +134,7 @@ class Finding:
     folded: tuple[str, ...] = ()
     status: Status = field(default=Status.OPEN, compare=False)
     effect: Effect = field(default=Effect.DEGRADES, compare=False)
+    cause: Cause | None = field(default=None, compare=False)
 
     @property
     def analyzer(self) -> str:

@@ -10,16 +10,16 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, tzinfo
 
 from guestrepair.events.model import Certainty, Event
 from guestrepair.report.escape import printable, valid_unicode
+from guestrepair.report.times import local, utc
 
 MAX_VALUE_BYTES = 32_766
 COLUMNS = (
     "datetime", "timestamp", "timestamp_desc", "message", "kind", "actor", "path", "source", "certainty",
 )  # fmt: skip
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARKS = {Certainty.EXACT: " ", Certainty.INFERRED: "~", Certainty.BOUNDED: "<"}
 """Before the time of a line: "about", and "no later than"."""
 
@@ -80,27 +80,6 @@ def _cut(text: str) -> str:
     text = valid_unicode(text)
     raw = text.encode()
     return text if len(raw) <= MAX_VALUE_BYTES else raw[: MAX_VALUE_BYTES - 3].decode(errors="ignore") + "…"
-
-
-def utc(time_ns: int) -> str:
-    """ISO 8601 in UTC with microseconds; years that no calendar has are the nearest that it has."""
-    return _moment(time_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
-
-
-def local(time_ns: int, zone: tzinfo) -> str:
-    """As people read it, with the zone's name."""
-    try:
-        there = _moment(time_ns).astimezone(zone)
-    except (OverflowError, ValueError):
-        there = _moment(time_ns)
-    return there.strftime("%Y-%m-%d %H:%M:%S") + f".{there.microsecond // 1000:03d} {there.tzname() or ''}"
-
-
-def _moment(time_ns: int) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=time_ns // 1000)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if time_ns > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 _LETTERS = (

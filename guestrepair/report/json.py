@@ -6,13 +6,14 @@ from typing import Any
 
 from guestrepair import __version__
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.model import Change, EditFile, Finding, Repair, WriteFile
+from guestrepair.model import Cause, Change, EditFile, Finding, Repair, WriteFile
 from guestrepair.report import boot, history
 from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import json_text
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
+from guestrepair.report.times import utc
 
 SCHEMA = "guestrepair.report/1"
 Json = dict[str, Any]
@@ -132,7 +133,35 @@ def finding_json(finding: Finding) -> Json:
         "repair": None if finding.repair is None else _repair(finding.repair),
         "folded": [{"subject": subject} for subject in finding.folded],
         "status": finding.status.value,
+        **({} if finding.cause is None else {"cause": _cause(finding.cause)}),
     }
+
+
+def _cause(cause: Cause) -> Json:
+    return {
+        "changed": [
+            {"path": c.path, "mtime": _time(c.modified_ns), "ctime": _time(c.changed_ns)}
+            for c in cause.changed
+        ],
+        "last_good_boot": _time(cause.last_good_boot_ns),
+        "first_bad_boot": _time(cause.first_bad_boot_ns),
+        "suspects": [
+            {
+                "rule": s.rule,
+                "confidence": s.confidence.value,
+                "who": s.who,
+                "what": s.what,
+                "when": _time(s.when_ns),
+                "certainty": s.certainty,
+                "source": s.source,
+            }
+            for s in cause.suspects
+        ],
+    }
+
+
+def _time(time_ns: int | None) -> str | None:
+    return None if time_ns is None else utc(time_ns, seconds=True)
 
 
 def _repair(repair: Repair) -> Json:

@@ -14,6 +14,7 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
 from guestrepair.report import boot, history
+from guestrepair.report.cause import cause_lines
 from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable, shell_words
@@ -111,6 +112,9 @@ def _one(finding: Finding) -> Iterator[str]:
         shown = ", ".join(finding.folded[:_MAX_FOLDED])
         more = f" and {len(finding.folded) - _MAX_FOLDED} more" if len(finding.folded) > _MAX_FOLDED else ""
         yield from _wrapped(f"same cause: {shown}{more}", "        ")
+    if finding.cause is not None:
+        for line in cause_lines(finding.cause):
+            yield from _wrapped(line, "        ", hang="  ")
     if finding.repair is not None and finding.status is not Status.REPAIRED:
         yield from _wrapped(f"repair ({finding.repair.safety}): {finding.repair.summary}", "        ")
 

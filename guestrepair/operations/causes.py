@@ -1,0 +1,162 @@
+"""Under each finding, how it came about. Nothing is read where nothing is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from guestrepair.errors import BudgetError, FormatError, GuestReadError
+from guestrepair.events.boots import boots
+from guestrepair.events.cause import AFTER_NS, BEFORE_NS, Scene, bracket, sessions_of, suspects
+from guestrepair.events.model import NANOSECOND, Event, Kind, Unread
+from guestrepair.events.secrets import without_secrets
+from guestrepair.events.sources import readers
+from guestrepair.fence import CAUSE, within
+from guestrepair.guest.view import Guest
+from guestrepair.model import Cause, Changed, Finding, GuestPath, Severity, Subject
+from guestrepair.operations.options import Voice
+from guestrepair.system.guest_system import System
+
+_KINDS = frozenset({Kind.LOGIN, Kind.COMMAND, Kind.PACKAGE, Kind.BOOT, Kind.CONFIGURATION, Kind.SERVICE})
+_MAX_PATHS = 200
+"""Of all findings together: more of them have few causes."""
+_MAX_EVENTS = 100_000
+_OF_BOOTS_NS = 400 * 86_400 * NANOSECOND
+"""Logins and boots so long before a change still bracket it."""
+_OWN = re.compile(r"\.guestrepair-(\d{8}T\d{6})Z$")
+
+
+def with_causes(
+    findings: Sequence[Finding], guest: Guest, system: System, voice: Voice
+) -> tuple[list[Finding], str]:
+    """The findings with their causes; and why these could not be looked for, or "".
+
+    Of the guest's records, those around the changes are read, within a budget of their own.
+    """
+    wanted = [f for f in findings if f.severity is not Severity.NOTE and _paths(f)]
+    if not wanted:
+        return list(findings), ""
+    voice.progress("looking for causes")
+    try:
+        causes = within(CAUSE, lambda: _Causes(guest, system).of(wanted))
+    except (BudgetError, GuestReadError, FormatError) as error:
+        return list(findings), error.message
+    return [dataclasses.replace(f, cause=causes.get(f.identity)) for f in findings], ""
+
+
+def _paths(finding: Finding) -> list[str]:
+    """The guest paths that a finding is about, its own first."""
+    subject = finding.subject
+    path = subject.path if isinstance(subject, Subject) else None
+    own = [str(path)] if path is not None else []
+    return own + [f for f in finding.folded[:3] if f.startswith("/")]
+
+
+@dataclass(slots=True)
+class _Causes:
+    guest: Guest
+    system: System
+    events: list[Event] = field(default_factory=list)
+
+    def of(self, findings: Sequence[Finding]) -> dict[tuple[str, str], Cause]:
+        """The cause of each finding, by its identity."""
+        paths = list(dict.fromkeys(p for f in findings for p in _paths(f)))[:_MAX_PATHS]
+        changes = self._changes(paths)
+        moments = [_moment(c) for c in changes.values()]
+        if not moments:
+            return {}
+        self._read(moments)
+        began = boots(self.events)
+        owners = self._owners(changes)
+        sessions = sessions_of(self.events)
+        found = {}
+        for finding in findings:
+            own = [changes[p] for p in _paths(finding) if p in changes]
+            if not own:
+                continue
+            change = own[0]
+            scene = Scene(
+                path=change.path,
+                when_ns=_moment(change),
+                package=owners.get(change.path, ""),
+                events=self.events,
+                sessions=sessions,
+            )
+            good, bad = bracket(began, scene.when_ns)
+            found[finding.identity] = Cause(
+                changed=tuple(own), last_good_boot_ns=good, first_bad_boot_ns=bad, suspects=suspects(scene)
+            )
+        return found
+
+    def _changes(self, paths: Sequence[str]) -> dict[str, Changed]:
+        """When each path changed; of one that is missing, when it was deleted, or its directory changed."""
+        places = {path: GuestPath(path) for path in paths}
+        stats = self.guest.lstat_many([*places.values(), *(p.parent for p in places.values())])
+        missing = [place for place in places.values() if stats[place] is None]
+        deleted = self.guest.deletion_times(missing) if missing else {}
+        found: dict[str, Changed] = {}
+        for path, place in places.items():
+            stat = stats[place]
+            if stat is not None:
+                own = self._repaired(place)
+                was = own if own is not None and abs(own - stat.ctime) < 120 else None
+                changed = None if was is not None else stat.ctime * NANOSECOND or None
+                found[path] = Changed(
+                    path=path, modified_ns=self._before(place, stat.mtime, was), changed_ns=changed
+                )
+            elif place in deleted:
+                found[path] = Changed(path=path, changed_ns=deleted[place] * NANOSECOND)
+            elif (above := stats[place.parent]) is not None:
+                found[path] = Changed(path=path, changed_ns=above.mtime * NANOSECOND)
+        return {path: change for path, change in found.items() if _moment(change) > 0}
+
+    def _repaired(self, place: GuestPath) -> int | None:
+        """When we have last changed a file ourselves: our copies beside it are named after that."""
+        try:
+            copies = self.guest.glob(place.parent, f"{place.name}.guestrepair-*")
+        except GuestReadError:
+            return None
+        times = [m[1] for copy in copies if (m := _OWN.search(copy.name))]
+        if not times:
+            return None
+        return int(datetime.strptime(max(times), "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp())
+
+    def _before(self, place: GuestPath, mtime: int, repaired: int | None) -> int:
+        """The modification time; where that is our repair's, that of the copy which has the content before."""
+        if repaired is None:
+            return mtime * NANOSECOND
+        stamp = datetime.fromtimestamp(repaired, UTC).strftime("%Y%m%dT%H%M%SZ")
+        copy = self.guest.lstat(place.with_name(f"{place.name}.guestrepair-{stamp}"))
+        return (copy.mtime if copy is not None else mtime) * NANOSECOND
+
+    def _owners(self, changes: Mapping[str, Changed]) -> dict[str, str]:
+        if self.system.packages is None:
+            return {}
+        files = self.system.packages.lookup_many(changes)
+        return {path: owned[0].package.name for path, owned in files.items() if owned}
+
+    def _read(self, moments: Sequence[int]) -> None:
+        first, last = min(moments) - _OF_BOOTS_NS, max(moments) + _OF_BOOTS_NS
+        ordered = sorted(moments)
+        for reader in readers(self.guest, self.system, _KINDS):
+            try:
+                for event in reader.events():
+                    if isinstance(event, Unread) or not first <= event.time_ns <= last:
+                        continue
+                    if _matters(event, ordered) and len(self.events) < _MAX_EVENTS:
+                        self.events.append(without_secrets(event))
+            except GuestReadError:
+                continue  # a log that cannot be read tells nothing, and costs nothing else
+
+
+def _moment(change: Changed) -> int:
+    return change.changed_ns or change.modified_ns or 0
+
+
+def _matters(event: Event, moments: Sequence[int]) -> bool:
+    if event.kind in {Kind.LOGIN, Kind.BOOT, Kind.SERVICE} or event.get("record") == "history":
+        return True
+    return any(m - BEFORE_NS <= event.time_ns <= m + BEFORE_NS + AFTER_NS for m in moments)
