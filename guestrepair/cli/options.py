@@ -98,6 +98,7 @@ def analyzer_options(command: Command) -> Command:
             help="Whose content to compare with the package database: of none, of what boot and login "
             "need, or of all packaged files.",
         ),
+        click.option("--no-cause", is_flag=True, help="Do not look for how each finding came about."),
         click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay)."),
         click.option(
             "--now", callback=_moment, hidden=True, help="The time by which accounts and keys expire."
@@ -185,6 +186,7 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
     return ScanOptions(
         only=names(values.pop("only")),
         skip=names(values.pop("skip")),
+        causes=not values.pop("no_cause"),
         analysis=AnalysisOptions(
             digests=values.pop("digests"),
             all_disks_attached=values.pop("all_disks_attached"),

@@ -15,20 +15,23 @@ from guestrepair.cli.options import PATH, image_options, names, to_image_options
 from guestrepair.errors import UsageError
 from guestrepair.events.model import Kind
 from guestrepair.operations.options import ImageOptions
-from guestrepair.operations.timeline import TimelineOptions, file_records, time_ns, timeline
+from guestrepair.operations.timeline import AROUND_NS, TimelineOptions, file_records, time_ns, timeline
 from guestrepair.report import bodyfile
 from guestrepair.report import events as rendered
 
 _OF_FILES = {"bodyfile": bodyfile.bodyfile, "mactime": bodyfile.mactime}
 FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
-_AROUND_NS = 3600 * 10**9
 
 
 @click.command("timeline")
 @click.argument("image", type=PATH)
 @click.option("--since", help="Only what happened from this time on (UTC unless a zone is given).")
 @click.option("--until", help="Only what happened up to this time.")
-@click.option("--around", help="Only what happened within an hour of this time.")
+@click.option(
+    "--around",
+    metavar="RULE[@SUBJECT]|TIME",
+    help="Only what happened within an hour of this time, or of the change that a finding is about.",
+)
 @click.option("--only", multiple=True, metavar="KIND,...", help=f"Only these kinds: {', '.join(Kind)}.")
 @click.option("--grep", help="Only events in whose text, actor, path or source this regular expression is.")
 @click.option("--utc", is_flag=True, help="Show the table's times in UTC, not in the guest's time zone.")
@@ -46,6 +49,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
 
     \b
     guestrepair timeline --since 2026-11-19 --only login,command,package server.qcow2
+    guestrepair timeline --around fstab/source-not-found /dev/vdb
     guestrepair timeline --around 2026-11-19T14:30Z --grep fstab /dev/vdb
     guestrepair timeline --format jsonl -o case7.jsonl snapshot.qcow2
     guestrepair timeline --format bodyfile snapshot.qcow2 | mactime -d -y
@@ -114,14 +118,19 @@ def _wanted(values: dict[str, Any]) -> TimelineOptions:
     """
     since = None if values["since"] is None else time_ns(values["since"])
     until = None if values["until"] is None else time_ns(values["until"])
+    around = ""
     if values["around"] is not None:
         if since is not None or until is not None:
             raise UsageError("--around does not go with --since and --until")
-        middle = time_ns(values["around"])
-        since, until = middle - _AROUND_NS, middle + _AROUND_NS
+        if "/" in values["around"]:
+            around = values["around"]
+        else:
+            middle = time_ns(values["around"])
+            since, until = middle - AROUND_NS, middle + AROUND_NS
     return TimelineOptions(
         since_ns=since,
         until_ns=until,
+        around=around,
         kinds=_kinds(names(values["only"])),
         grep=None if values["grep"] is None else _expression(values["grep"]),
         secrets=values["show_secrets"],

@@ -30,6 +30,11 @@ class Changed:
     modified_ns: int | None = None
     changed_ns: int | None = None
 
+    @property
+    def when_ns(self) -> int | None:
+        """The time of the inode's change, which nobody can set; else that of the content."""
+        return self.changed_ns if self.changed_ns is not None else self.modified_ns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:

@@ -226,7 +226,7 @@ def place_of_content(guest: Guest, path: GuestPath) -> GuestPath:
 
 
 @contextmanager
-def opened(path: Path, image_options: ImageOptions, voice: Voice) -> Iterator[Guest]:
+def opened(path: Path, image_options: ImageOptions, voice: Voice) -> Iterator[LiveGuest]:
     """The guest of an image, to read files of.
 
     Raises:

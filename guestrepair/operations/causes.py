@@ -18,6 +18,7 @@ from guestrepair.fence import CAUSE, within
 from guestrepair.guest.view import Guest
 from guestrepair.model import Cause, Changed, Finding, GuestPath, Severity, Subject
 from guestrepair.operations.options import Voice
+from guestrepair.report.data import ImageReport
 from guestrepair.system.guest_system import System
 
 _KINDS = frozenset({Kind.LOGIN, Kind.COMMAND, Kind.PACKAGE, Kind.BOOT, Kind.CONFIGURATION, Kind.SERVICE})
@@ -45,6 +46,13 @@ def with_causes(
     except (BudgetError, GuestReadError, FormatError) as error:
         return list(findings), error.message
     return [dataclasses.replace(f, cause=causes.get(f.identity)) for f in findings], ""
+
+
+def explain(report: ImageReport, guest: Guest, system: System, voice: Voice) -> None:
+    """Put the causes of a report's findings into it; a warning says why they could not be looked for."""
+    report.findings, why = with_causes(report.findings, guest, system, voice)
+    if why:
+        report.warnings.append(f"how these findings came about is not said: {why}")
 
 
 def _paths(finding: Finding) -> list[str]:
@@ -116,7 +124,8 @@ class _Causes:
     def _repaired(self, place: GuestPath) -> int | None:
         """When we have last changed a file ourselves: our copies beside it are named after that."""
         try:
-            copies = self.guest.glob(place.parent, f"{place.name}.guestrepair-*")
+            names = (f"{place.name}.guestrepair-*", f".{place.name}.guestrepair-*")
+            copies = [copy for name in names for copy in self.guest.glob(place.parent, name)]
         except GuestReadError:
             return None
         times = [m[1] for copy in copies if (m := _OWN.search(copy.name))]
@@ -125,7 +134,7 @@ class _Causes:
         return int(datetime.strptime(max(times), "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp())
 
     def _before(self, place: GuestPath, mtime: int, repaired: int | None) -> int:
-        """The modification time; where that is our repair's, that of the copy which has the content before."""
+        """The modification time; where that is our repair's, that of the copy with the content before."""
         if repaired is None:
             return mtime * NANOSECOND
         stamp = datetime.fromtimestamp(repaired, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -153,7 +162,7 @@ class _Causes:
 
 
 def _moment(change: Changed) -> int:
-    return change.changed_ns or change.modified_ns or 0
+    return change.when_ns or 0
 
 
 def _matters(event: Event, moments: Sequence[int]) -> bool:

@@ -49,6 +49,8 @@ class ScanOptions:
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    causes: bool = True
+    """Whether to look for how each finding came about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

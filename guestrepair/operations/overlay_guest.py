@@ -22,6 +22,7 @@ from guestrepair.repair.apply import Applied, apply_steps
 from guestrepair.repair.plan import Step
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session, open_session
+from guestrepair.system.guest_system import System
 
 
 @contextlib.contextmanager
@@ -63,6 +64,8 @@ class OverlayGuest:
     voice: Voice
     watch: Stopwatch
     sources: Sources
+    system: System | None = None
+    """What the guest was last seen to be set up to do."""
     _root_name: str = ""
 
     def open(self) -> tuple[Root, LiveGuest]:
@@ -113,5 +116,6 @@ class OverlayGuest:
         self.sources.open(guest)
         context = opening.make_context(guest, self.options.analysis, self.voice)
         context.reference = self.sources.reference(guest)
+        self.system = context.system
         self.watch.lap("package database")
         return analyze(chosen_analyzers(self.options), context, self.options, self.voice, self.watch)

@@ -18,6 +18,7 @@ from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Examination, Finding, Status
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
+from guestrepair.operations.causes import explain
 from guestrepair.operations.damage import behind_damage
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
@@ -143,6 +144,9 @@ class _Run:
         self.report.analyzed = True
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
+        if self.options.causes and self.overlay.system is not None:
+            explain(self.report, guest, self.overlay.system, self.voice)
+            self.before = Examination(self.report.findings, self.before.inconclusive)
         plan = self._plan(guest, found.findings)
         self.report.left += [(left.finding, left.reason) for left in plan.left]
         agreed = bool(plan.steps) and self._agreed(plan)

@@ -14,6 +14,7 @@ from guestrepair.operations.analysis import (
     load_analyzers_meanwhile,
     of_disks,
 )
+from guestrepair.operations.causes import explain
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.reported import reported
@@ -50,6 +51,9 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
         found = analyze(chosen_analyzers(options), context, options, voice, watch)
         report.findings, report.inconclusive = found
         report.analyzed = True
+        if options.causes:
+            explain(report, guest, context.system, voice)
+            watch.lap("causes")
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
+from guestrepair.analyzers.base import all_rules
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import GuestReadError, UsageError
 from guestrepair.events.model import Event, Kind, Unread
@@ -16,11 +17,16 @@ from guestrepair.events.order import Ordered
 from guestrepair.events.secrets import without_secrets
 from guestrepair.events.sources import readers
 from guestrepair.guest.file_records import FileRecord
+from guestrepair.operations.analysis import analyze, chosen_analyzers
 from guestrepair.operations.by_hand import opened
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.causes import with_causes
+from guestrepair.operations.opening import make_context
+from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.repair.choose import check_selection, matches
+from guestrepair.session.live import LiveGuest
 from guestrepair.system.guest_system import System
 
-_SECOND = 10**9
+AROUND_NS = 3600 * 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,13 +34,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class TimelineOptions:
     """Which events: from ``since_ns`` until ``until_ns`` (since the epoch), of these kinds, with that text.
 
-    ``secrets`` shows passwords and tokens, which are masked else.
+    ``around`` is a rule (``RULE@SUBJECT``) around whose finding's change, of an hour before and after, events
+    are wanted. ``secrets`` shows passwords and tokens, which are masked else.
     """
 
     since_ns: int | None = None
     until_ns: int | None = None
     kinds: frozenset[Kind] = frozenset(Kind)
     grep: re.Pattern[str] | None = None
+    around: str = ""
     secrets: bool = False
 
     def wants(self, event: Event) -> bool:
@@ -74,6 +82,8 @@ def timeline(
     unread: list[Unread] = []
     with opened(path, image_options, voice) as guest, temporary_directory() as directory:
         system = System(guest)
+        if options.around:
+            options = _around(guest, options, voice)
         with Ordered(directory, unread.append) as ordered:
             for reader in readers(guest, system, options.kinds):
                 voice.progress(f"reading {reader.name}")
@@ -96,6 +106,27 @@ def file_records(path: Path, image_options: ImageOptions, voice: Voice) -> Itera
     with opened(path, image_options, voice) as guest:
         voice.progress("reading files")
         yield guest.file_records()
+
+
+def _around(guest: LiveGuest, options: TimelineOptions, voice: Voice) -> TimelineOptions:
+    """The same options, for the hours around the change that a finding is about.
+
+    Raises:
+        UsageError: no such rule, nothing found by it, or nobody knows when that changed.
+    """
+    area = options.around.partition("@")[0]
+    wanted = ScanOptions(only=(area,))
+    check_selection((options.around,), list(all_rules()))
+    context = make_context(guest, wanted.analysis, voice)
+    examined = analyze(chosen_analyzers(wanted), context, wanted, voice)
+    found = [finding for finding in examined.findings if matches(options.around, finding)]
+    explained, _ = with_causes(found, guest, context.system, voice)
+    causes = [f.cause for f in explained if f.cause is not None]
+    moments = [c.when_ns for cause in causes for c in cause.changed if c.when_ns is not None]
+    if not moments:
+        what = "nobody knows when that changed" if found else "nothing is found by that rule"
+        raise UsageError(f"--around {options.around}: {what}", hint="give a time")
+    return replace(options, since_ns=min(moments) - AROUND_NS, until_ns=max(moments) + AROUND_NS)
 
 
 def _zone(system: System, unread: list[Unread]) -> tzinfo:

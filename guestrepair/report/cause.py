@@ -13,9 +13,8 @@ _MAX_SUSPECTS = 3
 def cause_lines(cause: Cause) -> Iterator[str]:
     """When it changed, and the suspects, each with the record; "unknown" where the records do not say."""
     for change in cause.changed[:1]:
-        moment = change.changed_ns if change.changed_ns is not None else change.modified_ns
-        if moment is not None:
-            yield f"changed: {change.path} {_time(moment)}{_boots(cause)}"
+        if change.when_ns is not None:
+            yield f"changed: {change.path} {_time(change.when_ns)}{_boots(cause)}"
     for suspect in cause.suspects[:_MAX_SUSPECTS]:
         yield _said(suspect)
     if cause.changed and not cause.suspects:
