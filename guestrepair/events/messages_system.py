@@ -22,8 +22,6 @@ _SHUTDOWN = re.compile(r"Shutting down\.?$|Rebooting\.?$|Powering off\.?$|Poweri
 _SESSION = re.compile(
     r"New session '?(\S{1,64}?)'? of user '?(\S{1,256}?)'?(?: with class '(\S{1,64})'.*)?\.?$"
 )
-    r"New session '?(\S{1,64}?)'? of user '?(\S{1,256}?)'?(?: with class '(\S{1,64})'.*)?\.?$"
-)
 _REMOVED = re.compile(r"Removed session '?(\S{1,64}?)'?\.?$")
 _GOING = re.compile(
     r"System is (?:rebooting|powering (?:down|off)|halting)|The system will (?:reboot|power off|halt)"
