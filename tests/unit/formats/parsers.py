@@ -37,6 +37,8 @@ from guestrepair.formats import (
     ifcfg,
     initramfs,
     interfaces,
+    journal_data,
+    journal_file,
     kernel_cmdline,
     kernel_image,
     keyfile,
@@ -186,6 +188,12 @@ def _luks(data: bytes) -> object:
     return luks_keys.objection(reader(b"LUKS\xba\xbe\0\2" + size + bytes(4080) + json))
 
 
+def _journal(data: bytes) -> object:
+    head = journal_data.SIGNATURE + bytes(128) + (1 << 16).to_bytes(8, "little") + bytes(32)
+    whole = head + (208).to_bytes(8, "little") + bytes(24) + data
+    return sum(1 for _ in journal_file.entries(reader(whole), len(whole)))
+
+
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
@@ -318,6 +326,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "interfaces": Registered(
             interfaces.parse_interfaces, sample=b"auto a\niface a inet static\n  address 10.0.0.5/24 \\\n x\n"
         )
+    },
+    "journal_data": {
+        "header": Registered(journal_data.parse_header, 4096, journal_data.SIGNATURE),
+        "xz": Registered(lambda d: journal_data.unpacked(b"\xfd7zXZ\0\0\1" + d, 1, 4096)),
+        "lz4": Registered(lambda d: journal_data.unpacked(d, 2, 4096), sample=b"\xff\0\0\0\0\0\0\0"),
+        "zstd": Registered(lambda d: journal_data.unpacked(b"\x28\xb5\x2f\xfd" + d, 4, 4096)),
+    },
+    "journal_file": {
+        "entries": Registered(_journal, 8 * MIB, b"\3\0\0\0\0\0\0\0P\0\0\0\0\0\0\0" + b"\1" * 48 + bytes(16)),
+        "arrays": Registered(_journal, 8 * MIB, b"\6\0\0\0\0\0\0\0 \0\0\0\0\0\0\0" + bytes(16)),
+        "heads": Registered(_journal, 8 * MIB, b"\1\0\0\0\0\0\0\0A\0\0\0\0\0\0\0"),
     },
     "kernel_cmdline": {"command line": Registered(kernel_cmdline.parse, sample=b"root=/dev/sda1 ro ")},
     "kernel_image": {
