@@ -20,6 +20,7 @@ _TYPES = {
 }  # fmt: skip
 _ORPHANS = "/$OrphanFiles/"
 """No directory says a type of what is in this one."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADER = "Date,Size,Type,Mode,UID,GID,Meta,File Name\n"
 
 
@@ -43,12 +44,12 @@ def mactime(records: Iterable[FileRecord]) -> Iterator[str]:
         f"{time:010}\0{_name(r)}\0{r.size_bytes},{letters},{mode_of(r)},{r.uid},{r.gid},{r.inode}"
         for r in records
         for time, letters in _macb(r).items()
-        if time
     ]
     rows.sort()
     for row in rows:
         time, name, cells = row.split("\0")
-        date = datetime.fromtimestamp(int(time), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime.fromtimestamp(int(time), UTC)
+        date = moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment != _EPOCH else "0000-00-00T00:00:00Z"
         quoted = name.replace('"', '""')
         yield f'{date},{cells},"{quoted}"\n'
 
@@ -61,6 +62,8 @@ def _macb(record: FileRecord) -> dict[int, str]:
         ("b", record.created_ns),
     )
     found = {_seconds(value) for _, value in times}
+    if found == {0}:
+        return {}  # as of what The Sleuth Kit makes up: mactime has no row for it
     return {
         second: "".join(letter if _seconds(v) == second else "." for letter, v in times) for second in found
     }
@@ -81,7 +84,7 @@ def _name(record: FileRecord) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Control characters as ``^``; what would end a field, or is not seen, as ``\\xNN``; the rest as it is."""
+    """Control characters as ``^``; what would end a field, or is not seen, as ``\\xNN``."""
     if text.isprintable() and "|" not in text:
         return text
     return "".join(map(_shown, text))

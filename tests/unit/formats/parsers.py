@@ -28,9 +28,11 @@ from guestrepair.formats import (
     ext_extents,
     ext_geometry,
     ext_inodes,
+    ext_records,
     ext_tree,
     extents,
     file_contexts,
+    find_records,
     fstab,
     gpt,
     hosts_access,
@@ -162,6 +164,11 @@ def _tree(data: bytes) -> object:
     ] + list(ext_tree.deleted_entries(data, 30))
 
 
+def _records(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return list(ext_records.records(ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))))
+
+
 def _fat(data: bytes) -> object:
     boot = data[:510].ljust(510, b"\0") + b"\x55\xaa" + data
     return fat.root_names(reader(boot), len(boot))
@@ -286,6 +293,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "ext_extents": {"node": Registered(_node, 64 * KIB)},
     "ext_geometry": {"geometry": Registered(_geometry, 4 * KIB)},
     "ext_inodes": {"layouts": Registered(_layouts)},
+    "ext_records": {"records": Registered(_records)},
     "ext_tree": {
         "tree": Registered(_tree),
         "block": Registered(lambda d: ext_tree.parse_block(d, 1 << 31, {}), 64 * KIB),
@@ -300,6 +308,13 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "file_contexts": {
         "labels": Registered(_labels, 16 * MIB, b"/etc/ssh(/.*)?  --  system_u:object_r:etc_t:s0\n"),
         "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),
+    },
+    "find_records": {
+        "names": Registered(
+            lambda d: sum(1 for _ in find_records.parse_find([d])),
+            sample=b"5/644/f/0/0/9/1.5000000000/-2.0/3.0\0\0etc/a\0",
+        ),
+        "created": Registered(lambda d: find_records.Created([d]).of(5), sample=b"5/1.500000000\0"),
     },
     "fstab": {
         "fstab": Registered(fstab.parse, fstab.MAX_SIZE_BYTES, b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
