@@ -287,16 +287,20 @@ _PKEXEC = re.compile(
 )
 
 
-def _other_command(pattern: re.Pattern[str], record: str) -> Reading:
-    def read(message: str) -> Meaning | None:
-        found = pattern.match(message)
-        if found is None:
-            return _pam(message)
-        fields = found.groupdict()
-        details = _known(("record", record), *((name, fields.get(name)) for name in ("user", "pwd", "tty")))
-        return Meaning(Kind.COMMAND, details, found["who"], found["command"])
+def _doas(message: str) -> Meaning | None:
+    return _other_command(_DOAS.match(message), message, "doas")
 
-    return read
+
+def _pkexec(message: str) -> Meaning | None:
+    return _other_command(_PKEXEC.match(message), message, "pkexec")
+
+
+def _other_command(found: re.Match[str] | None, message: str, record: str) -> Meaning | None:
+    if found is None:
+        return _pam(message)
+    fields = found.groupdict()
+    details = _known(("record", record), *((name, fields.get(name)) for name in ("user", "pwd", "tty")))
+    return Meaning(Kind.COMMAND, details, found["who"], found["command"])
 
 
 # --- accounts -------------------------------------------------------------------------
@@ -383,8 +387,8 @@ _PROGRAMS: Mapping[str, Reading] = {
     "sudo": _sudo,
     "sudo-rs": _sudo,
     "su": _su,
-    "doas": _other_command(_DOAS, "doas"),
-    "pkexec": _other_command(_PKEXEC, "pkexec"),
+    "doas": _doas,
+    "pkexec": _pkexec,
     "kernel": _kernel,
     "shutdown": _shutdown,
     "init": _shutdown,

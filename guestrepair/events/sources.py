@@ -10,6 +10,7 @@ from guestrepair.events.dnf import DnfHistory
 from guestrepair.events.etckeeper import Etckeeper
 from guestrepair.events.files import FileTimes
 from guestrepair.events.histories import ShellHistories
+from guestrepair.events.journal import Journals
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
@@ -42,6 +43,7 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),
     (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
+    (_LOGGED, lambda guest, system: Journals(guest, system.owner_names)),
 )
 """What kinds of events a source has, and how its reader is made. A new source is an entry here."""
 

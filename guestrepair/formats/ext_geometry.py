@@ -25,6 +25,7 @@ COMPAT_JOURNAL, COMPAT_DIR_INDEX, COMPAT_SPARSE_SUPER2 = 0x4, 0x20, 0x200
 INCOMPAT_EXTENTS, INCOMPAT_64BIT, INCOMPAT_EA_INODE = 0x40, 0x80, 0x400
 INCOMPAT_CSUM_SEED, INCOMPAT_LARGEDIR = 0x2000, 0x4000
 RO_SPARSE_SUPER, RO_HUGE_FILE, RO_BIGALLOC, RO_METADATA_CSUM = 0x1, 0x8, 0x200, 0x400
+RO_GDT_CSUM, _INODES_NEVER_USED = 0x10, 0x1
 _RO_ORPHAN_PRESENT = 0x10000
 # filetype, extents, 64bit, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold
 _KNOWN_INCOMPAT = 0x2 | 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
@@ -269,6 +270,21 @@ def _descriptors(read: Read, geometry: Geometry) -> Iterator[tuple[int, int, int
             low = _LOW.unpack_from(piece, at)
             high = _LOW.unpack_from(piece, at + 32) if size >= 64 else (0, 0, 0)
             yield low[0] | high[0] << 32, low[1] | high[1] << 32, low[2] | high[2] << 32
+
+
+def used_inodes(read: Read, geometry: Geometry) -> Iterator[int]:
+    """How many of each group's inodes have ever been in use; all of them, where that is not counted."""
+    size, total = geometry.descriptor_bytes, geometry.groups * geometry.descriptor_bytes
+    for start in range(0, total, _PIECE_BYTES):
+        piece = read(geometry.descriptors_at + start, min(_PIECE_BYTES, total - start))
+        for at in range(0, len(piece) - size + 1, size):
+            flags, low = struct.unpack_from("<H8xH", piece, at + 0x12)
+            high = int.from_bytes(piece[at + 0x32 : at + 0x34], "little") if size >= 64 else 0
+            if not geometry.ro_compat & (RO_GDT_CSUM | RO_METADATA_CSUM):
+                yield geometry.group_inodes
+            else:
+                unused = geometry.group_inodes if flags & _INODES_NEVER_USED else low | high << 16
+                yield max(0, geometry.group_inodes - unused)
 
 
 def _is_power_of_two(value: int) -> bool:

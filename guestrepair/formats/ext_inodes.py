@@ -26,7 +26,7 @@ from guestrepair.formats.ext_accepted import (
     size_of,
 )
 from guestrepair.formats.ext_extents import Walker
-from guestrepair.formats.ext_geometry import Geometry, Groups, Zone, read_geometry, read_groups
+from guestrepair.formats.ext_geometry import Geometry, Groups, Zone, read_geometry, read_groups, used_inodes
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, SUPERBLOCK_BYTES
@@ -122,6 +122,18 @@ class Inodes:
         inode = parse_inode(data)
         seed = self.seed(number, inode)
         return inode if seed is None or _is_inode_intact(inode, seed) else None
+
+    def bytes_of(self, number: int) -> bytes:
+        """An inode's bytes as they lie there, judged by nobody; empty where there is none."""
+        return self._bytes(number) if 0 < number <= self.count else b""
+
+    def used(self) -> Iterator[range]:
+        """The numbers of each group's inodes that have ever been in use, as its descriptor says."""
+        if self.geometry is None:
+            return
+        for group, count in enumerate(used_inodes(self.read, self.geometry)):
+            first = group * self.geometry.group_inodes + 1
+            yield range(first, first + count)
 
     def place(self, number: int) -> tuple[int, int]:
         """Where an inode lies on the device: its first byte, and how many there are (0: there is none)."""

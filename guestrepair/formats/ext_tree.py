@@ -23,7 +23,7 @@ from guestrepair.formats.ext_accepted import (
 )
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
@@ -91,6 +91,11 @@ class Tree:
         found = self._directory(directory)
         return None if found is None else found.names
 
+    def blocks(self, directory: int) -> list[bytes] | None:
+        """The blocks of a directory as they lie there; None: not certain. Nothing is kept of them."""
+        layout = self._layout(directory)
+        return None if layout is None else self._blocks(directory, layout)
+
     def parent(self, directory: int) -> int | None:
         """The inode number that a directory's ``..`` stands for; None: not certain.
 
@@ -155,6 +160,12 @@ class Tree:
     def layout(self, number: int) -> Layout | None:
         """Where the content of a regular file lies; None: not certain."""
         return self.inodes.layout(number)
+
+    def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure]:
+        """Every name with its inode, and what is left of deleted ones; not what lies below ``beyond``."""
+        from guestrepair.formats.ext_records import records  # which is built on this
+
+        return records(self, beyond)
 
     def deletion_times(
         self, directory: int, wanted: Collection[bytes] | None = None
@@ -245,8 +256,9 @@ def _parent(first_block: bytes, directory: int) -> int | None:
 def is_block_intact(data: bytes, seed: int) -> bool:
     """Whether the checksum of a directory block is right: of a leaf, or of a node of the hash tree."""
     block, end = Block(data), len(data) - _LEAF_TAIL_BYTES
-    if data[end : end + 8] == _LEAF_TAIL:
-        return crc32c(data[:end], seed) == block.le32(end + 8)
+    # A root that the kernel made of a leaf keeps what looks like a leaf's end.
+    if data[end : end + 8] == _LEAF_TAIL and crc32c(data[:end], seed) == block.le32(end + 8):
+        return True
     # A node looks like one deleted entry; the root like "." and "..", with its own facts behind them.
     at = 8 if block.le16(4) == len(data) and not block.le32(0) else 32
     most, count = block.le16(at), block.le16(at + 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,28 @@ class Attributes:
     links: int
     mtime: int
     ctime: int
+
+
+class Found(NamedTuple):
+    """One name, by its path below the top; times in nanoseconds since the epoch, None where none is kept."""
+
+    path: bytes
+    inode: int
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int
+    accessed: int | None
+    modified: int | None
+    changed: int | None
+    created: int | None
+    deleted_at: int | None
+    target: bytes
+    deleted: bool
+    reallocated: bool
+
+
+class Unsure(NamedTuple):
+    """A directory whose names are not certain here."""
+
+    path: bytes

@@ -91,7 +91,9 @@ def _version(text: str) -> str:
 
 
 _APT_ACTIONS = frozenset({"Install", "Upgrade", "Downgrade", "Remove", "Purge", "Reinstall", "Obsolete"})
-_APT_PACKAGE = re.compile(r"(?P<name>[^\s:(),]+)(?::(?P<arch>[^\s(),]+))? \((?P<versions>[^()]*)\)")
+_APT_PACKAGE = re.compile(
+    r"(?<![^\s:(),])(?P<name>[^\s:(),]+)(?::(?P<arch>[^\s(),]+))? \((?P<versions>[^()]*)\)"
+)
 
 
 def parse_apt_history(lines: Iterable[tuple[int, str]]) -> Iterator[AptRun]:

@@ -1,6 +1,8 @@
 """File times as The Sleuth Kit writes them: the body file of ``fls -m``, and the table of ``mactime -d -y``.
 
-Sources: Sleuth Kit wiki, "Body file"; mactime(1), fls(1). Times are in whole seconds, 0 where none is kept.
+Sources: Sleuth Kit wiki, "Body file"; mactime(1), fls(1). Times are in whole seconds, 0 where none is kept,
+and in 32 bits without a sign, as fls has them. A line is that of fls but for names that would forge or hide
+one: what ends a field, is not seen, or is no UTF-8 stands as ``\\xNN``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ _TYPES = {
     stat.S_IFREG: "r", stat.S_IFDIR: "d", stat.S_IFLNK: "l", stat.S_IFCHR: "c", stat.S_IFBLK: "b",
     stat.S_IFIFO: "p", stat.S_IFSOCK: "h",
 }  # fmt: skip
+_ORPHANS = "/$OrphanFiles/"
+"""No directory says a type of what is in this one."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADER = "Date,Size,Type,Mode,UID,GID,Meta,File Name\n"
 
 
@@ -32,14 +37,21 @@ def bodyfile(records: Iterable[FileRecord]) -> Iterator[str]:
 def mactime(records: Iterable[FileRecord]) -> Iterator[str]:
     """The rows of ``mactime -d -y``: one for each time of each file, in order of time, then of name.
 
-    All of them are held: a row is some 200 bytes.
+    All of them are held, each as one text: some 200 bytes.
     """
     yield HEADER
-    rows = sorted((time, _name(r), letters, r) for r in records for time, letters in _macb(r).items() if time)
-    for time, name, letters, record in rows:
-        date = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        cells = (date, record.size_bytes, letters, mode_of(record), record.uid, record.gid, record.inode)
-        yield ",".join(map(str, cells)) + f',"{name}"\n'
+    rows = [
+        f"{time:010}\0{_name(r)}\0{r.size_bytes},{letters},{mode_of(r)},{r.uid},{r.gid},{r.inode}"
+        for r in records
+        for time, letters in _macb(r).items()
+    ]
+    rows.sort()
+    for row in rows:
+        time, name, cells = row.split("\0")
+        moment = datetime.fromtimestamp(int(time), UTC)
+        date = moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment != _EPOCH else "0000-00-00T00:00:00Z"
+        quoted = name.replace('"', '""')
+        yield f'{date},{cells},"{quoted}"\n'
 
 
 def _macb(record: FileRecord) -> dict[int, str]:
@@ -50,6 +62,8 @@ def _macb(record: FileRecord) -> dict[int, str]:
         ("b", record.created_ns),
     )
     found = {_seconds(value) for _, value in times}
+    if found == {0}:
+        return {}  # as of what The Sleuth Kit makes up: mactime has no row for it
     return {
         second: "".join(letter if _seconds(v) == second else "." for letter, v in times) for second in found
     }
@@ -57,8 +71,11 @@ def _macb(record: FileRecord) -> dict[int, str]:
 
 def mode_of(record: FileRecord) -> str:
     """``r/rrw-r--r--``: the type that the directory says, the inode's, and the permissions."""
+    if not record.mode:
+        return "V/V---------"  # a directory that The Sleuth Kit makes up
     letter = _TYPES.get(stat.S_IFMT(record.mode), "-")
-    return f"{letter}/{letter}{stat.filemode(record.mode)[1:]}"
+    named = "-" if _ORPHANS in record.path else "s" if letter == "h" else letter
+    return f"{named}/{letter}{stat.filemode(record.mode)[1:]}"
 
 
 def _name(record: FileRecord) -> str:
@@ -67,14 +84,19 @@ def _name(record: FileRecord) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What would end a field or a line, or is not seen, as ``\\xNN``; all else as it is."""
-    raw = text.encode(errors="surrogateescape")
+    """Control characters as ``^``; what would end a field, or is not seen, as ``\\xNN``."""
     if text.isprintable() and "|" not in text:
         return text
-    return "".join(
-        f"\\x{byte:02x}" if byte < 0x20 or byte >= 0x7F or byte == 0x7C else chr(byte) for byte in raw
-    )
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter < " ":
+        return "^"
+    if letter.isprintable() and letter != "|":
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))
 
 
 def _seconds(time_ns: int | None) -> int:
-    return 0 if time_ns is None else time_ns // _SECOND
+    return 0 if time_ns is None else time_ns // _SECOND & 0xFFFFFFFF

@@ -20,6 +20,7 @@ from guestrepair.disk.temporary import temporary_file
 from guestrepair.errors import DamageError, GuestReadError
 from guestrepair.formats.extents import Layout
 from guestrepair.guest.devices import BlockDevice, Mount
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Directory
@@ -27,6 +28,7 @@ from guestrepair.session.bulk import tar_files
 from guestrepair.session.deleted import deleted_names
 from guestrepair.session.hash_programs import HashPrograms
 from guestrepair.session.hashing import Hasher
+from guestrepair.session.records import RecordPrograms
 
 _NAMES_A_CALL = 2000
 """Names in one bulk call: each stat is about 250 bytes of a message of at most 4 MB."""
@@ -49,6 +51,7 @@ class ApplianceBackend:
         self.prefix = prefix
         self._machine = machine
         self._programs = HashPrograms(machine, prefix, toolbox)
+        self._walk = None if toolbox is None else RecordPrograms(machine, prefix, toolbox)
         self._hasher = Hasher(self)
         self._listed: dict[str, tuple[str, ...]] = {}
         self.damage: dict[str, str] = {}
@@ -226,6 +229,10 @@ class ApplianceBackend:
     def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
         """See :meth:`Backend.deleted`."""
         return deleted_names(self._machine.handle(), mounts) if mounts else iter(())
+
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord] | None:
+        """See :meth:`Backend.records`."""
+        return None if self._walk is None else self._walk.records(path, beyond)
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""

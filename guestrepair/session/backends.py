@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.hashing import Hasher, HashInAppliance, LayoutsOnHost
@@ -83,6 +85,13 @@ class Backend(Protocol):
         """Mount point, path below it and time of each deleted name that those filesystems still know."""
         ...
 
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord] | None:
+        """Every name below a mount point, with all its times; None where it is asked for one by one.
+
+        What is mounted on one of ``beyond`` is named, and not entered.
+        """
+        ...
+
     def usage(self, target: str) -> FilesystemUsage:
         """statvfs(3) of what is mounted on a path."""
         ...
@@ -141,6 +150,10 @@ class PartialBackend(LayoutsOnHost, Protocol):
 
     def deletion_times(self, directory: Directory, names: Collection[str]) -> Mapping[str, int] | None:
         """As :meth:`Backend.deletion_times`."""
+        ...
+
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord | str] | None:
+        """As :meth:`Backend.records`; a directory whose names are not certain, by its path."""
         ...
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
@@ -232,6 +245,22 @@ class HostFirst:
     def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
         """See :meth:`Backend.deleted`."""
         return self._appliance.deleted(mounts)
+
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord] | None:
+        """See :meth:`Backend.records`."""
+        found = self._host.records(path, beyond)
+        return self._appliance.records(path, beyond) if found is None else self._certain(found, beyond)
+
+    def _certain(self, found: Iterator[FileRecord | str], beyond: Collection[str]) -> Iterator[FileRecord]:
+        """The host's records; below a directory of which it is not certain, the appliance's."""
+        for record in found:
+            if not isinstance(record, str):
+                yield record
+                continue
+            asked = self._appliance.records(record, beyond)
+            if asked is None:
+                raise GuestReadError(record, "the names in it are not certain")
+            yield from asked
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""

@@ -21,7 +21,9 @@ from guestrepair.model import GuestPath
 T = TypeVar("T")
 DIRECTORY = "/hashing"
 PROGRAMS = {
+    "find": "findutils",
     "xargs": "findutils",
+    "stat": "coreutils",
     "filefrag": "e2fsprogs",
     "md5sum": "coreutils",
     "sha1sum": "coreutils",

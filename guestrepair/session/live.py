@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Backend
@@ -258,6 +259,20 @@ class LiveGuest(Guest):
         except GuestReadError:
             return deleted  # a filesystem that The Sleuth Kit does not know has nothing to tell
         return deleted
+
+    def file_records(self) -> Iterator[FileRecord]:
+        """See :meth:`Guest.file_records`."""
+        targets = dict.fromkeys(self._real_target(mount.target) for mount in self.mounts) or {"/": None}
+        for target in targets:
+            found = self.backend.records(target, [other for other in targets if other != target])
+            if found is None:
+                yield from super().file_records()
+                return
+            yield from found
+
+    def _real_target(self, target: str) -> str:
+        found = self.resolve(GuestPath(target))
+        return target if found is None else str(found)
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Guest.usage`."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
@@ -149,6 +151,14 @@ class HostBackend:
         times = filesystem.deletion_times(here, frozenset(map(os.fsencode, names)))
         return None if times is None else {os.fsdecode(name): when for name, when in times.items()}
 
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord | str] | None:
+        """See :meth:`guestrepair.session.backends.PartialBackend.records`."""
+        filesystem = self.filesystem(path) if path in self.mounts else None
+        top = f"{path.rstrip('/')}/"
+        outside = [os.fsencode(each[len(top) :]) for each in beyond if each.startswith(top)]
+        found = None if filesystem is None else filesystem.records(outside)
+        return None if found is None else map(partial(_record, top), found)
+
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
         """Whether a file has extended attributes; None when that is not certain."""
         filesystem = self._of(path, stat)
@@ -205,6 +215,28 @@ def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attribut
     if found is not None and stat_module.S_ISDIR(found.mode) and filesystem.parent(inode) != directory:
         return None
     return found
+
+
+def _record(top: str, found: Found | Unsure) -> FileRecord | str:
+    path = top + os.fsdecode(found.path)
+    if isinstance(found, Unsure):
+        return path.rstrip("/") or "/"
+    return FileRecord(
+        path=path,
+        inode=found.inode,
+        mode=found.mode,
+        uid=found.uid,
+        gid=found.gid,
+        size_bytes=found.size_bytes,
+        accessed_ns=found.accessed,
+        modified_ns=found.modified,
+        changed_ns=found.changed,
+        created_ns=found.created,
+        deleted_ns=found.deleted_at,
+        target=os.fsdecode(found.target),
+        deleted=found.deleted,
+        reallocated=found.reallocated,
+    )
 
 
 def _stat(found: Attributes, device: int) -> Stat:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.session.host.readable import Opener, ReadableFilesystem
 
@@ -82,6 +82,10 @@ class HostFilesystem:
     def deletion_times(self, directory: int, wanted: Collection[bytes]) -> Mapping[bytes, int] | None:
         """When those names went that a directory still holds traces of; seconds since the epoch."""
         return self._ask(lambda tree: tree.deletion_times(directory, wanted))
+
+    def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure] | None:
+        """Every name with all its times; what cannot be read of the device is raised as it comes."""
+        return self._ask(lambda tree: tree.records(beyond))
 
     def content(self, inode: int, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file, short at its end."""

@@ -7,13 +7,13 @@ a journal, no feature that is not known. For everything else its answer is None,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
 from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.fat import root_names
 from guestrepair.formats.superblock.model import Read
 
@@ -54,6 +54,10 @@ class ReadableFilesystem(Protocol):
         self, directory: int, wanted: Collection[bytes] | None = None
     ) -> Mapping[bytes, int] | None:
         """When those names went that a directory still holds traces of; seconds since the epoch."""
+        ...
+
+    def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure]:
+        """Every name with all its times, and what is left of deleted ones; not what lies below ``beyond``."""
         ...
 
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:

@@ -31,9 +31,11 @@ from guestrepair.formats import (
     ext_extents,
     ext_geometry,
     ext_inodes,
+    ext_records,
     ext_tree,
     extents,
     file_contexts,
+    find_records,
     firewalld,
     fstab,
     git_repository,
@@ -43,6 +45,8 @@ from guestrepair.formats import (
     initramfs,
     initramfs_tools,
     interfaces,
+    journal_data,
+    journal_file,
     kernel_cmdline,
     kernel_config,
     kernel_image,
@@ -220,6 +224,11 @@ def _tree(data: bytes) -> object:
     ] + list(ext_tree.deleted_entries(data, 30))
 
 
+def _records(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return list(ext_records.records(ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))))
+
+
 def _fat(data: bytes) -> object:
     boot = data[:510].ljust(510, b"\0") + b"\x55\xaa" + data
     return fat.root_names(reader(boot), len(boot))
@@ -257,6 +266,12 @@ def _grub_image(data: bytes) -> object:
     section = b"mods\0\0\0\0" + bytes(8) + b"\0\0\0\1\0\2\0\0" + bytes(16)
     program = head[:0x54] + b"\2\0" + head[0x56:] + section
     return grub_image.parse_grub_image(program.ljust(512, b"\0") + b"mimg" + data)
+
+
+def _journal(data: bytes) -> object:
+    head = journal_data.SIGNATURE + bytes(128) + (1 << 16).to_bytes(8, "little") + bytes(32)
+    whole = head + (208).to_bytes(8, "little") + bytes(24) + data
+    return sum(1 for _ in journal_file.entries(reader(whole), len(whole)))
 
 
 def _layouts(data: bytes) -> object:
@@ -366,6 +381,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "ext_extents": {"node": Registered(_node, 64 * KIB)},
     "ext_geometry": {"geometry": Registered(_geometry, 4 * KIB)},
     "ext_inodes": {"layouts": Registered(_layouts)},
+    "ext_records": {"records": Registered(_records)},
     "ext_tree": {
         "tree": Registered(_tree),
         "block": Registered(lambda d: ext_tree.parse_block(d, 1 << 31, {}), 64 * KIB),
@@ -392,6 +408,13 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
     },
     "firewalld": {"xml": Registered(firewalld.parse_firewalld, sample=b'<zone><service name="ssh"/></zone>')},
+    "find_records": {
+        "names": Registered(
+            lambda d: sum(1 for _ in find_records.parse_find([d])),
+            sample=b"5/644/f/0/0/9/1.5000000000/-2.0/3.0\0\0etc/a\0",
+        ),
+        "created": Registered(lambda d: find_records.Created([d]).of(5), sample=b"5/1.500000000\0"),
+    },
     "fstab": {
         "fstab": Registered(fstab.parse, fstab.MAX_SIZE_BYTES, b"UUID=1-2 /a ext4 defaults,noatime 0 2\n"),
         "options": Registered(lambda d: fstab.split_options(text(d)), MIB, b"noatime,"),
@@ -447,6 +470,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "interfaces": Registered(
             interfaces.parse_interfaces, sample=b"auto a\niface a inet static\n  address 10.0.0.5/24 \\\n x\n"
         )
+    },
+    "journal_data": {
+        "header": Registered(journal_data.parse_header, 4096, journal_data.SIGNATURE),
+        "xz": Registered(lambda d: journal_data.unpacked(b"\xfd7zXZ\0\0\1" + d, 1, 4096)),
+        "lz4": Registered(lambda d: journal_data.unpacked(d, 2, 4096), sample=b"\xff\0\0\0\0\0\0\0"),
+        "zstd": Registered(lambda d: journal_data.unpacked(b"\x28\xb5\x2f\xfd" + d, 4, 4096)),
+    },
+    "journal_file": {
+        "entries": Registered(_journal, 8 * MIB, b"\3\0\0\0\0\0\0\0P\0\0\0\0\0\0\0" + b"\1" * 48 + bytes(16)),
+        "arrays": Registered(_journal, 8 * MIB, b"\6\0\0\0\0\0\0\0 \0\0\0\0\0\0\0" + bytes(16)),
+        "heads": Registered(_journal, 8 * MIB, b"\1\0\0\0\0\0\0\0A\0\0\0\0\0\0\0"),
     },
     "kernel_cmdline": {"command line": Registered(kernel_cmdline.parse, sample=b"root=/dev/sda1 ro ")},
     "kernel_config": {

@@ -13,6 +13,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Mount
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath as P
 from guestrepair.session import metadata
@@ -119,6 +120,10 @@ class Appliance(Files):
     def deletion_times(self, _directory: Directory, _names: Collection[str]) -> None:
         """Nothing is known of it."""
 
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord] | None:
+        self.asked.append(("records", path))
+        return iter([FileRecord(path=f"{path}/by-appliance", inode=7, mode=FILE)])
+
     def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
         self.asked.append(("deleted", mounts[0].target))
         yield "/", "etc/gone", 1700000000
@@ -171,6 +176,12 @@ class Host(Files):
 
     def deletion_times(self, directory: Directory, names: Collection[str]) -> dict[str, int] | None:
         return dict.fromkeys(names, 1600000000) if self.sure(directory.path) else None
+
+    def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord | str] | None:
+        if not self.sure(path):
+            return None
+        found: list[FileRecord | str] = [FileRecord(path="/by-host", inode=8, mode=FILE)]
+        return iter(found + list(self.uncertain))
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         self.asked.append(("mounted", f"{path} {device.name if device else None}"))
@@ -452,3 +463,22 @@ def test_what_is_kept_of_metadata_is_bounded(monkeypatch: pytest.MonkeyPatch, ap
     found = kept.directory("/a/b/c/d").stat
     assert found is not None
     assert stat_module.S_ISDIR(found.mode)
+
+
+def test_all_names_by_the_host_and_where_it_is_not_certain_by_the_appliance(
+    guest: LiveGuest, host: Host, appliance: Appliance
+) -> None:
+    assert [r.path for r in guest.file_records()] == ["/by-host", "/srv/by-appliance"]
+    assert appliance.asked == [("records", "/srv")]
+    host.uncertain = ("/",)
+    assert [r.path for r in guest.file_records()] == ["//by-appliance"]
+
+
+def test_where_nobody_has_all_names_each_is_asked_for(
+    guest: LiveGuest, host: Host, appliance: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appliance, "records", lambda _path, _beyond: None)
+    with pytest.raises(GuestReadError):  # some of it has been given out
+        list(guest.file_records())
+    monkeypatch.setattr(host, "records", lambda _path, _beyond: None)
+    assert {r.path for r in guest.file_records()} == set(FILES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
-from guestrepair.formats.file_attributes import Attributes
+from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.guest.view import Stat
@@ -73,6 +73,13 @@ class ToyFilesystem:
         self, directory: int, wanted: Collection[bytes] | None = None
     ) -> Mapping[bytes, int] | None:
         return {name: 99 for name in wanted or () if directory == 2}
+
+    def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure]:
+        for number, path in ((3, b"boot"), (4, b"odd\xff")):
+            if path not in beyond:
+                times = (1, 2, 3, None, None)
+                yield Found(path, number, REGULAR, 1, 2, 3, *times, b"", deleted=False, reallocated=False)
+        yield Unsure(b"etc")
 
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:
         if is_unchanged(0, 1):
@@ -333,3 +340,16 @@ def test_a_disk_that_cannot_be_opened_is_read_by_the_appliance(tmp_path: Path) -
     disks = HostDisks({"/dev/sda": tmp_path / "none.qcow2"}, lambda: None)
     assert disks.disks() == {}
     assert disks.part(BlockDevice("/dev/sda", DeviceKind.DISK, 1, "ext4", disk="/dev/sda")) is None
+
+
+def test_all_names_with_their_times(toy: ToyFilesystem) -> None:
+    host = HostBackend(Disks(toy), {"/": TOY, "/boot": None})
+    found = list(host.records("/", ["/boot", "/elsewhere"]) or ())
+    assert [each if isinstance(each, str) else each.path for each in found] == ["/odd\udcff", "/etc"]
+    record = found[0]
+    assert not isinstance(record, str)
+    assert (record.accessed_ns, record.modified_ns, record.changed_ns, record.created_ns) == (1, 2, 3, None)
+    assert host.records("/boot", ()) is None
+    assert host.records("/etc", ()) is None  # nothing is mounted there
+    below = list(HostBackend(Disks(toy), {"/": None, "/srv": TOY}).records("/srv", ["/srv/boot"]) or ())
+    assert [each if isinstance(each, str) else each.path for each in below] == ["/srv/odd\udcff", "/srv/etc"]
