@@ -121,6 +121,31 @@ def _sshd_failed(found: re.Match[str], *, invalid: bool, reason: str = "") -> Me
     return Meaning(Kind.LOGIN, details)
 
 
+_DROPBEAR = re.compile(
+    r"(?P<what>\w+) auth succeeded for '(?P<user>[^']*)'(?: with \S+ key (?P<key>\S+(?: \S+)?))? from "
+    r"(?P<addr>\S+):(?P<port>\d{1,5})"
+)
+_DROPBEAR_FAILED = re.compile(
+    r"(?:Bad password attempt for|Login attempt for nonexistent user) ?'?(?P<user>[^']*?)'? from "
+    r"(?P<addr>\S+):(?P<port>\d{1,5})"
+)
+_DROPBEAR_EXIT = re.compile(r"Exit \((?P<user>[^)]+)\)")
+
+
+def _dropbear(message: str) -> Meaning | None:
+    if found := _DROPBEAR.match(message):
+        details = _known(
+            ("action", "login"), ("from", found["addr"]), ("port", found["port"]),
+            ("method", found["what"].lower()), ("key", found["key"]),
+        )  # fmt: skip
+        return Meaning(Kind.LOGIN, details, found["user"])
+    if found := _DROPBEAR_FAILED.match(message):
+        return _sshd_failed(found, invalid="nonexistent" in message)
+    if found := _DROPBEAR_EXIT.match(message):
+        return Meaning(Kind.LOGIN, (("action", "logout"),), found["user"])
+    return _pam(message)
+
+
 _PAM_SESSION = re.compile(
     r"pam_\w{1,20}\((?P<service>[\w.@-]{1,40}):session\): session (?P<what>opened|closed) for user "
     r"(?P<user>[^\s(]+)(?:\(uid=(?P<uid>\d+)\))?(?: by (?P<by>[^\s(]*)(?:\(uid=(?P<by_uid>\d+)\))?)?"
@@ -229,9 +254,11 @@ def _sudo(message: str) -> Meaning | None:
     who, rest = found["who"], found["rest"]
     if rest.startswith(_CONTINUED):
         return Meaning(Kind.COMMAND, (("record", "sudo"), ("continued", "yes")), who, rest[len(_CONTINUED) :])
-    before, equals, command = rest.partition("COMMAND=")
-    if not equals:
+    # A directory may be named like the rest of such a line; who it was run as stands after it.
+    at = rest.find("COMMAND=", max(rest.find(" ; USER="), 0))
+    if at < 0:
         return Meaning(Kind.LOG, (), who)
+    before, command = rest[:at], rest[at + len("COMMAND=") :]
     marks = list(_SUDO_FIELD.finditer(before))
     ends = [mark.start() for mark in marks[1:]] + [len(before)]
     fields = {
@@ -366,7 +393,7 @@ def _known(*pairs: tuple[str, str | None]) -> Details:
 
 
 _PROGRAMS: Mapping[str, Reading] = {
-    **dict.fromkeys(("sshd", "sshd-session", "sshd-auth", "dropbear"), _sshd),
+    **dict.fromkeys(("sshd", "sshd-session", "sshd-auth"), _sshd),
     **dict.fromkeys(("CRON", "cron", "crond", "CROND", "crontab", "anacron", "atd", "/usr/sbin/cron"), _cron),
     **dict.fromkeys(
         (
@@ -375,6 +402,7 @@ _PROGRAMS: Mapping[str, Reading] = {
         ),
         _account,
     ),
+    "dropbear": _dropbear,
     "gpasswd": _gpasswd,
     "login": _login,
     "systemd-logind": _logind,

@@ -13,6 +13,7 @@ from guestrepair.events.histories import ShellHistories
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
+from guestrepair.events.sudolog import SudoLog
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.events.traces import Traces
 from guestrepair.guest.view import Guest
@@ -41,6 +42,7 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),
+    (frozenset({Kind.COMMAND, Kind.LOGIN}), lambda guest, system: SudoLog(guest, system.clock)),
     (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
 )
 """What kinds of events a source has, and how its reader is made. A new source is an entry here."""

@@ -25,7 +25,7 @@ from guestrepair.model import GuestPath
 from guestrepair.system.clock import Clock
 
 DIRECTORY = GuestPath("/var/log")
-NAMES = ("auth.log", "secure", "syslog", "messages", "cron", "cron.log", "sudo.log")
+NAMES = ("auth.log", "secure", "syslog", "messages", "cron", "cron.log")
 WITHOUT_SYSLOG = ("kern.log", "daemon.log", "user.log")
 """Debian's syslog holds what these do."""
 _REPEATED = re.compile(r"last message repeated (\d{1,9}) times?")

@@ -272,6 +272,34 @@ def test_a_message_and_what_it_means(
     assert found.source == "/var/log/auth.log:1"
 
 
+def test_a_directory_cannot_pretend_a_command() -> None:
+    line = "sudo: al : TTY=a ; PWD=/tmp/ ; COMMAND=/bin/x ; USER=root ; COMMAND=/bin/rm COMMAND=b"
+    assert one(f"Nov 29 10:00:00 h {line}").message == "/bin/rm COMMAND=b"
+
+
+@pytest.mark.parametrize(
+    ("message", "action", "actor", "user", "place"),
+    [
+        ("Password auth succeeded for 'root' from 10.0.0.1:500", "login", "root", "", "10.0.0.1"),
+        (
+            "Pubkey auth succeeded for 'al' with ssh-ed25519 key SHA256:abc from 10.0.0.1:500",
+            "login", "al", "", "10.0.0.1",
+        ),
+        ("Bad password attempt for 'root' from 10.0.0.1:500", "failed", None, "root", "10.0.0.1"),
+        ("Login attempt for nonexistent user from 10.0.0.1:500", "failed", None, "", "10.0.0.1"),
+        ("Exit (root) from <10.0.0.1:500>: Disconnect received", "logout", "root", "", ""),
+    ],
+)  # fmt: skip
+def test_dropbear(message: str, action: str, actor: str | None, user: str, place: str) -> None:
+    found = one(f"Nov 29 10:00:00 h authpriv.info dropbear[7]: {message}")
+    assert (found.get("action"), found.actor, found.get("user"), found.get("from")) == (
+        action,
+        actor,
+        user,
+        place,
+    )
+
+
 def test_a_commands_event_says_the_command_alone() -> None:
     line = "sudo: alice : TTY=pts/0 ; PWD=/a ; USER=root ; COMMAND=/bin/chmod 600 /etc/fstab"
     assert one(f"Nov 29 10:00:00 h {line}").message == "/bin/chmod 600 /etc/fstab"
