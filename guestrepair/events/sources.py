@@ -42,7 +42,7 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),
-    (frozenset({Kind.COMMAND, Kind.LOGIN}), lambda guest, system: SudoLog(guest, system.clock)),
+    (frozenset({Kind.COMMAND, Kind.LOG, Kind.LOGIN}), lambda guest, system: SudoLog(guest, system.clock)),
     (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
 )
 """What kinds of events a source has, and how its reader is made. A new source is an entry here."""
