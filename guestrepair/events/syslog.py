@@ -8,7 +8,8 @@ from datetime import datetime
 
 from guestrepair.errors import GuestReadError
 from guestrepair.events.local_time import LocalTime
-from guestrepair.events.messages import Meaning, meaning
+from guestrepair.events.login_messages import Meaning
+from guestrepair.events.messages import meaning
 from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (

@@ -1,4 +1,4 @@
-"""All readers on one guest: their kinds are those that were asked for, and causes are found by their events."""
+"""All readers on one guest: their kinds are those they are asked for; causes are found by their events."""
 
 from __future__ import annotations
 

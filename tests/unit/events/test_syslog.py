@@ -125,6 +125,18 @@ KEY = "ED25519 SHA256:7Zk+/a"
             {"action": "failed", "user": "bob", "from": "10.0.4.7", "reason": "not listed in AllowUsers"},
         ),
         (
+            "sshd[7]: User bob not allowed because shell /bin/x does not exist",
+            "login",
+            None,
+            {"action": "failed", "user": "bob", "reason": "shell /bin/x does not exist"},
+        ),
+        (
+            "sshd: maximum authentication attempts exceeded for invalid user a from ::2 from ::1 [preauth]",
+            "login",
+            None,
+            {"action": "failed", "user": "a from ::2", "from": "::1"},
+        ),
+        (
             "sshd: error: maximum authentication attempts exceeded for root from ::1 port 5 ssh2 [preauth]",
             "login",
             None,
