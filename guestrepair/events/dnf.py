@@ -1,4 +1,4 @@
-"""dnf's own history: transactions with who began them, and what each did to which package.
+"""dnf's own history, with who began each transaction; and when rpm installed what is there.
 
 Sources: libdnf ``libdnf/transaction/sql`` (dnf 4, versions 1.1 to 1.3), dnf5
 ``libdnf5/transaction/db/sql/create_tables.sql``.
@@ -6,6 +6,7 @@ Sources: libdnf ``libdnf/transaction/sql`` (dnf 4, versions 1.1 to 1.3), dnf5
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from guestrepair.events.packages import package_event
 from guestrepair.formats.package_logs import PackageChange
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.packages.rpm_open import install_times
 from guestrepair.packages.sqlite_open import Row, Value, read_tables
 from guestrepair.system.accounts import Accounts
 
@@ -24,6 +26,7 @@ DNF5 = tuple(
     for directory in ("/usr/lib/sysimage", "/var/lib/dnf", "/var/lib")
 )
 _UNSET_USER = 4294967295
+_MAX_UNREAD = 50
 _DONE, _DONE5 = 1, 2
 _ACTIONS4 = {
     1: "install", 2: "downgrade", 3: "downgraded", 4: "obsolete", 5: "obsoleted", 6: "upgrade", 7: "upgraded",
@@ -55,6 +58,7 @@ class DnfHistory:
     def __init__(self, guest: Guest, accounts: Accounts) -> None:
         self._guest = guest
         self._accounts = accounts
+        self._windows: list[_Transaction] = []
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
@@ -70,6 +74,38 @@ class DnfHistory:
             except GuestReadError as error:
                 yield Unread(error.path, error.reason)
             yield from (Unread(str(path), problem) for problem in problems)
+        yield from self._installed()
+
+    def _installed(self) -> Iterator[Event | Unread]:
+        """When rpm installed each package, to the second; who had it done is known by dnf's transactions."""
+        unread: list[Unread] = []
+        self._windows.sort(key=lambda each: each.begin_ns)
+        try:
+            for each in install_times(self._guest, lambda path, why: unread.append(Unread(str(path), why))):
+                time_ns = each.seconds * 10**9
+                package = each.package
+                change = PackageChange(
+                    action="install",
+                    name=package.name,
+                    version=package.version,
+                    architecture=package.architecture,
+                )
+                run = self._transaction_at(time_ns)
+                more = () if run is None else (("command", run.command), ("transaction", run.source))
+                yield package_event(
+                    change, time_ns, f"rpm database: {package.name}", certainty=Certainty.EXACT,
+                    actor=None if run is None else run.actor, more=more,
+                )  # fmt: skip
+        except GuestReadError as error:
+            unread.append(Unread(error.path, error.reason))
+        yield from unread[:_MAX_UNREAD]
+
+    def _transaction_at(self, time_ns: int) -> _Transaction | None:
+        at = bisect.bisect_right(self._windows, time_ns, key=lambda each: each.begin_ns) - 1
+        found = self._windows[at] if at >= 0 else None
+        if found is None or found.end_ns is None or time_ns > found.end_ns:
+            return None
+        return found
 
     def _history(self, path: GuestPath, problems: list[str], *, fifth: bool) -> Iterator[Event]:
         transactions: dict[Value, _Transaction] = {}
@@ -83,6 +119,7 @@ class DnfHistory:
                     problems.append(f"transaction {row[0]}: it has no time")
                 else:
                     transactions[row[0]] = made
+                    self._windows.append(made)
                     yield from made.events()
             elif table == "rpm":
                 packages[row[0]] = row

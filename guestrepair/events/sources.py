@@ -14,6 +14,7 @@ from guestrepair.events.journal import Journals
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
+from guestrepair.events.sudolog import SudoLog
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.events.traces import Traces
 from guestrepair.guest.view import Guest
@@ -42,6 +43,7 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),
+    (frozenset({Kind.COMMAND, Kind.LOG, Kind.LOGIN}), lambda guest, system: SudoLog(guest, system.clock)),
     (_LOGGED, lambda guest, system: SyslogFiles(guest, system.clock)),
     (_LOGGED, lambda guest, system: Journals(guest, system.owner_names)),
 )

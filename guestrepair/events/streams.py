@@ -136,7 +136,9 @@ class Lines:
         file = self._file
         start = max(0, file.size_bytes - MAX_BYTES)
         if start:
-            self._lost(f"{file.size_bytes} bytes, of which the last {MAX_BYTES} are read")
+            self._lost(
+                f"{file.size_bytes} bytes, of which the last {MAX_BYTES} are read (lines count from there)"
+            )
         for offset in range(start, file.size_bytes, CHUNK_BYTES):
             fence.check()
             piece = self._guest.read_range(file.real, offset, min(CHUNK_BYTES, file.size_bytes - offset))

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from guestrepair.errors import GuestReadError
 from guestrepair.events.local_time import LocalTime
-from guestrepair.events.messages import Meaning, meaning
+from guestrepair.events.login_messages import Meaning
+from guestrepair.events.messages import meaning
 from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (
@@ -25,7 +26,7 @@ from guestrepair.model import GuestPath
 from guestrepair.system.clock import Clock
 
 DIRECTORY = GuestPath("/var/log")
-NAMES = ("auth.log", "secure", "syslog", "messages", "cron", "cron.log", "sudo.log")
+NAMES = ("auth.log", "secure", "syslog", "messages", "cron", "cron.log")
 WITHOUT_SYSLOG = ("kern.log", "daemon.log", "user.log")
 """Debian's syslog holds what these do."""
 _REPEATED = re.compile(r"last message repeated (\d{1,9}) times?")

@@ -2,9 +2,9 @@
 
 The database comes from a guest and may be made to crash the library or to
 exhaust memory, so this is started by ``child_start.py`` (with the words DIRECTORY and
-BACKEND) with limits and without rights, and writes one JSON object a line: a package, then at
-the end ``{"end": COUNT, "problems": […]}``. Whatever it writes is checked by the
-reader as hostile. It imports nothing of guestrepair.
+BACKEND, and "times" where only the times of installation are wanted) with limits and without
+rights, and writes one JSON object a line: a package, then at the end ``{"end": COUNT, "problems":
+[…]}``. Whatever it writes is checked by the reader as hostile. It imports nothing of guestrepair.
 
 Backends: ``sqlite`` and ``bdb_ro`` are rpm's. ``ndb`` is rpm's where this build has it; Debian's has
 not (it answers 0 packages and exit status 0), so the container of the header blobs is read here and
@@ -165,8 +165,21 @@ def package(header: Any) -> dict[str, Any]:
     return found
 
 
-def main(place: str, backend: str) -> int:
-    """Write every package, then the end line; 0 also when problems were met."""
+def installed(header: Any) -> dict[str, Any]:
+    """When a package was installed, without its files."""
+    return {
+        "name": header["name"],
+        "version": header["evr"],
+        "arch": header["arch"] or "",
+        "time": header["installtime"] or 0,
+    }
+
+
+def main(place: str, backend: str, what: str = "") -> int:
+    """Write every package (``what`` "times": only when it was installed), then the end line.
+
+    The answer is 0 also when problems were met.
+    """
     directory = Path(place)
     problems: list[str] = []
     expected = 0
@@ -175,8 +188,9 @@ def main(place: str, backend: str) -> int:
     elif backend == "bdb_ro":
         expected = bdb_check((directory / "Packages").read_bytes(), problems)
     count = 0
+    of = installed if what == "times" else package
     for header in headers(directory, backend, problems):
-        sys.stdout.write(json.dumps(package(header), separators=(",", ":")) + "\n")
+        sys.stdout.write(json.dumps(of(header), separators=(",", ":")) + "\n")
         count += 1
     if count < expected:
         problems.append(f"{expected - count} of {expected} packages cannot be read")

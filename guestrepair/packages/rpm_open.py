@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,12 +17,13 @@ from guestrepair.guest.package_formats import RPM_DIRECTORIES
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.packages import rpm_child
-from guestrepair.packages.base import Damage
+from guestrepair.packages.base import Damage, Package
 from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.rpm import RpmDatabase
 
 _LIMIT_BYTES = 2 * 1024**3
 _LIMITS = children.Limits(memory_bytes=3 * 1024**3, cpu_seconds=120, file_bytes=64 * 1024**2)
+_WORD = 1000
 _CHUNK_BYTES = 48 * 1024**2
 _PIECE_BYTES = 64 * 1024
 _REBUILD = "rpm --rebuilddb in the running guest (or chroot) may mend it; copy the directory first"
@@ -88,7 +90,57 @@ def open_rpm(guest: Guest) -> RpmDatabase:
     raise FormatError(reasons, hint=_REBUILD)
 
 
-def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """When a package that is there was installed (seconds since the epoch)."""
+
+    package: Package
+    seconds: int
+
+
+def install_times(guest: Guest, problem: Callable[[GuestPath, str], None]) -> Iterator[Installed]:
+    """When each package was installed, by the database; ``problem`` is told what cannot be read of it.
+
+    Raises:
+        GuestReadError: its files cannot be read.
+    """
+    found = find_rpm(guest)
+    if found is None:
+        return
+    directory, kinds = found
+    for backend in kinds:
+        place = directory / backend.main
+        try:
+            answer = _read(guest, directory, backend, "times")
+        except FormatError as error:
+            problem(place, error.message)
+            continue
+        for line in answer.lines:
+            installed = _installed(line)
+            if installed is None:
+                problem(place, "a package without the time of its installation")
+            else:
+                yield installed
+        for each in answer.problems:
+            problem(place, each)
+        if answer.lines:
+            return
+
+
+def _installed(line: bytes) -> Installed | None:
+    """What the reader said, which may have been taken over by what it reads."""
+    try:
+        said = json.loads(line)
+        name, version, arch = (str(said[key])[:_WORD] for key in ("name", "version", "arch"))
+        seconds = said["time"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if type(seconds) is not int or not 0 < seconds < 1 << 40:
+        return None
+    return Installed(Package(name, version, arch), seconds)
+
+
+def _read(guest: Guest, directory: GuestPath, backend: Backend, what: str = "") -> _Answer:
     user = children.lesser_user()
     with private_directory(None if user is None else passable_parent()) as private:
         host = private / "database"
@@ -105,7 +157,7 @@ def _read(guest: Guest, directory: GuestPath, backend: Backend) -> _Answer:
         _check_magic(host / backend.main, backend)
         if user is not None:
             hand_over(host, user)
-        return _run_child(host, backend, user)
+        return _run_child(host, backend, user, what)
 
 
 def hand_over(host: Path, user: int) -> None:
@@ -158,9 +210,9 @@ def _check_magic(path: Path, backend: Backend) -> None:
         raise FormatError(f"is no {backend.name.removesuffix('_ro')} database (its first bytes are wrong)")
 
 
-def _run_child(directory: Path, backend: Backend, user: int | None) -> _Answer:
+def _run_child(directory: Path, backend: Backend, user: int | None, what: str) -> _Answer:
     answer = _Answer()
-    words = [str(directory), backend.name]
+    words = [str(directory), backend.name, what]
     with LimitedChild(rpm_child.__file__, words, home=directory, limits=_LIMITS, user=user) as child:
         for line in child.lines():
             if line.startswith(b'{"end"'):

@@ -15,6 +15,7 @@ from guestrepair.guest.host_directory import HostDirectoryGuest
 from guestrepair.model import EraseRecords, GuestPath, RpmRecord
 from guestrepair.packages import open_database
 from guestrepair.packages.base import Agreement, Duplicate
+from guestrepair.packages.rpm_open import install_times
 from guestrepair.packages.rpm_write import erased_database
 
 pytestmark = [
@@ -120,6 +121,15 @@ def test_rpm_finds_the_newer_record_alone_and_nothing_else_changed(root: Path, t
     assert on(root, "rpm", "-qf", "/usr/bin/tool").split() == [b"tool-1.0-2.noarch"]
     assert on(root, "rpm", "-V", "--nouser", "--nogroup", "--nomtime", "tool") == b""
     on(root, "rpmdb", "--verifydb")
+
+
+def test_the_times_of_installation_are_rpms_own(root: Path) -> None:
+    said = on(root, "rpm", "-qa", "--qf", "%{NAME} %{EVR} %{INSTALLTIME}\n").decode().split("\n")
+    problems: list[str] = []
+    found = install_times(HostDirectoryGuest(root), lambda _path, why: problems.append(why))
+    ours = [f"{each.package.name} {each.package.version} {each.seconds}" for each in found]
+    assert (sorted(ours), problems) == (sorted(filter(None, said)), [])
+    print(f"\nrpm: {len(ours)} times of installation")
 
 
 @pytest.mark.parametrize("lies", ["another number", "another version", "all of them", "a package of its own"])

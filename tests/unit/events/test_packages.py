@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from guestrepair.events import dnf
 from guestrepair.events.dnf import DnfHistory
 from guestrepair.events.model import Certainty, Event, Unread
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
 from guestrepair.formats.package_logs import parse_rpm_action
 from guestrepair.guest.memory import MemoryGuest
+from guestrepair.model import GuestPath
+from guestrepair.packages.base import Package
+from guestrepair.packages.rpm_open import Installed
 from guestrepair.system.accounts import Accounts
 from guestrepair.system.clock import Clock
 from tests.unit.events.read import in_zone, read, utc
@@ -234,3 +239,27 @@ def test_dnfs_history(tmp_path: Path, place: str, script: str, release: str) -> 
     assert (vim.get("package"), vim.get("version"), vim.actor) == ("vim", f"2:9.0-{release}", "alice")
     assert (vim.time_ns, vim.get("action")) == (end.time_ns, "install")
     assert (bash.get("action"), bash.time_ns, bash.get("unfinished")) == ("upgrade", second.time_ns, "yes")
+
+
+def test_rpms_own_times_with_who_had_it_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(tmp_path / "x") as connection:
+        connection.executescript(DNF4.format(state="state"))
+    connection.close()
+    guest = MemoryGuest()
+    guest.file("/etc/passwd", "alice:x:1000:1000::/home/alice:/bin/sh\n")
+    guest.file("/var/lib/dnf/history.sqlite", (tmp_path / "x").read_bytes())
+
+    def times(_guest: object, problem: Callable[[GuestPath, str], None]) -> Iterator[Installed]:
+        for seconds in (1_600_000_000, 1_700_000_030, 1_700_001_005):
+            yield Installed(Package("vim", "2:9.0-1.el9", "x86_64"), seconds)
+        problem(GuestPath("/var/lib/rpm/rpmdb.sqlite"), "damaged")
+
+    monkeypatch.setattr(dnf, "install_times", times)
+    events, unread = read(DnfHistory(guest, Accounts(guest)))
+    by_rpm = [e for e in events if e.source == "rpm database: vim"]
+    assert [(e.actor, e.get("command"), e.certainty.value) for e in by_rpm] == [
+        (None, "", "exact"),  # before any transaction
+        ("alice", "install vim", "exact"),
+        (None, "", "exact"),  # in one whose end is not on record
+    ]
+    assert [(u.source, u.reason) for u in unread] == [("/var/lib/rpm/rpmdb.sqlite", "damaged")]

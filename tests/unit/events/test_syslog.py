@@ -125,6 +125,18 @@ KEY = "ED25519 SHA256:7Zk+/a"
             {"action": "failed", "user": "bob", "from": "10.0.4.7", "reason": "not listed in AllowUsers"},
         ),
         (
+            "sshd[7]: User bob not allowed because shell /bin/x does not exist",
+            "login",
+            None,
+            {"action": "failed", "user": "bob", "reason": "shell /bin/x does not exist"},
+        ),
+        (
+            "sshd: maximum authentication attempts exceeded for invalid user a from ::2 from ::1 [preauth]",
+            "login",
+            None,
+            {"action": "failed", "user": "a from ::2", "from": "::1"},
+        ),
+        (
             "sshd: error: maximum authentication attempts exceeded for root from ::1 port 5 ssh2 [preauth]",
             "login",
             None,
@@ -270,6 +282,34 @@ def test_a_message_and_what_it_means(
     assert (found.kind, found.actor) == (kind, actor)
     assert details.items() <= dict(found.detail).items()
     assert found.source == "/var/log/auth.log:1"
+
+
+def test_a_directory_cannot_pretend_a_command() -> None:
+    line = "sudo: al : TTY=a ; PWD=/tmp/ ; COMMAND=/bin/x ; USER=root ; COMMAND=/bin/rm COMMAND=b"
+    assert one(f"Nov 29 10:00:00 h {line}").message == "/bin/rm COMMAND=b"
+
+
+@pytest.mark.parametrize(
+    ("message", "action", "actor", "user", "place"),
+    [
+        ("Password auth succeeded for 'root' from 10.0.0.1:500", "login", "root", "", "10.0.0.1"),
+        (
+            "Pubkey auth succeeded for 'al' with ssh-ed25519 key SHA256:abc from 10.0.0.1:500",
+            "login", "al", "", "10.0.0.1",
+        ),
+        ("Bad password attempt for 'root' from 10.0.0.1:500", "failed", None, "root", "10.0.0.1"),
+        ("Login attempt for nonexistent user from 10.0.0.1:500", "failed", None, "", "10.0.0.1"),
+        ("Exit (root) from <10.0.0.1:500>: Disconnect received", "logout", "root", "", ""),
+    ],
+)  # fmt: skip
+def test_dropbear(message: str, action: str, actor: str | None, user: str, place: str) -> None:
+    found = one(f"Nov 29 10:00:00 h authpriv.info dropbear[7]: {message}")
+    assert (found.get("action"), found.actor, found.get("user"), found.get("from")) == (
+        action,
+        actor,
+        user,
+        place,
+    )
 
 
 def test_a_commands_event_says_the_command_alone() -> None:

@@ -1,0 +1,230 @@
+"""What programs that let people in say: sshd, dropbear, login, systemd-logind, and PAM in any program.
+
+Names in messages are what somebody typed: where a message repeats what a stranger sent, it is read from its
+end.
+
+Sources: OpenSSH ``auth.c``, ``auth2.c``, ``packet.c``; dropbear ``svr-auth.c``; Linux-PAM ``pam_unix``;
+util-linux ``login``; systemd ``logind-session.c``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from guestrepair.events.model import Kind
+
+Details = tuple[tuple[str, str], ...]
+MAX_VALUE = 4096
+
+
+class Meaning(NamedTuple):
+    """What is made of a message; ``message`` is what the event says ("": the message as it stands)."""
+
+    kind: Kind
+    details: Details = ()
+    actor: str | None = None
+    message: str = ""
+
+
+def known(*pairs: tuple[str, str | None]) -> Details:
+    """The facts that there are, each cut where it is too long."""
+    return tuple((name, value[:MAX_VALUE]) for name, value in pairs if value)
+
+
+_ACCEPTED = re.compile(
+    r"Accepted (?P<method>\S+) for (?P<user>.*) from (?P<addr>\S+) port (?P<port>\d+)(?: ssh2?)?"
+    r"(?:: (?P<type>\S+) (?P<key>(?:SHA256:|MD5:)?\S+))?(?P<more>.*)",
+    re.DOTALL,
+)
+_FAILED = re.compile(
+    r"Failed (?P<method>\S+) for (?P<invalid>invalid user )?(?P<user>.*) from (?P<addr>\S+) "
+    r"port (?P<port>\d+)(?: ssh2?)?(?:: (?P<type>\S+) (?P<key>(?:SHA256:|MD5:)?\S+))?",
+    re.DOTALL,
+)
+_INVALID = re.compile(
+    r"(?:Invalid user|Illegal user) (?P<user>.*) from (?P<addr>\S+)(?: port (?P<port>\d+))?", re.DOTALL
+)
+_ENDED = re.compile(r"Disconnected from user (?P<user>.*) (?P<addr>\S+) port (?P<port>\d+)", re.DOTALL)
+_REFUSED = re.compile(
+    r"(?:error: )?(?:maximum authentication attempts exceeded for (?:invalid user )?|User )(?P<user>.*)"
+    r" from (?P<addr>\S+)(?: port (?P<port>\d+) ssh2)?(?: \[preauth\]| not allowed because (?P<reason>.*))",
+    re.DOTALL,
+)
+_REFUSED_HERE = re.compile(
+    r"User (?P<user>\S+)(?P<addr>)(?P<port>) not allowed because (?P<reason>.*)", re.DOTALL
+)
+
+
+def sshd(message: str) -> Meaning | None:
+    """OpenSSH's server, whichever of its programs speaks."""
+    first = message[:1]
+    if first == "A" and (found := _ACCEPTED.match(message)):
+        certificate = found["more"].strip() if found["more"].startswith(" ID ") else ""
+        return Meaning(
+            Kind.LOGIN,
+            known(
+                ("action", "login"),
+                ("from", found["addr"]),
+                ("port", found["port"]),
+                ("method", found["method"]),
+                ("key", found["key"]),
+                ("key_type", found["type"]),
+                ("certificate", certificate),
+            ),
+            found["user"],
+        )
+    if first == "F" and (found := _FAILED.match(message)):
+        details = known(
+            ("action", "failed"),
+            ("from", found["addr"]),
+            ("port", found["port"]),
+            ("method", found["method"]),
+            ("user", found["user"]),
+            ("key", found["key"]),
+            ("invalid_user", "yes" if found["invalid"] else ""),
+        )
+        return Meaning(Kind.LOGIN, details, None if found["invalid"] else found["user"])
+    if first == "p":
+        return pam(message)
+    if first == "I" and (found := _INVALID.match(message)):
+        return _sshd_failed(found, invalid=True)
+    if first == "D" and (found := _ENDED.match(message)):
+        details = known(("action", "logout"), ("from", found["addr"]), ("port", found["port"]))
+        return Meaning(Kind.LOGIN, details, found["user"])
+    if first in {"e", "m", "U"} and (found := _REFUSED.match(message) or _REFUSED_HERE.match(message)):
+        return _sshd_failed(found, invalid=False, reason=found["reason"] or "too many attempts")
+    return None
+
+
+def _sshd_failed(found: re.Match[str], *, invalid: bool, reason: str = "") -> Meaning:
+    details = known(
+        ("action", "failed"),
+        ("from", found["addr"]),
+        ("port", found["port"]),
+        ("user", found["user"]),
+        ("invalid_user", "yes" if invalid else ""),
+        ("reason", reason),
+    )
+    return Meaning(Kind.LOGIN, details)
+
+
+_DROPBEAR = re.compile(
+    r"(?P<what>\w+) auth succeeded for '(?P<user>[^']*)'(?: with \S+ key (?P<key>\S+(?: \S+)?))? from "
+    r"(?P<addr>\S+):(?P<port>\d{1,5})"
+)
+_DROPBEAR_FAILED = re.compile(
+    r"(?:Bad password attempt for|Login attempt for nonexistent user) ?'?(?P<user>[^']*?)'? from "
+    r"(?P<addr>\S+):(?P<port>\d{1,5})"
+)
+_DROPBEAR_EXIT = re.compile(r"Exit \((?P<user>[^)]+)\)")
+
+
+def dropbear(message: str) -> Meaning | None:
+    """dropbear."""
+    if found := _DROPBEAR.match(message):
+        details = known(
+            ("action", "login"), ("from", found["addr"]), ("port", found["port"]),
+            ("method", found["what"].lower()), ("key", found["key"]),
+        )  # fmt: skip
+        return Meaning(Kind.LOGIN, details, found["user"])
+    if found := _DROPBEAR_FAILED.match(message):
+        return _sshd_failed(found, invalid="nonexistent" in message)
+    if found := _DROPBEAR_EXIT.match(message):
+        return Meaning(Kind.LOGIN, (("action", "logout"),), found["user"])
+    return pam(message)
+
+
+_PAM_SESSION = re.compile(
+    r"pam_\w{1,20}\((?P<service>[\w.@-]{1,40}):session\): session (?P<what>opened|closed) for user "
+    r"(?P<user>[^\s(]+)(?:\(uid=(?P<uid>\d+)\))?(?: by (?P<by>[^\s(]*)(?:\(uid=(?P<by_uid>\d+)\))?)?"
+)
+_PAM_FAILED = re.compile(
+    r"pam_\w{1,20}\((?P<service>[\w.@-]{1,40}):auth\): authentication failure; (?P<fields>.*)", re.DOTALL
+)
+_PAM_PASSWORD = re.compile(
+    r"pam_\w{1,20}\((?P<service>[\w.@-]{1,40}):chauthtok\): password changed for (?P<user>\S+)"
+)
+_FIELD = re.compile(r"\b(logname|ruser|rhost|user|tty)=(\S*)")
+_LOGIN_SERVICES = (
+    "login",
+    "sshd",
+    "remote",
+    "gdm",
+    "lightdm",
+    "sddm",
+    "xdm",
+    "kdm",
+    "lxdm",
+    "cockpit",
+    "xrdp",
+)
+"""How the names of those services of PAM begin that a person comes in by."""
+
+
+def pam(message: str) -> Meaning | None:
+    """PAM's modules, in the name of the program that uses them."""
+    if found := _PAM_SESSION.match(message):
+        return _pam_session(found)
+    if found := _PAM_FAILED.match(message):
+        fields = dict(_FIELD.findall(found["fields"]))
+        user = fields.get("user", "")
+        details = known(
+            ("action", "failed"), ("service", found["service"]), ("user", user),
+            ("from", fields.get("rhost")), ("tty", fields.get("tty")),
+        )  # fmt: skip
+        return Meaning(Kind.LOGIN, details, fields.get("ruser") or user or None)
+    if found := _PAM_PASSWORD.match(message):
+        return Meaning(Kind.ACCOUNT, known(("action", "password"), ("user", found["user"])))
+    return None
+
+
+def _pam_session(found: re.Match[str]) -> Meaning:
+    service, opened = found["service"], found["what"] == "opened"
+    by = found["by"] if found["by"] not in {None, "", "LOGIN"} else None
+    if service.startswith(_LOGIN_SERVICES):
+        details = known(("action", "login" if opened else "logout"), ("service", service))
+        return Meaning(Kind.LOGIN, details, found["user"])
+    # sudo, su, cron and systemd's own: who is at work is who called, where that is on record.
+    details = known(
+        ("action", "opened" if opened else "closed"), ("service", service), ("user", found["user"])
+    )
+    return Meaning(Kind.LOGIN if service in {"su", "su-l"} else Kind.LOG, details, by)
+
+
+_LOGIN_ON = re.compile(
+    r"(?:ROOT |DIALUP )?LOGIN ON (?P<tty>\S+)(?: BY (?P<user>\S+))?(?: FROM (?P<addr>\S+))?"
+)
+_LOGIN_FAILED = re.compile(r"FAILED LOGIN .{0,400}\bFOR '?(?P<user>[^,']*)'?")
+
+
+def login(message: str) -> Meaning | None:
+    """login(1), at a terminal."""
+    if found := _LOGIN_ON.match(message):
+        user = found["user"] or ("root" if message.startswith("ROOT") else None)
+        # PAM says of the same login when it ends; that is the one with a session.
+        details = known(("action", "opened"), ("line", found["tty"]), ("from", found["addr"]))
+        return Meaning(Kind.LOGIN, details, user)
+    if found := _LOGIN_FAILED.match(message):
+        return Meaning(Kind.LOGIN, known(("action", "failed"), ("user", found["user"])))
+    return pam(message)
+
+
+_NEW_SESSION = re.compile(
+    r"New session '?(?P<session>[^\s']+)'? of user '?(?P<user>[^\s']+?)'?(?:\.| with class .*)?$"
+)
+_OLD_SESSION = re.compile(r"Removed session '?(?P<session>[^\s'.]+)'?\.?")
+_GOING_DOWN = (
+    "System is rebooting", "System is powering down", "System is halting", "The system will reboot now",
+    "The system will power off now", "The system will halt now",
+)  # fmt: skip
+
+
+def logind(message: str) -> Meaning | None:
+    """systemd-logind: sessions, and what it was asked to do with the machine."""
+    if message.startswith("New ") and (found := _NEW_SESSION.match(message)):
+        details = (("action", "login"), ("session", found["session"]))
+        return Meaning(Kind.LOGIN, details, found["user"])
+    if message.startswith("Rem") and (found := _OLD_SESSION.match(message)):
+        return Meaning(Kind.LOGIN, (("action", "logout"), ("session", found["session"])))
+    return Meaning(Kind.BOOT, (("action", "shutdown"),)) if message.startswith(_GOING_DOWN) else None
