@@ -1,8 +1,8 @@
 """Packaged files that were deleted, and whose content still lies on the disk: where a journal tells that.
 
 Only content whose digest the database has is handed out, so what has been written over since serves for
-nothing. Where no database says the mode, the deleted file's own counts, if the path is the same and
-nobody else could write to it.
+nothing. Where no database says the mode, the deleted file's own counts: if its path is the same, or it was
+root's and went when the directory last lost an entry; and if nobody else could write to it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pathlib import Path
 
 from guestrepair import fence
 from guestrepair.errors import GuestReadError
-from guestrepair.guest.file_records import FormerFile
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import Guest, Stat
-from guestrepair.model import PackagedKind, RestoreFile
+from guestrepair.model import GuestPath, PackagedKind, RestoreFile
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 
 _MAX_SIZE_BYTES = 1024**3
 _MAX_FILES = 100_000
 MAX_HASHED_BYTES = 512 * 1024**2
-"""Of deleted files whose names are not those that are looked for."""
+"""Of deleted files whose names are not known."""
 _CHUNK_BYTES = 4 * 1024**2
 _OTHERS_WRITE = 0o022
+_TOGETHER_SECONDS = 2
+"""Between a directory's change and the end of the file that went from it."""
 
 
 class DeletedSource:
@@ -34,6 +36,7 @@ class DeletedSource:
         self.guest = guest
         self._kept: list[FormerFile] | None = None
         self._digests: dict[tuple[str, int], str] = {}
+        self._left = MAX_HASHED_BYTES
 
     @property
     def name(self) -> str:
@@ -58,18 +61,23 @@ class DeletedSource:
         return None
 
     def _candidates(self, change: RestoreFile) -> Iterator[int]:
-        """First what had that path; then, where the database says the mode, whatever else there is."""
-        others, left = [], MAX_HASHED_BYTES
+        """First what had that path, then what may have had it: Linux 5.13 and newer wipe the names."""
+        others = []
         for index, former in enumerate(self._former()):
             if former.record.path != str(change.path):
                 others.append(index)
             elif change.mode is not None or not former.record.mode & _OTHERS_WRITE:
                 yield index
-        for index in others if change.mode is not None else ():
-            left -= self._former()[index].record.size_bytes
-            if left < 0:
-                return
-            yield index
+        for index in others:
+            if change.mode is not None or self._went_from(change.path.parent, self._former()[index].record):
+                yield index
+
+    def _went_from(self, directory: GuestPath, record: FileRecord) -> bool:
+        """Whether a file without a name is one of root's that went when an entry of a directory last did."""
+        if record.path or record.uid or record.mode & _OTHERS_WRITE or record.deleted_ns is None:
+            return False
+        found = self.guest.stat(directory)
+        return found is not None and abs(record.deleted_ns // 10**9 - found.mtime) <= _TOGETHER_SECONDS
 
     def _former(self) -> list[FormerFile]:
         if self._kept is None:
@@ -83,11 +91,15 @@ class DeletedSource:
 
     def _digest(self, index: int, algorithm: str) -> str:
         if (algorithm, index) not in self._digests:
+            record = self._former()[index].record
+            self._left -= 0 if record.path else record.size_bytes
+            if self._left < 0:
+                return ""
             state, size = hashlib.new(algorithm, usedforsecurity=False), 0
             for data in _content(self._former()[index]):
                 state.update(data)
                 size += len(data)
-            is_whole = size == self._former()[index].record.size_bytes
+            is_whole = size == record.size_bytes
             self._digests[algorithm, index] = state.hexdigest() if is_whole else ""
         return self._digests[algorithm, index]
 

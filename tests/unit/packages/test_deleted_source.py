@@ -88,6 +88,28 @@ def test_any_name_will_do_where_the_database_says_the_mode(
     assert answer(guest, WITH_MODE, tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "uid", "mode", "when", "serves"),
+    [
+        ("", 0, 0o104755, 1_700_000_001, True),
+        ("", 0, 0o104755, 1_700_000_009, False),
+        ("", 0, 0o104755, None, False),
+        ("", 1000, 0o104755, 1_700_000_001, False),
+        ("", 0, 0o100775, 1_700_000_001, False),
+        ("/root/copy", 0, 0o100700, 1_700_000_001, False),
+    ],
+)
+def test_without_a_name_it_must_have_gone_when_the_directory_changed(
+    path: str, uid: int, mode: int, when: int | None, serves: bool, tmp_path: Path
+) -> None:
+    guest = Guest()
+    guest.directory("/usr/bin").mtime = 1_700_000_000
+    one = former(path, mode=mode)
+    gone = None if when is None else when * 10**9
+    guest.former = (replace(one, record=replace(one.record, uid=uid, deleted_ns=gone)),)
+    assert (answer(guest, WANTED, tmp_path) is not None) == serves
+
+
 def test_without_a_digest_or_a_journal_there_is_nothing(tmp_path: Path) -> None:
     guest = Guest()
     assert answer(guest, WANTED, tmp_path) is None
