@@ -42,7 +42,7 @@ def events_of(record: FileRecord) -> Iterator[Event]:
             kind=Kind.FILE,
             description="; ".join(names),
             message=_message(record),
-            source=f"{record.path} (inode {record.inode})",
+            source=f"{record.path} (inode {record.inode}{', from the journal' if record.former else ''})",
             path=record.path,
             detail=(("mode", stat.filemode(record.mode)), ("size", str(record.size_bytes))),
         )

@@ -12,6 +12,7 @@ Source: Documentation/filesystems/ext4 (globals.rst, inodes.rst, ifork.rst, chec
 
 from __future__ import annotations
 
+import bisect
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -65,6 +66,9 @@ class Inodes:
     _pieces: dict[int, bytes] = field(init=False, default_factory=dict)
     _kept: dict[int, Inode | None] = field(init=False, default_factory=dict)
     """What was judged last; a file's attributes, link and layout are asked for one after another."""
+    _tables: list[tuple[int, int]] = field(init=False, default_factory=list)
+    """Where each group's inode table begins, in order."""
+    _journal: Layout | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         geometry = read_geometry(self.read(PRIMARY_OFFSET, SUPERBLOCK_BYTES), self.size_bytes)
@@ -85,6 +89,7 @@ class Inodes:
         layout = None if journal is None else self._layout(geometry.journal, journal, REGULAR)
         if layout is None:
             return None
+        self._journal = layout
         return groups.zone.with_runs((e.physical // unit, e.length // unit) for e in layout.extents)
 
     def layouts(self, wanted: Iterable[int]) -> Iterator[tuple[int, Layout]]:
@@ -116,7 +121,11 @@ class Inodes:
         return inode if is_accepted(inode, filesystem.geometry, filesystem.zone) else None
 
     def _intact(self, number: int) -> Inode | None:
-        data, geometry = self._bytes(number), self.geometry
+        return self.intact(number, self._bytes(number))
+
+    def intact(self, number: int, data: bytes) -> Inode | None:
+        """Bytes as the inode of that number, in use or not; None where their checksum is wrong."""
+        geometry = self.geometry
         if geometry is None or len(data) < geometry.inode_bytes:
             return None
         inode = parse_inode(data)
@@ -180,6 +189,30 @@ class Inodes:
         """Where the content of an inode of that kind (its format bits) lies; None when it is not certain."""
         inode = self.inode(number)
         return None if inode is None else self._layout(number, inode, kind)
+
+    def layout_of(self, number: int, inode: Inode, *, kind: int = REGULAR) -> Layout | None:
+        """As :meth:`layout`, of an inode as it was at another time."""
+        return self._layout(number, inode, kind)
+
+    def journal_layout(self) -> Layout | None:
+        """Where the journal lies, if it is a file of the filesystem; None where that is not certain."""
+        return self._journal if self.geometry is not None else None
+
+    def numbers_in(self, block: int) -> range:
+        """The inodes whose table holds a block; none, if it is of no table."""
+        filesystem = self._filesystem
+        if filesystem is None:
+            return range(0)
+        geometry, at = filesystem.geometry, block * filesystem.geometry.block_bytes
+        if not self._tables:
+            self._tables = sorted((start, group) for group, start in enumerate(filesystem.groups.tables))
+        index = bisect.bisect_right(self._tables, (at, geometry.groups)) - 1
+        start, group = self._tables[index] if index >= 0 else (at + 1, 0)
+        inside = (at - start) // geometry.inode_bytes
+        if not 0 <= inside < geometry.group_inodes:
+            return range(0)
+        first = group * geometry.group_inodes + 1 + inside
+        return range(first, first + geometry.block_bytes // geometry.inode_bytes)
 
     def _layout(self, number: int, inode: Inode, kind: int) -> Layout | None:
         filesystem, walker = self._filesystem, self._walker

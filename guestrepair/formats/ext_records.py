@@ -102,35 +102,10 @@ class _Walk:
                     yield found
 
     def _found(self, path: bytes, number: int, *, deleted: bool = False) -> Found | None:
-        """A name with its inode; of a deleted name, with whatever the inode is now."""
-        data = self._inodes.bytes_of(number)
-        if len(data) < 128:
-            return None
-        (
-            mode, uid, size, accessed, changed, modified, dtime, gid, links, _, flags, places, size_high,
-            uid_high, gid_high,
-        ) = _INODE.unpack_from(data)  # fmt: skip
-        if not mode:
-            return None
-        created = None
-        times = accessed * _SECOND, modified * _SECOND, changed * _SECOND
-        if len(data) >= 128 + _EXTRA.size:
-            extra, ctime_x, mtime_x, atime_x, crtime, crtime_x = _EXTRA.unpack_from(data, 128)
-            if extra >= 16:
-                times = _wide(accessed, atime_x), _wide(modified, mtime_x), _wide(changed, ctime_x)
-            if extra >= 24:
-                created = _wide(crtime, crtime_x)
-        is_free = not links and dtime > 0
-        if deleted and is_free:
+        found = found_of(path, number, self._inodes.bytes_of(number), deleted=deleted)
+        if found is not None and found.deleted_at is not None and deleted:
             self._mark(number)
-        kind = mode & 0xF000
-        is_fast = kind == SYMLINK and size < FAST_LINK_BYTES and not flags & FLAG_EXTENTS
-        wide = size_high << 32 if kind == 0x8000 else 0
-        return Found(
-            path, number, mode, uid | uid_high << 16, gid | gid_high << 16, size | wide, *times, created,
-            dtime * _SECOND if is_free else None, places[:size] if is_fast else b"",
-            deleted, deleted and not is_free,
-        )  # fmt: skip
+        return found
 
     def _mark(self, number: int) -> bool:
         """Whether it is met for the first time."""
@@ -145,6 +120,35 @@ class _Walk:
     def _is_marked(self, number: int) -> bool:
         bits = self._seen.get(number // 32_768)
         return bits is not None and bool(bits[number % 32_768 >> 3] >> (number & 7) & 1)
+
+
+def found_of(path: bytes, number: int, data: bytes, *, deleted: bool = False) -> Found | None:
+    """A name with the bytes of its inode; of a deleted name, with whatever the inode is now."""
+    if len(data) < 128:
+        return None
+    (
+        mode, uid, size, accessed, changed, modified, dtime, gid, links, _, flags, places, size_high,
+        uid_high, gid_high,
+    ) = _INODE.unpack_from(data)  # fmt: skip
+    if not mode:
+        return None
+    created = None
+    times = accessed * _SECOND, modified * _SECOND, changed * _SECOND
+    if len(data) >= 128 + _EXTRA.size:
+        extra, ctime_x, mtime_x, atime_x, crtime, crtime_x = _EXTRA.unpack_from(data, 128)
+        if extra >= 16:
+            times = _wide(accessed, atime_x), _wide(modified, mtime_x), _wide(changed, ctime_x)
+        if extra >= 24:
+            created = _wide(crtime, crtime_x)
+    is_free = not links and dtime > 0
+    kind = mode & 0xF000
+    is_fast = kind == SYMLINK and size < FAST_LINK_BYTES and not flags & FLAG_EXTENTS
+    wide = size_high << 32 if kind == 0x8000 else 0
+    return Found(
+        path, number, mode, uid | uid_high << 16, gid | gid_high << 16, size | wide, *times, created,
+        dtime * _SECOND if is_free else None, places[:size] if is_fast else b"",
+        deleted, deleted and not is_free,
+    )  # fmt: skip
 
 
 def _wide(seconds: int, extra: int) -> int:

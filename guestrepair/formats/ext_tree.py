@@ -23,7 +23,7 @@ from guestrepair.formats.ext_accepted import (
 )
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
@@ -166,6 +166,12 @@ class Tree:
         from guestrepair.formats.ext_records import records  # which is built on this
 
         return records(self, beyond)
+
+    def former_files(self) -> Iterator[Former]:
+        """Deleted files as the journal still has them: their names, times, and where they lay."""
+        from guestrepair.formats.ext_history import former_files  # which is built on this
+
+        return former_files(self)
 
     def deletion_times(
         self, directory: int, wanted: Collection[bytes] | None = None

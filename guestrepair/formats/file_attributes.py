@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from guestrepair.formats.extents import Layout
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
@@ -43,3 +45,10 @@ class Unsure(NamedTuple):
     """A directory whose names are not certain here."""
 
     path: bytes
+
+
+class Former(NamedTuple):
+    """A deleted file: its last name (empty where that is not known), its inode as it was, where it lay."""
+
+    found: Found
+    layout: Layout | None

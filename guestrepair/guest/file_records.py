@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -11,6 +12,7 @@ class FileRecord:
 
     ``path`` is the guest's, undecodable bytes as surrogates; ``target`` where a symbolic link leads.
     ``deleted``: the name is no longer in its directory; ``reallocated``: its inode is another file's now.
+    ``former``: it is as a journal still has it, from before it was deleted.
     """
 
     path: str
@@ -27,3 +29,16 @@ class FileRecord:
     target: str = ""
     deleted: bool = False
     reallocated: bool = False
+    former: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormerFile:
+    """A deleted file as its filesystem's journal has it; its path is "" where no name is known.
+
+    ``read`` gives what lies now where its content lay (offset, size): whether that is still the file, only a
+    digest can tell. None where nothing can be read.
+    """
+
+    record: FileRecord
+    read: Callable[[int, int], bytes | None] | None = None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.model import GuestPath
 
 MAX_LINKS = 40
@@ -230,6 +230,14 @@ class Guest(abc.ABC):
                     yield _record(path, found, targets[path])
                     if found.is_directory:
                         pending.append(path)
+
+    def former_files(self) -> Iterator[FormerFile]:
+        """Deleted files, as far as the journals of the mounted filesystems still have them.
+
+        Raises:
+            GuestReadError: a disk cannot be read.
+        """
+        return iter(())
 
     def start_over(self) -> None:  # noqa: B027 (a guest that keeps nothing has nothing to do)
         """Drop all that was kept of earlier reads: one of them was ended in the middle."""

@@ -15,6 +15,7 @@ from guestrepair.operations.options import SourceOptions
 from guestrepair.packages.reference import AttributeSource, Reference
 from guestrepair.packages.sources import (
     CacheSource,
+    DeletedSource,
     DirectorySource,
     DonorSource,
     FetchSource,
@@ -57,12 +58,13 @@ class Sources:
         self._donors = [donor for path in self.options.donors for donor in self._of_donor(path, guest.os)]
 
     def of(self, guest: LiveGuest) -> list[FileSource]:
-        """What lies unpacked in the guest, its cache, package directories, donors, repositories."""
+        """What lies unpacked in the guest, its cache, directories, donors, deleted files, repositories."""
         found: list[FileSource] = [
             UnpackedSource(guest),
             CacheSource(guest),
             *self._directories,
             *self._donors,
+            DeletedSource(guest),
         ]
         if self.options.fetch:
             if self._fetched is None or self._fetched.guest is not guest:

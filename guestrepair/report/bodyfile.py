@@ -27,6 +27,8 @@ HEADER = "Date,Size,Type,Mode,UID,GID,Meta,File Name\n"
 def bodyfile(records: Iterable[FileRecord]) -> Iterator[str]:
     """``MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime``, a line a name."""
     for r in records:
+        if r.former:
+            continue  # The Sleuth Kit reads no journal
         times = (r.accessed_ns, r.modified_ns, r.changed_ns, r.created_ns)
         cells = (
             "0", _name(r), r.inode, mode_of(r), r.uid, r.gid, r.size_bytes, *(_seconds(t) for t in times)
@@ -43,6 +45,7 @@ def mactime(records: Iterable[FileRecord]) -> Iterator[str]:
     rows = [
         f"{time:010}\0{_name(r)}\0{r.size_bytes},{letters},{mode_of(r)},{r.uid},{r.gid},{r.inode}"
         for r in records
+        if not r.former
         for time, letters in _macb(r).items()
     ]
     rows.sort()

@@ -20,7 +20,7 @@ from guestrepair.disk.temporary import temporary_file
 from guestrepair.errors import DamageError, GuestReadError
 from guestrepair.formats.extents import Layout
 from guestrepair.guest.devices import BlockDevice, Mount
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Directory
@@ -233,6 +233,10 @@ class ApplianceBackend:
     def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord] | None:
         """See :meth:`Backend.records`."""
         return None if self._walk is None else self._walk.records(path, beyond)
+
+    def former_files(self, _path: str) -> Iterator[FormerFile]:
+        """See :meth:`Backend.former_files`: the kernel tells nothing of them."""
+        return iter(())
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""

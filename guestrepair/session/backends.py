@@ -14,7 +14,7 @@ from typing import Protocol
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.hashing import Hasher, HashInAppliance, LayoutsOnHost
@@ -92,6 +92,10 @@ class Backend(Protocol):
         """
         ...
 
+    def former_files(self, path: str) -> Iterator[FormerFile]:
+        """Deleted files of what is mounted on a path, as far as its journal can be read and has them."""
+        ...
+
     def usage(self, target: str) -> FilesystemUsage:
         """statvfs(3) of what is mounted on a path."""
         ...
@@ -154,6 +158,10 @@ class PartialBackend(LayoutsOnHost, Protocol):
 
     def records(self, path: str, beyond: Collection[str]) -> Iterator[FileRecord | str] | None:
         """As :meth:`Backend.records`; a directory whose names are not certain, by its path."""
+        ...
+
+    def former_files(self, path: str) -> Iterator[FormerFile]:
+        """As :meth:`Backend.former_files`."""
         ...
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
@@ -261,6 +269,10 @@ class HostFirst:
             if asked is None:
                 raise GuestReadError(record, "the names in it are not certain")
             yield from asked
+
+    def former_files(self, path: str) -> Iterator[FormerFile]:
+        """See :meth:`Backend.former_files`: the host alone reads journals."""
+        return self._host.former_files(path)
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""

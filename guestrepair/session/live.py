@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Backend
@@ -262,13 +262,23 @@ class LiveGuest(Guest):
 
     def file_records(self) -> Iterator[FileRecord]:
         """See :meth:`Guest.file_records`."""
-        targets = dict.fromkeys(self._real_target(mount.target) for mount in self.mounts) or {"/": None}
+        targets = self._targets()
         for target in targets:
             found = self.backend.records(target, [other for other in targets if other != target])
             if found is None:
                 yield from super().file_records()
                 return
             yield from found
+            yield from (former.record for former in self.backend.former_files(target) if former.record.path)
+
+    def former_files(self) -> Iterator[FormerFile]:
+        """See :meth:`Guest.former_files`."""
+        for target in self._targets():
+            yield from self.backend.former_files(target)
+
+    def _targets(self) -> list[str]:
+        found = dict.fromkeys(self._real_target(mount.target) for mount in self.mounts)
+        return list(found) or ["/"]
 
     def _real_target(self, target: str) -> str:
         found = self.resolve(GuestPath(target))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
@@ -158,6 +158,19 @@ class HostBackend:
         outside = [os.fsencode(each[len(top) :]) for each in beyond if each.startswith(top)]
         found = None if filesystem is None else filesystem.records(outside)
         return None if found is None else map(partial(_record, top), found)
+
+    def former_files(self, path: str) -> Iterator[FormerFile]:
+        """See :meth:`guestrepair.session.backends.Backend.former_files`."""
+        filesystem = self.filesystem(path) if path in self.mounts else None
+        found = None if filesystem is None else filesystem.former_files()
+        if filesystem is None or found is None:
+            return
+        top = f"{path.rstrip('/')}/"
+        for former in found:
+            record = _record(top if former.found.path else "", former.found)
+            if not isinstance(record, str):
+                read = None if former.layout is None else partial(filesystem.lying_at, former.layout)
+                yield FormerFile(replace(record, former=True), read)
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
         """Whether a file has extended attributes; None when that is not certain."""

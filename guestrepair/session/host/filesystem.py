@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.session.host.readable import Opener, ReadableFilesystem
 
@@ -86,6 +86,17 @@ class HostFilesystem:
     def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure] | None:
         """Every name with all its times; what cannot be read of the device is raised as it comes."""
         return self._ask(lambda tree: tree.records(beyond))
+
+    def former_files(self) -> Iterator[Former] | None:
+        """Deleted files as its journal still has them."""
+        return self._ask(lambda tree: tree.former_files())
+
+    def lying_at(self, layout: Layout, offset: int, size: int) -> bytes | None:
+        """What lies at a layout, whosever it is now; None where it is not on the device."""
+        end = min(offset + size, layout.size_bytes)
+        if offset >= end or self._usable(layout) is None:
+            return b"" if offset >= end else None
+        return self._ask(lambda _tree: _content(self.read, layout, offset, end))
 
     def content(self, inode: int, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file, short at its end."""

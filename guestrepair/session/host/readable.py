@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
 from guestrepair.formats.superblock.fat import root_names
 from guestrepair.formats.superblock.model import Read
 
@@ -58,6 +58,10 @@ class ReadableFilesystem(Protocol):
 
     def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure]:
         """Every name with all its times, and what is left of deleted ones; not what lies below ``beyond``."""
+        ...
+
+    def former_files(self) -> Iterator[Former]:
+        """Deleted files as its journal still has them."""
         ...
 
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:

@@ -30,7 +30,9 @@ from guestrepair.formats import (
     ext_accepted,
     ext_extents,
     ext_geometry,
+    ext_history,
     ext_inodes,
+    ext_journal,
     ext_records,
     ext_tree,
     extents,
@@ -224,6 +226,14 @@ def _tree(data: bytes) -> object:
     ] + list(ext_tree.deleted_entries(data, 30))
 
 
+def _history(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return list(ext_history.former_files(ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))))
+
+
+_JOURNAL = ext_journal.MAGIC.to_bytes(4, "big") + b"\0\0\0\4\0\0\0\0\0\0\4\0\0\1\0\0\0\0\0\1" + bytes(1000)
+
+
 def _records(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_records.records(ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))))
@@ -381,6 +391,19 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "ext_extents": {"node": Registered(_node, 64 * KIB)},
     "ext_geometry": {"geometry": Registered(_geometry, 4 * KIB)},
     "ext_inodes": {"layouts": Registered(_layouts)},
+    "ext_history": {"files": Registered(_history)},
+    "ext_journal": {
+        "journal": Registered(
+            lambda d: [
+                list(j.copies(b)) for j in [ext_journal.Journal(reader(_JOURNAL + d))] for b in j.blocks
+            ],
+            sample=ext_journal.MAGIC.to_bytes(4, "big")
+            + b"\0\0\0\1\0\0\0\2"
+            + b"\0\0\0\7\0\0\0\2" * 126
+            + bytes(4),
+        ),
+        "superblock": Registered(ext_journal.parse_shape, 4096, _JOURNAL),
+    },
     "ext_records": {"records": Registered(_records)},
     "ext_tree": {
         "tree": Registered(_tree),

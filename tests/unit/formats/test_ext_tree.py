@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from guestrepair.formats import ext_tree
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.ext_tree import Tree, parse_block
+from guestrepair.formats.superblock.checksums import crc32c
 
 ROOT = 2
 ENTRY = re.compile(r"^/(\d+)/([0-7]+)/(\d+)/(\d+)/([^/]+)/(\d*)/$", re.MULTILINE)
@@ -249,3 +251,19 @@ def test_another_filesystem_adopts_nothing(image: Path, tmp_path: Path) -> None:
     assert len(former.names(ROOT) or {}) > 1
     found.adopt(former, lambda _offset, _size: True)
     assert set(found.names(ROOT) or {}) == {b"lost+found"}
+
+
+def test_a_root_of_a_hash_tree_that_was_a_leaf_is_intact() -> None:
+    """The kernel leaves a leaf's end where it makes a root of it; the checksum is that of a root."""
+    seed, most, count = 77, (1024 - 32 - 8) // 8, 2
+    dots = (
+        b"\x02\0\0\0\x0c\0\x01\x02.\0\0\0" + b"\x02\0\0\0\xf4\x03\x02\x02..\0\0" + bytes(4) + b"\x01\x08\0\0"
+    )
+    entries = most.to_bytes(2, "little") + count.to_bytes(2, "little") + (1).to_bytes(4, "little") + bytes(8)
+    block = bytearray((dots + entries).ljust(1024, b"\0"))
+    block[-12:-4] = ext_tree._LEAF_TAIL
+    state = crc32c(bytes(block[: 32 + count * 8]), seed)
+    block[-4:] = crc32c(bytes(block[-8:-4]) + bytes(4), state).to_bytes(4, "little")
+    assert ext_tree.is_block_intact(bytes(block), seed)
+    block[40] ^= 1
+    assert not ext_tree.is_block_intact(bytes(block), seed)

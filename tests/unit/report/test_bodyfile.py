@@ -52,6 +52,12 @@ def test_modes(mode: int, shown: str) -> None:
     assert mode_of(record("/$OrphanFiles/OrphanFile-9", stat.S_IFREG)) == "-/r---------"
 
 
+def test_what_a_journal_has_is_not_in_it() -> None:
+    former = record(former=True, deleted=True)
+    assert list(bodyfile([former])) == []
+    assert list(mactime([former])) == [HEADER]
+
+
 def test_times_are_of_32_bits_as_fls_has_them() -> None:
     (line,) = bodyfile([record(accessed_ns=-5_250_000_000, modified_ns=(1 << 32) * 10**9)])
     assert line.split("|")[7:9] == ["4294967290", "0"]

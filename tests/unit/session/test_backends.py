@@ -13,7 +13,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Mount
-from guestrepair.guest.file_records import FileRecord
+from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath as P
 from guestrepair.session import metadata
@@ -124,6 +124,9 @@ class Appliance(Files):
         self.asked.append(("records", path))
         return iter([FileRecord(path=f"{path}/by-appliance", inode=7, mode=FILE)])
 
+    def former_files(self, _path: str) -> Iterator[FormerFile]:
+        raise AssertionError("it knows nothing of them")
+
     def deleted(self, mounts: Sequence[Mount]) -> Iterator[tuple[str, str, int]]:
         self.asked.append(("deleted", mounts[0].target))
         yield "/", "etc/gone", 1700000000
@@ -182,6 +185,10 @@ class Host(Files):
             return None
         found: list[FileRecord | str] = [FileRecord(path="/by-host", inode=8, mode=FILE)]
         return iter(found + list(self.uncertain))
+
+    def former_files(self, path: str) -> Iterator[FormerFile]:
+        for name in (f"{path}gone", ""):
+            yield FormerFile(FileRecord(path=name, inode=9, mode=FILE, deleted=True, former=True))
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         self.asked.append(("mounted", f"{path} {device.name if device else None}"))
@@ -468,10 +475,11 @@ def test_what_is_kept_of_metadata_is_bounded(monkeypatch: pytest.MonkeyPatch, ap
 def test_all_names_by_the_host_and_where_it_is_not_certain_by_the_appliance(
     guest: LiveGuest, host: Host, appliance: Appliance
 ) -> None:
-    assert [r.path for r in guest.file_records()] == ["/by-host", "/srv/by-appliance"]
+    assert [r.path for r in guest.file_records()] == ["/by-host", "/srv/by-appliance", "/gone"]
+    assert [f.record.path for f in guest.former_files()] == ["/gone", ""]
     assert appliance.asked == [("records", "/srv")]
     host.uncertain = ("/",)
-    assert [r.path for r in guest.file_records()] == ["//by-appliance"]
+    assert [r.path for r in guest.file_records()] == ["//by-appliance", "/gone"]
 
 
 def test_where_nobody_has_all_names_each_is_asked_for(

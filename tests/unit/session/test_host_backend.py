@@ -14,7 +14,7 @@ from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
-from guestrepair.formats.file_attributes import Attributes, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.guest.view import Stat
@@ -80,6 +80,13 @@ class ToyFilesystem:
                 times = (1, 2, 3, None, None)
                 yield Found(path, number, REGULAR, 1, 2, 3, *times, b"", deleted=False, reallocated=False)
         yield Unsure(b"etc")
+
+    def former_files(self) -> Iterator[Former]:
+        times = (1, 2, 3, None, 4 * 10**9)
+        found = Found(b"etc/gone", 9, REGULAR, 1, 2, 10, *times, b"", deleted=True, reallocated=False)
+        yield Former(found, Layout(10, (Extent(0, 500, 10),)))
+        yield Former(found._replace(path=b""), Layout(10, (Extent(0, 995, 10),)))
+        yield Former(found, None)
 
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:
         if is_unchanged(0, 1):
@@ -353,3 +360,15 @@ def test_all_names_with_their_times(toy: ToyFilesystem) -> None:
     assert host.records("/etc", ()) is None  # nothing is mounted there
     below = list(HostBackend(Disks(toy), {"/": None, "/srv": TOY}).records("/srv", ["/srv/boot"]) or ())
     assert [each if isinstance(each, str) else each.path for each in below] == ["/srv/odd\udcff", "/srv/etc"]
+
+
+def test_deleted_files_that_a_journal_has(toy: ToyFilesystem) -> None:
+    named, nameless, lost = HostBackend(Disks(toy), {"/": TOY}).former_files("/")
+    assert (named.record.path, named.record.deleted_ns, named.record.former) == ("/etc/gone", 4 * 10**9, True)
+    assert named.read is not None
+    assert (named.read(0, 4), named.read(8, 100), named.read(10, 1)) == (b"0123", b"89", b"")
+    assert nameless.record.path == ""
+    assert nameless.read is not None
+    assert nameless.read(0, 4) is None  # it ends behind the device's end
+    assert lost.read is None
+    assert list(HostBackend(Disks(toy), {"/": None}).former_files("/")) == []
