@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,10 @@ import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.sshd import ANALYZER
+from guestrepair.events.journal import Journals
+from guestrepair.events.model import Event, Kind
+from guestrepair.formats.journal_file import Entry, entries
+from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system.journal import read_journal
@@ -72,3 +77,22 @@ def test_damaged_journals_give_what_is_left_or_nothing(journal: bytes) -> None:
     ):
         guest = guest_with(damage)
         assert len(list(read_journal(guest, ["sshd"]))) <= 4
+
+
+@pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")
+def test_our_own_reader_has_the_same_entries(journal: bytes, tmp_path: Path) -> None:
+    (tmp_path / "system.journal").write_bytes(journal)
+    command = ["journalctl", f"--file={tmp_path / 'system.journal'}", "-o", "json", "--all", "--quiet"]
+    said = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.splitlines()
+    found = list(entries(lambda offset, size: journal[offset : offset + size], len(journal)))
+    ours = [
+        (e.realtime_us, dict(e.fields).get("MESSAGE", b"").decode()) for e in found if isinstance(e, Entry)
+    ]
+    theirs = [(int(e["__REALTIME_TIMESTAMP"]), e["MESSAGE"]) for e in map(json.loads, said)]
+    assert len(ours) == len(found)  # nothing is damaged
+    assert ours == theirs
+    guest = guest_with(journal)
+    events = [e for e in Journals(guest, AccountNames(guest)).events() if isinstance(e, Event)]
+    assert len(events) == len(ours) + 1
+    assert sum(e.kind is Kind.BOOT for e in events) == 1
+    print(f"{len(ours)} entries of a running journald: alike")
