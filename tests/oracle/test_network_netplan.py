@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
 from guestrepair.system.network import netplan
+from guestrepair.system.network.drop_ins import layered
 from guestrepair.system.network.model import Configuration
-from guestrepair.system.network.networkd import _configuration as networkd_configuration
+from guestrepair.system.network.networkd import configuration_of
 from tests.oracle.network_tools import Tool
 
 GOOD = [
@@ -161,7 +161,7 @@ def difference(tool: Tool, folder: Path, files: dict[str, str]) -> str:
             if configuration.is_useful:
                 return f"{files}: netplan generates nothing for {configuration.name}"
             continue
-        generated = networkd_configuration(GuestPath("/x.network"), parse_unit(path.read_bytes()))
+        generated = configuration_of(layered([(GuestPath("/x.network"), path.read_bytes())]))
         told, said_so = what_cards_get(configuration), what_cards_get(generated)
         renamed = plan.definitions[configuration.name].text("set-name")
         if renamed:

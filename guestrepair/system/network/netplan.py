@@ -260,6 +260,7 @@ def _configuration(plan: Netplan, definition: Definition, ports: dict[str, str])
         at_boot=definition.text("activation-mode") not in {"manual", "off"},
         pins=tuple(pins) or (definition.place,),
         backend=Manager.NETWORK_MANAGER if renderer == "NetworkManager" else Manager.NETWORKD,
+        files=tuple(dict.fromkeys(path for path, _, _ in definition.nodes)),
     )
 
 

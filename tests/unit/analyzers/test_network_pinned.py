@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Safety
+from guestrepair.model import GuestPath, Safety
 from tests.unit.analyzers import network_guest as make
 from tests.unit.analyzers.network_guest import findings, repaired, told
 
@@ -33,6 +33,10 @@ def with_file(guest: MemoryGuest, path: str, text: str, mode: int = 0o644) -> Me
 
 def of_networkd(text: str, **more: str) -> MemoryGuest:
     return with_file(make.networkd(**more), "/etc/systemd/network/10-lan.network", text)  # type: ignore[arg-type]
+
+
+def in_drop_in(text: str, more: str) -> MemoryGuest:
+    return with_file(of_networkd(text), DROP_IN, more)
 
 
 def keyfile(body: str, *, server: bool = True, method: str = "auto") -> MemoryGuest:
@@ -62,6 +66,7 @@ def rules_of_udev(guest: MemoryGuest, *, generator: bool = False) -> MemoryGuest
     return with_file(guest, "/etc/udev/rules.d/70-persistent-net.rules", "# old machine\n" + UDEV)
 
 
+DROP_IN = "/etc/systemd/network/10-lan.network.d/50-card.conf"
 NETPLAN = "/etc/netplan/01-netcfg.yaml"
 NETWORK = "/etc/systemd/network/10-lan.network"
 KEYFILE = "/etc/NetworkManager/system-connections/lan.nmconnection"
@@ -109,6 +114,33 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
     "networkd name": (
         lambda: of_networkd(f"[Match]\nName=enp1s0\n{DHCP}"),
         f"warning pinned-name {NETWORK}:2", True,
+    ),
+    "networkd mac in a drop-in": (
+        lambda: in_drop_in(f"[Match]\nType=ether\n{ADDRESS}", f"# this card\n\n[Match]\nMACAddress={MAC}\n"),
+        f"warning pinned-mac {DROP_IN}:4", True,
+    ),
+    "networkd name that a drop-in resets": (
+        lambda: in_drop_in(f"[Match]\nName=ens3\n{DHCP}", "[Match]\nName=\nName=enp1s0\n"),
+        f"warning pinned-name {DROP_IN}:3", True,
+    ),
+    "networkd name over two lines": (
+        lambda: of_networkd(f"[Match]\nName=ens3 \\\n ens4\n{DHCP}"),
+        f"warning pinned-name {NETWORK}:2", False,
+    ),
+    "netplan mac in a second file": (
+        lambda: with_file(
+            make.with_netplan(plan("    lan:\n      dhcp4: true\n")), "/etc/netplan/90-mac.yaml",
+            plan(f"    lan:\n      match:\n        macaddress: '{MAC}'\n"),
+        ),
+        "warning pinned-mac /etc/netplan/90-mac.yaml:6", False,
+    ),
+    "netplan mac of an id without a card's name, in a second file": (
+        lambda: with_file(
+            make.with_netplan(plan("    lan:\n      match: {}\n      dhcp4: true\n")),
+            "/etc/netplan/90-mac.yaml",
+            plan(f"    lan:\n      match:\n        macaddress: '{MAC}'\n"),
+        ),
+        "warning pinned-mac /etc/netplan/90-mac.yaml:6", True,
     ),
     "keyfile mac": (
         lambda: keyfile(f"[ethernet]\nmac-address={MAC}\n"), f"warning pinned-mac {KEYFILE}:6", True,
@@ -308,3 +340,21 @@ def test_with_several_cards_a_person_decides() -> None:
     found = findings(guest)
     assert [f.rule for f in found] == ["network/pinned-name"] * 2
     assert {f.repair.safety for f in found if f.repair is not None} == {Safety.MANUAL}
+
+
+def test_each_edit_is_made_in_the_file_that_has_the_line() -> None:
+    guest = in_drop_in(f"[Match]\nName=ens3\n{ADDRESS}", f"\n\n\n[Match]\nMACAddress={MAC}\n")
+    assert told(guest) == [f"warning pinned-mac {NETWORK}:2"]
+    repaired(guest)
+    assert told(guest) == []
+    assert guest.nodes[GuestPath(NETWORK)].content == f"[Match]\nName=en* eth*\n{ADDRESS}".encode()
+    assert guest.nodes[GuestPath(DROP_IN)].content == b"\n\n\n[Match]\n"
+
+
+def test_a_name_that_a_drop_in_of_a_link_file_gives() -> None:
+    guest = with_file(
+        of_networkd(f"[Match]\nName=lan0\n{DHCP}"), "/etc/systemd/network/10-lan.link", "[Match]\n[Link]\n"
+    )
+    drop_in = "/etc/systemd/network/10-lan.link.d/card.conf"
+    guest.file(drop_in, f"[Match]\nMACAddress={MAC}\n[Link]\nName=lan0\n")
+    assert told(guest) == [f"warning pinned-mac {drop_in}:4"]
