@@ -172,8 +172,8 @@ class Naming:
             if "%" not in rule.name and "$" not in rule.name
         ]
         for file in self.links:
-            for setting in [*file.living("Link", ("Name",))][-1:]:
-                found.append(GivenName(setting.value, self._match(file.unit), setting.place))
+            names = [*file.living("Link", ("Name",))][-1:]  # the last one counts
+            found += [GivenName(name.value, self._match(file.unit), name.place) for name in names]
         return tuple(found)
 
     def giver(self, name: str) -> GivenName | None:

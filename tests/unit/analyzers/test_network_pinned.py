@@ -132,7 +132,7 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
             make.with_netplan(plan("    lan:\n      dhcp4: true\n")), "/etc/netplan/90-mac.yaml",
             plan(f"    lan:\n      match:\n        macaddress: '{MAC}'\n"),
         ),
-        "warning pinned-mac /etc/netplan/90-mac.yaml:6", False,
+        "warning pinned-mac /etc/netplan/90-mac.yaml:6", True,
     ),
     "netplan mac of an id without a card's name, in a second file": (
         lambda: with_file(
