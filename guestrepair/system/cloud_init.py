@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from guestrepair.formats.cloud_config import MAX_SIZE_BYTES, Value, merged, parse_yaml
+from guestrepair.formats.cloud_config import Value, merged, parse_yaml
+from guestrepair.formats.yaml_nodes import MAX_SIZE_BYTES
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
