@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from guestrepair.errors import FormatError
 from guestrepair.formats import yaml_nodes
+from guestrepair.formats.lines import text_lines
 from guestrepair.formats.yaml_nodes import Node, YamlError
 
 Value: TypeAlias = "str | int | bool | list[Value] | dict[str, Value] | None"
@@ -54,6 +55,27 @@ def kind_of(data: bytes) -> UserData:
         return UserData.EMPTY
     start = data[:64].lstrip().lower()
     return next((kind for sign, kind in _BEGINNINGS if start.startswith(sign)), UserData.UNKNOWN)
+
+
+MAX_LINES = 1000
+
+
+def parse_identify(data: bytes) -> dict[str, str]:
+    """``KEY: VALUE`` lines of ds-identify.cfg; the last of a key counts.
+
+    Raises:
+        FormatError: more lines than any real file has.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text_lines(data), 1):
+        if number > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines")
+        key, colon, value = line.partition("#")[0].partition(":")
+        if colon:
+            value = value.strip()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[key.strip()] = value[1:-1] if quoted else value
+    return found
 
 
 def parse_yaml(data: bytes) -> Value:

@@ -9,9 +9,10 @@ from functools import partial
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
+from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 from guestrepair.system.network import ifupdown, netplan, network_manager, networkd, sysconfig
-from guestrepair.system.network.cloud import CloudInit
+from guestrepair.system.network.cloud import CloudNetwork
 from guestrepair.system.network.model import Configuration, Manager, Parsed, Problem, Program, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
 from guestrepair.system.network.netplan import Netplan
@@ -35,12 +36,14 @@ class Reached:
 class Network:
     """Each part is read when it is asked for, and once."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, boot_loader: BootLoader) -> None:
+    def __init__(
+        self, guest: Guest, systemd: Systemd, boot_loader: BootLoader, cloud_init: CloudInit
+    ) -> None:
         self._guest = guest
         self._boot_loader = boot_loader
         self._programs = Programs(guest, systemd)
         self.naming = Naming(guest, boot_loader)
-        self.cloud_init = CloudInit(guest, self._programs, boot_loader)
+        self.cloud_init = CloudNetwork(guest, self._programs, boot_loader, cloud_init)
         self.resolving = Resolving(guest, systemd)
 
     @property

@@ -286,6 +286,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "cloud_config": {
         "yaml": Registered(cloud_config.parse_yaml, yaml_nodes.MAX_SIZE_BYTES, b"a: [b, {c: d}]\n"),
+        "identify": Registered(cloud_config.parse_identify, 64 * 1024, b"policy: search,found=all # x\n"),
         "kind": Registered(cloud_config.kind_of, yaml_nodes.MAX_SIZE_BYTES, b"#cloud-config\n"),
     },
     "crypttab": {
