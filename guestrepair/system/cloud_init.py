@@ -255,7 +255,7 @@ class CloudInit:
         return next((name for name in names if name in local), "")
 
     def _is_seen(self, seed: Seed) -> bool:
-        """False for a bare ``seedfrom`` of the configuration, which an older ds-identify does not look for."""
+        """False for a bare ``seedfrom`` of the configuration, which an older ds-identify passes over."""
         if self.identify.mode == "enabled" or self._identifier is None or not seed.elsewhere:
             return True
         if seed.where != str(self._place_of("datasource")) or seed.user_data is not None:

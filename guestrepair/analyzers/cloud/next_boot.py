@@ -41,7 +41,7 @@ WILL_OVERWRITE = Rule(
     severities=(Severity.WARNING, Severity.NOTE),
     effect=Effect.DEGRADES,
     what="The instance-id of the data on the disks is another one than that of the instance that was set up."
-    " A note where the data says that the rest is to be had over the network (seedfrom), which cannot be seen.",
+    " A note where the data sends it elsewhere for the rest (seedfrom a web address), which cannot be seen.",
     why="Host keys are made anew; host name, users' keys and passwords, and the network's configuration are"
     " written again as the data says. Each of them is named, as far as the data shows it.",
     repair="None: it may be wanted. Give the data the old instance-id to keep what is there.",
@@ -111,8 +111,8 @@ def check_overwriting(context: Context) -> Iterator[Finding]:
     if coming.instance_id is None and remote is not None:
         yield WILL_OVERWRITE.finding(
             Subject.of_path(CACHED_ID),
-            f"cloud-init knows the instance {cached}; {remote.where} sends it to {remote.elsewhere} for its data,"
-            " and whether that is of another instance cannot be seen here",
+            f"cloud-init knows the instance {cached}; {remote.where} sends it to {remote.elsewhere} for its"
+            " data, and whether that is of another instance cannot be seen here",
             severity=Severity.NOTE,
             evidence=(Evidence(remote.where, f"seedfrom {remote.elsewhere}"),),
         )

@@ -15,10 +15,23 @@ USER_DATA = "#cloud-config\nusers:\n  - name: ann\n    ssh_authorized_keys: [ssh
 CLOUD_CFG = "users:\n   - default\ndisable_root: true\npreserve_hostname: false\n"
 
 
+def volume(instance: str = "i-1", user: str = USER_DATA, **more: str) -> dict[str, bytes]:
+    """A seed for NoCloud and ConfigDrive; ``_`` in a name is a ``-``."""
+    texts = {
+        "meta-data": f"instance-id: {instance}\n",
+        "user-data": user,
+        "openstack/latest/meta_data.json": f'{{"uuid": "{instance}", "hostname": "web"}}',
+        **{name.replace("_", "-"): text for name, text in more.items()},
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
 def guest(*, label: str = "") -> MemoryGuest:
     """A healthy image with cloud-init that has set up no instance yet."""
     device = BlockDevice("/dev/sdb", DeviceKind.DISK, 1 << 20, content="iso9660", label=label)
     made = MemoryGuest(block=BlockDevices(devices=(device,) if label else ()))
+    if label:
+        made.volumes["/dev/sdb"] = volume()
     made.file("/usr/lib/systemd/systemd", b"\x7fELF", mode=0o755)
     made.file("/usr/bin/cloud-init", "#!/usr/bin/python3\n", mode=0o755)
     made.file("/usr/lib/systemd/system-generators/cloud-init-generator", "#!/bin/sh\n", mode=0o755)

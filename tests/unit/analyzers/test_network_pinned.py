@@ -35,6 +35,13 @@ def of_networkd(text: str, **more: str) -> MemoryGuest:
     return with_file(make.networkd(**more), "/etc/systemd/network/10-lan.network", text)  # type: ignore[arg-type]
 
 
+def seeded(guest: MemoryGuest) -> MemoryGuest:
+    """With what NoCloud needs besides."""
+    for name in ("meta-data", "user-data"):
+        guest.file(f"/var/lib/cloud/seed/nocloud/{name}", "")
+    return guest
+
+
 def in_drop_in(text: str, more: str) -> MemoryGuest:
     return with_file(of_networkd(text), DROP_IN, more)
 
@@ -227,7 +234,7 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
     ),
     "a seed with a MAC": (
         lambda: with_file(
-            make.cloud_init(make.with_netplan()), "/var/lib/cloud/seed/nocloud/network-config",
+            seeded(make.cloud_init(make.with_netplan())), "/var/lib/cloud/seed/nocloud/network-config",
             f"version: 2\nethernets:\n  lan:\n    match: {{macaddress: '{MAC}'}}\n    dhcp4: true\n",
         ),
         "warning pinned-mac /var/lib/cloud/seed/nocloud/network-config:4", False,
