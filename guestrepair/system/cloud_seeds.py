@@ -73,6 +73,8 @@ class Seed:
     missing: tuple[str, ...] = ()
     elsewhere: str = ""
     hostname: str = ""
+    is_told: bool = False
+    """By the kernel's command line."""
 
     @property
     def is_taken(self) -> bool:
@@ -233,6 +235,7 @@ def on_command_line(word: str, place: str) -> Seed | None:
         values.get("instance-id") or None,
         elsewhere=values.get("seedfrom", ""),
         hostname=values.get("local-hostname", ""),
+        is_told=True,
     )
 
 

@@ -23,10 +23,11 @@ from guestrepair.session.session import SessionDisk, open_session
 pytestmark = [pytest.mark.boot, pytest.mark.long]
 
 ASKED = """
-cloud-init status --wait --long 2>/dev/null | tr '\\n' ' '; echo
-cat /run/cloud-init/result.json 2>/dev/null | tr -d '\\n'; echo
-cat /var/lib/cloud/data/instance-id 2>/dev/null; echo
-hostname; cat /etc/seeded 2>/dev/null; echo
+echo $(cloud-init status --wait --long 2>/dev/null)
+echo $(cat /run/cloud-init/result.json 2>/dev/null)
+echo $(cat /var/lib/cloud/data/instance-id 2>/dev/null)
+hostname
+echo $(cat /etc/seeded 2>/dev/null)
 """
 SEED = {
     "meta_data": "instance-id: i-proof\nlocal-hostname: seeded\n",
@@ -75,7 +76,7 @@ def booted_with(folder: Path, *, seeded: bool) -> Booted:
     answers: dict[str, Answer] = {}
 
     def log_in(port: int) -> None:
-        answers["root"] = ssh(port, ASKED, user="root")
+        answers["root"] = ssh(port, ASKED, user="root", timeout_seconds=TIMEOUT_SECONDS)
 
     options = BootOptions(ssh=True, timeout_seconds=TIMEOUT_SECONDS, while_up=log_in)
     boot = prove(image, further=further, options=options)

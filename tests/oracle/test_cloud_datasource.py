@@ -112,7 +112,7 @@ LINES = (
     "ci.di.policy=search,notfound=enabled",
     "ds=other",
 )
-CONTENTS = (
+CONTENTS: tuple[dict[str, str], ...] = (
     {},
     {"label": "cidata"},
     {"label": "CIDATA"},
@@ -121,9 +121,7 @@ CONTENTS = (
     {"label": "CONFIG-2"},
     {"/var/lib/cloud/seed/nocloud/meta-data": "instance-id: i-1\n"},
     {"/var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json": '{"uuid": "i-2"}'},
-    {
-        "/etc/cloud/cloud.cfg.d/95.cfg": "datasource:\n  NoCloud:\n    user-data: |\n      x\n    meta-data: {a: b}\n"
-    },
+    {"/etc/cloud/cloud.cfg.d/95.cfg": "datasource:\n  NoCloud:\n    user-data: x\n    meta-data: {a: b}\n"},
     {"/etc/cloud/cloud.cfg.d/95.cfg": "datasource:\n  NoCloud:\n    seedfrom: /srv/seed/\n"},
 )
 _SEED = {"meta-data": b"", "user-data": b"", "openstack/latest/meta_data.json": b"{}"}

@@ -81,10 +81,13 @@ def check_datasource(context: Context, platform: str = "") -> Iterator[Finding]:
     cloud = context.system.cloud_init
     if not cloud.is_installed or cloud.disabled_by:
         return
-    allowed = cloud.datasource_list
+    identify, allowed = cloud.identify, cloud.datasource_list
+    if identify.datasource and identify.mode in {"search", "report"}:
+        allowed = (identify.datasource,)
     if allowed is None:
         return
-    wanted = {seed.datasource: seed.where for seed in cloud.seeds if seed.is_taken}
+    # What the command line asks for is up to the release: newer ones take it for an order.
+    wanted = {seed.datasource: seed.where for seed in cloud.seeds if seed.is_taken and not seed.is_told}
     if platform in DATASOURCES:
         wanted.setdefault(DATASOURCES[platform], platform)
     if wanted and not set(wanted) & set(allowed):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath, Safety
 from tests.unit.analyzers import network_guest as make
@@ -39,6 +40,15 @@ def seeded(guest: MemoryGuest) -> MemoryGuest:
     """With what NoCloud needs besides."""
     for name in ("meta-data", "user-data"):
         guest.file(f"/var/lib/cloud/seed/nocloud/{name}", "")
+    return guest
+
+
+def seed_volume(guest: MemoryGuest) -> MemoryGuest:
+    """A disk of the machine's own, as hypervisors make them: another machine has another one."""
+    device = BlockDevice("/dev/sdb", DeviceKind.DISK, 1 << 20, content="iso9660", label="cidata")
+    guest.block = BlockDevices(devices=(device,))
+    text = f"version: 1\nconfig:\n- {{type: physical, mac_address: '{MAC}', subnets: [{{type: dhcp}}]}}\n"
+    guest.volumes["/dev/sdb"] = {"meta-data": b"", "user-data": b"", "network-config": text.encode()}
     return guest
 
 
@@ -232,6 +242,22 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
         ),
         "warning pinned-name /etc/cloud/cloud.cfg.d/90-installer-network.cfg:4", False,
     ),
+    "version 1 with a MAC": (
+        lambda: with_file(
+            make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+            "network:\n  version: 1\n  config:\n  - type: physical\n    name: eth0\n"
+            f"    mac_address: '{MAC}'\n    subnets: [{{type: dhcp}}]\n",
+        ),
+        "warning pinned-mac /etc/cloud/cloud.cfg.d/90-installer-network.cfg:6", False,
+    ),
+    "version 1 with a name": (
+        lambda: with_file(
+            make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+            "network:\n  version: 1\n  config:\n  - type: physical\n    name: ens192\n"
+            "    subnets:\n    - {type: static, address: 10.0.0.5, netmask: 255.255.255.0}\n",
+        ),
+        "warning pinned-name /etc/cloud/cloud.cfg.d/90-installer-network.cfg:5", False,
+    ),
     "a seed with a MAC": (
         lambda: with_file(
             seeded(make.cloud_init(make.with_netplan())), "/var/lib/cloud/seed/nocloud/network-config",
@@ -289,6 +315,15 @@ HEALTHY: dict[str, Callable[[], MemoryGuest]] = {
         make.cloud_init(make.with_netplan()), "/etc/netplan/50-cloud-init.yaml",
         plan(f"    eth0: {{match: {{macaddress: '{MAC}'}}, set-name: eth0, dhcp4: true}}\n"), 0o600,
     ),
+    "version 1, without a card": lambda: with_file(
+        make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+        "network:\n  version: 1\n  config:\n  - {type: physical, name: eth9, subnets: [{type: manual}]}\n",
+    ),
+    "version 1, any card": lambda: with_file(
+        make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+        "network:\n  version: 1\n  config:\n  - {type: nameserver}\n  - x\n  - {type: bond}\n",
+    ),
+    "a seed on a volume with a MAC": lambda: seed_volume(make.cloud_init(make.with_netplan())),
     "cloud-init, nothing written yet": lambda: make.cloud_init(make.with_netplan()),
 }  # fmt: skip
 
