@@ -12,6 +12,7 @@ from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 from guestrepair.system.network import ifupdown, netplan, network_manager, networkd, sysconfig
+from guestrepair.system.network.card_names import card_names
 from guestrepair.system.network.cloud import CloudNetwork
 from guestrepair.system.network.model import Configuration, Manager, Parsed, Problem, Program, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
@@ -210,6 +211,11 @@ class Network:
                 if configuration.served_by is Manager.NETWORK_MANAGER and self._is_left_alone:
                     continue
                 yield Reached(configuration, self.naming.reach(configuration.match))
+
+    @fact
+    def card_names(self) -> tuple[str, ...]:
+        """The names that the cards with an address surely have; empty where that is not known."""
+        return card_names(self)
 
     @property
     def _is_left_alone(self) -> bool:
