@@ -322,7 +322,8 @@ def test_folders_that_are_missing_are_made_each_after_its_parent(missing: str) -
 
 @pytest.mark.parametrize("family", ["arp", "bridge"])
 def test_tables_of_other_families_change_nothing(family: str) -> None:
-    other = f"table {family} f {{\n chain i {{ type filter hook input priority 0; policy drop; frobnicate }}\n}}\n"
+    chain = "chain i { type filter hook input priority 0; policy drop; frobnicate }"
+    other = f"table {family} f {{\n {chain}\n}}\n"
     assert fw.verdict(fw.nft(OPENED + other)) == "open"
     (finding,) = fw.examine(fw.nft(fw.DROP + other.replace(" frobnicate", ""))).findings
     assert (finding.severity, finding.subject) == (Severity.ERROR, "/etc/nftables.conf:7")
