@@ -1,23 +1,20 @@
 """cloud-init's files: YAML as plain values, and what kind of user-data it is by its first line.
 
 Sources: cloud-init's documentation, *User-data formats*, and ``cloudinit/user_data.py`` (what each first line
-means); YAML 1.1 as PyYAML reads it. Values are built from the parser's events with a stack of our own, so
-that nesting is bounded; a value that is named and used again is one object, and costs nothing.
+means); YAML 1.1 as PyYAML reads it, by the tree of yaml_nodes, which is bounded. A value that is named and
+used again is one object, and costs nothing.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from guestrepair.errors import FormatError
-
-MAX_SIZE_BYTES = 256 * 1024
-MAX_EVENTS = 100_000
-MAX_DEPTH = 64
+from guestrepair.formats import yaml_nodes
+from guestrepair.formats.lines import text_lines
+from guestrepair.formats.yaml_nodes import Node, YamlError
 
 Value: TypeAlias = "str | int | bool | list[Value] | dict[str, Value] | None"
 
@@ -60,123 +57,116 @@ def kind_of(data: bytes) -> UserData:
     return next((kind for sign, kind in _BEGINNINGS if start.startswith(sign)), UserData.UNKNOWN)
 
 
+MAX_LINES = 1000
+
+
+def parse_identify(data: bytes) -> dict[str, str]:
+    """``KEY: VALUE`` lines of ds-identify.cfg; the last of a key counts.
+
+    Raises:
+        FormatError: more lines than any real file has.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text_lines(data), 1):
+        if number > MAX_LINES:
+            raise FormatError(f"more than {MAX_LINES} lines")
+        key, colon, value = line.partition("#")[0].partition(":")
+        if colon:
+            value = value.strip()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[key.strip()] = value[1:-1] if quoted else value
+    return found
+
+
 def parse_yaml(data: bytes) -> Value:
     """The value of the first document.
 
     Raises:
         FormatError: it is no YAML (with the line), or larger or deeper than any real file.
     """
-    if len(data) > MAX_SIZE_BYTES:
-        raise FormatError(f"{len(data)} bytes, more than the {MAX_SIZE_BYTES} that are read")
-    builder = _Builder()
-    for event in _events(data):
-        if builder.take(event):
-            break
-    return builder.value
-
-
-@dataclass(slots=True)
-class _Event:
-    kind: str
-    anchor: str = ""
-    value: str = ""
-    plain: bool = False
-    line: int = 0
-
-
-def _events(data: bytes) -> Iterator[_Event]:
-    import yaml  # only for guests that have cloud-init
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    depth = 0
     try:
-        for count, event in enumerate(yaml.parse(data, Loader=loader)):
-            if count > MAX_EVENTS or depth > MAX_DEPTH:
-                raise FormatError(f"more than {MAX_EVENTS} values, or {MAX_DEPTH} in one another")
-            kind = type(event).__name__.removesuffix("Event")
-            depth += kind.endswith("Start") - kind.endswith("End")
-            implicit = getattr(event, "implicit", (False, False))
-            yield _Event(
-                kind,
-                getattr(event, "anchor", None) or "",
-                getattr(event, "value", None) or "",
-                bool(kind == "Scalar" and implicit[0]),
-                event.start_mark.line + 1 if event.start_mark is not None else 0,
-            )
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark is not None else ""
-        raise FormatError(f"{line}no YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, UnicodeError, ValueError) as error:
-        raise FormatError(f"no YAML: {str(error)[:200]}") from error
+        top = yaml_nodes.parse_yaml(data)
+    except YamlError as error:
+        raise FormatError(f"line {error.line}: no YAML: {error.message}") from error
+    return None if top is None else value_of(top)
 
 
-@dataclass(slots=True)
-class _Builder:
-    """Puts events together; the open lists and mappings stand on a stack."""
+def value_of(node: Node) -> Value:
+    """A node as a plain value.
 
-    value: Value = None
-    _open: list[tuple[Value, list[str]]] = field(default_factory=list)
-    _named: dict[str, Value] = field(default_factory=dict)
-
-    def take(self, event: _Event) -> bool:
-        """True when the document is at its end."""
-        if event.kind == "DocumentEnd":
-            return True
-        if event.kind in {"MappingStart", "SequenceStart"}:
-            made: Value = {} if event.kind == "MappingStart" else []
-            self._add(made, event)
-            self._open.append((made, []))
-        elif event.kind in {"MappingEnd", "SequenceEnd"}:
-            self._open.pop()
-        elif event.kind == "Scalar":
-            self._add(_scalar(event), event)
-        elif event.kind == "Alias":
-            if event.anchor not in self._named:
-                raise FormatError(f"line {event.line}: *{event.anchor} is not defined")
-            self._add(self._named[event.anchor], _Event("Alias", line=event.line))
-        return False
-
-    def _add(self, value: Value, event: _Event) -> None:
-        if event.anchor:
-            self._named[event.anchor] = value
-        if not self._open:
-            self.value = value
-            return
-        parent, keys = self._open[-1]
-        if isinstance(parent, list):
-            parent.append(value)
-        elif isinstance(parent, dict):
-            if not keys:
-                if isinstance(value, list | dict):
-                    raise FormatError(f"line {event.line}: a key that is no word")
-                keys.append(event.value if event.kind == "Scalar" else str(value))
-            else:
-                parent[keys.pop()] = value
+    Raises:
+        FormatError: a key of a mapping is no word.
+    """
+    return _value(node, {})
 
 
-def _scalar(event: _Event) -> Value:
-    if not event.plain:
-        return event.value
-    lowered = event.value.lower()
+def _value(node: Node, made: dict[int, Value]) -> Value:
+    """As deep as the tree is, which has a limit; what is used again is made once."""
+    if id(node) not in made:
+        if node.kind == "scalar":
+            made[id(node)] = _scalar(node)
+        elif node.kind == "sequence":
+            made[id(node)] = [_value(item, made) for item in node.items]
+        else:
+            made[id(node)] = _mapping(node, made)
+    return made[id(node)]
+
+
+def _mapping(node: Node, made: dict[int, Value]) -> dict[str, Value]:
+    below: dict[str, Value] = {}
+    own: dict[str, Value] = {}
+    for key, value in node.pairs:
+        if key.kind != "scalar":
+            raise FormatError(f"line {key.line}: a key that is no word")
+        if key.plain and key.text == "<<":
+            below = {**_merge_key(_value(value, made), key.line), **below}
+        else:
+            own[key.text] = _value(value, made)
+    return {**below, **own}
+
+
+def _merge_key(value: Value, line: int) -> dict[str, Value]:
+    """``<<``: a mapping or a list of some, the first of which wins (YAML 1.1, *merge*)."""
+    found: dict[str, Value] = {}
+    for each in value if isinstance(value, list) else [value]:
+        if not isinstance(each, dict):
+            raise FormatError(f"line {line}: << of something that is no mapping")
+        found = {**each, **found}
+    return found
+
+
+def _scalar(node: Node) -> Value:
+    if not node.plain:
+        return node.text
+    lowered = node.text.lower()
     if lowered in {"", "~", "null"}:
         return None
     if lowered in _TRUE or lowered in _FALSE:
         return lowered in _TRUE
-    return int(event.value) if _NUMBER.fullmatch(event.value) else event.value
+    return int(node.text) if _NUMBER.fullmatch(node.text) else node.text
 
 
-def merged(over: dict[str, Value], under: dict[str, Value], depth: int = 0) -> dict[str, Value]:
+def merged(over: dict[str, Value], under: dict[str, Value]) -> dict[str, Value]:
     """Two mappings put together as cloud-init does with its files; what ``over`` says stays.
 
     A mapping of ``under`` goes into one of ``over``, and, as cloud-init has it, in the place of a text or a
     list there (``cloudinit/mergers``, with the default of list()+dict()+str()).
     """
-    found = dict(over)
+    return _merged(over, under, {})
+
+
+def _merged(
+    over: dict[str, Value], under: dict[str, Value], made: dict[tuple[int, int], dict[str, Value]]
+) -> dict[str, Value]:
+    """Mappings that are used again are put together once: many names for one cost nothing."""
+    known = made.get((id(over), id(under)))
+    if known is not None:
+        return known
+    found = made[id(over), id(under)] = dict(over)
     for key, value in under.items():
         above = found.get(key)
         if key not in found or (isinstance(value, dict) and isinstance(above, str | list)):
             found[key] = value
-        elif isinstance(value, dict) and isinstance(above, dict) and depth < MAX_DEPTH:
-            found[key] = merged(above, value, depth + 1)
+        elif isinstance(value, dict) and isinstance(above, dict):
+            found[key] = _merged(above, value, made)
     return found

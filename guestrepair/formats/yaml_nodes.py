@@ -1,7 +1,9 @@
 """YAML as a tree of nodes that know their line: mappings keep order and repeated keys, nothing is built.
 
-PyYAML scans and parses; the tree is made here from its events, so that depth, size and aliases are
-bounded: an alias is the node that it names, never a copy of it. Source: YAML 1.1, as libyaml reads it.
+The only reader of YAML: netplan's files are judged as nodes, cloud-init's as the values that cloud_config
+makes of them. PyYAML scans and parses; the tree is made here from its events, so that depth, size and
+aliases are bounded: an alias is the node that it names, never a copy of it. Source: YAML 1.1, as libyaml
+reads it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 MAX_SIZE_BYTES = 256 * 1024
 """Of one file: a real one has some kilobytes."""
 MAX_DEPTH = 40
-MAX_ALIASES = 100
+MAX_ALIASES = 200
 MAX_NODES = 50_000
 
 
@@ -34,7 +36,7 @@ class YamlError(FormatError):
 class Node:
     """A scalar (``text``), a mapping (``pairs``) or a sequence (``items``), and the 1-based line of it.
 
-    ``start`` and ``end`` are where it stands, in bytes of the file. ``plain``: a scalar without quotes.
+    ``start`` and ``end`` are where it stands, in bytes of the file. ``plain``: without quotes or tag.
     """
 
     kind: str
@@ -134,6 +136,7 @@ class _Building:
         self._open: list[tuple[Node, list[Node]]] = []
         self._root: Node | None = None
         self._count = self._aliases = 0
+        self._last = (0, 0)
 
     def document(self, events: Iterator[yaml.Event]) -> Node | None:
         import yaml
@@ -144,7 +147,7 @@ class _Building:
             if isinstance(event, yaml.AliasEvent):
                 self._alias(event)
             elif isinstance(event, yaml.ScalarEvent):
-                self._put(self._node(event, "scalar", text=event.value, plain=event.style is None))
+                self._put(self._node(event, "scalar", text=event.value, plain=event.implicit[0]))
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
                 self._open.append((self._node(event, kind), []))
@@ -165,7 +168,16 @@ class _Building:
         return node
 
     def _offset(self, index: int) -> int:
-        return index if self._ascii else len(self._text[:index].encode())
+        """Bytes before a character; counted on from the one asked for last, which is never far."""
+        if self._ascii:
+            return index
+        at, offset = self._last
+        if index >= at:
+            offset += len(self._text[at:index].encode())
+        else:
+            offset -= len(self._text[index:at].encode())
+        self._last = (index, offset)
+        return offset
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         self._aliases += 1

@@ -195,6 +195,10 @@ class HostDirectoryGuest(Guest):
         """See :meth:`Guest.peek`: there is no device."""
         raise GuestReadError(device, _NO_DISKS)
 
+    def peek_file(self, device: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """See :meth:`Guest.peek_file`: there is no device."""
+        raise GuestReadError(device, _NO_DISKS)
+
     def check_filesystem(self, device: str) -> CheckResult:
         """See :meth:`Guest.check_filesystem`: there is no device."""
         raise GuestReadError(device, _NO_DISKS)

@@ -119,6 +119,10 @@ class LinkedGuest(Guest):
         """See :meth:`Guest.peek`."""
         return self._guest.peek(device)
 
+    def peek_file(self, device: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """See :meth:`Guest.peek_file`."""
+        return self._guest.peek_file(device, path, limit_bytes=limit_bytes)
+
     def check_filesystem(self, device: str) -> CheckResult:
         """See :meth:`Guest.check_filesystem`."""
         return self._guest.check_filesystem(device)

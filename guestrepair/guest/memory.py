@@ -57,6 +57,8 @@ class MemoryGuest(Guest):
         self.devices: dict[str, bytes] = {}
         self.usages: dict[str, FilesystemUsage] = {}
         self.top_names: dict[str, tuple[str, ...]] = {}
+        self.volumes: dict[str, dict[str, bytes]] = {}
+        """Files of filesystems that are not mounted, by device and path."""
         self.checks: dict[str, CheckResult] = {}
         self.deleted: dict[str, int] = {}
         self._damage: dict[str, str] = {}
@@ -210,6 +212,15 @@ class MemoryGuest(Guest):
         if device not in self.top_names:
             raise GuestReadError(device, "cannot be mounted")
         return self.top_names[device]
+
+    def peek_file(self, device: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """See :meth:`Guest.peek_file`."""
+        if device not in self.volumes:
+            raise GuestReadError(device, "cannot be mounted")
+        found = self.volumes[device].get(path)
+        if found is not None and len(found) > limit_bytes:
+            raise GuestReadError(f"{device}: {path}", f"larger than {limit_bytes} bytes")
+        return found
 
     def check_filesystem(self, device: str) -> CheckResult:
         """See :meth:`Guest.check_filesystem`."""

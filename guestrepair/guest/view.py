@@ -198,6 +198,16 @@ class Guest(abc.ABC):
         """
 
     @abc.abstractmethod
+    def peek_file(self, device: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """A regular file of one filesystem of the guest's disks, mounted here or not; None where none is.
+
+        ``path`` begins in the top directory; no link is followed.
+
+        Raises:
+            GuestReadError: the filesystem cannot be mounted, or the file is larger than the limit.
+        """
+
+    @abc.abstractmethod
     def check_filesystem(self, device: str) -> CheckResult:
         """What the filesystem's own checker finds on a device, without changing what is analyzed.
 

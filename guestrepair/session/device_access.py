@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from stat import S_ISDIR, S_ISREG
 from typing import Protocol
 
 from guestrepair.appliance.fsck import check_filesystem
-from guestrepair.appliance.handle import Machine
+from guestrepair.appliance.handle import Machine, reading
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices
@@ -27,6 +28,10 @@ class DeviceAccess(Protocol):
         """Names in the top directory of a filesystem that mounts."""
         ...
 
+    def peek_file(self, device: str, path: str, limit_bytes: int) -> bytes | None:
+        """A regular file of a filesystem that mounts; None where there is none."""
+        ...
+
     def check(self, device: str) -> CheckResult:
         """What the filesystem's own checker finds, without a change to it."""
         ...
@@ -44,6 +49,10 @@ class DevicesWritten:
 
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`DeviceAccess.peek`."""
+        raise GuestReadError(device, "it is being written to")
+
+    def peek_file(self, device: str, path: str, limit_bytes: int) -> bytes | None:
+        """See :meth:`DeviceAccess.peek_file`."""
         raise GuestReadError(device, "it is being written to")
 
     def check(self, device: str) -> CheckResult:
@@ -78,6 +87,26 @@ class DevicesRead:
             raise GuestReadError(device, "no filesystem of this guest")
         self.mount_table.mount(found)  # that it mounts is part of the answer
         return self.mount_table.names(found)
+
+    def peek_file(self, device: str, path: str, limit_bytes: int) -> bytes | None:
+        """See :meth:`DeviceAccess.peek_file`; each step is looked at, so that no link leads elsewhere."""
+        found = self.block.get(device)
+        if found is None or not found.is_filesystem:
+            raise GuestReadError(device, "no filesystem of this guest")
+        place = self.mount_table.mount(found)
+        self.mount_table.settle()
+        steps = path.split("/")
+        with reading(f"{device}: {path}"):
+            handle = self.machine.handle()
+            for left, step in zip(range(len(steps) - 1, -1, -1), steps, strict=True):
+                (stat,) = handle.lstatnslist(place, [step])
+                place = f"{place}/{step}"
+                wanted = S_ISDIR if left else S_ISREG
+                if stat["st_ino"] == -1 or not wanted(stat["st_mode"]):
+                    return None
+            if stat["st_size"] > limit_bytes:
+                raise GuestReadError(f"{device}: {path}", f"larger than {limit_bytes} bytes")
+            return handle.pread(place, stat["st_size"], 0) if stat["st_size"] else b""
 
     def check(self, device: str) -> CheckResult:
         """See :meth:`DeviceAccess.check`."""

@@ -226,6 +226,12 @@ class LiveGuest(Guest):
         """See :meth:`Guest.peek`."""
         return self._devices.peek(device)
 
+    def peek_file(self, device: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """See :meth:`Guest.peek_file`."""
+        if not is_possible(path) or ".." in path.split("/"):
+            raise GuestReadError(f"{device}: {path}", "not a possible path")
+        return self._devices.peek_file(device, path, limit_bytes)
+
     def check_filesystem(self, device: str) -> CheckResult:
         """See :meth:`Guest.check_filesystem`."""
         return self._devices.check(device)

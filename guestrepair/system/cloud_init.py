@@ -10,11 +10,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from guestrepair.formats.cloud_config import MAX_SIZE_BYTES, Value, merged, parse_yaml
-from guestrepair.guest.devices import BlockDevices
+from guestrepair.formats.cloud_config import Value, merged, parse_identify
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
+from guestrepair.system.cloud_seeds import (
+    NO_CLOUD,
+    CloudFile,
+    Coming,
+    Seed,
+    followed,
+    in_directories,
+    in_settings,
+    on_command_line,
+    on_volumes,
+    read_file,
+)
 from guestrepair.system.fact import Unreadable, attempt, fact, parsed
 from guestrepair.system.systemd import Systemd
 
@@ -23,12 +34,14 @@ MAIN = GuestPath("/etc/cloud/cloud.cfg")
 CONFIG_DIRECTORY = GuestPath("/etc/cloud/cloud.cfg.d")
 IDENTIFY = GuestPath("/etc/cloud/ds-identify.cfg")
 DISABLED, ENABLED = GuestPath("/etc/cloud/cloud-init.disabled"), GuestPath("/etc/cloud/cloud-init.enabled")
-SEEDS = tuple(GuestPath("/var/lib/cloud/seed") / name for name in ("nocloud", "nocloud-net"))
 CACHED_ID = GuestPath("/var/lib/cloud/data/instance-id")
-INSTANCE = GuestPath("/var/lib/cloud/instance")
+KEPT = GuestPath("/var/lib/cloud/instance/manual-clean")
 GENERATORS = tuple(
     GuestPath(folder) / "cloud-init-generator"
     for folder in ("/usr/lib/systemd/system-generators", "/lib/systemd/system-generators")
+)
+_IDENTIFIERS = tuple(
+    GuestPath(folder) / "cloud-init/ds-identify" for folder in ("/usr/lib", "/usr/libexec", "/lib")
 )
 TARGET = "cloud-init.target"
 UNITS = (
@@ -40,38 +53,30 @@ UNITS = (
     "cloud-config.service",
     "cloud-final.service",
 )
-_LABELS = {"cidata": "NoCloud", "config-2": "ConfigDrive"}
 _MAX_FILES = 256
+_MAX_SCRIPT_BYTES = 1024 * 1024
+_WITH_DMI = frozenset({"", "x86_64", "i386", "i486", "i586", "i686"})
 
 
 @dataclass(frozen=True, slots=True)
-class CloudFile:
-    """One file: its name, its bytes, and its value (unreadable: it is no YAML)."""
+class Identify:
+    """What ds-identify is told: a datasource, and its policy.
 
-    path: GuestPath
-    data: bytes
-    value: Value | Unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """Data for an instance that is among the disks: the datasource that reads it, and where it lies.
-
-    ``instance_id`` and ``user_data`` are None where they cannot be seen (a volume that is not mounted).
+    ``mode`` is ``search``, ``report``, ``enabled`` (every datasource is tried) or ``disabled``;
+    ``if_nothing`` is true where cloud-init runs all the same when no datasource is found.
     """
 
-    datasource: str
-    where: str
-    instance_id: str | None = None
-    user_data: CloudFile | None = None
-    meta_data: CloudFile | None = None
+    datasource: str = ""
+    mode: str = "search"
+    if_nothing: bool = False
+    place: str = str(IDENTIFY)
 
 
 class CloudInit:
     """What cloud-init of one guest is told."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, boot_loader: BootLoader, block: BlockDevices) -> None:
-        self._guest, self._systemd, self._boot_loader, self._block = guest, systemd, boot_loader, block
+    def __init__(self, guest: Guest, systemd: Systemd, boot_loader: BootLoader) -> None:
+        self._guest, self._systemd, self._boot_loader = guest, systemd, boot_loader
 
     @fact
     def is_installed(self) -> bool:
@@ -82,16 +87,10 @@ class CloudInit:
     def files(self) -> tuple[CloudFile | Unreadable, ...]:
         """cloud.cfg, then cloud.cfg.d by name: what comes later wins."""
         paths = [MAIN, *self._guest.glob(CONFIG_DIRECTORY, "*.cfg")]
-        found = [attempt(partial(self._file, path), path) for path in paths[:_MAX_FILES]]
+        found = [attempt(partial(read_file, self._guest, path), path) for path in paths[:_MAX_FILES]]
         if len(paths) > _MAX_FILES:
             found.append(Unreadable(str(CONFIG_DIRECTORY), f"more than {_MAX_FILES} files"))
         return tuple(file for file in found if file is not None)
-
-    def _file(self, path: GuestPath) -> CloudFile | None:
-        if not self._guest.is_file(path):
-            return None
-        data = self._guest.read(path, limit_bytes=MAX_SIZE_BYTES)
-        return CloudFile(path, data, attempt(partial(parsed, parse_yaml, data, path), path))
 
     @fact
     def settings(self) -> dict[str, Value]:
@@ -127,6 +126,8 @@ class CloudInit:
             return "cloud-init=disabled on the kernel's command line"
         if words != {"enabled"} and not self._guest.exists(ENABLED) and self._guest.exists(DISABLED):
             return str(DISABLED)
+        if self.identify.mode == "disabled":
+            return f"{self.identify.place}"
         for name in UNITS:
             mask = self._systemd.masked_by(name)
             if mask is not None:
@@ -142,22 +143,94 @@ class CloudInit:
         started = self._systemd.started_at_boot
         return any(name in started for name in UNITS)
 
+    # --- ds-identify ------------------------------------------------------------------------
+
+    @fact
+    def _parameters(self) -> tuple[str, dict[str, str]]:
+        """Place and parameters of the entry that is booted unless told otherwise; one of all that agree."""
+        default = self._boot_loader.default
+        entry = None if default is None else default.entry
+        if entry is not None:
+            return entry.place, {p.name: p.value or "" for p in entry.entry.cmdline.parameters}
+        lines = [line for line in self._boot_loader.lines if not line.is_rescue]
+        if not lines:
+            return "", {}
+        every = [{(p.name, p.value or "") for p in line.cmdline.parameters} for line in lines]
+        return lines[0].place, dict(set.intersection(*every))
+
+    @fact
+    def _identifier(self) -> GuestPath | None:
+        """ds-identify, where the generator asks it."""
+        if not any(map(self._guest.exists, GENERATORS)):
+            return None
+        return next((path for path in _IDENTIFIERS if self._guest.is_file(path)), None)
+
+    @fact
+    def identify(self) -> Identify:
+        """What ds-identify is told by its file and by the kernel's command line; the latter wins.
+
+        Raises:
+            GuestReadError: its file cannot be read.
+        """
+        data = self._guest.read_if_there(IDENTIFY)
+        said = {} if data is None else parsed(parse_identify, data, IDENTIFY)
+        place, given = self._parameters
+        policy, where = said.get("policy", ""), str(IDENTIFY)
+        if "ci.di.policy" in given:
+            policy, where = given["ci.di.policy"], f"ci.di.policy={given['ci.di.policy']} in {place}"
+        mode, if_nothing = "search", self._guest.os.arch not in _WITH_DMI
+        for word in policy.split(","):
+            if word in {"enabled", "disabled", "search", "report"}:
+                mode = word
+            elif word in {"notfound=enabled", "notfound=disabled"}:
+                if_nothing = word == "notfound=enabled"
+        datasource = next(
+            (given[k] for k in ("ci.datasource", "ci.ds") if k in given), said.get("datasource")
+        )
+        if self._identifier is None:
+            mode = "enabled"
+        return Identify(datasource or "", mode, if_nothing or mode in {"enabled", "report"}, where)
+
     # --- data -----------------------------------------------------------------------------
 
     @fact
     def seeds(self) -> tuple[Seed, ...]:
-        """Data for an instance on the guest's own disks."""
+        """Data for an instance on the guest's own disks, in the order in which it is put together."""
         return tuple(self._seeds())
 
     def _seeds(self) -> Iterator[Seed]:
-        for folder in SEEDS:
-            meta, user = self._file(folder / "meta-data"), self._file(folder / "user-data")
-            if meta is not None and user is not None:
-                yield Seed("NoCloud", str(folder), _instance_id(meta), user, meta)
-        for device in self._block.filesystems():
-            datasource = _LABELS.get(device.label.lower())
-            if datasource is not None:
-                yield Seed(datasource, device.name)
+        place, given = self._parameters
+        told = on_command_line(given.get("ds", ""), place)
+        own = in_settings(self.settings, str(self._place_of("datasource")))
+        found = [
+            *([told] if told is not None else []),
+            *in_directories(self._guest),
+            *([own] if own is not None else []),
+            *on_volumes(self._guest),
+        ]
+        yield from found
+        yield from followed(self._guest, found)
+
+    def _place_of(self, key: str) -> GuestPath:
+        """The last file that says it: it is the one that counts."""
+        naming = [f.path for f in self.files if isinstance(f, CloudFile) and key in f.mapping]
+        return naming[-1] if naming else MAIN
+
+    @property
+    def listed_in(self) -> GuestPath:
+        """The file whose datasource_list counts."""
+        return self._place_of("datasource_list")
+
+    @fact
+    def coming(self) -> Coming:
+        """The instance that the data on the disks makes at the next boot; empty where they do not decide."""
+        expected = self.expected_datasource
+        return Coming(tuple(s for s in self.seeds if s.datasource == expected and s.is_taken))
+
+    @fact
+    def keeps_instance(self) -> bool:
+        """True where the instance that was set up stays, whatever data there is."""
+        return self.settings.get("manual_cache_clean") is True or self._guest.exists(KEPT)
 
     @fact
     def cached_instance_id(self) -> str | None:
@@ -173,15 +246,23 @@ class CloudInit:
         A list with one name is not looked into further (ds-identify, *single entry in datasource_list*).
         """
         allowed = self.datasource_list
-        names = [name for name in (allowed or ("ConfigDrive", "NoCloud")) if name != "None"]
+        names = [name for name in (allowed or ("ConfigDrive", NO_CLOUD)) if name != "None"]
+        if self.identify.datasource and self.identify.mode in {"search", "report"}:
+            return self.identify.datasource
         if allowed is not None and len(names) == 1:
             return names[0]
-        local = {seed.datasource for seed in self.seeds}
+        local = {seed.datasource for seed in self.seeds if seed.is_taken and self._is_seen(seed)}
         return next((name for name in names if name in local), "")
 
+    def _is_seen(self, seed: Seed) -> bool:
+        """False for a bare ``seedfrom`` of the configuration, which an older ds-identify passes over."""
+        if self.identify.mode == "enabled" or self._identifier is None or not seed.elsewhere:
+            return True
+        if seed.where != str(self._place_of("datasource")) or seed.user_data is not None:
+            return True
+        return b"seedfrom" in self._guest.read(self._identifier, limit_bytes=_MAX_SCRIPT_BYTES)
 
-def _instance_id(meta: CloudFile) -> str | None:
-    if isinstance(meta.value, dict):
-        value = meta.value.get("instance-id", meta.value.get("instance_id"))
-        return None if value is None else str(value)
-    return None
+    @property
+    def needs_identify(self) -> bool:
+        """True where cloud-init does not run at all without a datasource."""
+        return not self.identify.if_nothing

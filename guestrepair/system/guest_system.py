@@ -150,7 +150,7 @@ class System:
     @fact
     def cloud_init(self) -> CloudInit:
         """cloud-init: its configuration, its data, and whether boot starts it."""
-        return CloudInit(self.view, self.systemd, self.boot_loader, self.block)
+        return CloudInit(self.view, self.systemd, self.boot_loader)
 
     @fact
     def contents(self) -> Contents:
@@ -230,7 +230,7 @@ class System:
     @fact
     def network(self) -> Network:
         """What its network cards get at boot."""
-        return Network(self.view, self.systemd, self.boot_loader)
+        return Network(self.view, self.systemd, self.boot_loader, self.cloud_init)
 
     @fact
     def owner_names(self) -> AccountNames:

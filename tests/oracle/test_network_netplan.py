@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
 from guestrepair.system.network import netplan
+from guestrepair.system.network.drop_ins import layered
 from guestrepair.system.network.model import Configuration
-from guestrepair.system.network.networkd import _configuration as networkd_configuration
+from guestrepair.system.network.networkd import configuration_of
 from tests.oracle.network_tools import Tool
 
 GOOD = [
@@ -77,6 +77,20 @@ WHOLE = [
     "network:\n  version: 1\n",
     "network:\n  version: two\n",
     "network: []\n",
+    "network: ~\n",
+    "~\n",
+    "null\n",
+    "---\n",
+    "network:\n  version: 2\n  ethernets:\n",
+    "network:\n  version: 2\n  ethernets: ~\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3:\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3: null\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3:\n      match:\n      dhcp4: true\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3:\n      dhcp4:\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3:\n      addresses:\n",
+    "network:\n  version: 2\n  ethernets:\n    ens3:\n      nameservers:\n      routes:\n",
+    "network:\n  version:\n  ethernets:\n    ens3: {}\n",
+    "network:\n  version: 2\n  renderer:\n",
     "networks:\n  version: 2\n",
     "- a\n",
     "network:\n  version: 2\n  ethernet:\n    ens3: {dhcp4: true}\n",
@@ -161,7 +175,7 @@ def difference(tool: Tool, folder: Path, files: dict[str, str]) -> str:
             if configuration.is_useful:
                 return f"{files}: netplan generates nothing for {configuration.name}"
             continue
-        generated = networkd_configuration(GuestPath("/x.network"), parse_unit(path.read_bytes()))
+        generated = configuration_of(layered([(GuestPath("/x.network"), path.read_bytes())]))
         told, said_so = what_cards_get(configuration), what_cards_get(generated)
         renamed = plan.definitions[configuration.name].text("set-name")
         if renamed:

@@ -21,7 +21,8 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
-from guestrepair.system.cloud_init import MAIN, CloudFile, CloudInit
+from guestrepair.system.cloud_init import MAIN, CloudInit
+from guestrepair.system.cloud_seeds import CloudFile, Seed
 from guestrepair.system.fact import Unreadable
 
 BAD_CONFIG = Rule(
@@ -30,9 +31,10 @@ BAD_CONFIG = Rule(
     severities=(Severity.WARNING, Severity.ERROR, Severity.NOTE),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
-    what="A file of /etc/cloud, or the user-data or meta-data of a seed directory, is no YAML, or no mapping;"
-    " or the user-data has no first line that says what it is (#cloud-config, #!…). An error where it is"
-    " cloud.cfg and no instance was set up yet; a note where cloud-init is disabled.",
+    what="A file of /etc/cloud, or the user-data, meta-data or network configuration of a seed directory or"
+    " volume, is no YAML, or no mapping; or the user-data has no first line that says what it is"
+    " (#cloud-config, #!…); or a volume labelled cidata or config-2 lacks a file without which it is no seed."
+    " An error where it is cloud.cfg and no instance was set up yet; a note where cloud-init is disabled.",
     why="cloud-init logs a warning and goes on without the file: no user, no key, no network of it.",
     repair="#cloud-config as the first line where user-data is a mapping of its settings, for review."
     " YAML that is wrong has to be mended by somebody who knows what was meant.",
@@ -61,10 +63,32 @@ def check_config(context: Context) -> Iterator[Finding | Inconclusive]:
         else:
             yield from _configuration(cloud, file)
     for seed in cloud.seeds:
-        if seed.meta_data is not None:
-            yield from _no_mapping(cloud, seed.meta_data)
-        if seed.user_data is not None:
-            yield from _user_data(context, cloud, seed.user_data)
+        yield from _seed(context, cloud, seed)
+
+
+def _seed(context: Context, cloud: CloudInit, seed: Seed) -> Iterator[Finding | Inconclusive]:
+    if seed.unread:
+        yield Inconclusive(
+            "cloud", f"{seed.where}: data for {seed.datasource}, not looked into: {seed.unread}"
+        )
+    if seed.missing:
+        subject = (
+            Subject.of_path(GuestPath(seed.where))
+            if context.system.block.get(seed.where) is None
+            else Subject.of_device(seed.where)
+        )
+        missing = ", ".join(seed.missing)
+        yield BAD_CONFIG.finding(
+            subject,
+            f"{seed.where} is there for {seed.datasource}, which does not take it without {missing}",
+            severity=Severity.NOTE if cloud.disabled_by else Severity.WARNING,
+            evidence=(Evidence(seed.where, f"no {missing}", "a file of that name, even an empty one"),),
+        )
+    for file in (seed.meta_data, seed.network):
+        if file is not None:
+            yield from _no_mapping(cloud, file)
+    if seed.user_data is not None:
+        yield from _user_data(context, cloud, seed.user_data)
 
 
 def _severity(cloud: CloudInit, path: GuestPath) -> Severity:
@@ -101,7 +125,7 @@ def _user_data(context: Context, cloud: CloudInit, file: CloudFile) -> Iterator[
         value = parse_yaml(file.data)
     except FormatError:
         value = None
-    real = context.system.files.resolve(file.path)
+    real = None if file.device or file.inline else context.system.files.resolve(file.path)
     if isinstance(value, dict) and _SETTINGS & value.keys() and real is not None:
         edit = Edit(offset=0, length=0, text=b"#cloud-config\n")
         change = EditFile(path=real, before=file.data, edits=(edit,))
@@ -119,10 +143,14 @@ def _finding(
     cloud: CloudInit, file: CloudFile, observed: str, expected: str, repair: Repair | None = None
 ) -> Finding:
     line = _LINE.search(observed)
-    subject = Subject.of_line(file.path, int(line[1])) if line else Subject.of_path(file.path)
+    if file.device:
+        subject = Subject.of_device(file.device)
+    else:
+        subject = Subject.of_line(file.path, int(line[1])) if line else Subject.of_path(file.path)
+    name = f"{file.path} on {file.device}" if file.device else str(file.path)
     return BAD_CONFIG.finding(
         subject,
-        f"{file.path}: cloud-init cannot read it and goes on without it: {observed}",
+        f"{name}: cloud-init cannot read it and goes on without it: {observed}",
         severity=_severity(cloud, file.path),
         evidence=(Evidence(str(subject), observed, expected),),
         repair=repair,

@@ -59,10 +59,10 @@ class _Files:
         pieces.append((offset - shift, text))
 
     def changes(self) -> tuple[Change, ...]:
-        folders = dict.fromkeys(guest_path(path).parent for path in self.created)
+        folders = {top for path in self.created for top in guest_path(path).parents}
         found: list[Change] = [
             MakeDirectory(path=folder, mode=0o750)
-            for folder in folders
+            for folder in sorted(folders)  # each before what lies in it
             if self.firewall.real(str(folder)) is None
         ]
         found += [WriteFile(path=GuestPath(p), before=None, after=data) for p, data in self.created.items()]

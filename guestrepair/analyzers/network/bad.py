@@ -77,9 +77,9 @@ def _severity(context: Context, network: Network, problem: Problem) -> Severity:
         return Severity.WARNING
     if problem.manager in _WHOLE and problem.stops:
         return Severity.ERROR
-    others = [r for r in network.in_force if r.configuration.place.path != problem.place.path]
+    others = [r for r in network.in_force if not r.configuration.stands_in(problem.place.path)]
     has_other = any(r.reach in {Reach.ANY, Reach.NAME, Reach.MAC} for r in others)
-    own = [r.configuration for r in network.in_force if r.configuration.place.path == problem.place.path]
+    own = [r.configuration for r in network.in_force if r.configuration.stands_in(problem.place.path)]
     by_dhcp = any("dhcp4" in c.dhcp for c in own)
     return Severity.WARNING if has_other or by_dhcp or network.makes_default else Severity.ERROR
 

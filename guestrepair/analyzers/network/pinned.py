@@ -18,7 +18,6 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.system.guest_system import System
-from guestrepair.system.network import netplan
 from guestrepair.system.network.model import Configuration, Place, Reach
 from guestrepair.system.network.naming import GivenName
 from guestrepair.system.network.network import Network, Reached
@@ -78,9 +77,9 @@ def _stated(network: Network) -> tuple[Reached, ...]:
 def _from_cloud_init(network: Network) -> tuple[Reached, ...]:
     """What the disk itself hands to cloud-init: that stays the same on another machine."""
     given = network.cloud_init.given
-    if given is None or given.plan is None:
+    if given is None or given.configurations is None or given.of_machine:
         return ()
-    found = netplan.configurations(given.plan).configurations
+    found = given.configurations
     return tuple(Reached(c, network.naming.reach(c.match)) for c in found if c.is_useful)
 
 

@@ -13,9 +13,11 @@ from guestrepair.analyzers.network.edits import edited, line_at, line_edits
 from guestrepair.model import Edit, EditFile, GuestPath, Repair, Safety
 from guestrepair.system.guest_system import System
 from guestrepair.system.network import netplan
-from guestrepair.system.network.model import Configuration, Manager, Reach
+from guestrepair.system.network.drop_ins import layered
+from guestrepair.system.network.model import Configuration, Manager, Place, Reach
 from guestrepair.system.network.naming import is_slot_name
 from guestrepair.system.network.netplan import Netplan
+from guestrepair.system.network.networkd import configuration_of
 
 _ANY_NAME = b"en* eth*"
 _NETPLAN_NAME = b'name: "e*"'
@@ -38,43 +40,61 @@ def unpinned(system: System, configuration: Configuration, *, alone: bool) -> Re
     found = None if maker is None else maker(system, configuration)
     if found is None:
         return Repair(words, Safety.MANUAL)
-    path, data, edits = found
     return Repair(
-        f"{configuration.place.path}: the same configuration for any Ethernet card",
-        Safety.REVIEW,
-        (EditFile(path=path, before=data, edits=edits),),
+        f"{configuration.place.path}: the same configuration for any Ethernet card", Safety.REVIEW, found
     )
 
 
-_Found = tuple[GuestPath, bytes, tuple[Edit, ...]]
+_Found = tuple[EditFile, ...]
 
 
-def _with_lines(
-    system: System, configuration: Configuration, changes: Mapping[int, bytes | None]
-) -> _Found | None:
-    """An edit of the configuration's own file; None where its pins are not all in one file."""
-    files = {pin.path for pin in configuration.pins}
-    text = system.network.text_of(configuration.place.path)
-    if text is None or files != {configuration.place.path} or not changes:
-        return None
-    path, data = text
-    edits = line_edits(data, changes)
-    return None if edits is None else (path, data, edits)
+def _with_lines(system: System, changes: Mapping[Place, bytes | None]) -> _Found | None:
+    """Edits of lines, each in the file that it stands in; None where one of them cannot be edited."""
+    by_file: dict[GuestPath, dict[int, bytes | None]] = {}
+    for place, line in changes.items():
+        by_file.setdefault(place.path, {})[place.line] = line
+    found: dict[GuestPath, EditFile] = {}
+    for named, lines in by_file.items():
+        text = system.network.text_of(named)
+        if text is None or text[0] in found or any(_goes_on(text[1], number) for number in lines):
+            return None
+        edits = line_edits(text[1], lines)
+        if edits is None:
+            return None
+        found[text[0]] = EditFile(path=text[0], before=text[1], edits=edits)
+    return tuple(found.values()) or None
+
+
+def _goes_on(data: bytes, number: int) -> bool:
+    """True where the next line belongs to it: a line alone is not the setting then."""
+    found = line_at(data, number)
+    return found is None or found[1].rstrip().endswith(b"\\")
 
 
 def _networkd(system: System, configuration: Configuration) -> _Found | None:
-    lines = [pin.line for pin in configuration.pins]
-    if not lines:
+    """One condition becomes the name of any card, the others go; tried out with all drop-ins."""
+    if not configuration.pins:
         return None
-    changes: dict[int, bytes | None] = dict.fromkeys(lines)
-    changes[lines[0]] = b"Name=" + _ANY_NAME
-    return _with_lines(system, configuration, changes)
+    changes: dict[Place, bytes | None] = dict.fromkeys(configuration.pins)
+    changes[configuration.pins[0]] = b"Name=" + _ANY_NAME
+    found = _with_lines(system, changes)
+    if found is None:
+        return None
+    after = {change.path: edited(change.before, change.edits) for change in found}
+    contents = []
+    for file in configuration.files:
+        text = system.network.text_of(file)
+        if text is None:
+            return None
+        contents.append((file, after.get(text[0], text[1])))
+    again = configuration_of(layered(contents))
+    return found if system.network.naming.reach(again.match) is Reach.ANY else None
 
 
 def _network_manager(system: System, configuration: Configuration) -> _Found | None:
     if configuration.part_of:
         return None
-    return _with_lines(system, configuration, dict.fromkeys(pin.line for pin in configuration.pins))
+    return _with_lines(system, dict.fromkeys(configuration.pins))
 
 
 def _ifcfg(system: System, configuration: Configuration) -> _Found | None:
@@ -83,10 +103,10 @@ def _ifcfg(system: System, configuration: Configuration) -> _Found | None:
         return None
     by_name = any(is_slot_name(name) for name in configuration.match.names)
     if configuration.served_by is Manager.NETWORK_MANAGER:
-        return _with_lines(system, configuration, dict.fromkeys(pin.line for pin in configuration.pins))
+        return _with_lines(system, dict.fromkeys(configuration.pins))
     if by_name or not configuration.match.macs or not system.network.naming.kernel_names:
         return None
-    return _with_lines(system, configuration, {configuration.pins[0].line: None})
+    return _with_lines(system, {configuration.pins[0]: None})
 
 
 def _ifupdown(system: System, configuration: Configuration) -> _Found | None:
@@ -105,28 +125,31 @@ def _ifupdown(system: System, configuration: Configuration) -> _Found | None:
     if found is None or words[:1] not in ([b"auto"], [b"allow-hotplug"]) or words[1:] != [name]:
         return None
     edits = line_edits(data, {configuration.pins[0].line: b"auto /e*/1=" + name})
-    return None if edits is None else (path, data, edits)
+    return None if edits is None else (EditFile(path=path, before=data, edits=edits),)
 
 
 # --- netplan -------------------------------------------------------------------------------
 
 
 def _netplan(system: System, configuration: Configuration) -> _Found | None:
-    if configuration.served_by is not Manager.NETWORKD:
+    """In the file that has what binds it; None where several have."""
+    files = {pin.path for pin in configuration.pins}
+    if configuration.served_by is not Manager.NETWORKD or len(files) != 1:
         return None
-    text = system.network.text_of(configuration.place.path)
+    file = files.pop()
+    text = system.network.text_of(file)
     if text is None:
         return None
     path, data = text
-    edits = _netplan_edits(data, configuration)
-    if edits is None or not _is_for_any(system, configuration, edited(data, edits)):
+    edits = _netplan_edits(data, file, configuration)
+    if edits is None or not _is_for_any(system, configuration, file, edited(data, edits)):
         return None
-    return path, data, edits
+    return (EditFile(path=path, before=data, edits=edits),)
 
 
-def _netplan_edits(data: bytes, configuration: Configuration) -> tuple[Edit, ...] | None:
+def _netplan_edits(data: bytes, file: GuestPath, configuration: Configuration) -> tuple[Edit, ...] | None:
     """The match's MAC or name becomes a pattern, or one is put in; set-name goes, if it has its own line."""
-    pins = [pin.line for pin in configuration.pins if pin.path == configuration.place.path]
+    pins = [pin.line for pin in configuration.pins]
     changes: dict[int, bytes | None] = {}
     for number in pins:
         _, line = line_at(data, number) or (0, b"")
@@ -134,7 +157,9 @@ def _netplan_edits(data: bytes, configuration: Configuration) -> tuple[Edit, ...
         if changed != line:
             changes[number] = None if changes else changed
     if not changes:
-        return _with_match(data, configuration.place.line)
+        return _with_match(data, pins[0])
+    if file != configuration.place.path:
+        return line_edits(data, changes)
     number = configuration.place.line
     indent = _indent(data, number)
     while (found := line_at(data, number := number + 1)) is not None:
@@ -165,10 +190,13 @@ def _indent(data: bytes, number: int) -> bytes:
     return b"" if match is None else match[0]
 
 
-def _is_for_any(system: System, configuration: Configuration, data: bytes) -> bool:
-    """Whether the edited file alone, read anew, has the definition for any card and is not refused."""
+def _is_for_any(system: System, configuration: Configuration, file: GuestPath, data: bytes) -> bool:
+    """Whether all files, one of them edited, have the definition for any card and are not refused."""
     plan = Netplan()
-    netplan.add_file(plan, configuration.place.path, data)
+    files = dict(system.network.netplan.files)
+    # What is handed to cloud-init is no file of netplan's: it stands alone.
+    for path, content in ({**files, file: data} if file in files else {file: data}).items():
+        netplan.add_file(plan, path, content)
     again = [c for c in netplan.configurations(plan).configurations if c.name == configuration.name]
     if plan.problems or len(again) != 1:
         return False

@@ -82,8 +82,14 @@ class Firewall:
         loaded = [(loader, _load(loader, files)) for loader in self.loaders]
         return tuple(self._way(each, loaded) for each in self.listening)
 
+    @fact
+    def _cards(self) -> tuple[str, ...]:
+        """The names of the guest's cards; none where they are not known, or nobody could look."""
+        found = attempt(lambda: self._system.network.card_names, "network")
+        return () if isinstance(found, Unreadable) else found
+
     def _way(self, where: Listening, loaded: list[tuple[Loader, Ruleset | Unreadable]]) -> Way:
-        answers = [(loader, _through(ruleset, where)) for loader, ruleset in loaded]
+        answers = [(loader, _through(ruleset, where, self._cards)) for loader, ruleset in loaded]
         answers = [_in_company(loader, passage, loaded) for loader, passage in answers]
         passage = worst([passage for _, passage in answers])
         if self.other_loaders:
@@ -150,12 +156,12 @@ def _load(loader: Loader, files: FirewallFiles) -> Ruleset | Unreadable:
     return attempt(partial(loader.load, files), loader.files[0] if loader.files else loader.unit)
 
 
-def _through(ruleset: Ruleset | Unreadable, where: Listening) -> Passage:
+def _through(ruleset: Ruleset | Unreadable, where: Listening, cards: tuple[str, ...]) -> Passage:
     """What one loader's rules do with all that a login needs."""
     if isinstance(ruleset, Unreadable):
         error = GuestReadError(ruleset.path, ruleset.reason)
         return Passage(Answer.UNKNOWN, reasons=(error.message,))
-    found = [ask(ruleset, packet) for packet in packets_of_a_login(where.port, where.family)]
+    found = [ask(ruleset, packet) for packet in packets_of_a_login(where.port, where.family, cards)]
     passage = worst(found)
     if passage.answer is Answer.OPEN:
         return found[0]

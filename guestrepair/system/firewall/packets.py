@@ -1,7 +1,7 @@
 """The packets of a login, as far as they are known before the guest runs, and which of them match a test.
 
 A login needs three: the first one in, the answer out, and what follows in. Their source is any address that
-can be routed, the card any Ethernet card of a name that is not known.
+can be routed, the card any Ethernet card, of a name that is known only where cards surely keep the kernel's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from guestrepair.formats.firewall.rules import (
     Test,
     Weight,
 )
+from guestrepair.system.network.naming import is_kernel_name, is_slot_name
 
 IN_HOOKS = ("ingress", "prerouting", "input")
 OUT_HOOKS = ("output", "postrouting", "egress")
@@ -52,6 +53,8 @@ class Packet:
     client: frozenset[str]
     untracked: bool = False
     marked: bool = False
+    cards: tuple[str, ...] = ()
+    """The names that the card may have; empty where nothing is known of them."""
 
     def after(self, *, untracked: bool = False, marked: bool = False) -> Packet:
         """The packet once a rule may have changed it."""
@@ -69,8 +72,11 @@ class Packet:
         return self.fields["state"] == Intervals.one(names.STATES["new"])
 
 
-def packets_of_a_login(port: int, family: int) -> tuple[Packet, ...]:
-    """The first packet, the answer and what follows, for sshd on a port; ``family`` is 4 or 6."""
+def packets_of_a_login(port: int, family: int, cards: tuple[str, ...] = ()) -> tuple[Packet, ...]:
+    """The first packet, the answer and what follows, for sshd on a port; ``family`` is 4 or 6.
+
+    ``cards`` are the names of the cards with an address, where they are known.
+    """
     proto = names.IPV4 if family == 4 else names.IPV6
     addresses = _V4 if family == 4 else _V6
     common = {
@@ -103,7 +109,7 @@ def packets_of_a_login(port: int, family: int) -> tuple[Packet, ...]:
     new, established = (Intervals.one(names.STATES[s]) for s in ("new", "established"))
     syn, ack, push = (names.FLAGS[f] for f in ("syn", "ack", "psh"))
     here, there = frozenset({f"saddr{family}"}), frozenset({f"daddr{family}"})
-    return (
+    found = (
         Packet("new connections", family, IN_HOOKS, inward | {"state": new}, (syn,), here),
         Packet(
             "its answers",
@@ -122,6 +128,7 @@ def packets_of_a_login(port: int, family: int) -> tuple[Packet, ...]:
             here,
         ),
     )
+    return tuple(replace(packet, cards=cards) for packet in found)
 
 
 def weight_of(test: Condition, packet: Packet) -> Weight:
@@ -173,9 +180,10 @@ def _number(test: Test, packet: Packet) -> Weight:
 def _card(test: NameTest, packet: Packet) -> Weight:
     if (test.field == "iifname") is not (packet.hooks == IN_HOOKS):
         return Weight.YES if test.negated else Weight.NO
-    weights = [_card_name(name) for name in test.names]
-    fitting = {card for card in ANY_CARD for name in test.names if fnmatch.fnmatchcase(card, name)}
-    if len(fitting) == len(ANY_CARD):
+    cards = packet.cards or ANY_CARD
+    weights = [_card_name(name, packet.cards) for name in test.names]
+    fitting = {card for card in cards for name in test.names if fnmatch.fnmatchcase(card, name)}
+    if len(fitting) == len(cards):
         weight = Weight.YES
     elif Weight.UNKNOWN in weights:
         weight = Weight.UNKNOWN
@@ -184,10 +192,15 @@ def _card(test: NameTest, packet: Packet) -> Weight:
     return weight.rest if test.negated else weight
 
 
-def _card_name(name: str) -> Weight:
+def _card_name(name: str, cards: tuple[str, ...]) -> Weight:
     if name == "lo":
         return Weight.NO
-    return Weight.OTHER if VIRTUAL.fullmatch(name) else Weight.UNKNOWN
+    if VIRTUAL.fullmatch(name):
+        return Weight.OTHER
+    of_a_card = is_slot_name(name) or is_kernel_name(name) or name.startswith("en")
+    if cards and of_a_card and not any(fnmatch.fnmatchcase(card, name) for card in cards):
+        return Weight.NO
+    return Weight.UNKNOWN
 
 
 def _flags(test: FlagTest, packet: Packet) -> Weight:

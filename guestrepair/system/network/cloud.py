@@ -6,22 +6,25 @@ new instance it writes the network configuration anew, for the one that it knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guestrepair.formats.yaml_nodes import Node, YamlError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
+from guestrepair.system.cloud_init import CloudInit
+from guestrepair.system.cloud_seeds import CloudFile
 from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.network import netplan
+from guestrepair.system.network.cloud_v1 import configurations_of
 from guestrepair.system.network.directories import bounded
-from guestrepair.system.network.model import Manager, Place
+from guestrepair.system.network.model import Configuration, Manager, Place
 from guestrepair.system.network.netplan import Netplan, add_network, parsed_yaml
 from guestrepair.system.network.programs import Programs
 
 _MAIN = GuestPath("/etc/cloud/cloud.cfg")
 _MORE = GuestPath("/etc/cloud/cloud.cfg.d")
 _OFF = GuestPath("/etc/cloud/cloud-init.disabled")
-_SEEDS = tuple(GuestPath(f"/var/lib/cloud/seed/{n}/network-config") for n in ("nocloud", "nocloud-net"))
 RENDERED = tuple(
     GuestPath(p)
     for p in (
@@ -38,20 +41,28 @@ RENDERED = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A network configuration that is handed to cloud-init on this disk, and where."""
+    """A network configuration that is handed to cloud-init on the guest's disks, and where.
+
+    ``configurations`` is None where its format is not looked into. ``of_machine``: it lies on a volume of its
+    own, which another machine has another one of.
+    """
 
     place: Place
-    plan: Netplan | None
+    configurations: tuple[Configuration, ...] | None
     disables: bool = False
+    of_machine: bool = False
 
 
-class CloudInit:
+class CloudNetwork:
     """What cloud-init of one guest does to the network."""
 
-    def __init__(self, guest: Guest, programs: Programs, boot_loader: BootLoader) -> None:
+    def __init__(
+        self, guest: Guest, programs: Programs, boot_loader: BootLoader, cloud_init: CloudInit
+    ) -> None:
         self._guest = guest
         self._programs = programs
         self._boot_loader = boot_loader
+        self._cloud_init = cloud_init
 
     @fact
     def off(self) -> str:
@@ -68,6 +79,8 @@ class CloudInit:
                 return f"cloud-init=disabled in {line.place}"
             if not line.is_rescue and line.cmdline.get("network-config") == "disabled":
                 return f"network-config=disabled in {line.place}"
+        if self._cloud_init.identify.mode == "disabled":
+            return f"{self._cloud_init.identify.place} disables cloud-init"
         found = self.given
         return (
             f"{found.place} disables its network configuration"
@@ -84,13 +97,10 @@ class CloudInit:
             network = None if top is None else top.get("network")
             if network is not None and not network.is_null:
                 found = _given(path, network)
-        return found or next((self._seed(path) for path in _SEEDS if self._guest.is_file(path)), None)
-
-    def _seed(self, path: GuestPath) -> Given:
-        top = self._tree(path)
-        inside = None if top is None else top.get("network")
-        network = inside or top
-        return Given(Place(path), None) if network is None else _given(path, network)
+        if found is not None:
+            return found
+        seed = self._cloud_init.coming.network
+        return None if seed is None else _of_seed(seed)
 
     @fact
     def _files(self) -> tuple[GuestPath, ...]:
@@ -118,7 +128,23 @@ class CloudInit:
     @fact
     def writes_anew(self) -> bool | Unreadable:
         """True where another machine is a new instance for it, and gets a configuration of its own."""
-        return attempt(lambda: not self.off and self.datasources != ("None",), _MAIN)
+        return attempt(self._writes_anew, _MAIN)
+
+    def _writes_anew(self) -> bool:
+        return not self.off and self.datasources != ("None",) and not self._cloud_init.keeps_instance
+
+
+def _of_seed(file: CloudFile) -> Given:
+    """The seed's own; ``network:`` may stand around it."""
+    try:
+        top = parsed_yaml(file.data, file.path)
+    except YamlError:
+        top = None
+    inside = None if top is None else top.get("network")
+    network = inside or top
+    if network is None or network.kind != "mapping":
+        return Given(Place(file.path), None, of_machine=bool(file.device))
+    return replace(_given(file.path, network), of_machine=bool(file.device))
 
 
 def _given(path: GuestPath, network: Node) -> Given:
@@ -126,8 +152,10 @@ def _given(path: GuestPath, network: Node) -> Given:
     place = Place(path, network.line)
     if config is not None and config.text == "disabled":
         return Given(place, None, disables=True)
+    if version is not None and version.text == "1":
+        return Given(place, configurations_of(network, path))
     if version is None or version.text != "2":
-        return Given(place, None)  # version 1, which is not looked into
+        return Given(place, None)
     plan = Netplan()
     add_network(plan, path, network)
-    return Given(place, plan)
+    return Given(place, netplan.configurations(plan).configurations)

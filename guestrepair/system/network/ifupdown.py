@@ -210,6 +210,7 @@ def _configuration(
         part_of=ports.get(name, ""),
         at_boot=at_boot,
         pins=(place, *(Place(p, s.line) for p, s in parts)) if literal else (),
+        files=tuple(dict.fromkeys(p for p, _ in parts)),
     )
 
 

@@ -76,7 +76,7 @@ class Configuration:
     ``name``: what the manager calls it. ``dhcp`` are the protocols that ask for addresses (``dhcp4``,
     ``dhcp6``, ``ra``), ``addresses`` the static ones. ``part_of``: the bridge or bond of which it is a port.
     ``at_boot``: it is activated without anybody asking. ``pins`` are the places that bind it to a card,
-    ``place`` is where it begins.
+    ``place`` is where it begins, ``files`` what it is read from where that is more than the place's file.
     """
 
     manager: Manager
@@ -90,6 +90,11 @@ class Configuration:
     at_boot: bool = True
     pins: tuple[Place, ...] = ()
     backend: Manager | None = None
+    files: tuple[GuestPath, ...] = ()
+
+    def stands_in(self, path: GuestPath) -> bool:
+        """True where a part of it is in that file."""
+        return path == self.place.path or path in self.files
 
     @property
     def served_by(self) -> Manager:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from guestrepair.formats.systemd_unit import Unit, parse_unit
+from guestrepair.formats.systemd_unit import Unit
 from guestrepair.formats.udev_rules import NameRule, parse_name_rules
 from guestrepair.guest.masks import leads_to_null
 from guestrepair.guest.view import Guest
@@ -17,6 +17,7 @@ from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import fact, parsed
 from guestrepair.system.network.directories import merged_files
+from guestrepair.system.network.drop_ins import Layered, read_layered
 from guestrepair.system.network.model import Match, Place, Reach
 
 RULES = GuestPath("/etc/udev/rules.d")
@@ -125,25 +126,30 @@ class Naming:
         return any(self._guest.is_file(GuestPath(p) / "write_net_rules") for p in places)
 
     @fact
-    def links(self) -> tuple[tuple[GuestPath, Unit], ...]:
-        """The administrator's .link files.
+    def links(self) -> tuple[Layered, ...]:
+        """The administrator's .link files, and those of packages that have drop-ins of the administrator.
 
         Raises:
             GuestReadError: one of them cannot be read.
         """
-        paths = (p for p in merged_files(self._guest, _LINKS, ".link") if p.parent == _LINKS[0])
-        return tuple((p, parsed(parse_unit, self._guest.read(p), p)) for p in paths)
+        found = []
+        for path in merged_files(self._guest, _LINKS, ".link"):
+            own = _LINKS[0] / f"{path.name}.d"
+            if path.parent == _LINKS[0] or self._guest.is_directory(own):
+                found.append(read_layered(self._guest, _LINKS, path))
+        return tuple(found)
 
     @fact
     def _policies(self) -> tuple[GivenName, ...]:
         """.link files that have every card keep the kernel's name."""
         found = []
-        for path, unit in self.links:
+        for file in self.links:
+            unit = file.unit
             policy = unit.words("Link", "NamePolicy")
             match = self._match(unit)
             every = not match.macs and not match.others and set(match.names) <= {"*", "e*", "eth*", "en*"}
             if every and policy[:1] == ("kernel",):
-                found.append(GivenName("", match, Place(path)))
+                found.append(GivenName("", match, Place(file.path)))
         return tuple(found)
 
     @staticmethod
@@ -165,11 +171,9 @@ class Naming:
             for path, _, rule in self.rules
             if "%" not in rule.name and "$" not in rule.name
         ]
-        for path, unit in self.links:
-            name = unit.last("Link", "Name")
-            if name:
-                line = next((a.line for a in unit.assignments if a.key == "Name"), 0)
-                found.append(GivenName(name, self._match(unit), Place(path, line)))
+        for file in self.links:
+            names = [*file.living("Link", ("Name",))][-1:]  # the last one counts
+            found += [GivenName(name.value, self._match(file.unit), name.place) for name in names]
         return tuple(found)
 
     def giver(self, name: str) -> GivenName | None:

@@ -90,7 +90,7 @@ def add_file(plan: Netplan, path: GuestPath, data: bytes) -> None:
     except YamlError as error:
         plan.refuse(Place(path, error.line), f"no YAML: {error.message}")
         return
-    if top is None or top.is_null:
+    if top is None:
         return
     if top.kind != "mapping":
         plan.refuse(Place(path, top.line), "a mapping is expected")
@@ -100,7 +100,7 @@ def add_file(plan: Netplan, path: GuestPath, data: bytes) -> None:
             plan.refuse(Place(path, key.line), f"unknown key {key.text!r}")
         elif node.kind == "mapping":
             add_network(plan, path, node)
-        elif not node.is_null:
+        else:
             plan.refuse(Place(path, node.line), "network: is no mapping")
 
 
@@ -144,8 +144,6 @@ def add_network(plan: Netplan, path: GuestPath, network: Node) -> None:
 
 
 def _section(plan: Netplan, path: GuestPath, key: Node, section: Node) -> None:
-    if section.is_null:
-        return
     if section.kind != "mapping":
         plan.refuse(Place(path, section.line), f"{key.text}: is no mapping")
         return
@@ -154,7 +152,7 @@ def _section(plan: Netplan, path: GuestPath, key: Node, section: Node) -> None:
         if key.text == "ethernets" or key.text in SECTIONS[1:]:
             if name.text == "renderer" and node.kind == "scalar":
                 continue
-            if node.kind != "mapping" and not node.is_null:
+            if node.kind != "mapping":
                 plan.refuse(Place(path, node.line), f"{name.text}: is no mapping")
                 continue
             known = plan.definitions.get(name.text)
@@ -260,6 +258,7 @@ def _configuration(plan: Netplan, definition: Definition, ports: dict[str, str])
         at_boot=definition.text("activation-mode") not in {"manual", "off"},
         pins=tuple(pins) or (definition.place,),
         backend=Manager.NETWORK_MANAGER if renderer == "NetworkManager" else Manager.NETWORKD,
+        files=tuple(dict.fromkeys(path for path, _, _ in definition.nodes)),
     )
 
 

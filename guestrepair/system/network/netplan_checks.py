@@ -150,6 +150,8 @@ def _routes(value: Node) -> Iterator[tuple[int, str]]:
 
 
 def _nameservers(value: Node) -> Iterator[tuple[int, str]]:
+    if value.kind != "mapping":
+        yield value.line, "nameservers: is no mapping"
     for key, node in value.pairs:
         if key.text not in {"addresses", "search"}:
             yield key.line, f"unknown key {key.text!r}"
@@ -161,8 +163,7 @@ def _nameservers(value: Node) -> Iterator[tuple[int, str]]:
 
 def _match(value: Node) -> Iterator[tuple[int, str]]:
     if value.kind != "mapping":
-        if not value.is_null:
-            yield value.line, "match: is no mapping"
+        yield value.line, "match: is no mapping"
         return
     for key, node in value.pairs:
         if key.text not in _MATCH:

@@ -9,9 +9,11 @@ from functools import partial
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
+from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 from guestrepair.system.network import ifupdown, netplan, network_manager, networkd, sysconfig
-from guestrepair.system.network.cloud import CloudInit
+from guestrepair.system.network.card_names import card_names
+from guestrepair.system.network.cloud import CloudNetwork
 from guestrepair.system.network.model import Configuration, Manager, Parsed, Problem, Program, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
 from guestrepair.system.network.netplan import Netplan
@@ -35,12 +37,14 @@ class Reached:
 class Network:
     """Each part is read when it is asked for, and once."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, boot_loader: BootLoader) -> None:
+    def __init__(
+        self, guest: Guest, systemd: Systemd, boot_loader: BootLoader, cloud_init: CloudInit
+    ) -> None:
         self._guest = guest
         self._boot_loader = boot_loader
         self._programs = Programs(guest, systemd)
         self.naming = Naming(guest, boot_loader)
-        self.cloud_init = CloudInit(guest, self._programs, boot_loader)
+        self.cloud_init = CloudNetwork(guest, self._programs, boot_loader, cloud_init)
         self.resolving = Resolving(guest, systemd)
 
     @property
@@ -207,6 +211,11 @@ class Network:
                 if configuration.served_by is Manager.NETWORK_MANAGER and self._is_left_alone:
                     continue
                 yield Reached(configuration, self.naming.reach(configuration.match))
+
+    @fact
+    def card_names(self) -> tuple[str, ...]:
+        """The names that the cards with an address surely have; empty where that is not known."""
+        return card_names(self)
 
     @property
     def _is_left_alone(self) -> bool:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from guestrepair.formats.systemd_unit import TRUE, Unit, merge_units, parse_unit
+from guestrepair.formats.systemd_unit import TRUE, Unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import parsed
 from guestrepair.system.network.addresses import interface, is_address, is_out_of_reach
 from guestrepair.system.network.directories import merged_files
+from guestrepair.system.network.drop_ins import Layered, read_layered
 from guestrepair.system.network.model import Configuration, Manager, Match, Parsed, Place, Problem, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
 
@@ -41,35 +41,33 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
     found: list[Configuration] = []
     problems: list[Problem] = []
     for path in merged_files(guest, DIRECTORIES, ".network"):
-        unit = _with_drop_ins(guest, path)
-        if _is_for_something_else(unit):
+        file = read_layered(guest, DIRECTORIES, path)
+        if _is_for_something_else(file.unit):
             continue
-        configuration = _configuration(path, unit)
-        unreadable = _unreadable(guest, path)
+        configuration = configuration_of(file)
+        unreadable = next((p for f in file.files if (p := _unreadable(guest, f, path)) is not None), None)
         if unreadable is not None:
             problems.append(unreadable)
             continue
-        problems += _problems(path, unit, configuration)
-        if unit.last("Link", "Unmanaged").lower() not in TRUE:
+        problems += _problems(file, configuration)
+        if file.unit.last("Link", "Unmanaged").lower() not in TRUE:
             found.append(configuration)
         if naming.reach(configuration.match) is Reach.ANY:
             break  # it has every card that is left
     return Parsed(tuple(found), tuple(problems))
 
 
-def _unreadable(guest: Guest, path: GuestPath) -> Problem | None:
-    """networkd is the user systemd-network: a file that is root's alone, it cannot open."""
+def _unreadable(guest: Guest, path: GuestPath, fragment: GuestPath) -> Problem | None:
+    """networkd is the user systemd-network: a file that is root's alone, it cannot open.
+
+    A drop-in that cannot be opened takes its fragment with it (systemd's conf-parser.c, config_parse_many).
+    """
     found = guest.stat(path)
     if found is None or found.permissions & 0o004 or (found.gid and found.permissions & 0o040):
         return None
     what = f"its mode is {found.permissions:04o}: the user systemd-network cannot read it"
-    return Problem(Manager.NETWORKD, Place(path), what, "it is ignored", mode=True)
-
-
-def _with_drop_ins(guest: Guest, path: GuestPath) -> Unit:
-    directories = [d / f"{path.name}.d" for d in DIRECTORIES]
-    files = (path, *merged_files(guest, directories, ".conf"))
-    return merge_units(parsed(parse_unit, guest.read(file), file) for file in files)
+    consequence = "it is ignored" if path == fragment else f"{fragment} is ignored"
+    return Problem(Manager.NETWORKD, Place(path), what, consequence, mode=True)
 
 
 def _is_for_something_else(unit: Unit) -> bool:
@@ -84,28 +82,27 @@ def _is_for_something_else(unit: Unit) -> bool:
     return bool(names) and not any(may_be_a_card(name) for name in names)
 
 
-def _configuration(path: GuestPath, unit: Unit) -> Configuration:
+def configuration_of(file: Layered) -> Configuration:
+    """What a .network file means for a card; each pin is where it stands, be it in a drop-in."""
+    unit = file.unit
     macs = tuple(m.lower() for key in _MACS for m in unit.words("Match", key))
     others = tuple(k for k in _CONDITIONS if unit.words("Match", k))
     names = unit.words("Match", "Name")
     network = [a for a in unit.assignments if a.section == "Network"]
     dhcp = unit.last("Network", "DHCP").lower()
     policy = unit.last("Link", "ActivationPolicy")
-    pins = [
-        a.line for a in unit.assignments if a.section == "Match" and a.key in {*_MACS, "Name"} and a.value
-    ]
-    first = min((a.line for a in unit.assignments if a.section == "Match"), default=1)
     return Configuration(
         manager=Manager.NETWORKD,
-        name=path.name,
+        name=file.path.name,
         match=Match(names, macs, others),
-        place=Place(path, first),
+        place=file.begin("Match"),
         dhcp=_DHCP.get("yes" if dhcp in TRUE else dhcp, ()) or _accepts_ra(unit),
         addresses=(*unit.values("Network", "Address"), *unit.values("Address", "Address")),
         gateways=(*unit.values("Network", "Gateway"), *unit.values("Route", "Gateway")),
         part_of=next((a.value for a in network if a.key in _PORT_OF and a.value), ""),
         at_boot=policy not in {"manual", "always-down", "down"},
-        pins=tuple(Place(path, line) for line in pins),
+        pins=tuple(s.place for s in file.living("Match", (*_MACS, "Name"))),
+        files=file.files,
     )
 
 
@@ -113,29 +110,32 @@ def _accepts_ra(unit: Unit) -> tuple[str, ...]:
     return ("ra",) if unit.last("Network", "IPv6AcceptRA").lower() in TRUE else ()
 
 
-def _problems(path: GuestPath, unit: Unit, configuration: Configuration) -> Iterator[Problem]:
-    for a in unit.assignments:
-        is_own = (a.section, a.key) in {("Network", "Address"), ("Address", "Address")}
-        if is_own and a.value and interface(a.value) is None:
-            yield _problem(path, a.line, f"{a.value!r} is no address")
-        is_gateway = (a.section, a.key) in {("Network", "Gateway"), ("Route", "Gateway")}
-        if is_gateway and a.value and not a.value.startswith("_") and not is_address(a.value):
-            yield _problem(path, a.line, f"{a.value!r} is no gateway's address")
-    yield from _out_of_reach(path, unit, configuration.addresses)
+def _problems(file: Layered, configuration: Configuration) -> Iterator[Problem]:
+    for section, key in (("Network", "Address"), ("Address", "Address")):
+        for s in file.living(section, (key,)):
+            if interface(s.value) is None:
+                yield _problem(s.place, f"{s.value!r} is no address")
+    for section, key in (("Network", "Gateway"), ("Route", "Gateway")):
+        for s in file.living(section, (key,)):
+            if not s.value.startswith("_") and not is_address(s.value):
+                yield _problem(s.place, f"{s.value!r} is no gateway's address")
+    yield from _out_of_reach(file, configuration.addresses)
 
 
-def _out_of_reach(path: GuestPath, unit: Unit, addresses: Sequence[str]) -> Iterator[Problem]:
+def _out_of_reach(file: Layered, addresses: Sequence[str]) -> Iterator[Problem]:
+    unit = file.unit
     on_link = any(v.lower() in TRUE for v in unit.values("Route", "GatewayOnLink"))
     routed = unit.values("Route", "Destination")  # a route of its own may lead to the gateway
     if on_link or routed or any(a.section == "Address" and a.key == "Peer" for a in unit.assignments):
         return
-    for a in unit.assignments:
-        if a.key == "Gateway" and a.section in {"Network", "Route"} and is_out_of_reach(a.value, addresses):
-            where = ", ".join(addresses)
-            yield _problem(
-                path, a.line, f"the gateway {a.value} is in no network of {where}", "no default route"
-            )
+    where = ", ".join(addresses)
+    for section in ("Network", "Route"):
+        for s in file.living(section, ("Gateway",)):
+            if is_out_of_reach(s.value, addresses):
+                yield _problem(
+                    s.place, f"the gateway {s.value} is in no network of {where}", "no default route"
+                )
 
 
-def _problem(path: GuestPath, line: int, what: str, consequence: str = "it is ignored") -> Problem:
-    return Problem(Manager.NETWORKD, Place(path, line), what, consequence)
+def _problem(place: Place, what: str, consequence: str = "it is ignored") -> Problem:
+    return Problem(Manager.NETWORKD, place, what, consequence)

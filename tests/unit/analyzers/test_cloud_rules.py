@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from guestrepair.analyzers.base import Context, run_analyzer
@@ -15,10 +17,23 @@ USER_DATA = "#cloud-config\nusers:\n  - name: ann\n    ssh_authorized_keys: [ssh
 CLOUD_CFG = "users:\n   - default\ndisable_root: true\npreserve_hostname: false\n"
 
 
+def volume(instance: str = "i-1", user: str = USER_DATA, **more: str) -> dict[str, bytes]:
+    """A seed for NoCloud and ConfigDrive; ``_`` in a name is a ``-``."""
+    texts = {
+        "meta-data": f"instance-id: {instance}\n",
+        "user-data": user,
+        "openstack/latest/meta_data.json": f'{{"uuid": "{instance}", "hostname": "web"}}',
+        **{name.replace("_", "-"): text for name, text in more.items()},
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
 def guest(*, label: str = "") -> MemoryGuest:
     """A healthy image with cloud-init that has set up no instance yet."""
     device = BlockDevice("/dev/sdb", DeviceKind.DISK, 1 << 20, content="iso9660", label=label)
     made = MemoryGuest(block=BlockDevices(devices=(device,) if label else ()))
+    if label:
+        made.volumes["/dev/sdb"] = volume()
     made.file("/usr/lib/systemd/systemd", b"\x7fELF", mode=0o755)
     made.file("/usr/bin/cloud-init", "#!/usr/bin/python3\n", mode=0o755)
     made.file("/usr/lib/systemd/system-generators/cloud-init-generator", "#!/bin/sh\n", mode=0o755)
@@ -189,3 +204,177 @@ def test_hostile_yaml_ends(text: str) -> None:
     made = guest()
     made.file("/etc/cloud/cloud.cfg.d/99.cfg", text)
     run_analyzer(ANALYZER, Context(made))
+
+
+# --- seeds of all kinds ---------------------------------------------------------------------
+
+
+def started_with(made: MemoryGuest, parameters: str) -> MemoryGuest:
+    made.file("/boot/vmlinuz-6.1", b"x")
+    entry = f"menuentry 'Linux' {{\n linux /boot/vmlinuz-6.1 root=UUID=1 ro {parameters}\n}}\n"
+    made.file("/boot/grub/grub.cfg", entry)
+    return made
+
+
+def identifying(made: MemoryGuest) -> MemoryGuest:
+    made.file("/usr/lib/cloud-init/ds-identify", "#!/bin/sh\n", mode=0o755)
+    return made
+
+
+def known(made: MemoryGuest, instance: str = "i-0") -> MemoryGuest:
+    made.file("/var/lib/cloud/data/instance-id", f"{instance}\n")
+    return made
+
+
+def with_settings(made: MemoryGuest, text: str) -> MemoryGuest:
+    made.file("/etc/cloud/cloud.cfg.d/99.cfg", text)
+    return made
+
+
+def srv(made: MemoryGuest, instance: str = "i-srv") -> MemoryGuest:
+    made.file("/srv/seed/meta-data", f"instance-id: {instance}\n")
+    made.file("/srv/seed/user-data", USER_DATA)
+    return made
+
+
+COMING: dict[str, tuple[Callable[[], MemoryGuest], tuple[str, str | None]]] = {
+    "a seed directory": (lambda: seed(guest()), ("NoCloud", "i-1")),
+    "a volume": (lambda: guest(label="cidata"), ("NoCloud", "i-1")),
+    "a config drive": (lambda: guest(label="config-2"), ("ConfigDrive", "i-1")),
+    "a label of mixed case is none": (lambda: guest(label="Cidata"), ("", None)),
+    "a directory before a volume": (
+        lambda: seed(guest(label="cidata"), instance="i-directory"), ("NoCloud", "i-directory"),
+    ),
+    "the command line before both": (
+        lambda: started_with(seed(guest()), "'ds=nocloud;i=i-line'"), ("NoCloud", "i-line"),
+    ),
+    "the command line, of another": (lambda: started_with(guest(), "ds=ec2"), ("", None)),
+    "no instance-id": (
+        lambda: with_volume(guest(label="cidata"), {"meta-data": b"", "user-data": b""}),
+        ("NoCloud", "nocloud"),
+    ),
+    "a volume without user-data": (
+        lambda: with_volume(guest(label="cidata"), {"meta-data": b""}), ("", None),
+    ),
+    "told by ci.ds": (lambda: started_with(identifying(seed(guest())), "ci.ds=Ec2"), ("", None)),
+    "data in the settings": (
+        lambda: with_settings(
+            guest(), "datasource:\n  NoCloud:\n    meta-data: {instance-id: i-set}\n    user-data: x\n"
+        ),
+        ("NoCloud", "i-set"),
+    ),
+    "a directory of the guest, named in the settings": (
+        lambda: srv(with_settings(guest(), "datasource: {NoCloud: {seedfrom: /srv/seed/}}\n")),
+        ("NoCloud", "i-srv"),
+    ),
+    "a web address": (
+        lambda: with_settings(guest(), "datasource: {NoCloud: {seedfrom: 'http://10.0.0.1/'}}\n"),
+        ("NoCloud", None),
+    ),
+}  # fmt: skip
+
+
+def with_volume(made: MemoryGuest, files: dict[str, bytes]) -> MemoryGuest:
+    made.volumes["/dev/sdb"] = files
+    return made
+
+
+@pytest.mark.parametrize("case", COMING)
+def test_the_instance_of_the_next_boot(case: str) -> None:
+    make, expected = COMING[case]
+    cloud = Context(make()).system.cloud_init
+    found = cloud.expected_datasource if cloud.coming.seeds else ""
+    assert (found, cloud.coming.instance_id) == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: known(guest(label="cidata")),
+        lambda: known(guest(label="config-2")),
+        lambda: known(started_with(guest(), "'ds=nocloud;i=i-9'")),
+        lambda: known(srv(with_settings(guest(), "datasource: {NoCloud: {seedfrom: /srv/seed/}}\n"))),
+    ],
+)
+def test_another_instance_of_any_kind_is_a_warning(make: Callable[[], MemoryGuest]) -> None:
+    (finding,) = findings(make())
+    assert (finding.rule, finding.severity) == ("cloud/will-overwrite", Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: known(guest(label="cidata"), "i-1"),
+        lambda: with_settings(known(seed(guest())), "manual_cache_clean: true\n"),
+        lambda: kept(known(seed(guest()))),
+        lambda: guest(label="cidata"),
+    ],
+)
+def test_an_instance_that_stays_is_silent(make: Callable[[], MemoryGuest]) -> None:
+    assert names(make()) == []
+
+
+def kept(made: MemoryGuest) -> MemoryGuest:
+    made.file("/var/lib/cloud/instance/manual-clean")
+    return made
+
+
+def test_what_will_be_written_is_named() -> None:
+    user = (
+        "#cloud-config\nhostname: web7\nusers: [default, {name: ann}]\nmounts: [[/dev/vdc, /srv]]\n"
+        "write_files: [{path: /etc/motd, content: x}]\n"
+    )
+    made = known(with_volume(guest(label="cidata"), volume("i-7", user)))
+    with_settings(made, "system_info: {default_user: {name: debian}}\n")
+    made.file("/usr/sbin/netplan", "x", mode=0o755)
+    (finding,) = findings(made)
+    for words in ("i-0", "i-7", "/etc/hostname: web7", "debian, ann", "/etc/fstab (/srv)", "/etc/motd",
+                  "/etc/netplan/50-cloud-init.yaml", "ssh_host_"):  # fmt: skip
+        assert words in finding.message
+
+
+def test_data_from_the_network_cannot_be_seen() -> None:
+    settings = "datasource: {NoCloud: {seedfrom: 'http://10.0.0.1/'}}\n"
+    (finding,) = findings(known(with_settings(guest(), settings)))
+    assert (finding.rule, finding.severity) == ("cloud/will-overwrite", Severity.NOTE)
+    assert "http://10.0.0.1/" in finding.message
+    assert names(with_settings(guest(), settings)) == []
+
+
+def test_a_volume_that_cannot_be_mounted_is_said() -> None:
+    made = known(guest(label="cidata"))
+    made.volumes.clear()
+    found, (inconclusive,) = run_analyzer(ANALYZER, Context(made))
+    assert not found
+    assert "/dev/sdb" in inconclusive.reason
+
+
+def test_a_volume_of_which_a_part_is_missing_or_no_yaml() -> None:
+    made = with_volume(guest(label="cidata"), {"meta-data": b"instance-id: a\n"})
+    assert names(made) == ["warning cloud/bad-config /dev/sdb"]
+    made = with_volume(guest(label="cidata"), volume(network_config="version: [2\n"))
+    assert names(made) == ["warning cloud/bad-config /dev/sdb"]
+    made = with_volume(guest(label="cidata"), volume(user="users: []\n"))
+    (finding,) = findings(made)
+    assert finding.repair is None
+
+
+@pytest.mark.parametrize("where", ["/etc/cloud/ds-identify.cfg", "the command line"])
+def test_a_policy_may_disable_it(where: str) -> None:
+    made = identifying(guest())
+    assert names(made) == []
+    if where.startswith("/"):
+        made.file(where, "policy: disabled\n")
+    else:
+        started_with(made, "ci.di.policy=disabled")
+    (finding,) = findings(made)
+    assert (finding.rule, finding.severity) == ("cloud/disabled", Severity.NOTE)
+    made.file("/etc/cloud/ds-identify.cfg", "policy: enabled\n")
+    assert bool(names(made)) is not where.startswith("/")
+
+
+def test_a_datasource_that_is_named_goes_before_the_list() -> None:
+    made = identifying(seed(guest()))
+    made.file("/etc/cloud/ds-identify.cfg", "datasource: Azure\n")
+    (finding,) = findings(made)
+    assert finding.rule == "cloud/wrong-datasource"

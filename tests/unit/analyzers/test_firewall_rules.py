@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Effect, GuestPath, Safety, Severity
+from guestrepair.model import Effect, GuestPath, MakeDirectory, Safety, Severity
 from tests.unit.analyzers import firewall_guest as fw
 
 ALLOW = "\t\ttcp dport 22 accept\n\t}\n\tchain output"
@@ -182,6 +182,58 @@ def _file(guest: MemoryGuest, path: str, text: str) -> MemoryGuest:
     return guest
 
 
+def _eth0(guest: MemoryGuest, match: str = "Name=eth0", options: str = "net.ifnames=0") -> MemoryGuest:
+    """With networkd, and cards that keep the kernel's names."""
+    guest.file("/usr/lib/udev/rules.d/80-net-setup-link.rules", "x")
+    guest.file("/boot/vmlinuz-6.1", b"x")
+    entry = f"menuentry 'Linux' {{\n linux /boot/vmlinuz-6.1 root=UUID=1 {options}\n}}\n"
+    guest.file("/boot/grub/grub.cfg", entry)
+    guest.file("/usr/lib/systemd/systemd-networkd", b"x", mode=0o755)
+    fw.start(guest, "systemd-networkd", "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd\n")
+    guest.file("/etc/systemd/network/10-lan.network", f"[Match]\n{match}\n[Network]\nDHCP=yes\n")
+    return guest
+
+
+def _of(card: str) -> MemoryGuest:
+    return fw.nft(with_rule(f'iifname "{card}" tcp dport 22 accept'))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: _eth0(_of("eth0")), "open"),
+        (lambda: _eth0(_of("eth*")), "open"),
+        (lambda: _eth0(_of("ens192")), "error"),
+        (lambda: _eth0(_of("en*")), "error"),
+        (lambda: _eth0(_of("eth1")), "error"),
+        (lambda: _eth0(_of("lan0")), "note"),
+        (lambda: _eth0(_of("eth0.10")), "note"),
+        (lambda: _eth0(fw.nft(with_rule('iifname "eth0" drop; accept'))), "error"),
+        # More cards than one may have an address.
+        (lambda: _eth0(_of("eth0"), "Name=e*"), "note"),
+        (lambda: _eth0(_of("eth*"), "Name=e*"), "open"),
+        (lambda: _eth0(_of("ens192"), "Name=e*"), "error"),
+        (lambda: _eth0(fw.nft(with_rule('iifname "eth0" drop; accept')), "Name=e*"), "note"),
+        # Names by slot depend on the machine; a MAC, a bridge or a rule may give another name.
+        (lambda: _eth0(_of("eth0"), "Name=e*", "quiet"), "note"),
+        (lambda: _eth0(_of("ens192"), "Name=ens192", "quiet"), "note"),
+        (lambda: _eth0(_of("ens192"), "MACAddress=52:54:00:00:00:01"), "note"),
+        (lambda: _eth0(_of("ens192"), "Name=eth0\n[Network]\nBridge=br0"), "note"),
+        (
+            lambda: _file(
+                _eth0(_of("ens192")), "/etc/systemd/network/10-x.link",
+                "[Match]\nMACAddress=52:54:00:00:00:01\n[Link]\nName=ens192\n",
+            ),
+            "note",
+        ),
+    ],
+)  # fmt: skip
+def test_a_card_by_name_is_judged_where_its_name_is_known(
+    make: Callable[[], MemoryGuest], expected: str
+) -> None:
+    assert fw.verdict(make()) == expected
+
+
 def _own_script(guest: MemoryGuest) -> MemoryGuest:
     guest.file("/etc/systemd/system/own.service", "[Service]\nExecStart=/usr/local/sbin/open-door start\n")
     guest.link("/etc/systemd/system/multi-user.target.wants/own.service", "../own.service")
@@ -252,6 +304,29 @@ def test_a_packaged_zone_is_not_written_to() -> None:
     fw.mend(guest, finding)
     assert guest.nodes[GuestPath("/usr/lib/firewalld/zones/drop.xml")].content.decode() == fw.ZONES["drop"]
     assert b'<service name="ssh"/>' in guest.nodes[GuestPath("/etc/firewalld/zones/drop.xml")].content
+
+
+@pytest.mark.parametrize("missing", ["/etc/firewalld/zones", "/etc/firewalld"])
+def test_folders_that_are_missing_are_made_each_after_its_parent(missing: str) -> None:
+    zones = {"public": "<zone>\n  <service name='http'/>\n</zone>\n"}
+    guest = fw.firewalld("public")
+    guest.file("/usr/lib/firewalld/zones/public.xml", zones["public"])
+    guest.remove(missing)
+    (finding,) = fw.examine(guest).findings
+    assert finding.repair is not None
+    made = [str(c.path) for c in finding.repair.changes if isinstance(c, MakeDirectory)]
+    assert made == [p for p in ("/etc/firewalld", "/etc/firewalld/zones") if p.startswith(missing)]
+    fw.mend(guest, finding)
+    assert fw.verdict(guest) == "open"
+
+
+@pytest.mark.parametrize("family", ["arp", "bridge"])
+def test_tables_of_other_families_change_nothing(family: str) -> None:
+    chain = "chain i { type filter hook input priority 0; policy drop; frobnicate }"
+    other = f"table {family} f {{\n {chain}\n}}\n"
+    assert fw.verdict(fw.nft(OPENED + other)) == "open"
+    (finding,) = fw.examine(fw.nft(fw.DROP + other.replace(" frobnicate", ""))).findings
+    assert (finding.severity, finding.subject) == (Severity.ERROR, "/etc/nftables.conf:7")
 
 
 def test_ipv6_by_a_rule_of_its_own_makes_it_a_note() -> None:

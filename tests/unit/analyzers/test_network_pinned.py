@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import Safety
+from guestrepair.model import GuestPath, Safety
 from tests.unit.analyzers import network_guest as make
 from tests.unit.analyzers.network_guest import findings, repaired, told
 
@@ -33,6 +34,26 @@ def with_file(guest: MemoryGuest, path: str, text: str, mode: int = 0o644) -> Me
 
 def of_networkd(text: str, **more: str) -> MemoryGuest:
     return with_file(make.networkd(**more), "/etc/systemd/network/10-lan.network", text)  # type: ignore[arg-type]
+
+
+def seeded(guest: MemoryGuest) -> MemoryGuest:
+    """With what NoCloud needs besides."""
+    for name in ("meta-data", "user-data"):
+        guest.file(f"/var/lib/cloud/seed/nocloud/{name}", "")
+    return guest
+
+
+def seed_volume(guest: MemoryGuest) -> MemoryGuest:
+    """A disk of the machine's own, as hypervisors make them: another machine has another one."""
+    device = BlockDevice("/dev/sdb", DeviceKind.DISK, 1 << 20, content="iso9660", label="cidata")
+    guest.block = BlockDevices(devices=(device,))
+    text = f"version: 1\nconfig:\n- {{type: physical, mac_address: '{MAC}', subnets: [{{type: dhcp}}]}}\n"
+    guest.volumes["/dev/sdb"] = {"meta-data": b"", "user-data": b"", "network-config": text.encode()}
+    return guest
+
+
+def in_drop_in(text: str, more: str) -> MemoryGuest:
+    return with_file(of_networkd(text), DROP_IN, more)
 
 
 def keyfile(body: str, *, server: bool = True, method: str = "auto") -> MemoryGuest:
@@ -62,6 +83,7 @@ def rules_of_udev(guest: MemoryGuest, *, generator: bool = False) -> MemoryGuest
     return with_file(guest, "/etc/udev/rules.d/70-persistent-net.rules", "# old machine\n" + UDEV)
 
 
+DROP_IN = "/etc/systemd/network/10-lan.network.d/50-card.conf"
 NETPLAN = "/etc/netplan/01-netcfg.yaml"
 NETWORK = "/etc/systemd/network/10-lan.network"
 KEYFILE = "/etc/NetworkManager/system-connections/lan.nmconnection"
@@ -109,6 +131,33 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
     "networkd name": (
         lambda: of_networkd(f"[Match]\nName=enp1s0\n{DHCP}"),
         f"warning pinned-name {NETWORK}:2", True,
+    ),
+    "networkd mac in a drop-in": (
+        lambda: in_drop_in(f"[Match]\nType=ether\n{ADDRESS}", f"# this card\n\n[Match]\nMACAddress={MAC}\n"),
+        f"warning pinned-mac {DROP_IN}:4", True,
+    ),
+    "networkd name that a drop-in resets": (
+        lambda: in_drop_in(f"[Match]\nName=ens3\n{DHCP}", "[Match]\nName=\nName=enp1s0\n"),
+        f"warning pinned-name {DROP_IN}:3", True,
+    ),
+    "networkd name over two lines": (
+        lambda: of_networkd(f"[Match]\nName=ens3 \\\n ens4\n{DHCP}"),
+        f"warning pinned-name {NETWORK}:2", False,
+    ),
+    "netplan mac in a second file": (
+        lambda: with_file(
+            make.with_netplan(plan("    lan:\n      dhcp4: true\n")), "/etc/netplan/90-mac.yaml",
+            plan(f"    lan:\n      match:\n        macaddress: '{MAC}'\n"),
+        ),
+        "warning pinned-mac /etc/netplan/90-mac.yaml:6", True,
+    ),
+    "netplan mac of an id without a card's name, in a second file": (
+        lambda: with_file(
+            make.with_netplan(plan("    lan:\n      match: {}\n      dhcp4: true\n")),
+            "/etc/netplan/90-mac.yaml",
+            plan(f"    lan:\n      match:\n        macaddress: '{MAC}'\n"),
+        ),
+        "warning pinned-mac /etc/netplan/90-mac.yaml:6", True,
     ),
     "keyfile mac": (
         lambda: keyfile(f"[ethernet]\nmac-address={MAC}\n"), f"warning pinned-mac {KEYFILE}:6", True,
@@ -193,9 +242,25 @@ PINNED: dict[str, tuple[Callable[[], MemoryGuest], str, bool]] = {
         ),
         "warning pinned-name /etc/cloud/cloud.cfg.d/90-installer-network.cfg:4", False,
     ),
+    "version 1 with a MAC": (
+        lambda: with_file(
+            make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+            "network:\n  version: 1\n  config:\n  - type: physical\n    name: eth0\n"
+            f"    mac_address: '{MAC}'\n    subnets: [{{type: dhcp}}]\n",
+        ),
+        "warning pinned-mac /etc/cloud/cloud.cfg.d/90-installer-network.cfg:6", False,
+    ),
+    "version 1 with a name": (
+        lambda: with_file(
+            make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+            "network:\n  version: 1\n  config:\n  - type: physical\n    name: ens192\n"
+            "    subnets:\n    - {type: static, address: 10.0.0.5, netmask: 255.255.255.0}\n",
+        ),
+        "warning pinned-name /etc/cloud/cloud.cfg.d/90-installer-network.cfg:5", False,
+    ),
     "a seed with a MAC": (
         lambda: with_file(
-            make.cloud_init(make.with_netplan()), "/var/lib/cloud/seed/nocloud/network-config",
+            seeded(make.cloud_init(make.with_netplan())), "/var/lib/cloud/seed/nocloud/network-config",
             f"version: 2\nethernets:\n  lan:\n    match: {{macaddress: '{MAC}'}}\n    dhcp4: true\n",
         ),
         "warning pinned-mac /var/lib/cloud/seed/nocloud/network-config:4", False,
@@ -250,6 +315,15 @@ HEALTHY: dict[str, Callable[[], MemoryGuest]] = {
         make.cloud_init(make.with_netplan()), "/etc/netplan/50-cloud-init.yaml",
         plan(f"    eth0: {{match: {{macaddress: '{MAC}'}}, set-name: eth0, dhcp4: true}}\n"), 0o600,
     ),
+    "version 1, without a card": lambda: with_file(
+        make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+        "network:\n  version: 1\n  config:\n  - {type: physical, name: eth9, subnets: [{type: manual}]}\n",
+    ),
+    "version 1, any card": lambda: with_file(
+        make.cloud_init(make.with_netplan()), "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+        "network:\n  version: 1\n  config:\n  - {type: nameserver}\n  - x\n  - {type: bond}\n",
+    ),
+    "a seed on a volume with a MAC": lambda: seed_volume(make.cloud_init(make.with_netplan())),
     "cloud-init, nothing written yet": lambda: make.cloud_init(make.with_netplan()),
 }  # fmt: skip
 
@@ -308,3 +382,21 @@ def test_with_several_cards_a_person_decides() -> None:
     found = findings(guest)
     assert [f.rule for f in found] == ["network/pinned-name"] * 2
     assert {f.repair.safety for f in found if f.repair is not None} == {Safety.MANUAL}
+
+
+def test_each_edit_is_made_in_the_file_that_has_the_line() -> None:
+    guest = in_drop_in(f"[Match]\nName=ens3\n{ADDRESS}", f"\n\n\n[Match]\nMACAddress={MAC}\n")
+    assert told(guest) == [f"warning pinned-mac {NETWORK}:2"]
+    repaired(guest)
+    assert told(guest) == []
+    assert guest.nodes[GuestPath(NETWORK)].content == f"[Match]\nName=en* eth*\n{ADDRESS}".encode()
+    assert guest.nodes[GuestPath(DROP_IN)].content == b"\n\n\n[Match]\n"
+
+
+def test_a_name_that_a_drop_in_of_a_link_file_gives() -> None:
+    guest = with_file(
+        of_networkd(f"[Match]\nName=lan0\n{DHCP}"), "/etc/systemd/network/10-lan.link", "[Match]\n[Link]\n"
+    )
+    drop_in = "/etc/systemd/network/10-lan.link.d/card.conf"
+    guest.file(drop_in, f"[Match]\nMACAddress={MAC}\n[Link]\nName=lan0\n")
+    assert told(guest) == [f"warning pinned-mac {drop_in}:4"]

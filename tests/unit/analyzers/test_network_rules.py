@@ -298,6 +298,21 @@ REFUSED: dict[str, tuple[Callable[[], MemoryGuest], str]] = {
     "manual without an address": (
         lambda: profile(text=PROFILE.replace("auto", "manual")), f"error bad-configuration {KEYFILE}:6",
     ),
+    "a drop-in that networkd cannot read": (
+        lambda: with_file(with_file(make.networkd(), NETWORK, ANY), f"{NETWORK}.d/a.conf", "", 0o600),
+        f"error bad-configuration {NETWORK}.d/a.conf",
+    ),
+    "networkd's address in a drop-in": (
+        lambda: with_file(of_networkd(""), f"{NETWORK}.d/a.conf", "\n[Network]\nAddress=10.0.0.500/24\n"),
+        f"error bad-configuration {NETWORK}.d/a.conf:3",
+    ),
+    "networkd's gateway in a drop-in": (
+        lambda: with_file(
+            of_networkd("DHCP=yes\nAddress=10.0.0.5/24\n"), f"{NETWORK}.d/a.conf",
+            "[Network]\nGateway=10.0.1.1\n",
+        ),
+        f"warning bad-configuration {NETWORK}.d/a.conf:2",
+    ),
     "networkd's address": (
         lambda: of_networkd("Address=10.0.0.500/24\n"),
         f"error bad-configuration {NETWORK}:4",

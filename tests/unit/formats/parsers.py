@@ -344,8 +344,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),
     },
     "cloud_config": {
-        "yaml": Registered(cloud_config.parse_yaml, cloud_config.MAX_SIZE_BYTES, b"a: [b, {c: d}]\n"),
-        "kind": Registered(cloud_config.kind_of, cloud_config.MAX_SIZE_BYTES, b"#cloud-config\n"),
+        "yaml": Registered(cloud_config.parse_yaml, yaml_nodes.MAX_SIZE_BYTES, b"a: [b, {c: d}]\n"),
+        "identify": Registered(cloud_config.parse_identify, 64 * 1024, b"policy: search,found=all # x\n"),
+        "kind": Registered(cloud_config.kind_of, yaml_nodes.MAX_SIZE_BYTES, b"#cloud-config\n"),
     },
     "crypttab": {
         "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n")

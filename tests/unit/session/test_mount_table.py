@@ -10,10 +10,12 @@ from typing import cast
 import pytest
 
 from guestrepair.appliance.background import Starting
-from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.handle import Handle, Machine
+from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import ExtDetails
-from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
+from guestrepair.session.device_access import DevicesRead
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.mount_table import MountTable, mount_options, mountable
 from tests.unit.session.fake_appliance import FakeAppliance
@@ -152,6 +154,33 @@ def test_after_clearing_each_filesystem_gets_its_own_prefix_again(late: Late) ->
 def test_top_names_come_from_the_host_or_from_a_mount(late: Late) -> None:
     assert late.table.names(XFS) == ("a",)
     assert late.appliance.mounted["/m0"][0] == "/dev/sda1"
+
+
+def test_files_of_a_volume_that_is_not_mounted(late: Late, tmp_path: Path) -> None:
+    seed = tmp_path / "seed"
+    (seed / "latest/latest").mkdir(parents=True)
+    (seed / "meta-data").write_bytes(b"instance-id: a\n")
+    (seed / "empty").touch()
+    (seed / "latest/latest/user_data").write_bytes(b"x")
+    (seed / "link").symlink_to("meta-data")
+    (seed / "way").symlink_to("latest")
+    late.appliance.trees["/dev/sda1"] = seed
+    late.go.set()
+    devices = DevicesRead(
+        cast("Machine", late.starting), BlockDevices(devices=(XFS,)), late.table, cast("Toolbox", None)
+    )
+    assert devices.peek_file("/dev/sda1", "meta-data", 100) == b"instance-id: a\n"
+    assert devices.peek_file("/dev/sda1", "empty", 100) == b""
+    assert devices.peek_file("/dev/sda1", "latest/latest/user_data", 100) == b"x"
+    for none in ("user-data", "link", "latest", "way/latest/user_data", "meta-data/x", "latest/none"):
+        assert devices.peek_file("/dev/sda1", none, 100) is None
+    with pytest.raises(GuestReadError, match="larger than 3 bytes"):
+        devices.peek_file("/dev/sda1", "meta-data", 3)
+    with pytest.raises(GuestReadError, match="no filesystem"):
+        devices.peek_file("/dev/sdb1", "meta-data", 100)
+    late.appliance.broken["pread /m0/meta-data"] = "Input/output error"
+    with pytest.raises(GuestReadError, match="Input/output error"):
+        devices.peek_file("/dev/sda1", "meta-data", 100)
 
 
 def test_last_writes_that_fail_at_an_unmount_are_said(late: Late) -> None:
