@@ -16,6 +16,7 @@ from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import Unreadable, attempt, fact, parsed
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import Systemd
 
 PROGRAM = GuestPath("/usr/bin/cloud-init")
@@ -39,6 +40,12 @@ UNITS = (
     "cloud-init-main.service",
     "cloud-config.service",
     "cloud-final.service",
+)
+_PYTHONS = (GuestPath("/usr/lib/python3"), GuestPath("/usr/lib"))
+_DATASOURCES = frozenset(
+    """Akamai AliYun AltCloud Azure Bigstep CloudCIX CloudSigma CloudStack ConfigDrive DigitalOcean Ec2
+    Exoscale GCE Hetzner IBMCloud LXD MAAS NoCloud NoCloudNet None NWCS OpenNebula OpenStack Oracle OVF
+    RbxCloud Scaleway SmartOS UpCloud VMware Vultr WSL""".split()
 )
 _LABELS = {"cidata": "NoCloud", "config-2": "ConfigDrive"}
 _MAX_FILES = 256
@@ -116,6 +123,23 @@ class CloudInit:
             value = [word.strip(" []'\"") for word in value.split(",")]
         return tuple(str(name) for name in value) if isinstance(value, list) else None
 
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Datasources of the list that are neither cloud-init's own nor a module of this guest."""
+        unknown = [name for name in self.datasource_list or () if name not in _DATASOURCES]
+        unknown = [name for name in unknown if not any(self._has_module(name, top) for top in _PYTHONS)]
+        where = next(
+            (f.path for f in reversed(self.files) if isinstance(f, CloudFile) and _lists_datasources(f)), MAIN
+        )
+        return tuple(Strange(where, 0, name, "a datasource of cloud-init") for name in unknown[:_MAX_FILES])
+
+    def _has_module(self, name: str, top: GuestPath) -> bool:
+        if not name.isidentifier():
+            return False
+        places = (folder / "cloudinit/sources" for folder in self._guest.glob(top, "*-packages"))
+        below = (p / "site-packages/cloudinit/sources" for p in self._guest.glob(top, "python3.*"))
+        return any(self._guest.exists(place / f"DataSource{name}.py") for place in (*places, *below))
+
     # --- whether it runs ----------------------------------------------------------------
 
     @fact
@@ -178,6 +202,10 @@ class CloudInit:
             return names[0]
         local = {seed.datasource for seed in self.seeds}
         return next((name for name in names if name in local), "")
+
+
+def _lists_datasources(file: CloudFile) -> bool:
+    return isinstance(file.value, dict) and "datasource_list" in file.value
 
 
 def _instance_id(meta: CloudFile) -> str | None:

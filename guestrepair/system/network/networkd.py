@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from guestrepair.formats.systemd_unit import TRUE, Unit, merge_units, parse_unit
+from guestrepair.formats.systemd_unit import FALSE, TRUE, Unit, merge_units, parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -15,6 +15,7 @@ from guestrepair.system.network.addresses import interface, is_address, is_out_o
 from guestrepair.system.network.directories import merged_files
 from guestrepair.system.network.model import Configuration, Manager, Match, Parsed, Place, Problem, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
+from guestrepair.system.strange import Strange
 
 DIRECTORIES = tuple(
     GuestPath(p)
@@ -26,6 +27,22 @@ DIRECTORIES = tuple(
     )
 )
 _CONDITIONS = ("Driver", "Path", "Property", "Host", "KernelCommandLine", "Firmware", "Credential", "SSID")
+_MATCH_KEYS = frozenset(
+    """MACAddress PermanentMACAddress Path Driver Type Kind Property Name WLANInterfaceType SSID BSSID Host
+    Virtualization KernelCommandLine KernelVersion Version Credential Architecture Firmware""".split()
+)
+_SECTIONS = frozenset(
+    """Match Link SR-IOV Network Address Neighbor IPv6AddressLabel RoutingPolicyRule NextHop Route DHCP DHCPv4
+    DHCPv6 DHCPPrefixDelegation DHCPv6PrefixDelegation IPv6PrefixDelegation IPv6AcceptRA DHCPServer
+    DHCPServerStaticLease IPv6SendRA IPv6Prefix IPv6RoutePrefix IPv6PREF64Prefix Bridge BridgeFDB BridgeMDB
+    BridgeVLAN LLDP CAN IPoIB MobileNetwork QDisc NetworkEmulator TokenBucketFilter PIE FlowQueuePIE
+    StochasticFairBlue StochasticFairnessQueueing BFIFO PFIFO PFIFOHeadDrop PFIFOFast CAKE ControlledDelay
+    DeficitRoundRobinScheduler DeficitRoundRobinSchedulerClass EnhancedTransmissionSelection
+    GenericRandomEarlyDetection FairQueueingControlledDelay FairQueueing FairQueueTrafficPolicing
+    TrivialLinkEqualizer HierarchyTokenBucket HierarchyTokenBucketClass ClassfulMultiQueueing
+    BandMultiQueueing HeavyHitterFilter QuickFairQueueing QuickFairQueueingClass TrafficControlQueueingDiscipline
+    ModemManager""".split()
+)
 _PORT_OF = ("Bridge", "Bond", "VRF", "VLAN", "MACVLAN", "IPVLAN", "Tunnel")
 _MACS = ("MACAddress", "PermanentMACAddress")
 _DHCP = {"yes": ("dhcp4", "dhcp6"), "both": ("dhcp4", "dhcp6"), "ipv4": ("dhcp4",), "ipv6": ("dhcp6",),
@@ -40,8 +57,10 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
     """
     found: list[Configuration] = []
     problems: list[Problem] = []
+    strange: list[Strange] = []
     for path in merged_files(guest, DIRECTORIES, ".network"):
         unit = _with_drop_ins(guest, path)
+        strange += _strange(path, unit)
         if _is_for_something_else(unit):
             continue
         configuration = _configuration(path, unit)
@@ -54,7 +73,21 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
             found.append(configuration)
         if naming.reach(configuration.match) is Reach.ANY:
             break  # it has every card that is left
-    return Parsed(tuple(found), tuple(problems))
+    return Parsed(tuple(found), tuple(problems), strange=tuple(strange))
+
+
+def _strange(path: GuestPath, unit: Unit) -> Iterator[Strange]:
+    """Sections, conditions and ways of asking for an address that networkd is not known to have."""
+    sections = set()
+    for a in unit.assignments:
+        if a.section not in _SECTIONS and not a.section.startswith("X-") and a.section not in sections:
+            sections.add(a.section)
+            yield Strange(path, a.line, f"[{a.section}]", "a section of systemd.network(5)")
+        elif a.section == "Match" and a.key not in _MATCH_KEYS:
+            yield Strange(path, a.line, f"{a.key}=", "a condition of [Match]")
+        elif (a.section, a.key) == ("Network", "DHCP") and a.value:
+            if a.value.lower() not in {*_DHCP, *TRUE, *FALSE, "none"}:
+                yield Strange(path, a.line, a.value, "a value of DHCP=")
 
 
 def _unreadable(guest: Guest, path: GuestPath) -> Problem | None:
