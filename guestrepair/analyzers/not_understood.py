@@ -22,8 +22,8 @@ def not_understood(area: str, what: str, *, example: str, sources: tuple[str, ..
         severities=(Severity.NOTE,),
         effect=Effect.HYGIENE,
         what=f"{what} One note a file.",
-        why="It may be newer than this program's tables, or a slip that the guest refuses: what hangs on it was"
-        " taken for neither right nor wrong.",
+        why="It may be newer than this program's tables, or a slip that the guest refuses: what hangs on it"
+        " was taken for neither right nor wrong.",
         repair="None: look the word up in the guest's own manual pages.",
         example=example,
         sources=sources,
@@ -45,8 +45,8 @@ def _note(rule: Rule, path: GuestPath, found: list[Strange]) -> Finding:
     rest = f" ({more} more in this file)" if more else ""
     return rule.finding(
         Subject.of_line(path, first.line) if first.line else Subject.of_path(path),
-        f"{_place(first)}: {first.word[:_MAX_WORD]!r} is not known here as {first.what}: nothing was judged by"
-        f" it{rest}",
+        f"{_place(first)}: {first.word[:_MAX_WORD]!r} is not known here as {first.what}: nothing was judged"
+        f" by it{rest}",
         evidence=tuple(
             Evidence(_place(each), each.word[:_MAX_WORD], each.what) for each in found[:_MAX_NAMED]
         ),

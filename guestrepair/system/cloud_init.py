@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from guestrepair.formats.cloud_config import MAX_SIZE_BYTES, Value, merged, parse_yaml
+from guestrepair.formats.words import word_set
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -42,10 +43,10 @@ UNITS = (
     "cloud-final.service",
 )
 _PYTHONS = (GuestPath("/usr/lib/python3"), GuestPath("/usr/lib"))
-_DATASOURCES = frozenset(
+_DATASOURCES = word_set(
     """Akamai AliYun AltCloud Azure Bigstep CloudCIX CloudSigma CloudStack ConfigDrive DigitalOcean Ec2
     Exoscale GCE Hetzner IBMCloud LXD MAAS NoCloud NoCloudNet None NWCS OpenNebula OpenStack Oracle OVF
-    RbxCloud Scaleway SmartOS UpCloud VMware Vultr WSL""".split()
+    RbxCloud Scaleway SmartOS UpCloud VMware Vultr WSL"""
 )
 _LABELS = {"cidata": "NoCloud", "config-2": "ConfigDrive"}
 _MAX_FILES = 256

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from guestrepair.errors import GuestReadError
-from guestrepair.formats.limits import Limit, Person, parse_limits, rank
+from guestrepair.formats.limits import Limit, Person, parse_limits, rank, unknown_words
 from guestrepair.formats.systemd_unit import Unit, parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, fact, parsed
 from guestrepair.system.pam import Pam
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import LoadedUnit, chosen_files
 
 DEFAULT_NR_OPEN = 1024 * 1024
@@ -99,6 +100,11 @@ class Limits:
                 inside.setdefault(path.name, path)
         paths = [*([main] if main is not None else []), *(inside[name] for name in sorted(inside))]
         return tuple(self._read(path) for path in paths if self._guest.is_file(path))
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """What stands in these files and pam_limits passes over."""
+        return tuple(Strange(f.path, *found) for f in self.files for found in unknown_words(f.data))
 
     def files_of(self, arguments: Sequence[str]) -> tuple[LimitsFile, ...]:
         """The same for a call of pam_limits with these arguments; ``conf=`` names the one file."""

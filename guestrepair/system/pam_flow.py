@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.pam_control import RETURNS, Actions, parse_control
+from guestrepair.formats.words import word_set
 from guestrepair.system.pam import PamStep
 
 MAX_STATES = 20_000
@@ -66,6 +67,27 @@ _FIXED = {
     ("pam_selinux", "auth"): frozenset({"auth_err"}),
     ("pam_warn", ""): IGNORE,
 }
+
+
+KNOWN = (
+    CREDENTIALS
+    | GATES
+    | frozenset(name for name, _ in _FIXED)
+    | frozenset(
+        f"pam_{name}"
+        for name in word_set(
+            """canonicalize_user cap capability ck_connector console cracklib cryptsetup debug echo ecryptfs
+    exec fail_delay faillock filter fprintd fscrypt ftp gdm gnome_keyring google_authenticator issue kwallet
+    kwallet5 lastlog lastlog2 limits listfile localuser loginuid lxc lxc_cgfs mkhomedir motd mount
+    namespace oddjob_mkhomedir passwdqc pkcs11 postgresok pwhistory pwquality radius rhosts rootok
+    rundir selinux_permit sepermit session setquota ssh_agent_auth stack stress succeed_if syslog
+    systemd systemd_home tally timestamp tmpdir tty_audit u2f umask usertype uwtmp wheel xauth yubico
+    duo cgfs elogind turnstile smbpass p11 ssh snapper apparmor script pwdfile time unix_acct unix_auth
+    unix_passwd unix_session slurm slurm_adopt afs_session ccreds"""
+        )
+    )
+)
+"""Modules that are known by name: of others nobody knows here what they do."""
 
 
 class State(NamedTuple):

@@ -24,7 +24,7 @@ from guestrepair.model import Finding
 
 NOT_UNDERSTOOD = not_understood(
     "cloud",
-    "A name in datasource_list that is neither one of cloud-init's own datasources nor a module of this guest.",
+    "A name in datasource_list that is neither a datasource of cloud-init nor a module of this guest.",
     example="datasource_list: [ NoCluod, None ]",
     sources=("cloud-init documentation, Datasources",),
 )

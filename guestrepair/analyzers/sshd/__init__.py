@@ -17,6 +17,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 
 from guestrepair.analyzers.base import Analyzer, Check, Context
+from guestrepair.analyzers.not_understood import not_understood, notes
 from guestrepair.analyzers.sshd.chroot import CHROOT_DIRECTORY, check_chroot
 from guestrepair.analyzers.sshd.components import (
     HELPER_MISSING,
@@ -64,6 +65,20 @@ def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
     server = sshd.server
     if server.unread:
         yield inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}")
+
+
+NOT_UNDERSTOOD = not_understood(
+    NAME,
+    "An option on the command line of the unit that starts sshd that no sshd is known to have: it would end"
+    " with its usage. What sshd_config, PAM and keys have that is not known are findings of their own.",
+    example="ExecStart=/usr/sbin/sshd -D --verbose",
+    sources=("sshd(8), OPTIONS",),
+)
+
+
+def check_words(sshd: Sshd) -> Iterator[Finding]:
+    """not-understood."""
+    yield from notes(NOT_UNDERSTOOD, sshd.strange)
 
 
 Judge = Callable[[Sshd], Iterator[Finding | Inconclusive]]
@@ -118,6 +133,7 @@ _CHECKS = (
     check_enabled,
     check_listen_address,
     check_ports,
+    check_words,
 )
 
 ANALYZER = Analyzer(
@@ -146,6 +162,7 @@ ANALYZER = Analyzer(
         TCP_WRAPPERS,
         UNIT_DISABLED,
         LOG_EVIDENCE,
+        NOT_UNDERSTOOD,
     ),
     checks=(
         check_units,

@@ -28,6 +28,7 @@ from guestrepair.formats.firewall.rules import (
     Weight,
 )
 from guestrepair.formats.firewalld import Element, parse_firewalld
+from guestrepair.formats.words import word_set
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
 from guestrepair.system.firewall.files import FirewallFiles, assignments
@@ -39,13 +40,13 @@ _PROFILES = (
     (GuestPath("/etc/sysconfig/network-scripts"), "ifcfg-*", "ZONE"),
 )
 _MAX_INCLUDES = 32
-_OF_ZONES = frozenset(
+_OF_ZONES = word_set(
     """short description interface source icmp-block-inversion forward icmp-block masquerade service port
-    protocol forward-port source-port rule""".split()
+    protocol forward-port source-port rule"""
 )
-_OF_RULES = frozenset(
+_OF_RULES = word_set(
     """source destination service port protocol icmp-block icmp-type masquerade forward-port source-port
-    tcp-mss-clamp log nflog audit accept reject drop mark""".split()
+    tcp-mss-clamp log nflog audit accept reject drop mark"""
 )
 _TARGETS = {"ACCEPT": Kind.ACCEPT, "DROP": Kind.DROP, "%%REJECT%%": Kind.DROP, "REJECT": Kind.DROP}
 

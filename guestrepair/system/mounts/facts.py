@@ -28,6 +28,7 @@ from guestrepair.system.mounts.normalize import Reading, readings
 from guestrepair.system.mounts.sources import classify, find
 from guestrepair.system.mounts.spec import Spec, from_entry, from_units
 from guestrepair.system.mounts.units import OwnUnit, own_units
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import OWN, UNIT_DIRECTORIES, Systemd, chosen_files
 
 FSTAB = GuestPath("/etc/fstab")
@@ -170,6 +171,13 @@ class MountFacts(GuestDisks):
     def crypt(self) -> tuple[CryptEntry, ...]:
         """Its lines."""
         return known(attempt(lambda: crypttab.parse(self.crypt_data), CRYPTTAB))
+
+    @fact
+    def strange_crypt(self) -> tuple[Strange, ...]:
+        """Its lines that name no device."""
+        what = "a line NAME DEVICE [KEY [OPTIONS]]"
+        lines = crypttab.unread_lines(self.crypt_data)
+        return tuple(Strange(CRYPTTAB, number, text, what) for number, text in lines)
 
     @fact
     def known_crypt(self) -> tuple[CryptEntry, ...] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from guestrepair.formats.keyfile import KeyFile, Setting, parse_keyfile
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -35,11 +36,11 @@ _LEFTOVERS = (
     ".augtmp",
     ".dpkg-dist",
 )
-_TYPES = frozenset(
-    """802-11-olpc-mesh 802-11-wireless 802-3-ethernet 6lowpan adsl bluetooth bond bridge cdma dummy ethernet
-    generic gsm hsr infiniband ip-tunnel ipvlan loopback macsec macvlan olpc-mesh ovs-bridge ovs-dpdk
-    ovs-external-ids ovs-interface ovs-other-config ovs-patch ovs-port pppoe serial team tun veth vlan vpn
-    vrf vxlan wifi wifi-p2p wimax wireguard wpan bond-slave bridge-slave team-slave""".split()
+_TYPES = word_set(
+    """802-11-olpc-mesh 802-11-wireless 802-3-ethernet 6lowpan adsl bluetooth bond bridge cdma dummy
+    ethernet generic gsm hsr infiniband ip-tunnel ipvlan loopback macsec macvlan olpc-mesh ovs-bridge
+    ovs-dpdk ovs-external-ids ovs-interface ovs-other-config ovs-patch ovs-port pppoe serial team tun
+    veth vlan vpn vrf vxlan wifi wifi-p2p wimax wireguard wpan bond-slave bridge-slave team-slave"""
 )
 _METHODS = frozenset({"auto", "dhcp", "link-local", "manual", "shared", "disabled", "ignore"})
 _CARDS = frozenset({"ethernet", "802-3-ethernet"})

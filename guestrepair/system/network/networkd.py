@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guestrepair.formats.systemd_unit import FALSE, TRUE, Unit, merge_units, parse_unit
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -27,26 +28,28 @@ DIRECTORIES = tuple(
     )
 )
 _CONDITIONS = ("Driver", "Path", "Property", "Host", "KernelCommandLine", "Firmware", "Credential", "SSID")
-_MATCH_KEYS = frozenset(
+_MATCH_KEYS = word_set(
     """MACAddress PermanentMACAddress Path Driver Type Kind Property Name WLANInterfaceType SSID BSSID Host
-    Virtualization KernelCommandLine KernelVersion Version Credential Architecture Firmware""".split()
+    Virtualization KernelCommandLine KernelVersion Version Credential Architecture Firmware"""
 )
-_SECTIONS = frozenset(
-    """Match Link SR-IOV Network Address Neighbor IPv6AddressLabel RoutingPolicyRule NextHop Route DHCP DHCPv4
-    DHCPv6 DHCPPrefixDelegation DHCPv6PrefixDelegation IPv6PrefixDelegation IPv6AcceptRA DHCPServer
-    DHCPServerStaticLease IPv6SendRA IPv6Prefix IPv6RoutePrefix IPv6PREF64Prefix Bridge BridgeFDB BridgeMDB
-    BridgeVLAN LLDP CAN IPoIB MobileNetwork QDisc NetworkEmulator TokenBucketFilter PIE FlowQueuePIE
-    StochasticFairBlue StochasticFairnessQueueing BFIFO PFIFO PFIFOHeadDrop PFIFOFast CAKE ControlledDelay
-    DeficitRoundRobinScheduler DeficitRoundRobinSchedulerClass EnhancedTransmissionSelection
-    GenericRandomEarlyDetection FairQueueingControlledDelay FairQueueing FairQueueTrafficPolicing
-    TrivialLinkEqualizer HierarchyTokenBucket HierarchyTokenBucketClass ClassfulMultiQueueing
-    BandMultiQueueing HeavyHitterFilter QuickFairQueueing QuickFairQueueingClass TrafficControlQueueingDiscipline
-    ModemManager""".split()
+_SECTIONS = word_set(
+    """Match Link SR-IOV Network Address Neighbor IPv6AddressLabel RoutingPolicyRule NextHop Route DHCP
+    DHCPv4 DHCPv6 DHCPPrefixDelegation DHCPv6PrefixDelegation IPv6PrefixDelegation IPv6AcceptRA
+    DHCPServer DHCPServerStaticLease IPv6SendRA IPv6Prefix IPv6RoutePrefix IPv6PREF64Prefix Bridge
+    BridgeFDB BridgeMDB BridgeVLAN LLDP CAN IPoIB MobileNetwork QDisc NetworkEmulator TokenBucketFilter
+    PIE FlowQueuePIE StochasticFairBlue StochasticFairnessQueueing BFIFO PFIFO PFIFOHeadDrop PFIFOFast
+    CAKE ControlledDelay DeficitRoundRobinScheduler DeficitRoundRobinSchedulerClass
+    EnhancedTransmissionSelection GenericRandomEarlyDetection FairQueueingControlledDelay FairQueueing
+    FairQueueTrafficPolicing TrivialLinkEqualizer HierarchyTokenBucket HierarchyTokenBucketClass
+    ClassfulMultiQueueing BandMultiQueueing HeavyHitterFilter QuickFairQueueing QuickFairQueueingClass
+    TrafficControlQueueingDiscipline ModemManager"""
 )
 _PORT_OF = ("Bridge", "Bond", "VRF", "VLAN", "MACVLAN", "IPVLAN", "Tunnel")
 _MACS = ("MACAddress", "PermanentMACAddress")
 _DHCP = {"yes": ("dhcp4", "dhcp6"), "both": ("dhcp4", "dhcp6"), "ipv4": ("dhcp4",), "ipv6": ("dhcp6",),
          "v4": ("dhcp4",), "v6": ("dhcp6",)}  # fmt: skip
+
+_DHCP_WORDS = {*_DHCP, *TRUE, *FALSE, "none", ""}
 
 
 def read_networkd(guest: Guest, naming: Naming) -> Parsed:
@@ -85,9 +88,8 @@ def _strange(path: GuestPath, unit: Unit) -> Iterator[Strange]:
             yield Strange(path, a.line, f"[{a.section}]", "a section of systemd.network(5)")
         elif a.section == "Match" and a.key not in _MATCH_KEYS:
             yield Strange(path, a.line, f"{a.key}=", "a condition of [Match]")
-        elif (a.section, a.key) == ("Network", "DHCP") and a.value:
-            if a.value.lower() not in {*_DHCP, *TRUE, *FALSE, "none"}:
-                yield Strange(path, a.line, a.value, "a value of DHCP=")
+        elif (a.section, a.key) == ("Network", "DHCP") and a.value.lower() not in _DHCP_WORDS:
+            yield Strange(path, a.line, a.value, "a value of DHCP=")
 
 
 def _unreadable(guest: Guest, path: GuestPath) -> Problem | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from guestrepair.formats.ifcfg import Variable, parse_ifcfg
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -29,20 +30,20 @@ _NO = frozenset({"no", "n", "false", "f", "0"})
 _CARD_TYPES = frozenset({"", "ethernet"})
 _RED_HAT_WORDS = {
     "BOOTPROTO": frozenset({"", "none", "static", "dhcp", "bootp", "ibft", "autoip", "shared", "auto"}),
-    "TYPE": frozenset(
+    "TYPE": word_set(
         """ethernet wireless infiniband bridge bond vlan team teamport tap tun gre gretap ipip sit ip6tnl
-        tunnel ipsec ovsport ovsbridge ovsintport ovsbond ovstunnel ovspatchport modem ppp xdsl token fddi
-        can ctc loopback dummy qeth iucv alias x25 wireguard vxlan macvlan ipvlan""".split()
+    tunnel ipsec ovsport ovsbridge ovsintport ovsbond ovstunnel ovspatchport modem ppp xdsl token fddi
+    can ctc loopback dummy qeth iucv alias x25 wireguard vxlan macvlan ipvlan"""
     )
     | {""},
     "ONBOOT": frozenset({"", "yes", "y", "true", "t", "1", "no", "n", "false", "f", "0"}),
 }
 _SUSE_WORDS = {
-    "BOOTPROTO": frozenset(
-        "static none ibft dhcp dhcp4 dhcp6 autoip auto auto4 auto6 shared 6to4 dhcp+autoip".split()
+    "BOOTPROTO": word_set(
+        """static none ibft dhcp dhcp4 dhcp6 autoip auto auto4 auto6 shared 6to4 dhcp+autoip"""
     )
     | {""},
-    "STARTMODE": frozenset("auto boot onboot on hotplug ifplugd nfsroot manual off never".split()) | {""},
+    "STARTMODE": word_set("""auto boot onboot on hotplug ifplugd nfsroot manual off never""") | {""},
 }
 """What each variable may be (sysconfig.txt of initscripts, nm-settings-ifcfg-rh(5); ifcfg(5) of wicked)."""
 

@@ -19,10 +19,12 @@ from guestrepair.system.systemd import LoadedUnit
 MAX_WORDS = 512
 MAX_ENVIRONMENT_LINES = 2_000
 _WITH_ARGUMENT = frozenset("CEbcfghkopu")
+_FLAGS = frozenset("46DGQRTVdeiqrt")
 _HELPERS = re.compile(r"sshd[-_.]?(?:keygen|gen|session|auth|socket|pre|check|unlock)", re.IGNORECASE)
 _NAMED_SSHD = re.compile(r"sshd(?:[-_.][\w.-]{1,100})?")
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 _VARIABLE = re.compile(r"\$(?:\{(\w{1,100})\}|(\w{1,100}))")
+_KNOWN = _WITH_ARGUMENT | _FLAGS
 _PREFIXES = "@-:+!|"
 
 
@@ -31,7 +33,8 @@ class CommandLine:
     """One sshd as it is started: its program, ``-f``, ``-o``, ``-p``, ``-h``, and whether one waits (``-i``).
 
     ``settings`` are the lines of configuration that ``-o`` gives, in order; they go before the file.
-    ``only_tests`` is true for ``-t`` and ``-T``, which serve nobody.
+    ``only_tests`` is true for ``-t`` and ``-T``, which serve nobody. ``strange`` are options that sshd is not
+    known to have: it ends with its usage.
     """
 
     binary: GuestPath
@@ -41,6 +44,7 @@ class CommandLine:
     host_keys: tuple[str, ...] = ()
     inetd: bool = False
     only_tests: bool = False
+    strange: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -159,7 +163,7 @@ def _is_sshd(guest: Guest, path: GuestPath, following: list[str]) -> bool:
 def _options(binary: GuestPath, words: list[str]) -> CommandLine:
     """The options as getopt(3) takes them apart."""
     given: dict[str, list[str]] = {}
-    rest = iter(words)
+    rest, first = iter(words), next((word for word in words if word.startswith("--")), "--")
     for word in rest:
         if word == "--" or not word.startswith("-") or len(word) < 2:
             break
@@ -178,4 +182,5 @@ def _options(binary: GuestPath, words: list[str]) -> CommandLine:
         tuple(given.get("h", ())),
         inetd="i" in given,
         only_tests="t" in given or "T" in given,
+        strange=tuple(f"-{letter}" if letter != "-" else first for letter in given if letter not in _KNOWN),
     )

@@ -26,6 +26,7 @@ from guestrepair.system.sshd.programs import Libraries, Program, find_libraries,
 from guestrepair.system.sshd.selinux_ports import allowed_ports
 from guestrepair.system.sshd.server import Server, find_server
 from guestrepair.system.sshd.user import UserDefinition, define_user
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import LoadedUnit
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ class Sshd:
     def title(self) -> str:
         """What to call it: sshd, and by its unit where that is not the packaged one."""
         return "sshd" if self.instance.packaged else f"sshd of {self.name}"
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Options of its command line that sshd is not known to have."""
+        command, files = self.instance.command, self.command_files
+        words = command.strange if command is not None else ()
+        where = self.services_in_force[0].path if self.services_in_force else next(iter(files), None)
+        return tuple(Strange(where, 0, word, "an option of sshd") for word in words if where is not None)
 
     @fact
     def services(self) -> tuple[LoadedUnit, ...]:
