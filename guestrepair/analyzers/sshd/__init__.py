@@ -78,7 +78,7 @@ NOT_UNDERSTOOD = not_understood(
 
 def check_words(sshd: Sshd) -> Iterator[Finding]:
     """not-understood."""
-    yield from notes(NOT_UNDERSTOOD, sshd.strange)
+    yield from notes(NOT_UNDERSTOOD, [sshd.strange] if sshd.strange is not None else [])
 
 
 Judge = Callable[[Sshd], Iterator[Finding | Inconclusive]]

@@ -74,12 +74,11 @@ class Sshd:
         return "sshd" if self.instance.packaged else f"sshd of {self.name}"
 
     @fact
-    def strange(self) -> tuple[Strange, ...]:
-        """Options of its command line that sshd is not known to have."""
-        command, files = self.instance.command, self.command_files
-        words = command.strange if command is not None else ()
-        where = self.services_in_force[0].path if self.services_in_force else next(iter(files), None)
-        return tuple(Strange(where, 0, word, "an option of sshd") for word in words if where is not None)
+    def strange(self) -> Strange | None:
+        """The options on its command line that sshd is not known to have."""
+        word = self.instance.command.strange if self.instance.command is not None else ""
+        where = next((unit.path for unit in self.services_in_force), None) if word else None
+        return None if where is None else Strange(where, 0, word, "options of sshd")
 
     @fact
     def services(self) -> tuple[LoadedUnit, ...]:
