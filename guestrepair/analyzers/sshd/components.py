@@ -28,7 +28,7 @@ from guestrepair.system.sshd.sshd import Sshd
 HELPER_MISSING = Rule(
     name="sshd/helper-missing",
     summary="sshd itself, or a program that it starts for each connection, is missing",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="sshd, another program that its unit starts, sshd-session (from OpenSSH 9.8 on), sshd-auth (from"

@@ -12,6 +12,8 @@ from guestrepair.system.strange import Strange
 def strange_words(configurations: Iterable[Configuration]) -> Iterator[Strange]:
     """Commands of GRUB's menus, and keys of boot loader entries, that are not known here."""
     for each in configurations:
+        if b"\0" in each.data:
+            continue  # a damaged file has findings of its own
         if each.kind in {Kind.GRUB, Kind.GRUB_STUB}:
             for line, name in unknown_commands(each.data):
                 yield Strange(each.path, line, name, "a command of GRUB")

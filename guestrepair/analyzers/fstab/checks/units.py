@@ -37,8 +37,8 @@ MOUNT_UNIT = Rule(
     "made of, or that goes through a symbolic link; or a swap unit has such a What=.",
     why="systemd refuses to load the unit, or to mount over a link, and a target that requires it is not "
     "started. Boot goes on without local-fs.target, with some services failing, so that it is an error only "
-    "where the place is one that boot needs (/usr, /var, /etc, /boot), or another target of the boot requires "
-    "the unit.",
+    "where the place is one that boot needs (/usr, /var, /etc, /boot), or another target of the boot "
+    "requires the unit.",
     repair="The unit, and the links that start it, get the name of its place. Where a link is in the way, "
     "the place is written without it.",
     example="/etc/systemd/system/data.mount with Where=/srv/data must be called srv-data.mount",
