@@ -38,7 +38,7 @@ USRMERGE_LINK = Rule(
     summary="a link of the merged /usr (/bin, /sbin, /lib, /lib64) is missing or wrong",
     severities=(Severity.ERROR,),
     effect=Effect.STOPS_BOOT,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="One of the links in / that a merged /usr needs is gone, or leads somewhere else, while the "
     "directory in /usr is there. All packaged files are then judged as if the link were in place.",
     why="Every program names its loader as /lib64/ld-linux-x86-64.so.2 or its like, and every script "
@@ -53,7 +53,7 @@ LINK_DANGLING = Rule(
     summary="a packaged symbolic link, or one of the alternatives, leads nowhere",
     severities=(Severity.WARNING, Severity.NOTE),
     effect=Effect.DEGRADES,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="The target of a packaged link, or of a link that update-alternatives keeps, is not in the "
     "guest. Where the target is a packaged file, its own finding stands for it.",
     why="The command or library of that name is gone, although its package is installed.",
