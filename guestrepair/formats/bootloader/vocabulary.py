@@ -44,6 +44,7 @@ _COMMANDS = word_set(
     xnu_kext xnu_kextdir xnu_mkext xnu_ramdisk xnu_resume xnu_splash zfs-bootfs zfs-info zfskey"""
 )
 _OPENS = frozenset({"if", "elif", "while", "until", "!", "then", "else", "do"})
+_BLOCKS = frozenset({"menuentry", "submenu", "function"})
 _SYNTAX = frozenset({"fi", "done", "for", "function", "menuentry", "submenu", "{", "}", "in"})
 _KEYS = word_set(
     """title version machine-id sort-key linux linux16 linuxefi initrd initrd16 initrdefi efi uki uki-url
@@ -62,22 +63,22 @@ def unknown_commands(data: bytes) -> Iterator[tuple[int, str]]:
     own = {s.words[1].text.rstrip("(){") for s in found if s.name == "function" and len(s.words) > 1}
     for statement in found:
         for name in _names(statement):
-            plain = name not in _COMMANDS | _SYNTAX and name not in own
+            plain = not (name in _COMMANDS or name in _SYNTAX or name in own)
             if plain and "=" not in name and "$" not in name:
                 yield statement.line, name
 
 
 def _names(statement: Statement) -> Iterator[str]:
     """The command of a statement: behind words that only introduce one, and behind an opening brace."""
-    words = [word.text for word in statement.words]
-    while words:
-        while words and words[0] in _OPENS:
-            words = words[1:]
-        if words:
-            yield words[0]
-        if words[:1] == ["for"] or words[:1] not in (["menuentry"], ["submenu"], ["function"], ["{"]):
-            return
-        words = words[words.index("{") + 1 :] if "{" in words else []
+    at_start = True
+    for word in statement.words:
+        if word.text == "{":
+            at_start = True
+        elif at_start and word.text not in _OPENS:
+            yield word.text
+            if word.text not in _BLOCKS:
+                return  # what follows are its arguments
+            at_start = False
 
 
 def unknown_keys(data: bytes) -> Iterator[tuple[int, str]]:
