@@ -53,6 +53,16 @@ def sources(entries: Iterable[CryptEntry]) -> dict[str, str]:
     return {entry.name: entry.source for entry in entries if not entry.is_plain}
 
 
+def unread_lines(data: bytes) -> tuple[tuple[int, str], ...]:
+    """(number, text) of the lines that are neither blank nor comment and lack their second field."""
+    found: list[tuple[int, str]] = []
+    for number, match in enumerate(_LINE.finditer(data[:MAX_SIZE_BYTES]), start=1):
+        tokens = list(itertools.islice(_TOKEN.finditer(match[0]), 2))
+        if len(tokens) == 1 and not tokens[0][0].startswith(b"#") and len(found) < MAX_LINES:
+            found.append((number, tokens[0][0].decode("utf-8", "surrogateescape")))
+    return tuple(found)
+
+
 def parse(data: bytes) -> tuple[CryptEntry, ...]:
     """Parse a crypttab; lines without a second field are left out, as systemd-cryptsetup-generator(8) does.
 

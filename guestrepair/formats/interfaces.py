@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from guestrepair.errors import FormatError
-from guestrepair.formats.lines import text_lines
+from guestrepair.formats.lines import joined_lines
 
 MAX_LINES = 20_000
 
@@ -86,23 +85,7 @@ def _problem(words: list[str]) -> str:
 
 
 def _logical_lines(data: bytes) -> Iterator[tuple[int, str]]:
-    pending: list[str] = []
-    start = 0
-    for number, raw in enumerate(text_lines(data), 1):
-        if number > MAX_LINES:
-            raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
-        line = raw.strip()
-        if not pending:
-            start = number
-            if not line or line.startswith("#"):
-                continue
-        if line.endswith("\\"):
-            pending.append(line[:-1])
-            continue
-        whole = " ".join((*pending, line)).strip()
-        pending = []
+    for number, pieces in joined_lines(data, maximum=MAX_LINES):
+        whole = " ".join(pieces).strip()
         if whole:
-            yield start, whole
-    whole = " ".join(pending).strip()
-    if whole:
-        yield start, whole
+            yield number, whole

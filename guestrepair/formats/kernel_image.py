@@ -12,7 +12,14 @@ import struct
 HEAD_BYTES = 64 * 1024
 """Read from the start: holds the setup code with the version string."""
 
-_KNOWN = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x7fELF", b"MZ")
+_BEGINNINGS = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x7fELF", b"MZ", b"\x27\x05\x19\x56", b"BZh")
+_MARKS = ((0x202, b"HdrS"), (0x38, b"ARM\x64"), (0x24, b"\x18\x28\x6f\x01"), (0x30, b"RISCV"))
+"""What kernels of other architectures, compressed ones and unified images have in their first bytes."""
+
+
+def is_known(head: bytes) -> bool:
+    """True for the first bytes of any kind of kernel image that is known here."""
+    return head.startswith(_BEGINNINGS) or any(head[at : at + len(mark)] == mark for at, mark in _MARKS)
 
 
 def problem(head: bytes, size_bytes: int) -> str:

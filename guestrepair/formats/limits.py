@@ -6,10 +6,12 @@ Sources: limits.conf(5); Linux-PAM ``modules/pam_limits/pam_limits.c`` parse_con
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.lines import byte_lines
+from guestrepair.formats.words import word_set
 
 MAX_LINES = 20_000
 INFINITY = 2**64 - 1
@@ -60,6 +62,30 @@ def parse_limits(data: bytes) -> tuple[Limit, ...]:
             found.append(made)
         offset += len(raw) + 1
     return tuple(found)
+
+
+_ITEMS = word_set(
+    """core data fsize memlock nofile rss stack cpu nproc as maxlogins maxsyslogins nonewprivs priority
+    locks sigpending msgqueue nice rtprio chroot"""
+)
+
+
+def unknown_words(data: bytes) -> Iterator[tuple[int, str, str]]:
+    """(line, word, what it should be) of what pam_limits passes over, for one thing a line."""
+    for number, raw in enumerate(byte_lines(data), 1):
+        words = [_text(word).strip(" \t\r") for word in raw.partition(b"#")[0].split(None, 3)]
+        if not words or (len(words) == 2 and words[1][:1] == "-"):
+            continue
+        if len(words) < 4:
+            yield number, " ".join(words), "a line DOMAIN TYPE ITEM VALUE"
+        elif not _is_domain(words[0]):
+            yield number, words[0], "a domain of limits.conf"
+        elif words[1].lower() not in _TYPES and words[2].lower() not in _WITHOUT_A_TYPE:
+            yield number, words[1], "a type of limit (soft, hard, -)"
+        elif words[2].lower() not in _ITEMS:
+            yield number, words[2], "an item that is limited"
+        elif words[2].lower() != "chroot" and _value(words[3].lower()) is None:
+            yield number, words[3], f"a value of {words[2]}"
 
 
 def _parse_line(number: int, raw: bytes, offset: int) -> Limit | None:

@@ -20,6 +20,9 @@ _PLAIN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 """What systemd takes for true (parse_boolean)."""
 
+FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
+"""What it takes for false."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:

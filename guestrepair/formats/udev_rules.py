@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guestrepair.errors import FormatError
-from guestrepair.formats.lines import text_lines
+from guestrepair.formats.lines import joined_lines
 
 MAX_LINES = 20_000
 _MAX_LINE = 16_384
@@ -53,20 +52,5 @@ def parse_name_rules(data: bytes) -> tuple[NameRule, ...]:
 
 
 def _rules(data: bytes) -> Iterator[tuple[int, str]]:
-    pending: list[str] = []
-    start = 0
-    for number, raw in enumerate(text_lines(data), 1):
-        if number > MAX_LINES:
-            raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
-        line = raw.strip()
-        if not pending:
-            start = number
-            if not line or line.startswith("#"):
-                continue
-        if line.endswith("\\"):
-            pending.append(line[:-1])
-            continue
-        yield start, "".join((*pending, line))
-        pending = []
-    if pending:
-        yield start, "".join(pending)
+    lines = joined_lines(data, maximum=MAX_LINES)
+    return ((number, "".join(pieces)) for number, pieces in lines)

@@ -59,3 +59,8 @@ def _first_word(text: str) -> tuple[str, str] | None:
             word.append(char)
         position += 1
     return None if quote else ("".join(word), text[position:].lstrip(" \t"))
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, for tables that are easier to read so than as a list of strings."""
+    return frozenset(text.split())

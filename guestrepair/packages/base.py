@@ -125,6 +125,11 @@ class Damage:
     hint: str = ""
 
 
+WANTED = frozenset({"unknown", "install", "hold", "deinstall", "purge"})
+FLAGS = frozenset({"ok", "reinstreq", "hold", "hold-reinstreq"})
+"""The first and the second of dpkg's three words of a status (dpkg(1), *Package states and flags*)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """A package whose installation, upgrade or removal has not come to its end, in dpkg's words.
@@ -139,6 +144,11 @@ class Unfinished:
     state: str
     place: str
     line: int
+
+    @property
+    def is_known(self) -> bool:
+        """False where dpkg has no such word: what it means for the files cannot be told."""
+        return self.wanted.lower() in WANTED and self.flag.lower() in FLAGS
 
     @property
     def is_removal(self) -> bool:

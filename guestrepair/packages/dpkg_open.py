@@ -15,7 +15,7 @@ from guestrepair.formats.deb822 import Document, Stanza, parse_deb822
 from guestrepair.formats.dpkg_config import PathFilter, is_config_name, parse_path_filter
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.packages.base import Damage, Package, Unfinished
+from guestrepair.packages.base import FLAGS, WANTED, Damage, Package, Unfinished
 from guestrepair.packages.dpkg import DpkgDatabase, Installed
 
 DIRECTORY = GuestPath("/var/lib/dpkg")
@@ -231,7 +231,8 @@ def _words(stanza: Stanza) -> tuple[str, str, str]:
 
 def _unfinished(entry: _Entry) -> Unfinished | None:
     wanted, flag, state = _words(entry.stanza)
-    if not entry.stanza.get("package") or (flag and state in _SETTLED and "reinstreq" not in flag):
+    known = wanted.lower() in WANTED and flag.lower() in FLAGS
+    if not entry.stanza.get("package") or (known and state in _SETTLED and "reinstreq" not in flag):
         return None
     stanza = entry.stanza
     package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))

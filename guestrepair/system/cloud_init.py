@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from guestrepair.formats.cloud_config import Value, merged, parse_identify
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader import BootLoader
@@ -27,6 +28,7 @@ from guestrepair.system.cloud_seeds import (
     read_file,
 )
 from guestrepair.system.fact import Unreadable, attempt, fact, parsed
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import Systemd
 
 PROGRAM = GuestPath("/usr/bin/cloud-init")
@@ -52,6 +54,12 @@ UNITS = (
     "cloud-init-main.service",
     "cloud-config.service",
     "cloud-final.service",
+)
+_PYTHONS = (GuestPath("/usr/lib/python3"), GuestPath("/usr/lib"))
+_DATASOURCES = word_set(
+    """Akamai AliYun AltCloud Azure Bigstep CloudCIX CloudSigma CloudStack ConfigDrive DigitalOcean Ec2
+    Exoscale GCE Hetzner IBMCloud LXD MAAS NoCloud NoCloudNet None NWCS OpenNebula OpenStack Oracle OVF
+    RbxCloud Scaleway SmartOS UpCloud VMware Vultr WSL"""
 )
 _MAX_FILES = 256
 _MAX_SCRIPT_BYTES = 1024 * 1024
@@ -114,6 +122,23 @@ class CloudInit:
         if isinstance(value, str):
             value = [word.strip(" []'\"") for word in value.split(",")]
         return tuple(str(name) for name in value) if isinstance(value, list) else None
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Datasources of the list that are neither cloud-init's own nor a module of this guest."""
+        unknown = [name for name in self.datasource_list or () if name not in _DATASOURCES]
+        unknown = [name for name in unknown if not any(self._has_module(name, top) for top in _PYTHONS)]
+        where = next(
+            (f.path for f in reversed(self.files) if isinstance(f, CloudFile) and _lists_datasources(f)), MAIN
+        )
+        return tuple(Strange(where, 0, name, "a datasource of cloud-init") for name in unknown[:_MAX_FILES])
+
+    def _has_module(self, name: str, top: GuestPath) -> bool:
+        if not name.isidentifier():
+            return False
+        places = (folder / "cloudinit/sources" for folder in self._guest.glob(top, "*-packages"))
+        below = (p / "site-packages/cloudinit/sources" for p in self._guest.glob(top, "python3.*"))
+        return any(self._guest.exists(place / f"DataSource{name}.py") for place in (*places, *below))
 
     # --- whether it runs ----------------------------------------------------------------
 
@@ -266,3 +291,7 @@ class CloudInit:
     def needs_identify(self) -> bool:
         """True where cloud-init does not run at all without a datasource."""
         return not self.identify.if_nothing
+
+
+def _lists_datasources(file: CloudFile) -> bool:
+    return isinstance(file.value, dict) and "datasource_list" in file.value

@@ -24,7 +24,6 @@ from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, known
 
-_FSTAB = GuestPath("/etc/fstab")
 _BTRFS_COPIES = (0x4000000, 0x4000000000)
 _XFS_BLOCK_SIZES = (4096, 1024, 2048, 512, 8192, 16384, 32768, 65536)
 _MAX_DIRECTORIES = 4000
@@ -124,15 +123,6 @@ class Filesystems:
         points = mount_points(self._guest, [GuestPath(mount.target) for mount in self._guest.mounts])
         sources = {GuestPath(mount.target): mount.source for mount in self._guest.mounts}
         return {path: why for path, why in found.items() if sources.get(_holder(points, path)) == device}
-
-    def is_in_fstab(self, text: str) -> bool:
-        """True when /etc/fstab holds this text (a UUID, a label), in any case of letters.
-
-        Raises:
-            GuestReadError: it cannot be read.
-        """
-        content = self._guest.read_if_there(_FSTAB) or b""
-        return bool(text) and text.lower().encode("utf-8", "surrogateescape") in content.lower()
 
     # --- room ---------------------------------------------------------------------------
 

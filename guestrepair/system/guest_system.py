@@ -210,7 +210,7 @@ class System:
     @fact
     def limits(self) -> Limits:
         """Its resource limits."""
-        return Limits(self.view, self.pam)
+        return Limits(self.view, self.pam, self.kernel_settings)
 
     @fact
     def logs(self) -> Logs:
@@ -220,7 +220,7 @@ class System:
     @fact
     def mounts(self) -> Mounts:
         """What fstab, crypttab and mount units name, and what they mean."""
-        return Mounts(self.view, self.systemd, self.boot_loader)
+        return Mounts(self.view, self.systemd, self.boot_loader, self.account_files)
 
     @fact
     def needs(self) -> Needs:

@@ -25,12 +25,16 @@ _MAX_COPY_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class KernelImage:
-    """A kernel's file: what is wrong with it ("" when nothing is), and the release that it says it is."""
+    """A kernel's file: what is wrong with it ("" when nothing is), and the release that it says it is.
+
+    ``is_known`` is false for a file that begins as no kind of kernel that is known here.
+    """
 
     path: GuestPath
     size_bytes: int
     problem: str
     release: str
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,13 @@ class Kernels:
             return None
         real, size = found
         head = self._guest.read_range(real, 0, kernel_image.HEAD_BYTES) if size else b""
-        return KernelImage(path, size, kernel_image.problem(head, size), kernel_image.version(head))
+        return KernelImage(
+            path,
+            size,
+            kernel_image.problem(head, size),
+            kernel_image.version(head),
+            kernel_image.is_known(head),
+        )
 
     def initramfs(self, path: GuestPath) -> Initramfs | None:
         """The state of an initramfs image, all of it; None when there is no such file.

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from guestrepair.errors import GuestReadError
-from guestrepair.formats.limits import Limit, Person, parse_limits, rank
+from guestrepair.formats.limits import Limit, Person, parse_limits, rank, unknown_words
 from guestrepair.formats.systemd_unit import Unit, parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.system.fact import Unreadable, attempt, fact, parsed
+from guestrepair.system.fact import fact, parsed
+from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.pam import Pam
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import LoadedUnit, chosen_files
 
 DEFAULT_NR_OPEN = 1024 * 1024
@@ -28,10 +28,6 @@ BUMPED_NR_OPEN = 1_073_741_816
 """The same after a systemd that raises it."""
 
 _PLACES = tuple(GuestPath(p) for p in ("/etc/security", "/usr/etc/security", "/usr/share/security"))
-_SYSCTL_DIRECTORIES = tuple(
-    GuestPath(p) for p in ("/etc/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
-)
-_SYSCTL_CONF = GuestPath("/etc/sysctl.conf")
 _MANAGERS = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _CORE_DIRECTORIES = (
     GuestPath("/usr/lib/systemd"),
@@ -48,7 +44,6 @@ _SYSTEM_CONF_DIRECTORIES = tuple(
     )
 )
 _PROGRAM_LIMIT_BYTES = 64 * 1024 * 1024
-_NR_OPEN = re.compile(rb"(?m)^[ \t]*-?fs[./]nr_open[ \t]*=[ \t]*([0-9]{1,12})[ \t]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +75,10 @@ class SetLimit:
 class Limits:
     """The limits of one guest."""
 
-    def __init__(self, guest: Guest, pam: Pam) -> None:
+    def __init__(self, guest: Guest, pam: Pam, kernel_settings: KernelSettings) -> None:
         self._guest = guest
         self._pam = pam
+        self._kernel_settings = kernel_settings
         self._named: dict[GuestPath, tuple[LimitsFile, ...]] = {}
 
     @fact
@@ -99,6 +95,11 @@ class Limits:
                 inside.setdefault(path.name, path)
         paths = [*([main] if main is not None else []), *(inside[name] for name in sorted(inside))]
         return tuple(self._read(path) for path in paths if self._guest.is_file(path))
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """What stands in these files and pam_limits passes over."""
+        return tuple(Strange(f.path, *found) for f in self.files for found in unknown_words(f.data))
 
     def files_of(self, arguments: Sequence[str]) -> tuple[LimitsFile, ...]:
         """The same for a call of pam_limits with these arguments; ``conf=`` names the one file."""
@@ -142,20 +143,10 @@ class Limits:
     @fact
     def nr_open(self) -> int:
         """What fs.nr_open will be once booted: the most that ``nofile`` can be."""
-        for path, data in reversed(self._sysctl_files()):
-            if isinstance(data, Unreadable):
-                raise GuestReadError(path, data.reason)
-            values = _NR_OPEN.findall(data)
-            if values:
-                return int(values[-1])
+        assigned = self._kernel_settings.sysctl.get("fs/nr_open")
+        if assigned is not None and re.fullmatch(r"[0-9]{1,12}", assigned.setting.value):
+            return int(assigned.setting.value)
         return BUMPED_NR_OPEN if self._systemd_raises_it() else DEFAULT_NR_OPEN
-
-    def _sysctl_files(self) -> list[tuple[GuestPath, bytes | Unreadable]]:
-        """The files of sysctl.d in their order; /etc/sysctl.conf last, as Debian and procps have it."""
-        paths = [*chosen_files(self._guest, _SYSCTL_DIRECTORIES, ".conf")]
-        if self._guest.is_file(_SYSCTL_CONF):
-            paths.append(_SYSCTL_CONF)
-        return [(path, attempt(partial(self._guest.read, path), path)) for path in paths]
 
     def _systemd_raises_it(self) -> bool:
         guest = self._guest

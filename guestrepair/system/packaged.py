@@ -42,6 +42,14 @@ class Packaged:
         """The same of one path: where there are more, ask for them together."""
         return tuple(_placed(self.merged, file) for file in self.database.lookup(path))
 
+    @fact
+    def _unfinished(self) -> frozenset[tuple[str, str]]:
+        return frozenset((u.package.name, u.package.architecture) for u in self.database.unfinished)
+
+    def is_unfinished(self, package: str, architecture: str) -> bool:
+        """True where its unpacking or removal broke off: its files may be of two versions."""
+        return (package, architecture) in self._unfinished
+
     def restore(self, path: GuestPath, *kinds: PackagedKind) -> RestoreFile | None:
         """The change that brings a path back from its package; None when no package has it to give.
 

@@ -7,14 +7,15 @@ RETURN VALUES of the modules' man pages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.pam_control import RETURNS, Actions, parse_control
-from guestrepair.system.pam import PamStep
+from guestrepair.formats.words import word_set
+from guestrepair.system.pam import Pam, PamStep
 
 MAX_STATES = 20_000
 """States that a stack may be in at one place, and far more than any real one has."""
@@ -66,6 +67,27 @@ _FIXED = {
     ("pam_selinux", "auth"): frozenset({"auth_err"}),
     ("pam_warn", ""): IGNORE,
 }
+
+
+KNOWN = (
+    CREDENTIALS
+    | GATES
+    | frozenset(name for name, _ in _FIXED)
+    | frozenset(
+        f"pam_{name}"
+        for name in word_set(
+            """canonicalize_user cap capability ck_connector console cracklib cryptsetup debug echo ecryptfs
+    exec fail_delay faillock filter fprintd fscrypt ftp gdm gnome_keyring google_authenticator issue kwallet
+    kwallet5 lastlog lastlog2 limits listfile localuser loginuid lxc lxc_cgfs mkhomedir motd mount
+    namespace oddjob_mkhomedir passwdqc pkcs11 postgresok pwhistory pwquality radius rhosts rootok
+    rundir selinux_permit sepermit session setquota ssh_agent_auth stack stress succeed_if syslog
+    systemd systemd_home tally timestamp tmpdir tty_audit u2f umask usertype uwtmp wheel xauth yubico
+    duo cgfs elogind turnstile smbpass p11 ssh snapper apparmor script pwdfile time unix_acct unix_auth
+    unix_passwd unix_session slurm slurm_adopt afs_session ccreds"""
+        )
+    )
+)
+"""Modules that are known by name: of others nobody knows here what they do."""
 
 
 class State(NamedTuple):
@@ -153,6 +175,34 @@ def refusing_answers(step: PamStep) -> frozenset[str]:
     if base_name(step) in GATES:
         return IGNORE
     return found if found in (SUCCESS, IGNORE) else REFUSED
+
+
+def answers_of(pam: Pam, service: str, usual: Answers) -> Answers:
+    """What the modules of this guest may answer for this service; a missing one is none's to judge here."""
+
+    def answers(step: PamStep) -> frozenset[str]:
+        if base_name(step) == "pam_rootok":
+            return FAIL if service in ("su", "su-l") else usual(step)
+        module = step.module
+        if module is not None and module.silent and pam.module_file(module.module) is None:
+            return IGNORE
+        return usual(step)
+
+    return answers
+
+
+def ends_well(pam: Pam, service: str, steps: Sequence[PamStep], saying: Mapping[int, frozenset[str]]) -> bool:
+    """Whether somebody can get through while the modules at these places answer nothing else.
+
+    Raises:
+        GuestReadError: the stack is more tangled than any that is judged.
+    """
+    usual = answers_of(pam, service, possible_answers)
+    told = {id(steps[index]): answers for index, answers in saying.items()}
+    outcome = walk(handlers(steps, lambda step: told.get(id(step)) or usual(step)))
+    if any(step.type == "auth" for step in steps):
+        return outcome.can_succeed
+    return any(end.impression == 1 and end.succeeds for end in outcome.ends)
 
 
 def handlers(steps: Sequence[PamStep], answers: Answers) -> tuple[Handler, ...]:

@@ -10,8 +10,12 @@ from guestrepair.formats.mbr import Mbr, MbrEntry, parse_logical, parse_mbr
 from guestrepair.formats.superblock.model import Device
 from guestrepair.guest.devices import Disk
 from guestrepair.guest.view import Guest
+from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader.stages import CODE_BYTES, BootCodeKind, core_sector_of, kind_of_code
 from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.strange import Strange
+
+_TABLES = frozenset({"", "gpt", "dos", "mbr", "msdos", "loop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,15 @@ class Partitions:
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Disks with a kind of table that is not looked into: BSD's, Sun's, Apple's, …"""
+        return tuple(
+            Strange(GuestPath(disk.name), 0, disk.table, "a table that is looked into (gpt, dos)")
+            for disk in self._guest.block.disks
+            if disk.table not in _TABLES
+        )
 
     @fact
     def tables(self) -> tuple[PartitionTable | Unreadable, ...]:

@@ -15,10 +15,12 @@ from itertools import islice
 from guestrepair.errors import FormatError
 from guestrepair.formats import sudoers
 from guestrepair.formats.sudoers import SudoersLine
+from guestrepair.formats.sudoers.settings import SETTINGS
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 from guestrepair.packages.base import PackageDatabase
 from guestrepair.system.fact import Unreadable, attempt, fact
+from guestrepair.system.strange import Strange
 
 MAIN = GuestPath("/etc/sudoers")
 MAX_INCLUDED = 64
@@ -67,6 +69,19 @@ class Sudoers:
                 if found is not None:
                     return int(found[1]), int(found[2]), int(found[3])
         return sudoers.NEWEST
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Settings that sudo is not known to have: it complains, and goes on without them."""
+        found = []
+        for file in self.files:
+            if isinstance(file, Unreadable) or isinstance(file.text, Unreadable):
+                continue
+            for line in file.text.lines:
+                names = [name.lstrip("!") for name, _ in line.entry.defaults] if line.entry else []
+                unknown = (name for name in names if name.lower() not in SETTINGS)
+                found += [Strange(file.path, line.number, name, "a setting of sudo") for name in unknown]
+        return tuple(found)
 
     @fact
     def missing_includes(self) -> tuple[tuple[GuestPath, SudoersLine, GuestPath], ...]:

@@ -173,6 +173,5 @@ def test_policy_command_line_and_volumes(identify: Path, tmp_path: Path) -> None
             if said != expected:
                 wrong.append((policy, line, content, said, expected))
             count += 1
-    with capsys.disabled():
-        print(f"ds-identify: {count - len(wrong)} of {count} with policies, parameters and volumes agree")
+    print(f"ds-identify: {count - len(wrong)} of {count} with policies, parameters and volumes agree")
     assert not wrong, wrong[:5]

@@ -28,6 +28,7 @@ from guestrepair.analyzers.boot import (
     rootless,
     roots,
     settings,
+    strange,
     too_new,
     without_initramfs,
 )
@@ -56,6 +57,7 @@ ANALYZER = Analyzer(
         *settings.RULES,
         *init.RULES,
         *too_new.RULES,
+        *strange.RULES,
     ),
     checks=(
         kernels.check,
@@ -70,6 +72,7 @@ ANALYZER = Analyzer(
         arguments.check,
         init.check,
         too_new.check,
+        strange.check,
         _unread,
     ),
     late=True,

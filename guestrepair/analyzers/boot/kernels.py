@@ -161,10 +161,16 @@ def _severity(system: System, entry: Entry) -> Severity:
     return Severity.ERROR if system.boot_loader.is_default(entry) else Severity.WARNING
 
 
+def _broke_off(system: System, change: RestoreFile) -> bool:
+    packaged = system.packaged
+    return packaged is not None and packaged.is_unfinished(change.package, change.architecture)
+
+
 def _kernel_repair(system: System, path: GuestPath) -> Repair:
     packaged = packaged_file(system, path)
     if packaged is not None:
-        return Repair(f"restore {path} from its package {packaged.package}", Safety.SAFE, (packaged,))
+        safety = Safety.REVIEW if _broke_off(system, packaged) else Safety.SAFE
+        return Repair(f"restore {path} from its package {packaged.package}", safety, (packaged,))
     copy = system.kernels.kept_copy(path.name.partition("-")[2])
     if copy is not None:
         before = system.kernels.content(path)

@@ -78,7 +78,7 @@ def _device(system: System, device: BlockDevice) -> Iterator[Finding]:
 
 def _named_in(system: System, uuid: str) -> str:
     """The file of the guest that names this UUID; empty when none does, as far as they can be read."""
-    if attempt(lambda: system.filesystems.is_in_fstab(uuid)) is True:
+    if attempt(lambda: system.mounts.mentions(uuid)) is True:
         return "/etc/fstab"
     found = attempt(lambda: system.boot_loader.named_in(uuid))
     return "" if found is None or isinstance(found, Unreadable) else str(found)
@@ -129,7 +129,7 @@ def _repair(device: BlockDevice, found: SuperblockCopy) -> Repair:
 
 def _ambivalent(system: System, device: BlockDevice, contents: tuple[str, ...]) -> Finding:
     words = " and ".join(contents)
-    named = any(system.filesystems.is_in_fstab(tag) for tag in (device.partuuid, device.partlabel))
+    named = any(system.mounts.mentions(tag) for tag in (device.partuuid, device.partlabel))
     return SUPERBLOCK_DAMAGED.finding(
         Subject.of_device(device.name),
         f"{device.name} carries the signatures of {words}: udev offers it under neither",

@@ -27,6 +27,7 @@ from guestrepair.analyzers.fstab.checks import (
     type_and_options,
     units,
     unjudged,
+    words,
 )
 from guestrepair.analyzers.fstab.combine import MALFORMED_LINE, combined
 from guestrepair.errors import GuestReadError
@@ -85,8 +86,11 @@ ANALYZER = Analyzer(
         source.WRONG_SOURCE, type_and_options.WRONG_TYPE, type_and_options.UNSUPPORTED_TYPE,
         type_and_options.BAD_OPTION, target.TARGET_MISSING, target.DUPLICATE_TARGET, target.ORDER,
         target.RESERVED_TARGET, target.PASSNO, target.NETDEV, files.BIND_SOURCE, mapped.UNMAPPED,
-        units.MOUNT_UNIT, root.ROOT_MISMATCH,
+        units.MOUNT_UNIT, root.ROOT_MISMATCH, words.NOT_UNDERSTOOD,
     ),
-    checks=(missing.check_missing, mapped.check_crypttab, check_table, units.check_units, check_unread),
+    checks=(
+        missing.check_missing, mapped.check_crypttab, check_table, units.check_units, words.check_words,
+        check_unread,
+    ),
     late=True,
 )  # fmt: skip

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
 
+from guestrepair.formats.words import word_set
 from guestrepair.system.mounts.spelling import edit_distance
 
 Release: TypeAlias = tuple[int, int]
@@ -194,6 +195,26 @@ def needs_release(options: tuple[str, ...]) -> bool:
     """True when the kernel's release decides whether one of the options is refused."""
     names = {name for _, name in _REMOVED}
     return any(option.partition("=")[0] in names for option in options)
+
+
+_TMPFS = word_set(
+    """size nr_blocks nr_inodes mode uid gid huge mpol noswap inode32 inode64 casefold strict_encoding
+    usrquota_block_hardlimit usrquota_inode_hardlimit grpquota_block_hardlimit grpquota_inode_hardlimit"""
+)
+_SWAP = frozenset({"priority", "discard", "fixpgsz"})
+
+
+def not_known(fs_type: str, options: Sequence[str]) -> Iterator[str]:
+    """The options of a filesystem whose options are known that are none of them, right or wrong."""
+    table = {"tmpfs": _TMPFS, "swap": _SWAP}.get(fs_type)
+    if table is None and fs_type not in _FAMILY:
+        return
+    for option in options:
+        key = option.partition("=")[0]
+        if table is not None and key in table:
+            continue
+        if option and not is_known(fs_type, option) and not bad_options(fs_type, (option,)):
+            yield option
 
 
 def is_known(fs_type: str, option: str) -> bool:

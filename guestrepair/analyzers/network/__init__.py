@@ -17,7 +17,21 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
 from guestrepair.analyzers.network import bad, missing, pinned, resolver
-from guestrepair.model import Inconclusive
+from guestrepair.analyzers.not_understood import not_understood, notes
+from guestrepair.model import Finding, Inconclusive
+
+NOT_UNDERSTOOD = not_understood(
+    "network",
+    "A section or [Match] condition of a .network file, a type or method of a NetworkManager profile, or a"
+    " BOOTPROTO, TYPE, ONBOOT or STARTMODE of an ifcfg file that its manager is not known to have.",
+    example="[Match] with Nmae=en*",
+    sources=("systemd.network(5)", "nm-settings-keyfile(5)", "nm-settings-ifcfg-rh(5)", "ifcfg(5)"),
+)
+
+
+def check_words(context: Context) -> Iterator[Finding]:
+    """not-understood."""
+    yield from notes(NOT_UNDERSTOOD, context.system.network.strange)
 
 
 def unread(context: Context) -> Iterator[Inconclusive]:
@@ -29,6 +43,6 @@ def unread(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="network",
     summary="network: cards without configuration, pinned to a MAC or slot, refused files, resolver",
-    rules=(*pinned.RULES, *missing.RULES, *bad.RULES, *resolver.RULES),
-    checks=(unread, pinned.check, *missing.CHECKS, bad.check, resolver.check),
+    rules=(*pinned.RULES, *missing.RULES, *bad.RULES, *resolver.RULES, NOT_UNDERSTOOD),
+    checks=(unread, pinned.check, *missing.CHECKS, bad.check, resolver.check, check_words),
 )

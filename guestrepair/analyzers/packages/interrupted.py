@@ -109,12 +109,12 @@ def _not_known(unknown: Sequence[Unfinished]) -> Inconclusive:
     return Inconclusive(
         "packages",
         f"{first.place}:{first.line}: {first.package.name}{others} has the status {words!r}, which dpkg does "
-        "not know: its files were not looked at",
+        "not know",
     )
 
 
 def _kind(found: Unfinished) -> _Kind | None:
-    kind = _STATES.get(found.state) if found.flag else None
+    kind = _STATES.get(found.state) if found.is_known else None
     if found.is_removal and kind in {_Kind.BROKEN_OFF, _Kind.UNCONFIGURED}:
         return _Kind.REMOVAL
     if kind is not None and "reinstreq" in found.flag:

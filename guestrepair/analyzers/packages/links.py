@@ -30,6 +30,7 @@ from guestrepair.packages.base import PackageDatabase, PackagedFile
 from guestrepair.system.alternatives import DIRECTORY, LINKS
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.files import Files
+from guestrepair.system.guest_system import System
 from guestrepair.system.usrmerge import BrokenLink
 
 USRMERGE_LINK = Rule(
@@ -37,7 +38,7 @@ USRMERGE_LINK = Rule(
     summary="a link of the merged /usr (/bin, /sbin, /lib, /lib64) is missing or wrong",
     severities=(Severity.ERROR,),
     effect=Effect.STOPS_BOOT,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="One of the links in / that a merged /usr needs is gone, or leads somewhere else, while the "
     "directory in /usr is there. All packaged files are then judged as if the link were in place.",
     why="Every program names its loader as /lib64/ld-linux-x86-64.so.2 or its like, and every script "
@@ -52,7 +53,7 @@ LINK_DANGLING = Rule(
     summary="a packaged symbolic link, or one of the alternatives, leads nowhere",
     severities=(Severity.WARNING, Severity.NOTE),
     effect=Effect.DEGRADES,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="The target of a packaged link, or of a link that update-alternatives keeps, is not in the "
     "guest. Where the target is a packaged file, its own finding stands for it.",
     why="The command or library of that name is gone, although its package is installed.",
@@ -98,13 +99,24 @@ def broken_alternatives(context: Context) -> Iterator[Finding | Inconclusive]:
     unread = [each for each in context.system.alternatives if isinstance(each, Unreadable)]
     for alternative in context.system.alternatives:
         if not isinstance(alternative, Unreadable):
-            yield from _judge(context.system.files, alternative)
+            yield from _judge(context.system, alternative)
     if unread:
         reason = unread[0].error.message
         yield Inconclusive("packages", f"{len(unread)} files of update-alternatives were not read: {reason}")
 
 
-def _judge(files: Files, alternative: Alternative) -> Iterator[Finding]:
+def _broke_off(system: System, alternative: Alternative) -> bool:
+    """True when a candidate is gone whose package was being unpacked: it may come back as the better one."""
+    gone = [c.path for c in alternative.candidates if not system.files.exists(GuestPath(c.path))]
+    packaged = system.packaged
+    if packaged is None or not gone or not packaged.database.unfinished:
+        return False
+    owners = (file.package for files in packaged.lookup_many(gone).values() for file in files)
+    return any(packaged.is_unfinished(owner.name, owner.architecture) for owner in owners)
+
+
+def _judge(system: System, alternative: Alternative) -> Iterator[Finding]:
+    files = system.files
     chosen = _choice(files, alternative)
     if chosen is None:
         return  # what it should lead to is gone: that has its own finding
@@ -131,7 +143,7 @@ def _judge(files: Files, alternative: Alternative) -> Iterator[Finding]:
         evidence=(Evidence(str(DIRECTORY / alternative.name), "leads nowhere", target),),
         repair=Repair(
             f"make the links {first} → {LINKS / alternative.name} → {target} again{others}",
-            Safety.SAFE,
+            Safety.REVIEW if _broke_off(system, alternative) else Safety.SAFE,
             tuple(change for _, changes in broken.values() for change in changes),
         ),
         folded=tuple(Subject.of_path(GuestPath(link)) for link in rest),

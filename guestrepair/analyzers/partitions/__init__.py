@@ -17,12 +17,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context
+from guestrepair.analyzers.not_understood import not_understood, notes
 from guestrepair.analyzers.partitions import booting, gpt, layout
 from guestrepair.errors import GuestReadError
 from guestrepair.model import Finding, Inconclusive
 from guestrepair.system.fact import Unreadable
 
 _NAME = "partitions"
+
+NOT_UNDERSTOOD = not_understood(
+    _NAME,
+    "A disk whose partition table is neither GPT nor MBR: its partitions are used, the table is not judged.",
+    example="a disk with a BSD label",
+    sources=("parted(8), mklabel",),
+)
 
 
 def check(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -38,10 +46,15 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
                 yield Inconclusive(_NAME, error.message)
 
 
+def check_kinds(context: Context) -> Iterator[Finding]:
+    """not-understood."""
+    yield from notes(NOT_UNDERSTOOD, context.system.partitions.strange)
+
+
 ANALYZER = Analyzer(
     name=_NAME,
     summary="partition tables: damaged, overlapping, cut off, or not bootable",
-    rules=(*gpt.RULES, *layout.RULES, *booting.RULES),
-    checks=(check,),
+    rules=(*gpt.RULES, *layout.RULES, *booting.RULES, NOT_UNDERSTOOD),
+    checks=(check, check_kinds),
     needs_system=False,
 )

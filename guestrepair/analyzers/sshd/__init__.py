@@ -14,9 +14,12 @@ Sources: sshd(8), sshd_config(5), and the OpenSSH source files named with each r
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from guestrepair.analyzers.base import Analyzer, Check, Context
+from guestrepair.analyzers.not_understood import not_understood, notes
+from guestrepair.analyzers.sshd.access import has_credentials, somebody_gets_in
 from guestrepair.analyzers.sshd.chroot import CHROOT_DIRECTORY, check_chroot
 from guestrepair.analyzers.sshd.components import (
     HELPER_MISSING,
@@ -49,6 +52,7 @@ from guestrepair.analyzers.sshd.listening import (
 from guestrepair.analyzers.sshd.login import LOGIN_BLOCKED, check_login
 from guestrepair.analyzers.sshd.logs import LOG_EVIDENCE, with_log_evidence
 from guestrepair.analyzers.sshd.pam_rules import check_pam
+from guestrepair.analyzers.sshd.peers import Key, keeps_out, key_of, softened
 from guestrepair.analyzers.sshd.privsep import PRIVSEP_DIR_MISSING, PRIVSEP_DIR_UNSAFE, check_directory
 from guestrepair.analyzers.sshd.strict_modes import STRICT_MODES, check_strict_modes
 from guestrepair.analyzers.sshd.user import PRIVSEP_USER_MISSING, check_user
@@ -64,6 +68,20 @@ def check_binary(sshd: Sshd) -> Iterator[Inconclusive]:
     server = sshd.server
     if server.unread:
         yield inconclusive(f"{server.binary} cannot be read, and says nothing: {server.unread}")
+
+
+NOT_UNDERSTOOD = not_understood(
+    NAME,
+    "An option on the command line of the unit that starts sshd that no sshd is known to have: it would end"
+    " with its usage. What sshd_config, PAM and keys have that is not known are findings of their own.",
+    example="ExecStart=/usr/sbin/sshd -D --verbose",
+    sources=("sshd(8), OPTIONS",),
+)
+
+
+def check_words(sshd: Sshd) -> Iterator[Finding]:
+    """not-understood."""
+    yield from notes(NOT_UNDERSTOOD, [sshd.strange] if sshd.strange is not None else [])
 
 
 Judge = Callable[[Sshd], Iterator[Finding | Inconclusive]]
@@ -118,7 +136,33 @@ _CHECKS = (
     check_enabled,
     check_listen_address,
     check_ports,
+    check_words,
 )
+
+_DATED = (check_login, check_user_keys, check_key_files)
+
+
+def _corroborated(context: Context, findings: Sequence[Finding]) -> Sequence[Finding]:
+    return with_log_evidence(context, softened(context.system.sshds, findings, partial(_stops, context)))
+
+
+def _stops(context: Context, sshd: Sshd) -> frozenset[Key] | None:
+    """What keeps everybody out of one sshd; None where that cannot be told."""
+    now = context.options.time
+    found: list[Finding | Inconclusive] = []
+    try:
+        for check in _CHECKS:
+            found += check(sshd)
+        for dated in _DATED:
+            found += dated(sshd, now)
+        equipped = any(has_credentials(sshd, account) for account in sshd.accounts.login)
+        lets_in = somebody_gets_in((sshd,), now) or not equipped
+    except (GuestReadError, FormatError):
+        return None
+    if any(isinstance(each, Inconclusive) for each in found) or not lets_in:
+        return None
+    return frozenset(key_of(each) for each in found if isinstance(each, Finding) and keeps_out(each))
+
 
 ANALYZER = Analyzer(
     name=NAME,
@@ -146,13 +190,12 @@ ANALYZER = Analyzer(
         TCP_WRAPPERS,
         UNIT_DISABLED,
         LOG_EVIDENCE,
+        NOT_UNDERSTOOD,
     ),
     checks=(
         check_units,
         *map(_where_installed, _CHECKS),
-        _by_date(check_login),
-        _by_date(check_user_keys),
-        _by_date(check_key_files),
+        *map(_by_date, _DATED),
     ),
-    corroborate=with_log_evidence,
+    corroborate=_corroborated,
 )

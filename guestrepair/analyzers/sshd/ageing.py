@@ -12,14 +12,15 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from guestrepair.analyzers.sshd.pam_access import decides, reached
 from guestrepair.formats.passwd import ShadowEntry
 from guestrepair.system.accounts import Account, Ageing
-from guestrepair.system.pam import PamCall
+from guestrepair.system.pam_flow import base_name, ends_well
 from guestrepair.system.sshd.sshd import Sshd
 
 EXPIRES_FIELD, MAXIMUM_FIELD = 8, 5
 _LOCK = "!"
+_IS_OVER = frozenset({"acct_expired", "authtok_expired", "new_authtok_reqd"})
+"""What pam_unix answers of an account that is over, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,11 @@ def _password(account: Account, entry: ShadowEntry, ageing: Ageing, today: dt.da
 
 
 def _asks_about_accounts(sshd: Sshd) -> bool:
-    """True where PAM's account stack certainly comes to pam_unix and takes its word."""
-    calls = sshd.pam_stack.of("account") if sshd.pam_stack is not None else ()
-    for index, call in enumerate(calls):
-        if call.module.module.rpartition("/")[2] == "pam_unix.so":
-            return reached(calls[:index]) and (decides(call) or _denied_next(call, calls[index + 1 :]))
-    return False
-
-
-def _denied_next(call: PamCall, following: tuple[PamCall, ...]) -> bool:
-    """Debian's way: who is fine jumps over the pam_deny that comes next."""
-    jumps = "success=1" in call.module.control.split()
-    return jumps and bool(following) and "pam_deny" in following[0].module.module and decides(following[0])
+    """True where PAM's account stack cannot end well once its pam_unix says that the account is over."""
+    steps = sshd.pam_stack.steps_of("account") if sshd.pam_stack is not None else []
+    asked = [index for index, step in enumerate(steps) if base_name(step) == "pam_unix"]
+    pam, service = sshd.system.pam, sshd.pam_service
+    return bool(asked) and (
+        ends_well(pam, service, steps, {})
+        and not ends_well(pam, service, steps, dict.fromkeys(asked, _IS_OVER))
+    )

@@ -30,7 +30,7 @@ from guestrepair.system.sshd.sshd import Sshd
 CHROOT_DIRECTORY = Rule(
     name="sshd/chroot-directory",
     summary="a component of a ChrootDirectory is not root's, or others can write to it",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="Every directory from / down to the one that ChrootDirectory names has to exist, belong"

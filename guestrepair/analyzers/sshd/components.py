@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
-from guestrepair.analyzers.sshd.repairs import make_executable, restore_packaged, restore_repair
+from guestrepair.analyzers.sshd.repairs import make_executable, restore_packaged, restore_repair, safety_of
 from guestrepair.model import (
     Effect,
     Evidence,
@@ -28,13 +28,14 @@ from guestrepair.system.sshd.sshd import Sshd
 HELPER_MISSING = Rule(
     name="sshd/helper-missing",
     summary="sshd itself, or a program that it starts for each connection, is missing",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="sshd, another program that its unit starts, sshd-session (from OpenSSH 9.8 on), sshd-auth (from"
     " 10.0 on) or the program of a Subsystem is not there, is empty or is not executable.",
     why="sshd may start, and `sshd -t` of several releases passes, but connections or file transfers end.",
-    repair="Restore the packaged program, or make it executable.",
+    repair="Restore the packaged program, or make it executable; for review where its package was not"
+    " unpacked to its end.",
     example="rm /usr/lib/openssh/sshd-session",
     sources=("OpenSSH sshd.c, main()", "sshd_config(5), Subsystem, SshdSessionPath"),
 )
@@ -44,7 +45,7 @@ LIBRARY_MISSING = Rule(
     summary="a library or PAM module that a login needs is missing",
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.SAFE, Safety.MANUAL),
+    safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="A library that sshd, its helpers or the PAM modules of its service need cannot be found by the"
     " rules of the dynamic loader; or /etc/pam.d/sshd, a file that it includes or a module that it"
     " names is"
@@ -125,7 +126,9 @@ def check_libraries(sshd: Sshd) -> Iterator[Finding | Inconclusive]:
         change = _restore_library(sshd, problem.library)
         if change is not None:
             repair = Repair(
-                f"restore {change.path} from {change.package} {change.version}", Safety.SAFE, (change,)
+                f"restore {change.path} from {change.package} {change.version}",
+                safety_of(sshd, change),
+                (change,),
             )
         else:
             repair = Repair(f"bring {problem.library} back: no package of this guest lists it", Safety.MANUAL)

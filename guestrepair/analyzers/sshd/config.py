@@ -41,7 +41,7 @@ from guestrepair.system.sshd.sshd import Sshd
 CONFIG_MISSING = Rule(
     name="sshd/config-missing",
     summary="sshd's configuration file is not there",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The file that sshd is started with (/etc/ssh/sshd_config unless its unit says -f) is not there.",
@@ -56,7 +56,7 @@ CONFIG_MISSING = Rule(
 CONFIG_SYNTAX = Rule(
     name="sshd/config-syntax",
     summary="a line of sshd_config that the guest's sshd refuses",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.REVIEW, Safety.MANUAL),
     what="An unknown keyword, a missing or bad argument, a quote that does not close, a keyword"

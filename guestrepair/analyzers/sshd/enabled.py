@@ -31,7 +31,7 @@ from guestrepair.system.systemd import OWN, LoadedUnit
 UNIT_DISABLED = Rule(
     name="sshd/unit-disabled",
     summary="nothing starts sshd at boot",
-    severities=(Severity.ERROR, Severity.NOTE),
+    severities=(Severity.ERROR, Severity.NOTE, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="No unit that starts an sshd is enabled, neither the packaged service or its socket nor one by"

@@ -1,7 +1,7 @@
 """Whom PAM's own lists shut out, wherever they come from: pam_access, pam_listfile, pam_shells, pam_time.
 
 The account stack is asked after every way of logging in, the auth stack for passwords alone. A module counts
-where nothing before it can end the stack or jump, and its word alone decides.
+where libpam's own walk (:mod:`guestrepair.system.pam_flow`) cannot end well any more once it says no.
 
 Sources: pam_access(8), access.conf(5), pam_listfile(8), pam_shells(8), pam_time(8), time.conf(5), pam.d(5).
 """
@@ -9,16 +9,20 @@ Sources: pam_access(8), access.conf(5), pam_listfile(8), pam_shells(8), pam_time
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from guestrepair.formats.pam import PamModule
 from guestrepair.model import GuestPath, Subject
+from guestrepair.system import pam_flow
 from guestrepair.system.accounts import Account
 from guestrepair.system.login_rules import ACCESS, SHELLS, TIMES
-from guestrepair.system.pam import PamCall
+from guestrepair.system.pam_flow import base_name
 from guestrepair.system.sshd.sshd import Sshd
 
 _NEVER = "!Al0000-2400"
+_NO = frozenset({"perm_denied", "auth_err"})
+"""What these modules answer to whom they turn away, each one of the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,54 +33,46 @@ class Denial:
     place: Subject
 
 
-def decides(call: PamCall) -> bool:
-    """True for a control by which the failure of a module is the failure of the stack."""
-    control = call.module.control
-    if control in ("required", "requisite", "binding"):
-        return True
-    actions = dict(word.partition("=")[::2] for word in control.split() if "=" in word)
-    denied = {"perm_denied", "acct_expired", "auth_err"} & set(actions)
-    return not denied and actions.get("default") in ("bad", "die")
-
-
-def reached(before: Iterable[PamCall]) -> bool:
-    """True where no module before can end the stack well, or jump over what follows."""
-    for call in before:
-        words = call.module.control.split()
-        actions = [word.partition("=")[2] for word in words if "=" in word]
-        if words == ["sufficient"] or "done" in actions or any(action.isdigit() for action in actions):
-            return False
-    return True
-
-
 def denial(sshd: Sshd, account: Account, kind: str) -> Denial | None:
-    """What certainly turns the account away in a stack of sshd's PAM service; None where nothing does."""
-    calls = sshd.pam_stack.of(kind) if sshd.pam_stack is not None else ()
-    for index, call in enumerate(calls):
-        judge = _JUDGES.get(call.module.module.rpartition("/")[2])
-        if judge is not None and decides(call) and reached(calls[:index]):
-            found = judge(sshd, account, call)
-            if found is not None:
-                return found
-    return None
+    """What certainly turns the account away in a stack of sshd's PAM service; None where nothing does.
+
+    A module that says no counts where no answers of the others let the stack end well all the same.
+    """
+    steps = sshd.pam_stack.steps_of(kind) if sshd.pam_stack is not None else []
+    refused: dict[int, Denial] = {}
+    for index, step in enumerate(steps):
+        judge = _JUDGES.get(base_name(step))
+        found = judge(sshd, account, step.module) if judge is not None and step.module is not None else None
+        if found is not None:
+            refused[index] = found
+    if not refused:
+        return None
+
+    def ends_well(*refusing: int) -> bool:
+        saying = dict.fromkeys(refusing, _NO)
+        return pam_flow.ends_well(sshd.system.pam, sshd.pam_service, steps, saying)
+
+    if not ends_well() or ends_well(*refused):
+        return None
+    return refused[next((index for index in refused if not ends_well(index)), min(refused))]
 
 
-def _argument(call: PamCall, name: str) -> str | None:
-    values = (word.partition("=")[2] for word in call.module.arguments if word.startswith(f"{name}="))
+def _argument(module: PamModule, name: str) -> str | None:
+    values = (word.partition("=")[2] for word in module.arguments if word.startswith(f"{name}="))
     return next(values, None)
 
 
 # --- pam_access -----------------------------------------------------------------------
 
 
-def _access(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
+def _access(sshd: Sshd, account: Account, module: PamModule) -> Denial | None:
     rules_of = sshd.system.login_rules
-    if any(word.startswith(("fieldsep=", "listsep=")) for word in call.module.arguments):
+    if any(word.startswith(("fieldsep=", "listsep=")) for word in module.arguments):
         return None
-    path = GuestPath(_argument(call, "accessfile") or rules_of.place(ACCESS))
+    path = GuestPath(_argument(module, "accessfile") or rules_of.place(ACCESS))
     if path == ACCESS and sshd.files.glob(ACCESS.parent / "access.d", "*.conf"):
         return None  # read first by newer releases
-    plain = "nodefgroup" not in call.module.arguments
+    plain = "nodefgroup" not in module.arguments
     for rule in rules_of.access(path) or ():
         user = _matches(rule.users, account, groups=plain)
         if user is False:
@@ -113,17 +109,17 @@ def _matches(words: tuple[str, ...], account: Account, *, groups: bool) -> bool 
 # --- the others -----------------------------------------------------------------------
 
 
-def _listfile(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
-    item, sense, file = (_argument(call, name) for name in ("item", "sense", "file"))
+def _listfile(sshd: Sshd, account: Account, module: PamModule) -> Denial | None:
+    item, sense, file = (_argument(module, name) for name in ("item", "sense", "file"))
     held = {"user": {account.name}, "group": set(account.groups), "shell": {str(account.shell)}}.get(
         item or ""
     )
-    if held is None or not file or not file.startswith("/") or _argument(call, "apply") is not None:
+    if held is None or not file or not file.startswith("/") or _argument(module, "apply") is not None:
         return None
     path = GuestPath(file)
     listed = sshd.system.login_rules.names(path)
     if listed is None:
-        fails = _argument(call, "onerr") == "fail"
+        fails = _argument(module, "onerr") == "fail"
         return Denial(f"pam_listfile: {path} is not there", Subject.of_path(path)) if fails else None
     inside = not held.isdisjoint(listed)
     if (sense == "allow" and not inside) or (sense == "deny" and inside):
@@ -132,7 +128,7 @@ def _listfile(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
     return None
 
 
-def _shells(sshd: Sshd, account: Account, _call: PamCall) -> Denial | None:
+def _shells(sshd: Sshd, account: Account, _module: PamModule) -> Denial | None:
     path = sshd.system.login_rules.place(SHELLS)
     listed = sshd.system.login_rules.names(path)
     if listed is not None and str(account.shell) not in listed:
@@ -140,8 +136,8 @@ def _shells(sshd: Sshd, account: Account, _call: PamCall) -> Denial | None:
     return None
 
 
-def _time(sshd: Sshd, account: Account, call: PamCall) -> Denial | None:
-    path = GuestPath(_argument(call, "conffile") or sshd.system.login_rules.place(TIMES))
+def _time(sshd: Sshd, account: Account, module: PamModule) -> Denial | None:
+    path = GuestPath(_argument(module, "conffile") or sshd.system.login_rules.place(TIMES))
     for rule in sshd.system.login_rules.times(path) or ():
         applies = _named(rule.services, sshd.pam_service) and _named(rule.terminals, "ssh")
         if applies and _named(rule.users, account.name) and rule.times == _NEVER:
@@ -157,9 +153,9 @@ def _named(expression: str, name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in expression.split("|"))
 
 
-_JUDGES: dict[str, Callable[[Sshd, Account, PamCall], Denial | None]] = {
-    "pam_access.so": _access,
-    "pam_listfile.so": _listfile,
-    "pam_shells.so": _shells,
-    "pam_time.so": _time,
+_JUDGES: dict[str, Callable[[Sshd, Account, PamModule], Denial | None]] = {
+    "pam_access": _access,
+    "pam_listfile": _listfile,
+    "pam_shells": _shells,
+    "pam_time": _time,
 }

@@ -34,7 +34,7 @@ from guestrepair.system.sshd.sshd import Sshd
 PRIVSEP_DIR_MISSING = Rule(
     name="sshd/privsep-dir-missing",
     summary="sshd's privilege separation directory is not there",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE,),
     what="The empty directory that sshd confines its unauthenticated part to is not there, or is no"
@@ -51,7 +51,7 @@ PRIVSEP_DIR_MISSING = Rule(
 PRIVSEP_DIR_UNSAFE = Rule(
     name="sshd/privsep-dir-unsafe",
     summary="sshd's privilege separation directory has the wrong owner or is writable by others",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="The privilege separation directory is not owned by root, or group or others may write to it; or"

@@ -18,7 +18,16 @@ def restore_repair(sshd: Sshd, path: GuestPath) -> Repair:
     change = restore_packaged(sshd, path)
     if change is None:
         return Repair(f"bring {path} back: no package of this guest lists it", Safety.MANUAL)
-    return Repair(f"restore {path} from {change.package} {change.version}", Safety.SAFE, (change,))
+    return Repair(
+        f"restore {path} from {change.package} {change.version}", safety_of(sshd, change), (change,)
+    )
+
+
+def safety_of(sshd: Sshd, change: RestoreFile) -> Safety:
+    """Review where the package's own unpacking broke off: its files may be of two versions."""
+    packaged = sshd.system.packaged
+    broke_off = packaged is not None and packaged.is_unfinished(change.package, change.architecture)
+    return Safety.REVIEW if broke_off else Safety.SAFE
 
 
 def make_executable(sshd: Sshd, path: GuestPath, found: Stat) -> Repair:

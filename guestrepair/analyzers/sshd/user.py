@@ -27,7 +27,7 @@ from guestrepair.system.sshd.user import USER, UserDefinition
 PRIVSEP_USER_MISSING = Rule(
     name="sshd/privsep-user-missing",
     summary="the user sshd is not in /etc/passwd",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.SAFE, Safety.MANUAL),
     what="sshd runs its unauthenticated part as the user sshd, and /etc/passwd has no line for it"

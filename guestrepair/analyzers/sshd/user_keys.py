@@ -86,7 +86,7 @@ def check_user_keys(sshd: Sshd, now: dt.datetime) -> Iterator[Finding | Inconclu
     for file, accounts in useless.values():
         yield _useless(sshd, file, accounts, now, somebody_left=left)
     for real, (file, account) in partly.items():
-        if real not in useless and form_of(file):
+        if real not in useless:
             yield _partly(file, account)
 
 

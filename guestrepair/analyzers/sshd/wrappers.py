@@ -27,7 +27,7 @@ from guestrepair.system.sshd.sshd import Sshd
 TCP_WRAPPERS = Rule(
     name="sshd/tcp-wrappers",
     summary="hosts.deny turns everyone away from sshd",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
     safeties=(Safety.REVIEW,),
     what="A line of /etc/hosts.deny (or a deny option in hosts.allow) matches sshd and every"

@@ -26,6 +26,7 @@ from guestrepair.analyzers.system import (
     selinux_labels,
     sudo,
     units,
+    words,
 )
 from guestrepair.model import Inconclusive
 
@@ -49,6 +50,7 @@ ANALYZER = Analyzer(
         *limits.RULES,
         *logs.RULES,
         *selinux_labels.RULES,
+        *words.RULES,
     ),
     checks=(
         identity,
@@ -61,5 +63,6 @@ ANALYZER = Analyzer(
         *limits.CHECKS,
         *logs.CHECKS,
         selinux_labels.check,
+        *words.CHECKS,
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.system.pam_flow import answers_of, login_stacks
+from guestrepair.analyzers.system.pam_flow import login_stacks
 from guestrepair.formats.limits import Limit, Person
 from guestrepair.formats.systemd_unit import Assignment
 from guestrepair.model import (
@@ -110,7 +110,7 @@ def _required(system: System) -> Iterator[tuple[str, PamStep]]:
         limits = [step for step in steps if pam_flow.base_name(step) == "pam_limits"]
         if not limits:
             continue
-        usual = answers_of(system, service, pam_flow.possible_answers)
+        usual = pam_flow.answers_of(system.pam, service, pam_flow.possible_answers)
 
         def refused(step: PamStep, usual: pam_flow.Answers = usual) -> frozenset[str]:
             return pam_flow.MUST_FAIL if pam_flow.base_name(step) == "pam_limits" else usual(step)

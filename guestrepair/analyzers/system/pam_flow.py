@@ -32,7 +32,7 @@ from guestrepair.system import pam_flow
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
 from guestrepair.system.pam import PamStep, named_file
-from guestrepair.system.pam_flow import Answers, base_name, handlers, walk
+from guestrepair.system.pam_flow import Answers, answers_of, base_name, handlers, walk
 
 PAM_FLOW = Rule(
     name="system/pam-flow",
@@ -109,8 +109,8 @@ def login_stacks(system: System) -> Iterator[tuple[str, str]]:
 def _judge(system: System, service: str, kind: str) -> _Failing | str | None:
     """What is wrong with one stack: nobody gets through, or (its place) everybody; None: nothing."""
     steps = system.pam.steps(service, kind)
-    present = answers_of(system, service, pam_flow.possible_answers)
-    local = answers_of(system, service, pam_flow.local_answers)
+    present = answers_of(system.pam, service, pam_flow.possible_answers)
+    local = answers_of(system.pam, service, pam_flow.local_answers)
 
     def works(changed: Sequence[PamStep]) -> bool:
         return all(walk(handlers(changed, each)).can_succeed for each in (present, local))
@@ -125,20 +125,6 @@ def _judge(system: System, service: str, kind: str) -> _Failing | str | None:
     texts = dict(system.pam.stack(service).texts) | dict(system.pam.stack("other").texts)
     mending = find_mending(steps, Texts(texts), sound) or _by_hand(service, steps, present)
     return _Failing(service, kind, mending, _severity(system, service, kind))
-
-
-def answers_of(system: System, service: str, usual: Answers) -> Answers:
-    """What the modules of this guest may answer for this service; a missing one is none's to judge here."""
-
-    def answers(step: PamStep) -> frozenset[str]:
-        if base_name(step) == "pam_rootok":
-            return pam_flow.FAIL if service in ("su", "su-l") else usual(step)
-        module = step.module
-        if module is not None and module.silent and system.pam.module_file(module.module) is None:
-            return pam_flow.IGNORE
-        return usual(step)
-
-    return answers
 
 
 def _is_open(service: str, steps: Sequence[PamStep]) -> bool:

@@ -23,7 +23,9 @@ from guestrepair.system.boot_loader.model import (
     Kind,
 )
 from guestrepair.system.boot_loader.reading import MAX_ENTRIES, Reading, with_variables
+from guestrepair.system.boot_loader.strange import strange_words
 from guestrepair.system.fact import Unreadable, attempt, fact, known
+from guestrepair.system.strange import Strange
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _MENUS = (Kind.GRUB, Kind.GRUB_LEGACY, Kind.EXTLINUX)
@@ -58,6 +60,11 @@ class BootLoader:
     def configurations(self) -> tuple[Configuration | Unreadable, ...]:
         """Every file that a loader reads, parsed or Unreadable."""
         return (*self._reading.configurations, *self._reading.unread)
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Commands of GRUB's menus and keys of entries that no loader has."""
+        return tuple(strange_words(self._reading.configurations))
 
     @property
     def unread_menus(self) -> tuple[Unreadable, ...]:

@@ -13,11 +13,13 @@ from guestrepair.formats.firewall.rules import Ruleset
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, fact
 from guestrepair.system.files import guest_path
-from guestrepair.system.firewall.files import FirewallFiles
+from guestrepair.system.firewall.files import FirewallFiles, assignments
 from guestrepair.system.firewall.loaders import Loader, command_words, find_loaders
 from guestrepair.system.firewall.packets import packets_of_a_login
 from guestrepair.system.firewall.ports import Listening, listening
+from guestrepair.system.firewall.ufw import UFW_CONF
 from guestrepair.system.firewall.walk import Answer, Passage, ask, worst
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import OWN as OWN_UNITS
 
 if TYPE_CHECKING:
@@ -59,6 +61,15 @@ class Firewall:
     def other_loaders(self) -> tuple[str, ...]:
         """What else changes the packet filter at boot, in words: its rules are not known here."""
         return tuple(self._others())
+
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """The word of ufw.conf that is neither yes nor no: ufw then loads nothing."""
+        data = FirewallFiles(self._system.view).read(str(UFW_CONF))
+        word = assignments(data).get("ENABLED", "") if data is not None else ""
+        if word.lower() in {"", "yes", "no"}:
+            return ()
+        return (Strange(UFW_CONF, 0, f"ENABLED={word}", "ufw's yes or no"),)
 
     @fact
     def listening(self) -> tuple[Listening, ...]:

@@ -28,6 +28,7 @@ from guestrepair.formats.firewall.rules import (
     Weight,
 )
 from guestrepair.formats.firewalld import Element, parse_firewalld
+from guestrepair.formats.words import word_set
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
 from guestrepair.system.firewall.files import FirewallFiles, assignments
@@ -39,6 +40,14 @@ _PROFILES = (
     (GuestPath("/etc/sysconfig/network-scripts"), "ifcfg-*", "ZONE"),
 )
 _MAX_INCLUDES = 32
+_OF_ZONES = word_set(
+    """short description interface source icmp-block-inversion forward icmp-block masquerade service port
+    protocol forward-port source-port rule"""
+)
+_OF_RULES = word_set(
+    """source destination service port protocol icmp-block icmp-type masquerade forward-port source-port
+    tcp-mss-clamp log nflog audit accept reject drop mark"""
+)
 _TARGETS = {"ACCEPT": Kind.ACCEPT, "DROP": Kind.DROP, "%%REJECT%%": Kind.DROP, "REJECT": Kind.DROP}
 
 
@@ -207,6 +216,9 @@ class _Loading:
         chain = Chain(f"zone {zone.name}")
         self._table.chains[chain.name] = chain
         chain.end = Place(zone.path, zone.root.line, zone.root.end_offset, zone.root.end_offset)
+        strange = _not_known(zone.root)
+        if strange:  # firewalld refuses the whole zone, and takes another one
+            self._add(chain, (), Verdict(Kind.UNKNOWN), self._at(zone, zone.root), f"{strange} is not known")
         rich = sorted(zone.root.all("rule"), key=_priority)
         self._rich(chain, zone, [r for r in rich if _priority(r) < 0], ())
         usual = [r for r in rich if _priority(r) == 0]
@@ -272,6 +284,15 @@ class _Loading:
             kind = {"accept": Kind.ACCEPT, "drop": Kind.DROP, "reject": Kind.DROP}.get(action, Kind.CONTINUE)
             for row in rows:
                 self._add(chain, (*base, *row), Verdict(kind), self._at(zone, rule), f"rich rule, {action}")
+
+
+def _not_known(zone: Element) -> str:
+    """The first word of a zone that firewalld may refuse it for; "" where there is none."""
+    if zone.get("target", "default") not in {*_TARGETS, "default", ""}:
+        return f"target={zone.get('target')[:100]}"
+    rules = (child for rule in zone.all("rule") for child in rule.children if child.name not in _OF_RULES)
+    unknown = next((e for e in (*(c for c in zone.children if c.name not in _OF_ZONES), *rules)), None)
+    return f"<{unknown.name[:100]}>" if unknown is not None else ""
 
 
 def _priority(rule: Element) -> int:

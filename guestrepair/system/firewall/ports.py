@@ -23,6 +23,11 @@ def listening(sshds: Iterable[Sshd]) -> tuple[Listening, ...]:
     return tuple(sorted(found))
 
 
+def serves_the_world(sshd: Sshd) -> bool:
+    """True for an sshd that boot starts and that listens for others than this guest itself."""
+    return sshd.instance.started and bool(listening([sshd]))
+
+
 def _from_outside(endpoint: Endpoint) -> Iterator[Listening]:
     address = endpoint.address
     if (address is not None and address.is_loopback) or endpoint.host == "localhost":

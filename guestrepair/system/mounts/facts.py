@@ -10,7 +10,6 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -20,6 +19,7 @@ from guestrepair.formats.fstab import Entry, Fstab, reread
 from guestrepair.formats.systemd_unit import parse_unit
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
+from guestrepair.system.account_files import AccountFiles
 from guestrepair.system.boot_loader import BootLoader
 from guestrepair.system.fact import Unreadable, attempt, fact, known
 from guestrepair.system.mounts.disks import GuestDisks
@@ -28,11 +28,11 @@ from guestrepair.system.mounts.normalize import Reading, readings
 from guestrepair.system.mounts.sources import classify, find
 from guestrepair.system.mounts.spec import Spec, from_entry, from_units
 from guestrepair.system.mounts.units import OwnUnit, own_units
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import OWN, UNIT_DIRECTORIES, Systemd, chosen_files
 
 FSTAB = GuestPath("/etc/fstab")
 CRYPTTAB = GuestPath("/etc/crypttab")
-_PASSWD = GuestPath("/etc/passwd")
 _REMOUNT = "systemd-remount-fs.service"
 
 SWAP = "\0swap"
@@ -41,26 +41,16 @@ SWAP = "\0swap"
 _BACKUP = re.compile(r"(fstab[.~_-].*|\.fstab\..*|fstab-|fstab~|fstab\d+)\Z")
 _MAX_BACKUPS = 16
 _BACKUP_BYTES = 256 * 1024
-_PASSWD_BYTES = 1024 * 1024
 PATH_MAX = 4096
 FIRST_PERSON = 500
-_UID = re.compile(r"[0-9]{1,10}")
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person's or service's home directory (passwd(5))."""
-
-    name: str
-    uid: int
-    home: str
 
 
 class MountFacts(GuestDisks):
     """The tables of one guest, and what else says what they mean."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, boot: BootLoader) -> None:
+    def __init__(self, guest: Guest, systemd: Systemd, boot: BootLoader, accounts: AccountFiles) -> None:
         super().__init__(guest)
+        self._accounts = accounts
         self._systemd = systemd
         self.boot = boot
         self._below: dict[str, frozenset[str]] = {}
@@ -172,6 +162,13 @@ class MountFacts(GuestDisks):
         return known(attempt(lambda: crypttab.parse(self.crypt_data), CRYPTTAB))
 
     @fact
+    def strange_crypt(self) -> tuple[Strange, ...]:
+        """Its lines that name no device."""
+        what = "a line NAME DEVICE [KEY [OPTIONS]]"
+        lines = crypttab.unread_lines(self.crypt_data)
+        return tuple(Strange(CRYPTTAB, number, text, what) for number, text in lines)
+
+    @fact
     def known_crypt(self) -> tuple[CryptEntry, ...] | None:
         """Its lines; None when it cannot be read, for who can do without."""
         found = attempt(lambda: self.crypt)
@@ -180,20 +177,11 @@ class MountFacts(GuestDisks):
     # --- what else knows ------------------------------------------------------------------
 
     @fact
-    def _passwd(self) -> bytes:
-        return self._guest.read_if_there(_PASSWD) or b""
-
-    @fact
-    def users(self) -> tuple[User, ...]:
-        """The homes of persons and services, as far as they can be read."""
-        found = attempt(lambda: self._passwd)
-        data = b"" if isinstance(found, Unreadable) else found
-        parts = [line.split(":") for line in data[:_PASSWD_BYTES].decode("utf-8", "replace").split("\n")]
-        return tuple(
-            User(p[0], int(p[2]), p[5])
-            for p in parts
-            if len(p) == 7 and _UID.fullmatch(p[2]) and p[5].startswith("/")
-        )
+    def homes(self) -> tuple[tuple[str, bool], ...]:
+        """The homes of persons and services as far as they can be read; true for a service's."""
+        found = attempt(lambda: self._accounts.passwd)
+        entries = () if found is None or isinstance(found, Unreadable) else found.parsed.entries
+        return tuple((str(e.home), e.uid < FIRST_PERSON) for e in entries if str(e.home).startswith("/"))
 
     @fact
     def boot_roots(self) -> dict[str, tuple[str, str]]:
@@ -232,7 +220,7 @@ class MountFacts(GuestDisks):
     def unread(self) -> tuple[Unreadable, ...]:
         """What might have told more and cannot be read: units, boot loaders, accounts."""
         units = (unit for unit in self._units if isinstance(unit, Unreadable))
-        accounts = attempt(lambda: self._passwd)
+        accounts = attempt(lambda: self._accounts.passwd)
         return (*units, *self.boot.unread, *((accounts,) if isinstance(accounts, Unreadable) else ()))
 
     # --- what the table says of paths -------------------------------------------------------
@@ -241,6 +229,14 @@ class MountFacts(GuestDisks):
     def sources(self) -> frozenset[str]:
         """The first fields of all lines of the table."""
         return frozenset(e.source for e in self.table.entries) if self.table is not None else frozenset()
+
+    def mentions(self, text: str) -> bool:
+        """True when /etc/fstab holds this text (a UUID, a label), in any case of letters.
+
+        Raises:
+            GuestReadError: it cannot be read.
+        """
+        return bool(text) and text.lower().encode("utf-8", "surrogateescape") in self.text.lower()
 
     def covered(self, path: str) -> bool:
         """True when what is under a path can be seen here: no mount above it is missing."""
@@ -260,7 +256,7 @@ class MountFacts(GuestDisks):
     @fact
     def _paths(self) -> list[tuple[str, bool]]:
         """Every path that a table names, sorted, and whether it is the home of a service."""
-        paths = [(user.home, user.uid < FIRST_PERSON) for user in self.users]
+        paths = list(self.homes)
         for entry in self.table.entries if self.table is not None else ():
             paths += [(entry.target, False), (entry.source, False)]
         return sorted(paths)

@@ -6,36 +6,33 @@ the kernel's Documentation/filesystems; ext4's compatibility with ext2 and ext3 
 
 from __future__ import annotations
 
+from guestrepair.formats.words import word_set
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-VIRTUAL = _words(
+VIRTUAL = word_set(
     """autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs
     mqueue nfsd none nsfs overlay overlayfs aufs unionfs proc pstore ramfs rootfs rpc_pipefs
     securityfs selinuxfs sysfs tmpfs tracefs usbfs ecryptfs mergerfs bindfs encfs"""
 )
 """Types whose source is no device: a name, a directory, or nothing."""
 
-NETWORK = _words(
+NETWORK = word_set(
     """afs ceph cifs davfs gfs glusterfs lustre ncp ncpfs nfs nfs4 pvfs2 smb3 smbfs sshfs 9p virtiofs
     vboxsf vmhgfs prl_fs beegfs gpfs efs orangefs moosefs s3fs rclone gcsfuse goofys blobfuse2
     juicefs curlftpfs zfs"""
 )
 """Types whose source is a server, a tag of the hypervisor or a pool: never looked for on the disks."""
 
-IMPLIED_NETDEV = _words(
+IMPLIED_NETDEV = word_set(
     """afs ceph cifs smb3 smbfs sshfs ncpfs ncp nfs nfs4 gfs gfs2 glusterfs pvfs2 ocfs2 lustre davfs"""
 )
 """Types that systemd itself takes for network mounts."""
 
-NEEDS_NETDEV = _words(
+NEEDS_NETDEV = word_set(
     """beegfs blobfuse2 curlftpfs efs gcsfuse goofys gpfs juicefs moosefs mfsmount orangefs rclone s3fs"""
 )
 """Network types that systemd does not know for such."""
 
-NEVER_ON_DISK = VIRTUAL - _words("autofs aufs unionfs ecryptfs mergerfs bindfs encfs") | _words(
+NEVER_ON_DISK = VIRTUAL - word_set("autofs aufs unionfs ecryptfs mergerfs bindfs encfs") | word_set(
     "nfs nfs4 cifs smb3 smbfs ceph glusterfs davfs ncp ncpfs 9p virtiofs sshfs afs"
 )
 """Types that no disk ever holds."""
@@ -73,6 +70,18 @@ MODULES = {
 
 ON_DISK = frozenset(MODULES) - {"bcachefs"} | {"swap", "auto", "ntfs"}
 """Types that are always on one block device or file."""
+
+
+_OTHERS = word_set(
+    """auto swap ntfs ntfs3 ntfs-3g lowntfs-3g fuseblk fuse msdos fat umsdos ufsd exfat-fuse apfs hfs hfs+
+    befs affs qnx4 qnx6 sysv ufs vxfs zonefs lvm2pv debugfs incfs shiftfs tarfs"""
+)
+
+
+def is_known(fs_type: str) -> bool:
+    """True for a type, or each of a list of them, that some kernel or helper has."""
+    everything = VIRTUAL | NETWORK | IMPLIED_NETDEV | NEEDS_NETDEV | _OTHERS | frozenset(MODULES)
+    return all(name.startswith("fuse.") or name in everything for name in fs_type.split(",") if name)
 
 
 def base_type(fs_type: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from guestrepair.guest.view import MAX_PATTERN
 from guestrepair.model import GuestPath
+from guestrepair.system.strange import Strange
 
 
 class Manager(enum.StrEnum):
@@ -147,8 +148,12 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a manager's files say, together: configurations, problems, and what was not understood."""
+    """What a manager's files say, together: configurations, problems, and what was not understood.
+
+    ``unknown`` may set up cards, so that nothing may be said to be missing; ``strange`` are single words.
+    """
 
     configurations: tuple[Configuration, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = field(default=())
+    strange: tuple[Strange, ...] = ()

@@ -20,6 +20,7 @@ from guestrepair.system.network.netplan import Netplan
 from guestrepair.system.network.network_manager import Profile, Settings
 from guestrepair.system.network.programs import Programs
 from guestrepair.system.network.resolving import Resolving
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import Systemd
 
 _OTHER_IFUPDOWNS = ("/etc/network/ifupdown-ng.conf", "/etc/network/ifupdown2", "/usr/share/ifupdown2")
@@ -124,6 +125,20 @@ class Network:
 
     # --- all together ----------------------------------------------------------------------
 
+    @fact
+    def strange(self) -> tuple[Strange, ...]:
+        """Words that no manager is known to have, in the files of those that run."""
+        found: list[Strange] = []
+        for manager, each in self.files.items():
+            if not isinstance(each, Unreadable) and (self.is_served(manager) or self._plays(manager)):
+                found += each.strange
+        return tuple(found)
+
+    def _plays(self, manager: Manager) -> bool:
+        """True where NetworkManager reads the network scripts' files."""
+        runs = self.programs[Manager.NETWORK_MANAGER].is_active
+        return manager is Manager.INITSCRIPTS and runs and self.ifcfg_plugin is not None
+
     @property
     def unread(self) -> tuple[Unreadable, ...]:
         """Managers whose files cannot be read: what is missing may be there."""
@@ -142,7 +157,7 @@ class Network:
         """ifcfg files are NetworkManager's where it runs and has the plugin, unless they say otherwise."""
         if manager is not Manager.INITSCRIPTS or configuration.backend is not None:
             return configuration
-        plays = self.programs[Manager.NETWORK_MANAGER].is_active and self.ifcfg_plugin is not None
+        plays = self._plays(manager)
         return replace(configuration, backend=Manager.NETWORK_MANAGER if plays else Manager.INITSCRIPTS)
 
     @fact
@@ -152,11 +167,7 @@ class Network:
         for manager, each in self.files.items():
             if isinstance(each, Unreadable):
                 continue
-            active = self.is_served(manager)
-            if manager is Manager.INITSCRIPTS:
-                active = active or (
-                    self.programs[Manager.NETWORK_MANAGER].is_active and self.ifcfg_plugin is not None
-                )
+            active = self.is_served(manager) or self._plays(manager)
             found += [replace(p, active=active) for p in each.problems]
         return tuple(found)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from guestrepair.formats.keyfile import KeyFile, Setting, parse_keyfile
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -17,6 +18,7 @@ from guestrepair.system.network.addresses import interface, is_address
 from guestrepair.system.network.directories import bounded, merged_files
 from guestrepair.system.network.model import Configuration, Manager, Match, Parsed, Place, Problem
 from guestrepair.system.network.naming import may_be_a_card
+from guestrepair.system.strange import Strange
 
 OWN = GuestPath("/etc/NetworkManager/system-connections")
 PROFILES = (OWN, GuestPath("/usr/lib/NetworkManager/system-connections"))
@@ -34,6 +36,13 @@ _LEFTOVERS = (
     ".augtmp",
     ".dpkg-dist",
 )
+_TYPES = word_set(
+    """802-11-olpc-mesh 802-11-wireless 802-3-ethernet 6lowpan adsl bluetooth bond bridge cdma dummy
+    ethernet generic gsm hsr infiniband ip-tunnel ipvlan loopback macsec macvlan olpc-mesh ovs-bridge
+    ovs-dpdk ovs-external-ids ovs-interface ovs-other-config ovs-patch ovs-port pppoe serial team tun
+    veth vlan vpn vrf vxlan wifi wifi-p2p wimax wireguard wpan bond-slave bridge-slave team-slave"""
+)
+_METHODS = frozenset({"auto", "dhcp", "link-local", "manual", "shared", "disabled", "ignore"})
 _CARDS = frozenset({"ethernet", "802-3-ethernet"})
 _CARD_GROUPS = ("ethernet", "802-3-ethernet")
 _GETS = {"auto": "dhcp", "shared": "shared", "dhcp": "dhcp"}
@@ -153,7 +162,9 @@ def configurations(profiles: tuple[Profile, ...]) -> Parsed:
     """What the profiles mean for Ethernet cards."""
     found = []
     problems: list[Problem] = []
+    strange: list[Strange] = []
     for profile in profiles:
+        strange += _strange(profile)
         if not profile.is_for_cards:
             continue
         refusals = tuple(_problems(profile))
@@ -162,7 +173,16 @@ def configurations(profiles: tuple[Profile, ...]) -> Parsed:
         names = [n for n in configuration.match.names if not n.startswith("!")]
         if not any(p.stops for p in refusals) and (not names or any(map(may_be_a_card, names))):
             found.append(configuration)
-    return Parsed(tuple(found), tuple(problems))
+    return Parsed(tuple(found), tuple(problems), strange=tuple(strange))
+
+
+def _strange(profile: Profile) -> Iterator[Strange]:
+    """Types and methods that NetworkManager is not known to have: it ignores such a profile."""
+    words = (("connection", "type", _TYPES), ("ipv4", "method", _METHODS), ("ipv6", "method", _METHODS))
+    for group, key, known in words:
+        setting = profile.content.find(group, key)
+        if setting is not None and setting.value and setting.value not in known:
+            yield Strange(profile.path, setting.line, setting.value, f"{key}= of [{group}]")
 
 
 def _configuration(profile: Profile) -> Configuration:

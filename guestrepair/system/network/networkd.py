@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from guestrepair.formats.systemd_unit import TRUE, Unit
+from guestrepair.formats.systemd_unit import FALSE, TRUE, Unit
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.network.addresses import interface, is_address, is_out_of_reach
@@ -15,6 +16,7 @@ from guestrepair.system.network.directories import merged_files
 from guestrepair.system.network.drop_ins import Layered, read_layered
 from guestrepair.system.network.model import Configuration, Manager, Match, Parsed, Place, Problem, Reach
 from guestrepair.system.network.naming import Naming, may_be_a_card
+from guestrepair.system.strange import Strange
 
 DIRECTORIES = tuple(
     GuestPath(p)
@@ -26,10 +28,28 @@ DIRECTORIES = tuple(
     )
 )
 _CONDITIONS = ("Driver", "Path", "Property", "Host", "KernelCommandLine", "Firmware", "Credential", "SSID")
+_MATCH_KEYS = word_set(
+    """MACAddress PermanentMACAddress Path Driver Type Kind Property Name WLANInterfaceType SSID BSSID Host
+    Virtualization KernelCommandLine KernelVersion Version Credential Architecture Firmware"""
+)
+_SECTIONS = word_set(
+    """Match Link SR-IOV Network Address Neighbor IPv6AddressLabel RoutingPolicyRule NextHop Route DHCP
+    DHCPv4 DHCPv6 DHCPPrefixDelegation DHCPv6PrefixDelegation IPv6PrefixDelegation IPv6AcceptRA
+    DHCPServer DHCPServerStaticLease IPv6SendRA IPv6Prefix IPv6RoutePrefix IPv6PREF64Prefix Bridge
+    BridgeFDB BridgeMDB BridgeVLAN LLDP CAN IPoIB MobileNetwork QDisc NetworkEmulator TokenBucketFilter
+    PIE FlowQueuePIE StochasticFairBlue StochasticFairnessQueueing BFIFO PFIFO PFIFOHeadDrop PFIFOFast
+    CAKE ControlledDelay DeficitRoundRobinScheduler DeficitRoundRobinSchedulerClass
+    EnhancedTransmissionSelection GenericRandomEarlyDetection FairQueueingControlledDelay FairQueueing
+    FairQueueTrafficPolicing TrivialLinkEqualizer HierarchyTokenBucket HierarchyTokenBucketClass
+    ClassfulMultiQueueing BandMultiQueueing HeavyHitterFilter QuickFairQueueing QuickFairQueueingClass
+    TrafficControlQueueingDiscipline ModemManager"""
+)
 _PORT_OF = ("Bridge", "Bond", "VRF", "VLAN", "MACVLAN", "IPVLAN", "Tunnel")
 _MACS = ("MACAddress", "PermanentMACAddress")
 _DHCP = {"yes": ("dhcp4", "dhcp6"), "both": ("dhcp4", "dhcp6"), "ipv4": ("dhcp4",), "ipv6": ("dhcp6",),
          "v4": ("dhcp4",), "v6": ("dhcp6",)}  # fmt: skip
+
+_DHCP_WORDS = {*_DHCP, *TRUE, *FALSE, "none", ""}
 
 
 def read_networkd(guest: Guest, naming: Naming) -> Parsed:
@@ -40,8 +60,10 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
     """
     found: list[Configuration] = []
     problems: list[Problem] = []
+    strange: list[Strange] = []
     for path in merged_files(guest, DIRECTORIES, ".network"):
         file = read_layered(guest, DIRECTORIES, path)
+        strange += _strange(path, file.unit)
         if _is_for_something_else(file.unit):
             continue
         configuration = configuration_of(file)
@@ -54,7 +76,20 @@ def read_networkd(guest: Guest, naming: Naming) -> Parsed:
             found.append(configuration)
         if naming.reach(configuration.match) is Reach.ANY:
             break  # it has every card that is left
-    return Parsed(tuple(found), tuple(problems))
+    return Parsed(tuple(found), tuple(problems), strange=tuple(strange))
+
+
+def _strange(path: GuestPath, unit: Unit) -> Iterator[Strange]:
+    """Sections, conditions and ways of asking for an address that networkd is not known to have."""
+    sections = set()
+    for a in unit.assignments:
+        if a.section not in _SECTIONS and not a.section.startswith("X-") and a.section not in sections:
+            sections.add(a.section)
+            yield Strange(path, a.line, f"[{a.section}]", "a section of systemd.network(5)")
+        elif a.section == "Match" and a.key not in _MATCH_KEYS:
+            yield Strange(path, a.line, f"{a.key}=", "a condition of [Match]")
+        elif (a.section, a.key) == ("Network", "DHCP") and a.value.lower() not in _DHCP_WORDS:
+            yield Strange(path, a.line, a.value, "a value of DHCP=")
 
 
 def _unreadable(guest: Guest, path: GuestPath, fragment: GuestPath) -> Problem | None:

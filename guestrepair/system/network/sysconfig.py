@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from guestrepair.formats.ifcfg import Variable, parse_ifcfg
+from guestrepair.formats.words import word_set
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import parsed
@@ -16,6 +17,7 @@ from guestrepair.system.network.addresses import interface, is_address, is_out_o
 from guestrepair.system.network.directories import bounded
 from guestrepair.system.network.model import Configuration, Manager, Match, Parsed, Place, Problem
 from guestrepair.system.network.naming import may_be_a_card
+from guestrepair.system.strange import Strange
 
 SCRIPTS = GuestPath("/etc/sysconfig/network-scripts")
 SUSE = GuestPath("/etc/sysconfig/network")
@@ -26,6 +28,25 @@ _LEFTOVERS = (
 )  # fmt: skip
 _NO = frozenset({"no", "n", "false", "f", "0"})
 _CARD_TYPES = frozenset({"", "ethernet"})
+_RED_HAT_WORDS = {
+    "BOOTPROTO": frozenset({"", "none", "static", "dhcp", "bootp", "ibft", "autoip", "shared", "auto"}),
+    "TYPE": word_set(
+        """ethernet wireless infiniband bridge bond vlan team teamport tap tun gre gretap ipip sit ip6tnl
+    tunnel ipsec ovsport ovsbridge ovsintport ovsbond ovstunnel ovspatchport modem ppp xdsl token fddi
+    can ctc loopback dummy qeth iucv alias x25 wireguard vxlan macvlan ipvlan"""
+    )
+    | {""},
+    "ONBOOT": frozenset({"", "yes", "y", "true", "t", "1", "no", "n", "false", "f", "0"}),
+}
+_SUSE_WORDS = {
+    "BOOTPROTO": word_set(
+        """static none ibft dhcp dhcp4 dhcp6 autoip auto auto4 auto6 shared 6to4 dhcp+autoip"""
+    )
+    | {""},
+    "STARTMODE": word_set("""auto boot onboot on hotplug ifplugd nfsroot manual off never""") | {""},
+}
+"""What each variable may be (sysconfig.txt of initscripts, nm-settings-ifcfg-rh(5); ifcfg(5) of wicked)."""
+
 _DHCP = {
     "auto": ("dhcp4",),
     "auto4": ("dhcp4",),
@@ -65,6 +86,7 @@ def read_sysconfig(guest: Guest, manager: Manager) -> Parsed:
     suse = manager is Manager.WICKED
     found: list[Configuration] = []
     problems: list[Problem] = []
+    strange: list[Strange] = []
     files = {}
     for path in ifcfg_files(guest, SUSE if suse else SCRIPTS):
         if guest.is_file(path):
@@ -75,7 +97,18 @@ def read_sysconfig(guest: Guest, manager: Manager) -> Parsed:
         if configuration is not None:
             found.append(configuration)
         problems += _problems(manager, path, variables)
-    return Parsed(tuple(found), tuple(problems))
+        strange += _strange(path, variables, _SUSE_WORDS if suse else _RED_HAT_WORDS)
+    return Parsed(tuple(found), tuple(problems), strange=tuple(strange))
+
+
+def _strange(
+    path: GuestPath, variables: Mapping[str, Variable], words: Mapping[str, frozenset[str]]
+) -> Iterator[Strange]:
+    """Words of an ifcfg file that its reader is not known to take."""
+    for name, known in words.items():
+        variable = variables.get(name)
+        if variable is not None and variable.value.lower() not in known and "$" not in variable.value:
+            yield Strange(path, variable.line, variable.value, f"a value of {name}=")
 
 
 def _red_hat(path: GuestPath, variables: Mapping[str, Variable]) -> Configuration | None:
@@ -195,4 +228,4 @@ def _problems(manager: Manager, path: GuestPath, variables: Mapping[str, Variabl
 def served_by(found: Parsed, manager: Manager) -> Parsed:
     """The same files in the hands of another manager, except those that keep it out."""
     taken = tuple(c if c.backend is not None else replace(c, backend=manager) for c in found.configurations)
-    return Parsed(taken, found.problems, found.unknown)
+    return Parsed(taken, found.problems, found.unknown, found.strange)

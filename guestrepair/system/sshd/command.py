@@ -19,6 +19,7 @@ from guestrepair.system.systemd import LoadedUnit
 MAX_WORDS = 512
 MAX_ENVIRONMENT_LINES = 2_000
 _WITH_ARGUMENT = frozenset("CEbcfghkopu")
+_KNOWN = _WITH_ARGUMENT | frozenset("46DGQRTVdeiqrt")
 _HELPERS = re.compile(r"sshd[-_.]?(?:keygen|gen|session|auth|socket|pre|check|unlock)", re.IGNORECASE)
 _NAMED_SSHD = re.compile(r"sshd(?:[-_.][\w.-]{1,100})?")
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
@@ -31,7 +32,8 @@ class CommandLine:
     """One sshd as it is started: its program, ``-f``, ``-o``, ``-p``, ``-h``, and whether one waits (``-i``).
 
     ``settings`` are the lines of configuration that ``-o`` gives, in order; they go before the file.
-    ``only_tests`` is true for ``-t`` and ``-T``, which serve nobody.
+    ``only_tests`` is true for ``-t`` and ``-T``, which serve nobody. ``strange`` is a word of options that
+    sshd is not known to have: it ends with its usage.
     """
 
     binary: GuestPath
@@ -41,6 +43,7 @@ class CommandLine:
     host_keys: tuple[str, ...] = ()
     inetd: bool = False
     only_tests: bool = False
+    strange: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -157,18 +160,7 @@ def _is_sshd(guest: Guest, path: GuestPath, following: list[str]) -> bool:
 
 
 def _options(binary: GuestPath, words: list[str]) -> CommandLine:
-    """The options as getopt(3) takes them apart."""
-    given: dict[str, list[str]] = {}
-    rest = iter(words)
-    for word in rest:
-        if word == "--" or not word.startswith("-") or len(word) < 2:
-            break
-        for index, letter in enumerate(word[1:], 2):
-            if letter in _WITH_ARGUMENT:
-                value = word[index:] or next(rest, "")
-                given.setdefault(letter, []).append(value)
-                break
-            given.setdefault(letter, []).append("")
+    given, strange = _taken_apart(words)
     config = given.get("f", [""])[-1]
     return CommandLine(
         binary,
@@ -178,4 +170,22 @@ def _options(binary: GuestPath, words: list[str]) -> CommandLine:
         tuple(given.get("h", ())),
         inetd="i" in given,
         only_tests="t" in given or "T" in given,
+        strange=strange,
     )
+
+
+def _taken_apart(words: list[str]) -> tuple[dict[str, list[str]], str]:
+    """The options as getopt(3) has them, by letter, and the word at which sshd ends with its usage."""
+    given: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        if word == "--" or not word.startswith("-") or len(word) < 2:
+            break
+        for index, letter in enumerate(word[1:], 2):
+            if letter not in _KNOWN:
+                return given, word
+            if letter in _WITH_ARGUMENT:
+                given.setdefault(letter, []).append(word[index:] or next(rest, ""))
+                break
+            given.setdefault(letter, []).append("")
+    return given, ""

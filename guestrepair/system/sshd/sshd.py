@@ -26,6 +26,7 @@ from guestrepair.system.sshd.programs import Libraries, Program, find_libraries,
 from guestrepair.system.sshd.selinux_ports import allowed_ports
 from guestrepair.system.sshd.server import Server, find_server
 from guestrepair.system.sshd.user import UserDefinition, define_user
+from guestrepair.system.strange import Strange
 from guestrepair.system.systemd import LoadedUnit
 
 if TYPE_CHECKING:
@@ -71,6 +72,13 @@ class Sshd:
     def title(self) -> str:
         """What to call it: sshd, and by its unit where that is not the packaged one."""
         return "sshd" if self.instance.packaged else f"sshd of {self.name}"
+
+    @fact
+    def strange(self) -> Strange | None:
+        """The options on its command line that sshd is not known to have."""
+        word = self.instance.command.strange if self.instance.command is not None else ""
+        where = next((unit.path for unit in self.services_in_force), None) if word else None
+        return None if where is None else Strange(where, 0, word, "options of sshd")
 
     @fact
     def services(self) -> tuple[LoadedUnit, ...]:

@@ -60,8 +60,8 @@ def of_units(found: MemoryGuest) -> list[Finding]:
 )
 def test_mount_unit_that_has_not_the_name_of_its_place(name: str, where: str, right: str) -> None:
     (finding,) = of_units(made(name, where))
-    assert (finding.severity, finding.subject) == (ERROR, f"{OWN}/{name}:6")
-    assert finding.effect is Effect.STOPS_BOOT
+    assert (finding.severity, finding.subject) == (WARNING, f"{OWN}/{name}:6")
+    assert finding.effect is Effect.DEGRADES
     assert right in finding.message
 
 
@@ -108,7 +108,7 @@ def test_units_that_are_right_or_never_started(name: str, where: str, by: str, s
 @pytest.mark.parametrize(
     ("by", "severity"),
     [
-        ("local-fs.target.requires", ERROR),
+        ("local-fs.target.requires", WARNING),
         ("multi-user.target.requires", ERROR),
         ("local-fs.target.wants", WARNING),
         ("multi-user.target.wants", WARNING),
@@ -127,7 +127,13 @@ def test_what_boot_only_wants_is_a_warning(by: str, severity: Severity) -> None:
 def test_automount_and_swap_units(name: str, section: str, where: str) -> None:
     by = "swap.target.wants" if section == "Swap" else "local-fs.target.requires"
     (finding,) = of_units(made(name, where, by=by, section=section))
-    assert finding.severity is (WARNING if section == "Swap" else ERROR)
+    assert finding.severity is WARNING
+
+
+@pytest.mark.parametrize("place", ["/usr", "/var", "/boot/"])
+def test_a_place_that_boot_needs_is_an_error(place: str) -> None:
+    (finding,) = of_units(made("data.mount", place))
+    assert (finding.severity, finding.effect) == (ERROR, Effect.STOPS_BOOT)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_a_place_that_goes_through_a_link(
     if version:
         found.file(f"/usr/lib/systemd/libsystemd-shared-{version}.so", "")
     result = of_units(found)
-    assert [f.severity for f in result] == [ERROR] * expected
+    assert [f.severity for f in result] == [WARNING] * expected
     if not expected:
         return
     assert result[0].repair is not None

@@ -176,6 +176,23 @@ def test_alternatives_are_made_again() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "safety"),
+    [("install ok installed", Safety.SAFE), ("install ok half-installed", Safety.REVIEW)],
+)
+def test_an_alternative_of_a_package_that_was_not_unpacked_may_come_back(status: str, safety: Safety) -> None:
+    guest = deb_guest()
+    choices = "/bin/tool\n50\n/usr/bin/second\n10\n"
+    guest.file("/var/lib/dpkg/alternatives/thing", f"auto\n/usr/bin/thing\n\n{choices}\n")
+    guest.file("/usr/bin/second", b"another", mode=0o755)
+    guest.remove("/usr/bin/tool")
+    text = guest.nodes[GuestPath("/var/lib/dpkg/status")].content.decode()
+    guest.file("/var/lib/dpkg/status", text.replace("install ok installed", status))
+    found = next(f for f in scan(guest) if f.rule == "packages/link-dangling")
+    assert found.repair is not None
+    assert found.repair.safety is safety
+
+
 SLAVES = (
     "auto\n/usr/bin/thing\nthing.1\n/usr/share/man/thing.1\nnthing\n/usr/bin/nthing\nnone\n/usr/bin/none\n\n"
     "/usr/bin/other\n10\n/usr/share/man/other.1\n/usr/bin/other\n\n\n"

@@ -222,6 +222,31 @@ def test_a_module_that_does_not_decide(control: str) -> None:
     assert findings(guest) == []
 
 
+@pytest.mark.parametrize(
+    ("stack", "denied"),
+    [
+        (["[success=1 default=ignore] pam_access.so", "requisite pam_deny.so", "required pam_permit.so"],
+         True),
+        (["[default=bad success=ok user_unknown=ignore] pam_access.so", "required pam_unix.so"], True),
+        (["[success=ok ignore=ignore default=die] pam_access.so", "sufficient pam_permit.so"], True),
+        (["sufficient pam_unix.so", "required pam_access.so"], False),
+        (["[success=1 default=ignore] pam_unix.so", "required pam_access.so", "required pam_permit.so"],
+         False),
+        (["[default=1] pam_access.so", "requisite pam_deny.so", "required pam_permit.so"], False),
+        (["[success=2 default=ignore] pam_access.so", "[success=1 default=ignore] pam_unix.so",
+          "requisite pam_deny.so", "required pam_permit.so"], False),
+    ],
+)  # fmt: skip
+def test_a_refusal_counts_where_the_stack_cannot_end_well_after_it(stack: list[str], denied: bool) -> None:
+    guest = pam_guest("pam_access.so")
+    for name in ("unix", "deny", "permit"):
+        guest.file(f"/usr/lib/x86_64-linux-gnu/security/pam_{name}.so", b"\x7fELF")
+    lines = ["auth required pam_unix.so", *(f"account {line}" for line in stack), ""]
+    guest.file("/etc/pam.d/sshd", "\n".join(lines))
+    guest.file(ACCESS, "-:ALL:ALL\n")
+    assert [f.subject for f in findings(guest)] == [f"{ACCESS}:1"] * denied
+
+
 def test_the_auth_stack_is_for_passwords_alone() -> None:
     guest = pam_guest("pam_shells.so", kind="auth")
     guest.file("/etc/shells", "/bin/sh\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import EditFile, Finding, GuestPath, Safety, Severity
+from guestrepair.model import EditFile, Effect, Finding, GuestPath, Safety, Severity
 from tests.unit.analyzers.sshd_guest import debian, findings, key_pair, only, rocky9, scan
 
 OWN = "/etc/systemd/system"
@@ -262,3 +262,29 @@ def test_what_only_has_ssh_in_its_name_serves_nobody(name: str) -> None:
     guest.file(f"{OWN}/{name}", "[Service]\nExecStart=/usr/bin/x\n")
     guest.link(f"{WANTS}/{name}", f"{OWN}/{name}")
     assert only(guest, "unit-disabled").severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "severity"),
+    [
+        ("Port 22\n", BAD, Severity.WARNING),
+        (BAD, "Port 2222\n", Severity.WARNING),
+        (BAD, "Port 2222\nListenAddress 127.0.0.1\n", Severity.ERROR),
+        (BAD, "Port 2222\nAllowUsers nobody-here\n", Severity.ERROR),
+    ],
+)
+def test_one_that_fails_beside_one_that_serves(first: str, second: str, severity: Severity) -> None:
+    guest = debian()
+    guest.file("/etc/ssh/sshd_config", first)
+    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -f {MGMT_CONFIG}", config=second)
+    found = next(f for f in findings(guest) if f.rule == "sshd/config-syntax")
+    assert found.severity is severity
+    assert found.effect is (Effect.DEGRADES if severity is Severity.WARNING else Effect.STOPS_LOGIN)
+    assert ("serves all the same" in found.message) is (severity is Severity.WARNING)
+
+
+def test_what_both_need_is_an_error() -> None:
+    guest = debian()
+    add_unit(guest, "sshd-mgmt.service", f"/usr/sbin/sshd -D -p 2222 -f {MGMT_CONFIG}", config=GOOD)
+    guest.remove("/usr/sbin/sshd")
+    assert all(f.severity is Severity.ERROR for f in findings(guest) if f.rule == "sshd/helper-missing")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Finding, GuestPath, PackagedKind, RestoreFile, Safety, SetMode
-from guestrepair.packages.base import Package, PackageDatabase, PackagedFile
+from guestrepair.packages.base import Package, PackageDatabase, PackagedFile, Unfinished
 from tests.unit.analyzers.sshd_guest import centos7, debian, scan
 
 SSHD = Package("openssh-server", "1:7.4p1-21.el7", "x86_64")
@@ -91,3 +93,18 @@ def test_an_sshd_that_is_gone_but_packaged_is_still_judged() -> None:
     entry = PackagedFile("/usr/sbin/sshd", PackagedKind.FILE, SSHD)
     finding = only_finding(guest, Listed(entry))
     assert (finding.rule, finding.subject) == ("sshd/helper-missing", "/usr/sbin/sshd")
+
+
+@pytest.mark.parametrize(
+    ("state", "safety"), [("", Safety.SAFE), ("half-installed", Safety.REVIEW), ("unpacked", Safety.REVIEW)]
+)
+def test_a_half_unpacked_package_is_restored_after_review(state: str, safety: Safety) -> None:
+    guest = debian()
+    guest.remove("/usr/lib/openssh/sftp-server")
+    packages = Listed(PackagedFile("/usr/lib/openssh/sftp-server", PackagedKind.FILE, SSHD))
+    if state:
+        packages.unfinished = (Unfinished(SSHD, "install", "ok", state, "/var/lib/dpkg/status", 1),)
+    found = only_finding(guest, packages)
+    assert (found.rule, found.repair is not None) == ("sshd/helper-missing", True)
+    assert found.repair is not None
+    assert found.repair.safety is safety

@@ -92,7 +92,7 @@ from guestrepair.formats import (
     yaml_nodes,
     yum_repo,
 )
-from guestrepair.formats.bootloader import entries, grub_image
+from guestrepair.formats.bootloader import entries, grub_image, vocabulary
 from guestrepair.formats.firewall import iptables, nft
 from guestrepair.formats.git_repository import GitRepository
 from guestrepair.formats.initramfs import unpack
@@ -323,6 +323,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             sample=b"menuentry 'Linux' --id a {\n search --fs-uuid --set=root 1\n linux /v root=/dev/sda1\n"
             b" initrd /i\n}\n",
         ),
+        "commands": Registered(
+            lambda d: list(vocabulary.unknown_commands(d)), sample=b"menuentry a { if ! b; then c; fi }\n"
+        ),
+        "keys": Registered(lambda d: list(vocabulary.unknown_keys(d)), sample=b"title a\nlinux /v\n"),
         "grub legacy": Registered(
             bootloader.parse_grub_legacy,
             sample=b"default=0\ntitle a\n root (hd0,0)\n kernel /v ro root=/dev/sda1\n initrd /i\n",
@@ -349,7 +353,8 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "kind": Registered(cloud_config.kind_of, yaml_nodes.MAX_SIZE_BYTES, b"#cloud-config\n"),
     },
     "crypttab": {
-        "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n")
+        "unread": Registered(crypttab.unread_lines, crypttab.MAX_SIZE_BYTES, b"data\n"),
+        "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n"),
     },
     "deb822": {
         "status": Registered(_status, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
@@ -530,6 +535,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "old": Registered(lambda d: ldso_cache.parse_ld_so_cache(b"ld.so-1.7.0\0" + d), 32 * MIB),
     },
     "limits": {
+        "unknown": Registered(lambda d: list(limits.unknown_words(d)), sample=b"@a hard x 1048576\n"),
         "limits.conf": Registered(limits.parse_limits, sample=b"@a hard nofile 1048576\n"),
     },
     "logs": {

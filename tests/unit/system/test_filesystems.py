@@ -12,6 +12,7 @@ from guestrepair.guest.memory import MemoryGuest
 from guestrepair.guest.view import CheckResult
 from guestrepair.model import GuestPath as P
 from guestrepair.system.filesystems import Filesystems, RecordedError
+from guestrepair.system.guest_system import System
 
 MIB = 1024 * 1024
 PART = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 2 * MIB, start_bytes=MIB, disk="/dev/sda")
@@ -77,12 +78,12 @@ def test_directories_of_one_filesystem_without_what_is_mounted_below_or_unreadab
 )
 def test_what_fstab_names(text: str, *, expected: bool) -> None:
     guest = guest_of()
-    assert not Filesystems(guest).is_in_fstab(text)
+    assert not System(guest).mounts.mentions(text)
     guest.file("/etc/fstab", "UUID=Ab-12 / ext4 defaults 0 1\n")
-    assert Filesystems(guest).is_in_fstab(text) is expected
+    assert System(guest).mounts.mentions(text) is expected
     guest.nodes[P("/etc/fstab")].unreadable = "Input/output error"
     with pytest.raises(GuestReadError, match="Input/output error"):
-        Filesystems(guest).is_in_fstab(text)
+        System(guest).mounts.mentions(text or "x")
 
 
 def test_a_device_that_cannot_be_read_raises() -> None:

@@ -24,6 +24,7 @@ from guestrepair.model import (
 )
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.guest_system import System
+from guestrepair.system.mounts.spec import BOOT
 from guestrepair.system.mounts.units import OwnUnit
 
 MOUNT_UNIT = Rule(
@@ -34,14 +35,18 @@ MOUNT_UNIT = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="An enabled mount or automount unit of the administrator has a Where= that its file name is not "
     "made of, or that goes through a symbolic link; or a swap unit has such a What=.",
-    why="systemd refuses to load the unit, or to mount over a link. A target that requires it cannot be "
-    "started: with local-fs.target no filesystem of the table is mounted, and the root stays read-only. It "
-    "is a warning where boot only wants the unit.",
+    why="systemd refuses to load the unit, or to mount over a link, and a target that requires it is not "
+    "started. Boot goes on without local-fs.target, with some services failing, so that it is an error only "
+    "where the place is one that boot needs (/usr, /var, /etc, /boot), or another target of the boot "
+    "requires the unit.",
     repair="The unit, and the links that start it, get the name of its place. Where a link is in the way, "
     "the place is written without it.",
     example="/etc/systemd/system/data.mount with Where=/srv/data must be called srv-data.mount",
     sources=("systemd.mount(5)", "systemd.swap(5)", "systemd-escape(1), --path"),
 )
+
+_NEEDED = frozenset({"/", "/usr", "/var", "/etc", "/boot", "/boot/efi", "/efi", "/var/lib"})
+"""Places without whose files a system does not come up, or not the next time."""
 
 _CANONICAL_SINCE = 240
 """The first systemd that refuses a link anywhere in a place; before, only as the last part of it."""
@@ -106,11 +111,16 @@ def _subject(unit: OwnUnit) -> Subject:
 
 
 def _severity(unit: OwnUnit) -> Severity:
-    return Severity.ERROR if unit.required else Severity.WARNING
+    """sysinit.target only wants local-fs.target: boot goes on, but not without what is in some places."""
+    if not unit.required:
+        return Severity.WARNING
+    by = {link.parent.stem for link, _ in unit.links if link.parent.suffix == ".requires"} & BOOT
+    is_needed = unit.suffix != ".swap" and normalize_target(unit.value) in _NEEDED
+    return Severity.ERROR if is_needed or by - {"local-fs.target", "swap.target"} else Severity.WARNING
 
 
 def _consequence(unit: OwnUnit) -> str:
-    return ", and what boot requires cannot be started" if unit.required else ""
+    return ", and the target that requires it is not started" if unit.required else ""
 
 
 def _renamed(system: System, unit: OwnUnit, name: str, place: str) -> Repair:
