@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.errors import GuestReadError
-from guestrepair.events.cause import sessions_of
 from guestrepair.events.journal import Journals
 from guestrepair.events.model import Certainty, Event, Kind, Unread
+from guestrepair.events.sessions import sessions_of
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
