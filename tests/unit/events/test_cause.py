@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -141,9 +142,8 @@ def test_who_was_logged_in_is_likely_only_when_alone(
 
 def entry(source: str, minutes: float, action: str = "login", **detail: str) -> Event:
     who = "" if action == "logout" and "session" in detail else "alice"
-    return event(
-        Kind.LOGIN, f"{action} alice", minutes, actor=who or None, source=source, action=action, **detail
-    )
+    made = event(Kind.LOGIN, f"{action} alice", minutes, actor=who or None, source=source)
+    return replace(made, detail=(("action", action), *detail.items()))
 
 
 @pytest.mark.parametrize(
