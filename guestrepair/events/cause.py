@@ -43,6 +43,9 @@ _READERS = frozenset({
     "lsattr", "md5sum", "more", "namei", "readlink", "realpath", "sha256sum", "stat", "tail", "test",
     "wc", "zgrep",
 })  # fmt: skip
+_MANAGERS = frozenset({
+    "apk", "apt", "apt-get", "aptitude", "dnf", "dnf5", "dpkg", "microdnf", "pacman", "rpm", "yum", "zypper",
+})  # fmt: skip
 _MORE = re.compile(r"[>|;&`]|\$\(")
 
 
@@ -127,15 +130,32 @@ def _program_names_path(scene: Scene) -> Iterator[Suspect]:
 
 
 def _package_transaction(scene: Scene) -> Iterator[Suspect]:
-    """A transaction around the time, of the package that owns the path."""
+    """A transaction of the package that owns the path, and where that does not say it, who ran it."""
     if not scene.package:
         return
     spans = _spans(scene.events)
+    own = [
+        event
+        for event in scene.events
+        if event.kind is Kind.PACKAGE
+        and event.get("package").partition(":")[0] == scene.package.partition(":")[0]
+        and _at_work(scene, event, spans)
+    ]
+    # Files come when a package is unpacked, not when it is configured afterwards.
+    own = [event for event in own if event.get("action") != "configure"] or own
+    yield from (_suspect("package-of-the-path", Confidence.STRONG, event) for event in own)
+    if own and not any(event.actor for event in own):
+        yield from _package_commands(scene, own)
+
+
+def _package_commands(scene: Scene, changes: Sequence[Event]) -> Iterator[Suspect]:
+    """Who ran a package manager shortly before these changes, by a record of commands."""
     for event in scene.events:
-        if event.kind is not Kind.PACKAGE or not _at_work(scene, event, spans):
+        program = event.message.partition(" ")[0].rpartition("/")[2]
+        if event.kind is not Kind.COMMAND or program not in _MANAGERS or event.get("record") == "history":
             continue
-        if event.get("package").partition(":")[0] == scene.package.partition(":")[0]:
-            yield _suspect("package-of-the-path", Confidence.STRONG, event)
+        if any(-AFTER_NS <= change.time_ns - event.time_ns <= PACKAGE_NS for change in changes):
+            yield _suspect("package-command", Confidence.LIKELY, event)
 
 
 def _history_names_path(scene: Scene) -> Iterator[Suspect]:

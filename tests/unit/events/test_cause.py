@@ -239,6 +239,30 @@ def test_a_transaction_lasts_from_its_start_to_its_end(
     assert [s.what for s in suspects(scene)] == (["dnf upgrade"] if expected else [])
 
 
+def test_who_ran_dpkg_is_told_where_its_log_does_not_say() -> None:
+    dpkg = [
+        event(
+            Kind.PACKAGE,
+            "install a",
+            0,
+            actor=None,
+            action="install",
+            package="a",
+            source="/var/log/dpkg.log:1",
+        ),
+        event(Kind.PACKAGE, "configure a", 0, actor=None, action="configure", package="a", source="/x:2"),
+    ]
+    ran = command("/usr/bin/dpkg -i a.deb", -0.1)
+    package, person = ("package-of-the-path", None), ("package-command", "alice")
+    assert found(*dpkg, ran, package="a") == [package, person]
+    assert found(*dpkg, command("/usr/bin/dpkg -i a.deb", -5), package="a") == [package]
+    assert found(*dpkg, command("/usr/bin/vim dpkg", -0.1), package="a") == [package]
+    assert found(*(replace(e, actor="bob") for e in dpkg), ran, package="a") == [
+        ("package-of-the-path", "bob")
+    ]
+    assert found(dpkg[1], package="a") == [package]
+
+
 def test_a_change_is_of_the_transaction_that_it_names() -> None:
     run = "/var/log/apt/history.log:3"
     told = [
