@@ -6,11 +6,14 @@ where the records say nothing, there is no suspect.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from guestrepair.events.model import NANOSECOND, Event, Kind
+from guestrepair.events.sessions import Session
 from guestrepair.model.causes import Changed, Confidence, Suspect
 
 BEFORE_NS = 3600 * NANOSECOND
@@ -32,6 +35,18 @@ _CHANGES = re.compile(
     r"authselect|pam-auth-update|mkinitcpio|kernel-install|mount|umount|swapon|bash|sh|source)\b"
 )
 _RECURSIVE = re.compile(r"\s-\w{0,20}[rR]\w{0,20}\b|--recursive|\bfind\b|\*|\brsync\b|\btar\b")
+_BETWEEN = re.compile(r"[\s'\";|&<>()=]+")
+MAX_COMMAND = 16 * 1024
+"""Characters of a command that are looked at for relative paths."""
+_READERS = frozenset({
+    "cat", "cmp", "diff", "egrep", "fgrep", "file", "findmnt", "getfacl", "grep", "head", "less", "ls",
+    "lsattr", "md5sum", "more", "namei", "readlink", "realpath", "sha256sum", "stat", "tail", "test",
+    "wc", "zgrep",
+})  # fmt: skip
+_MANAGERS = frozenset({
+    "apk", "apt", "apt-get", "aptitude", "dnf", "dnf5", "dpkg", "microdnf", "pacman", "rpm", "yum", "zypper",
+})  # fmt: skip
+_MORE = re.compile(r"[>|;&`]|\$\(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +64,6 @@ class Scene:
         return self.when_ns - before <= event.time_ns <= self.when_ns + after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Somebody logged in, from a time until another (None: no end is on record)."""
-
-    who: str
-    begin_ns: int
-    end_ns: int | None
-    event: Event
-
-
 Find = Callable[[Scene], Iterator[Suspect]]
 
 
@@ -70,31 +75,28 @@ def suspects(scene: Scene) -> tuple[Suspect, ...]:
         if any(s.confidence is Confidence.STRONG for s in found):
             break
     found.sort(key=lambda s: (s.confidence.rank, abs(scene.when_ns - s.when_ns)))
-    return tuple({(s.source, s.what): s for s in reversed(found)}.values())[::-1][:MAX_SUSPECTS]
+    return tuple(_each_once(found))[:MAX_SUSPECTS]
 
 
-def sessions_of(events: Iterable[Event]) -> list[Session]:
-    """Logins with their logouts, matched by the record's own name of the session, line or process."""
-    open_now: dict[tuple[str, str], Event] = {}
-    found: list[Session] = []
-    for event in sorted((e for e in events if e.kind is Kind.LOGIN), key=lambda e: e.time_ns):
-        action, key = event.get("action"), (event.get("session") or event.get("line") or event.get("pid"))
-        place = (event.source.partition(":")[0], key)
-        if action == "logout" and place in open_now:
-            begin = open_now.pop(place)
-            found.append(_session(begin, event.time_ns))
-        elif action == "login" and event.actor:
-            if place in open_now:  # its end is not on record
-                found.append(_session(open_now[place], event.time_ns))
-            open_now[place] = event
-        elif action in {"boot", "shutdown"}:
-            found += [_session(begin, event.time_ns) for begin in open_now.values()]
-            open_now.clear()
-    return found + [_session(begin, None) for begin in open_now.values()]
+def _each_once(found: Iterable[Suspect]) -> list[Suspect]:
+    """What two logs tell of one thing, once: by the record with the exact time."""
+    kept: list[Suspect] = []
+    for suspect in found:
+        at = next((n for n, other in enumerate(kept) if _same(suspect, other)), None)
+        if at is None:
+            kept.append(suspect)
+        elif kept[at].certainty != "exact" and suspect.certainty == "exact":
+            kept[at] = suspect
+        if len(kept) > 4 * MAX_SUSPECTS:
+            break
+    return kept
 
 
-def _session(begin: Event, end_ns: int | None) -> Session:
-    return Session(who=begin.actor or "", begin_ns=begin.time_ns, end_ns=end_ns, event=begin)
+def _same(one: Suspect, other: Suspect) -> bool:
+    if (one.source, one.what) == (other.source, other.what):
+        return True
+    alike = (one.rule, one.who, one.what) == (other.rule, other.who, other.what)
+    return alike and abs(one.when_ns - other.when_ns) <= AFTER_NS
 
 
 # --- the rules ------------------------------------------------------------------------
@@ -110,11 +112,12 @@ def _audit_names_path(scene: Scene) -> Iterator[Suspect]:
 def _command_names_path(scene: Scene) -> Iterator[Suspect]:
     """A command on record that names the path, or a directory above it, shortly before."""
     for event in scene.events:
-        if event.kind is not Kind.COMMAND or event.get("record") == "history":
+        other = event.kind is not Kind.COMMAND or event.get("record") == "history"
+        if other or not scene.near(event) or _only_reads(event):
             continue
-        if _names(event, scene.path) and scene.near(event):
+        if _names(event, scene.path):
             yield _suspect("command-names-path", Confidence.STRONG, event)
-        elif _names_above(event, scene.path) and scene.near(event, before=RECURSIVE_NS):
+        elif scene.near(event, before=RECURSIVE_NS) and _names_above(event, scene.path):
             yield _suspect("command-names-directory", Confidence.STRONG, event)
 
 
@@ -127,20 +130,40 @@ def _program_names_path(scene: Scene) -> Iterator[Suspect]:
 
 
 def _package_transaction(scene: Scene) -> Iterator[Suspect]:
-    """A package transaction around the time: of the package that owns the path, or of any other."""
+    """A transaction of the package that owns the path, and where that does not say it, who ran it."""
+    if not scene.package:
+        return
+    spans = _spans(scene.events)
+    own = [
+        event
+        for event in scene.events
+        if event.kind is Kind.PACKAGE
+        and event.get("package").partition(":")[0] == scene.package.partition(":")[0]
+        and _at_work(scene, event, spans)
+    ]
+    # Files come when a package is unpacked, not when it is configured afterwards.
+    own = [event for event in own if event.get("action") != "configure"] or own
+    yield from (_suspect("package-of-the-path", Confidence.STRONG, event) for event in own)
+    if own and not any(event.actor for event in own):
+        yield from _package_commands(scene, own)
+
+
+def _package_commands(scene: Scene, changes: Sequence[Event]) -> Iterator[Suspect]:
+    """Who ran a package manager shortly before these changes, by a record of commands."""
     for event in scene.events:
-        if event.kind is not Kind.PACKAGE or not scene.near(event, before=PACKAGE_NS, after=PACKAGE_NS):
+        program = event.message.partition(" ")[0].rpartition("/")[2]
+        if event.kind is not Kind.COMMAND or program not in _MANAGERS or event.get("record") == "history":
             continue
-        if scene.package and event.get("package").partition(":")[0] == scene.package.partition(":")[0]:
-            yield _suspect("package-of-the-path", Confidence.STRONG, event)
+        if any(-AFTER_NS <= change.time_ns - event.time_ns <= PACKAGE_NS for change in changes):
+            yield _suspect("package-command", Confidence.LIKELY, event)
 
 
 def _history_names_path(scene: Scene) -> Iterator[Suspect]:
     """A shell's history: whoever owns it can write what he likes into it, and it is saved at the end."""
     for event in scene.events:
-        if event.get("record") == "history" and (
-            _names(event, scene.path) or _names_above(event, scene.path)
-        ):
+        if event.get("record") != "history" or _only_reads(event):
+            continue
+        if _names(event, scene.path) or _names_above(event, scene.path):
             timed = event.certainty != "bounded"
             if timed and scene.near(event):
                 yield _suspect("history-names-path", Confidence.LIKELY, event)
@@ -161,9 +184,45 @@ def _only_session(scene: Scene) -> Iterator[Suspect]:
 
 
 def _other_transaction(scene: Scene) -> Iterator[Suspect]:
+    """A transaction of any package around the time: each once, by its start where that is on record."""
+    spans = _spans(scene.events)
+    told: dict[str, Event] = {}
     for event in scene.events:
-        if event.kind is Kind.PACKAGE and scene.near(event, before=PACKAGE_NS, after=PACKAGE_NS):
-            yield _suspect("package-transaction", Confidence.POSSIBLE, event)
+        if event.kind is Kind.PACKAGE and _at_work(scene, event, spans):
+            key = _transaction(event)
+            if key not in told or event.get("action") == "start":
+                told[key] = event
+    for event in told.values():
+        yield _suspect("package-transaction", Confidence.POSSIBLE, event)
+
+
+_Spans = Mapping[str, tuple[int, int]]
+
+
+def _transaction(event: Event) -> str:
+    """Where the transaction that an event belongs to is on record."""
+    return event.get("transaction") or event.source
+
+
+def _spans(events: Iterable[Event]) -> _Spans:
+    """From when to when each transaction was at work, where its start is on record."""
+    found: dict[str, tuple[int, int]] = {}
+    for event in events:
+        if event.kind is Kind.PACKAGE and event.get("action") in {"start", "end"}:
+            key, time = _transaction(event), event.time_ns
+            begin, end = found.get(key, (time, time))
+            found[key] = min(begin, time), max(end, time)
+    return found
+
+
+def _at_work(scene: Scene, event: Event, spans: _Spans) -> bool:
+    """Whether a package's change, or its whole transaction, lies around the change of the path.
+
+    Of what a transaction did to one package, some logs have the transaction's start, some its end.
+    """
+    begin, end = spans.get(_transaction(event), (event.time_ns, event.time_ns))
+    begin, end = min(begin, event.time_ns), max(end, event.time_ns)
+    return begin - PACKAGE_NS <= scene.when_ns <= end + PACKAGE_NS
 
 
 _RULES: Sequence[Find] = (
@@ -189,31 +248,39 @@ def _suspect(rule: str, confidence: Confidence, event: Event) -> Suspect:
     )
 
 
+def _only_reads(event: Event) -> bool:
+    """Whether a command is one program that only looks, with nothing written elsewhere."""
+    program = event.message.lstrip().partition(" ")[0].rpartition("/")[2]
+    return program in _READERS and _MORE.search(event.message) is None
+
+
 def _names(event: Event, path: str) -> bool:
     """Whether a command names a path: in full, or from the directory that it was run in."""
-    text = event.message
-    if event.path == path or _word(path).search(text):
+    return event.path == path or _given(event, path)
+
+
+def _given(event: Event, path: str) -> bool:
+    """Whether a command's words have a path among them; relative ones are of the directory it was run in."""
+    if _word(path).search(event.message):
         return True
-    directory = event.get("pwd").rstrip("/")
-    if not directory or not path.startswith(f"{directory}/"):
-        return False
-    return bool(_word(path[len(directory) + 1 :]).search(text))
+    directory = event.get("pwd")
+    return directory.startswith("/") and path in _words(directory, event.message[:MAX_COMMAND])
+
+
+@lru_cache(maxsize=1024)
+def _words(directory: str, command: str) -> frozenset[str]:
+    """The words of a command as paths; ``DIRECTORY/*`` counts as the directory."""
+    words = {word.removesuffix("*") for word in _BETWEEN.split(command) if word[:1] not in {"", "-"}}
+    paths = (posixpath.normpath(posixpath.join(directory, word)) for word in words)
+    return frozenset(f"/{path.lstrip('/')}" for path in paths)
 
 
 def _names_above(event: Event, path: str) -> bool:
     """Whether a command that changes things was given a directory above a path, and all below it."""
-    text = event.message
-    if not (
-        _CHANGES.search(text)
-        and re.search(r"\s-\w*[rR]\w*\b|--recursive|\bfind\b|\*|\brsync\b|\btar\b", text)
-    ):
+    if not (_CHANGES.search(event.message) and _RECURSIVE.search(event.message)):
         return False
     parents = [path[:end] for end in range(1, len(path)) if path[end] == "/"]
-    directory = event.get("pwd").rstrip("/")
-    inside = f"{path}/".startswith(f"{directory}/") if directory else False
-    return any(_word(parent).search(text) for parent in parents) or (
-        inside and bool(re.search(r"(?<=\s)\.{1,2}/?(?=\s|$)|(?<=\s)\*", text))
-    )
+    return any(_given(event, parent) for parent in parents)
 
 
 def _word(path: str) -> re.Pattern[str]:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.events.journal_messages import base_name, meaning
-from guestrepair.events.meaning import Detail, Meaning, matched
+from guestrepair.events.context import Messages
+from guestrepair.events.login_messages import Details, Meaning, known
+from guestrepair.events.messages import is_known, meaning
 from guestrepair.events.model import Certainty, Event, Kind, Unread
 from guestrepair.formats.journal_data import parse_header
 from guestrepair.formats.journal_file import Damage, Entry, entries
@@ -40,6 +41,8 @@ _UNITS = {
     "7b05ebc668384222baa8881179cfda54": "reloaded",
 }
 """Messages of the manager that say what became of a unit, by MESSAGE_ID."""
+_PROGRAM_DIRECTORIES = ("/usr/", "/bin", "/sbin", "/lib", "/nix/store/")
+"""Where nobody but root puts a program."""
 _FAILED_JOBS = frozenset({"failed", "dependency", "timeout"})
 _SHUTDOWN = "98268866d1d54a499c4e98921d93bc40"
 
@@ -53,10 +56,12 @@ class Journals:
         self._guest = guest
         self._accounts = accounts
         self._boots: set[str] = set()
+        self._messages = Messages()
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
         self._boots.clear()
+        self._messages = Messages()
         found = []
         for file in self._files():
             if isinstance(file, Unread):
@@ -115,39 +120,37 @@ class Journals:
         source = f"{path}: {entry.seqnum}"
         text = _text(fields.get("MESSAGE", b""))[:MAX_MESSAGE]
         program = _text(fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM") or b"")[:256]
-        found = self._meaning(program, text, fields)
+        pid = _text(fields.get("_PID") or fields.get("SYSLOG_PID") or b"")[:20]
+        found = self._meaning(program, pid, text, fields)
         if entry.boot_id not in self._boots and len(self._boots) < _MAX_BOOTS:
             self._boots.add(entry.boot_id)
             yield _boot(entry, source, found)
-        if found is not None and found.kind is Kind.BOOT and ("action", "boot") in found.detail:
+        if found is not None and found.kind is Kind.BOOT and ("action", "boot") in found.details:
             found = None  # said by the boot's own event
-        pid = _text(fields.get("_PID") or fields.get("SYSLOG_PID") or b"")[:20]
         who = f"{program}[{pid}]" if pid else program
         if found is None:
-            found = Meaning(Kind.LOG, None, f"{who}: {text}" if who else text)
-        detail = found.detail + matched(program=program, pid=pid)
+            found = Meaning(Kind.LOG, (), None, f"{who}: {text}" if who else text)
+        details = found.details + known(("program", program), ("pid", pid))
         if found.kind in {Kind.SERVICE, Kind.BOOT}:
-            detail += (("boot", entry.boot_id),)
+            details += (("boot", entry.boot_id),)
         yield Event(
             time_ns=entry.realtime_us * 1000,
             kind=found.kind,
             description="Recorded Time",
-            message=found.message,
+            message=found.message or f"{program}: {text}",
             source=source,
             actor=found.actor or (self._person(fields) if found.kind is Kind.LOG else None),
-            path=found.path,
-            detail=detail,
+            detail=details,
         )
 
-    def _meaning(self, program: str, text: str, fields: dict[str, bytes]) -> Meaning | None:
+    def _meaning(self, program: str, pid: str, text: str, fields: dict[str, bytes]) -> Meaning | None:
         """What an entry means, as far as its sender can be believed."""
-        name = base_name(program)
+        name = _base_name(program)
         if not _may_speak_as(name, fields):
             return None
-        found = meaning(name, text)
         if name == "systemd":
-            return _of_manager(found, text, fields)
-        return found
+            return _of_manager(text, fields) if pid in {"1", ""} else None
+        return self._messages.meaning(name, pid, text)
 
     def _person(self, fields: dict[str, bytes]) -> str | None:
         """Who logged in, of those behind the sender; else its own user, if that is no system's."""
@@ -158,43 +161,51 @@ class Journals:
         return None
 
 
+def _base_name(program: str) -> str:
+    """``/usr/sbin/cron[123]`` as ``cron``, ``(sd-pam)`` as ``sd-pam``."""
+    return program.strip().rpartition("/")[2].partition("[")[0].strip("() :")
+
+
 def _may_speak_as(name: str, fields: dict[str, bytes]) -> bool:
-    """A user's process is what its executable is; root's may call itself anything."""
+    """Root's process may call itself anything; a user's has to be one of the system's own programs.
+
+    Those that are known here say nothing that a user makes up, as logger would.
+    """
     if _number(fields.get("_UID")) in {None, 0}:
         return True
-    known = fields.get("_EXE") or fields.get("_COMM")
-    own = _text(known or b"").rpartition("/")[2].lower()
-    return own == name or (name == "sudoedit" and own == "sudo")
+    place, _, own = _text(fields.get("_EXE") or fields.get("_COMM") or b"").lower().rpartition("/")
+    if not is_known(name) or (place and not place.startswith(_PROGRAM_DIRECTORIES)):
+        return False
+    return own == name.lower() or (name == "sudoedit" and own == "sudo")
 
 
-def _of_manager(found: Meaning | None, text: str, fields: dict[str, bytes]) -> Meaning | None:
-    """Of the system's manager: with the unit that it names itself; a user's manager only logs."""
-    if fields.get("_PID", b"1") != b"1":
-        return None
+def _of_manager(text: str, fields: dict[str, bytes]) -> Meaning | None:
+    """Of the system's manager: with the unit that it names itself, in whatever language it speaks."""
     unit = _text(fields.get("UNIT", b""))[:256]
     identity = _text(fields.get("MESSAGE_ID", b""))
     job = _text(fields.get("JOB_RESULT", b""))[:32]
     if identity == _SHUTDOWN:
-        return Meaning(Kind.BOOT, None, text, detail=matched(action="shutdown"))
+        return Meaning(Kind.BOOT, (("action", "shutdown"),))
+    found = meaning("systemd", "1", text)
     if found is None:
         action = "failed" if job in _FAILED_JOBS else _UNITS.get(identity)
-        return None if action is None else Meaning(Kind.SERVICE, None, text, detail=_named(action, unit, job))
+        return None if action is None else Meaning(Kind.SERVICE, _named(action, unit, job))
     if found.kind is not Kind.SERVICE:
         return found
-    known = dict(found.detail)
-    detail = _named(known.get("action", ""), unit or known.get("unit", ""), job)
-    return Meaning(Kind.SERVICE, None, found.message, detail=detail)
+    said = dict(found.details)
+    action = said.get("action") or _UNITS.get(identity, "")
+    return found._replace(details=_named(action, unit or said.get("unit", ""), job))
 
 
-def _named(action: str, unit: str, job: str) -> Detail:
-    return matched(action=action, unit=unit, result=job)
+def _named(action: str, unit: str, job: str) -> Details:
+    return known(("action", action), ("unit", unit), ("result", job))
 
 
 def _boot(entry: Entry, source: str, found: Meaning | None) -> Event:
     """The first that is on record of a boot. What began long before was cut off: it is counted back."""
     is_begin = entry.monotonic_us < _SOON_US
     time_us = entry.realtime_us if is_begin else max(0, entry.realtime_us - entry.monotonic_us)
-    kernel = dict(found.detail).get("kernel", "") if found is not None else ""
+    kernel = dict(found.details).get("kernel", "") if found is not None else ""
     return Event(
         time_ns=time_us * 1000,
         kind=Kind.BOOT,
@@ -202,7 +213,7 @@ def _boot(entry: Entry, source: str, found: Meaning | None) -> Event:
         message=f"boot {entry.boot_id}" + (f", Linux {kernel}" if kernel else ""),
         source=source,
         certainty=Certainty.EXACT if is_begin else Certainty.INFERRED,
-        detail=(("action", "boot"), ("boot", entry.boot_id), *matched(kernel=kernel)),
+        detail=(("action", "boot"), ("boot", entry.boot_id), *known(("kernel", kernel))),
     )
 
 

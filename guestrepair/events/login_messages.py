@@ -55,6 +55,13 @@ _REFUSED_HERE = re.compile(
     r"User (?P<user>\S+)(?P<addr>)(?P<port>) not allowed because (?P<reason>.*)", re.DOTALL
 )
 
+_LEFT = re.compile(
+    r"Connection (?:closed|reset) by (?P<what>authenticating|invalid) user (?P<user>.*) (?P<addr>\S+) "
+    r"port (?P<port>\d+)(?: \[preauth\])?$",
+    re.DOTALL,
+)
+_LISTENS = re.compile(r"Server listening on (?P<addr>\S{1,256}) port (?P<port>\d{1,5})")
+
 
 def sshd(message: str) -> Meaning | None:
     """OpenSSH's server, whichever of its programs speaks."""
@@ -92,6 +99,10 @@ def sshd(message: str) -> Meaning | None:
     if first == "D" and (found := _ENDED.match(message)):
         details = known(("action", "logout"), ("from", found["addr"]), ("port", found["port"]))
         return Meaning(Kind.LOGIN, details, found["user"])
+    if first == "C" and (found := _LEFT.match(message)):
+        return _sshd_failed(found, invalid=found["what"] == "invalid", reason="left before it was let in")
+    if first in {"R", "S"}:
+        return _sshd_itself(message)
     if first in {"e", "m", "U"} and (found := _REFUSED.match(message) or _REFUSED_HERE.match(message)):
         return _sshd_failed(found, invalid=False, reason=found["reason"] or "too many attempts")
     return None
@@ -107,6 +118,20 @@ def _sshd_failed(found: re.Match[str], *, invalid: bool, reason: str = "") -> Me
         ("reason", reason),
     )
     return Meaning(Kind.LOGIN, details)
+
+
+def _sshd_itself(message: str) -> Meaning | None:
+    if found := _LISTENS.match(message):
+        details = (
+            ("action", "started"),
+            ("unit", "sshd"),
+            ("address", found["addr"]),
+            ("port", found["port"]),
+        )
+        return Meaning(Kind.SERVICE, details)
+    if message.startswith("Received signal 15; terminating"):
+        return Meaning(Kind.SERVICE, (("action", "stopped"), ("unit", "sshd")))
+    return None
 
 
 _DROPBEAR = re.compile(
@@ -193,9 +218,13 @@ def _pam_session(found: re.Match[str]) -> Meaning:
 
 
 _LOGIN_ON = re.compile(
-    r"(?:ROOT |DIALUP )?LOGIN ON (?P<tty>\S+)(?: BY (?P<user>\S+))?(?: FROM (?P<addr>\S+))?"
+    r"(?:ROOT |DIALUP )?LOGIN {1,4}(?:ON|on) '?(?P<tty>[^\s']+)'?"
+    r"(?: BY (?P<user>\S+))?(?: FROM (?P<addr>\S+))?"
 )
-_LOGIN_FAILED = re.compile(r"FAILED LOGIN .{0,400}\bFOR '?(?P<user>[^,']*)'?")
+_LOGIN_FAILED = re.compile(
+    r"FAILED LOGIN (?:SESSION )?(?:\(?\d{1,5}\)? )?(?:on|ON|FROM) '?(?P<tty>[^\s',]{1,128})'?.{0,400}"
+    r"\bFOR '?(?P<user>[^,']*)'?"
+)
 
 
 def login(message: str) -> Meaning | None:
@@ -206,12 +235,15 @@ def login(message: str) -> Meaning | None:
         details = known(("action", "opened"), ("line", found["tty"]), ("from", found["addr"]))
         return Meaning(Kind.LOGIN, details, user)
     if found := _LOGIN_FAILED.match(message):
-        return Meaning(Kind.LOGIN, known(("action", "failed"), ("user", found["user"])))
+        return Meaning(
+            Kind.LOGIN, known(("action", "failed"), ("user", found["user"]), ("line", found["tty"]))
+        )
     return pam(message)
 
 
 _NEW_SESSION = re.compile(
-    r"New session '?(?P<session>[^\s']+)'? of user '?(?P<user>[^\s']+?)'?(?:\.| with class .*)?$"
+    r"New session '?(?P<session>[^\s']+)'? of user '?(?P<user>[^\s']+?)'?"
+    r"(?:\.| with class '(?P<class>[^\s']{1,64})'.*)?$"
 )
 _OLD_SESSION = re.compile(r"Removed session '?(?P<session>[^\s'.]+)'?\.?")
 _GOING_DOWN = (
@@ -223,7 +255,10 @@ _GOING_DOWN = (
 def logind(message: str) -> Meaning | None:
     """systemd-logind: sessions, and what it was asked to do with the machine."""
     if message.startswith("New ") and (found := _NEW_SESSION.match(message)):
-        details = (("action", "login"), ("session", found["session"]))
+        # Classes that are no person's: greeter, background (cron's), manager, lock-screen.
+        person = (found["class"] or "user").startswith("user")
+        action = "login" if person else "opened"
+        details = known(("action", action), ("session", found["session"]), ("class", found["class"]))
         return Meaning(Kind.LOGIN, details, found["user"])
     if message.startswith("Rem") and (found := _OLD_SESSION.match(message)):
         return Meaning(Kind.LOGIN, (("action", "logout"), ("session", found["session"])))

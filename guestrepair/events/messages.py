@@ -2,8 +2,8 @@
 
 For text logs and the journal alike.
 
-Sources: sudo ``lib/eventlog``; util-linux and shadow ``su``; shadow ``useradd`` and its like; cronie and
-vixie cron ``misc.c``; busybox ``crond.c``; OpenDoas ``doas.c``; polkit ``pkexec.c``.
+Sources: sudo ``lib/eventlog``; util-linux and shadow ``su``; cronie and vixie cron ``misc.c``; busybox
+``crond.c``; OpenDoas ``doas.c``; polkit ``pkexec.c``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from guestrepair.events.account_messages import account, gpasswd
 from guestrepair.events.login_messages import MAX_VALUE, Meaning, dropbear, known, login, logind, pam, sshd
 from guestrepair.events.model import Kind
+from guestrepair.events.service_messages import cloud_init, kernel, shutdown, systemd
 
 Reading = Callable[[str], Meaning | None]
 
@@ -23,10 +25,15 @@ def meaning(program: str, pid: str, message: str) -> Meaning | None:
     if found is not None:
         return found(message)
     if program == "systemd":
-        return _systemd(message) if pid in {"1", ""} else pam(message)
+        return systemd(message) if pid in {"1", ""} else pam(message)
     if message.startswith(("pam_", "(to ")):
         return pam(message)
     return None
+
+
+def is_known(program: str) -> bool:
+    """Whether a program's own messages are known here; of any other, it is only what PAM says in its name."""
+    return program in _PROGRAMS
 
 
 # --- commands -------------------------------------------------------------------------
@@ -70,6 +77,8 @@ def _sudo(message: str) -> Meaning | None:
 _SU_TO = re.compile(r"(?P<failed>FAILED SU )?\(to (?P<user>[^\s)]+)\) (?P<who>\S+) on (?P<tty>\S+)")
 _SU_FOR = re.compile(r"(?P<what>Successful|FAILED) su for (?P<user>\S+) by (?P<who>\S+)")
 
+_SU_SIGN = re.compile(r"(?P<sign>[+-]) (?P<tty>\S{1,128}) (?P<who>[^\s:]{1,256}):(?P<user>[^\s:]{1,256})$")
+
 
 def _su(message: str) -> Meaning | None:
     if found := _SU_TO.match(message):
@@ -79,11 +88,17 @@ def _su(message: str) -> Meaning | None:
     if found := _SU_FOR.match(message):
         action = "su" if found["what"] == "Successful" else "failed"
         return Meaning(Kind.LOGIN, (("action", action), ("user", found["user"])), found["who"])
+    if found := _SU_SIGN.match(message):
+        action = "failed" if found["sign"] == "-" else "su"
+        details = known(("action", action), ("user", found["user"]), ("tty", found["tty"]))
+        return Meaning(Kind.LOGIN, details, found["who"])
     return pam(message)
 
 
 _CRON = re.compile(r"\((?P<who>[^()\s]+)\) CMD \((?P<command>.*)\)", re.DOTALL)
-_CRONTAB = re.compile(r"\((?P<who>[^()\s]+)\) (?P<what>REPLACE|DELETE) \((?P<user>[^()\s]+)\)")
+_CRONTAB = re.compile(
+    r"\((?P<who>[^()\s]+)\) (?P<what>REPLACE|DELETE|BEGIN EDIT|END EDIT) \((?P<user>[^()\s]+)\)"
+)
 _BUSYBOX_CRON = re.compile(r"USER (?P<who>\S+) pid +\d+ cmd (?P<command>.*)", re.DOTALL)
 
 
@@ -92,7 +107,11 @@ def _cron(message: str) -> Meaning | None:
     if found:
         return Meaning(Kind.COMMAND, (("record", "cron"),), found["who"], found["command"])
     if found := _CRONTAB.match(message):
-        details = (("action", found["what"].lower()), ("user", found["user"]), ("record", "crontab"))
+        details = (
+            ("action", found["what"].lower().replace(" ", "-")),
+            ("user", found["user"]),
+            ("record", "crontab"),
+        )
         return Meaning(Kind.CONFIGURATION, details, found["who"])
     return pam(message)
 
@@ -121,90 +140,31 @@ def _other_command(found: re.Match[str] | None, message: str, record: str) -> Me
     return Meaning(Kind.COMMAND, details, found["who"], found["command"])
 
 
-# --- accounts -------------------------------------------------------------------------
-
-_NAMED = re.compile(
-    r"name=(?P<name>[^\s,']+)|user '(?P<quoted>[^']+)'|'(?P<first>[^']+)'|for (?P<plain>[\w.$-]+)$"
-)
-_GPASSWD_BY = re.compile(r"\b(?:by|user) (?P<who>[\w.$-]+)(?: to group| from group|$)")
-
-
-def _account(message: str) -> Meaning | None:
-    if message.startswith("pam_"):
-        return pam(message)
-    found = _NAMED.search(message)
-    name = next(filter(None, found.groups()), "") if found else ""
-    return Meaning(Kind.ACCOUNT, known(("user", name)))
-
-
-def _gpasswd(message: str) -> Meaning | None:
-    by = re.search(r"\bby (?P<who>[\w.$-]+)(?: to group | from group |$)", message)
-    user = re.search(r"\b(?:user|member) (?P<name>[\w.$-]+)", message)
-    return Meaning(Kind.ACCOUNT, known(("user", user["name"] if user else "")), by["who"] if by else None)
-
-
-# --- boots and services ---------------------------------------------------------------
-
-_DOWN_TARGETS = (
-    "Reached target Shutdown", "Reached target System Shutdown", "Reached target Power-Off",
-    "Reached target System Power Off", "Reached target Reboot", "Reached target System Reboot",
-    "Reached target Halt", "Reached target shutdown.target", "Reached target poweroff.target",
-    "Reached target reboot.target", "Reached target halt.target", "Shutting down.",
-)  # fmt: skip
-_SERVICE_WORDS = (
-    "Start", "Stop", "Failed to ", "Reached target ", "Reload", "Mounted ", "Unmounted ", "Listening ",
-    "Finished ", "Activat", "Deactivat", "Created slice", "Removed slice",
-)  # fmt: skip
-
-
-def _systemd(message: str) -> Meaning | None:
-    if message.startswith(_DOWN_TARGETS):
-        return Meaning(Kind.BOOT, (("action", "shutdown"),))
-    if message.startswith(_SERVICE_WORDS):
-        return Meaning(Kind.SERVICE)
-    return pam(message) if message.startswith("pam_") else None
-
-
-_LINUX = re.compile(r"(?:\[\s{0,10}\d+\.\d+\]\s)?\s?Linux version (?P<version>\S+)")
-
-
-def _kernel(message: str) -> Meaning | None:
-    # Nearly all lines are not it.
-    if "Linux version " not in message[:40]:
-        return None
-    found = _LINUX.match(message)
-    return found and Meaning(Kind.BOOT, (("action", "boot"), ("kernel", found["version"])))
-
-
-def _shutdown(message: str) -> Meaning | None:
-    down = message.startswith(
-        ("shutting down for system", "Switching to runlevel: 0", "Switching to runlevel: 6")
-    )
-    return Meaning(Kind.BOOT, (("action", "shutdown"),)) if down else None
-
-
 _PROGRAMS: Mapping[str, Reading] = {
     **dict.fromkeys(("sshd", "sshd-session", "sshd-auth"), sshd),
     **dict.fromkeys(("CRON", "cron", "crond", "CROND", "crontab", "anacron", "atd", "/usr/sbin/cron"), _cron),
     **dict.fromkeys(
         (
             "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "passwd", "chpasswd",
-            "chage", "chsh", "chfn", "newusers", "adduser", "deluser", "addgroup", "delgroup", "vipw", "vigr",
+            "chage", "chsh", "chfn", "newusers", "adduser", "deluser", "addgroup", "delgroup", "groupmems",
+            "vipw", "vigr", "pwconv", "systemd-sysusers",
         ),
-        _account,
+        account,
     ),
     "dropbear": dropbear,
-    "gpasswd": _gpasswd,
+    "gpasswd": gpasswd,
     "login": login,
     "systemd-logind": logind,
     "elogind-daemon": logind,
     "elogind": logind,
     "sudo": _sudo,
     "sudo-rs": _sudo,
+    "sudoedit": _sudo,
     "su": _su,
     "doas": _doas,
     "pkexec": _pkexec,
-    "kernel": _kernel,
-    "shutdown": _shutdown,
-    "init": _shutdown,
+    "kernel": kernel,
+    "shutdown": shutdown,
+    "init": shutdown,
+    "cloud-init": cloud_init,
 }  # fmt: skip

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from guestrepair.errors import GuestReadError
+from guestrepair.events.context import Messages
 from guestrepair.events.local_time import LocalTime
-from guestrepair.events.login_messages import Meaning
-from guestrepair.events.messages import meaning
 from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (
@@ -32,7 +31,6 @@ WITHOUT_SYSLOG = ("kern.log", "daemon.log", "user.log")
 _REPEATED = re.compile(r"last message repeated (\d{1,9}) times?")
 _REPEATED_HERE = re.compile(r"message repeated (\d{1,9}) times: \[ (.*)\]", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with what has no zone either
-_MAX_SSHD = 10_000
 """Processes of sshd whose logins are remembered."""
 
 
@@ -77,10 +75,9 @@ class _SyslogFile:
         self._key = ""
         self._base_ns: int | None = None
         self._last_ns: int | None = None
-        self._logins: dict[str, None] = {}
+        self._messages = Messages()
         self._previous: LineParts | None = None
         self._moment: datetime | None = None
-        self._sudo_pwd: dict[str, str] = {}
 
     def events(self) -> Iterator[Event | Unread]:
         first_look = span(Lines(self._guest, self._file).blocks())
@@ -172,15 +169,13 @@ class _SyslogFile:
         if "message repeated " in message:
             found, repeated = self._repeated(found)
             program, pid, message = found
-        what = meaning(program, pid, message)
+        what = self._messages.meaning(program, pid, message)
         if what is None:
             details: tuple[tuple[str, str], ...] = ()
             if program:
                 details = (("program", program), ("pid", pid)) if pid else (("program", program),)
             kind, actor, text = Kind.LOG, None, f"{program}: {message}" if program else message
         else:
-            if what.kind is Kind.LOGIN or what.kind is Kind.COMMAND:
-                what = self._in_context(program, pid, what)
             kind, details, actor, text = what
             details = (*details, ("program", program), *((("pid", pid),) if pid else ()))
             text = text or f"{program}: {message}"
@@ -207,37 +202,6 @@ class _SyslogFile:
         if last is not None and self._previous is not None:
             return self._previous, last[1]
         return found, ""
-
-    def _in_context(self, program: str, pid: str, what: Meaning) -> Meaning:
-        """What earlier lines of the same process or person add."""
-        if what.kind is Kind.COMMAND:
-            return self._sudo_line(what)
-        if not program.startswith("sshd") or not pid or not what.details:
-            return what
-        action = what.details[0]
-        if action == ("action", "login"):
-            if pid in self._logins and dict(what.details).get("service"):
-                # PAM opens the session of a login that is on record already, with more about it.
-                return what._replace(details=(("action", "opened"), *what.details[1:]))
-            if len(self._logins) >= _MAX_SSHD:
-                self._logins.pop(next(iter(self._logins)))
-            self._logins[pid] = None
-        elif action == ("action", "logout"):
-            self._logins.pop(pid, None)
-        return what
-
-    def _sudo_line(self, what: Meaning) -> Meaning:
-        """A long command takes several lines; each is run from the directory of the first."""
-        details = dict(what.details)
-        who = what.actor or ""
-        if details.get("continued"):
-            pwd = self._sudo_pwd.get(who)
-            return what._replace(details=(*what.details, ("pwd", pwd))) if pwd else what
-        if details.get("record") == "sudo" and "pwd" in details:
-            if len(self._sudo_pwd) > _MAX_SSHD:
-                self._sudo_pwd.clear()
-            self._sudo_pwd[who] = details["pwd"]
-        return what
 
 
 def _as_utc(moment: datetime) -> int:

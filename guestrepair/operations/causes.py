@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from guestrepair.errors import BudgetError, FormatError, GuestReadError
 from guestrepair.events.boots import boots
-from guestrepair.events.cause import AFTER_NS, BEFORE_NS, Scene, bracket, sessions_of, suspects
+from guestrepair.events.cause import AFTER_NS, BEFORE_NS, Scene, bracket, suspects
 from guestrepair.events.model import NANOSECOND, Event, Kind, Unread
 from guestrepair.events.secrets import without_secrets
+from guestrepair.events.sessions import sessions_of
 from guestrepair.events.sources import readers
 from guestrepair.fence import CAUSE, within
 from guestrepair.guest.view import Guest

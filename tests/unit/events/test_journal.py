@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.errors import GuestReadError
-from guestrepair.events.cause import sessions_of
 from guestrepair.events.journal import Journals
 from guestrepair.events.model import Certainty, Event, Kind, Unread
+from guestrepair.events.sessions import sessions_of
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath
@@ -55,7 +55,7 @@ def only(fields: list[tuple[str, bytes]]) -> Event:
 def test_a_command_by_sudo() -> None:
     event = only(line("sudo", SUDO, _UID=b"1000", _EXE=b"/usr/bin/sudo"))
     assert (event.kind, event.actor) == (Kind.COMMAND, "alice")
-    assert event.message == "sudo /usr/bin/chmod -R 777 /etc"
+    assert event.message == "/usr/bin/chmod -R 777 /etc"
     assert event.get("record") == "sudo"
     assert event.get("pwd") == "/home/alice"
     assert event.time_ns == (START_US + 1_000_000) * 1000
@@ -85,6 +85,15 @@ def test_what_a_user_makes_up_is_a_line_of_a_log(sender: dict[str, bytes], progr
     assert event.kind is Kind.LOG
     assert event.actor != "bob"
     assert text.decode() in event.message
+
+
+@pytest.mark.parametrize(
+    ("program", "executable"),
+    [("sshd", b"/home/eve/sshd"), ("sudo", b"/tmp/sudo"), ("logger", b"/usr/bin/logger"), ("x", b"/opt/x/x")],
+)
+def test_a_users_program_is_not_believed_for_its_name(program: str, executable: bytes) -> None:
+    for text in (SUDO, b"pam_unix(login:session): session opened for user bob(uid=1001) by (uid=0)"):
+        assert only(line(program, text, _UID=b"1000", _EXE=executable)).kind is Kind.LOG
 
 
 def test_logins_make_sessions() -> None:
@@ -130,6 +139,7 @@ def test_a_boot_is_told_once_and_by_whichever_journal_is_older() -> None:
         (manager(b"Boo.", UNIT=b"x.mount", JOB_RESULT=b"dependency"), "failed", "x.mount"),
         (manager(b"Reached target a.target - Multi."), "reached", "a.target"),
         (manager(b"Startup finished in 4s."), "startup-finished", ""),
+        (manager(b"Stopping X...", UNIT=b"x.service"), "", "x.service"),
     ],
 )
 def test_units(fields: list[tuple[str, bytes]], action: str, unit: str) -> None:

@@ -10,6 +10,7 @@ from guestrepair.events import cause
 from guestrepair.events.boots import boots
 from guestrepair.events.files import FileTimes
 from guestrepair.events.model import Event, Kind
+from guestrepair.events.sessions import sessions_of
 from guestrepair.events.sources import SOURCES, readers
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model.causes import Confidence
@@ -97,7 +98,7 @@ def test_causes_are_found_by_what_the_readers_give(
         package=package,
         when_ns=utc(f"2026-11-29T{when}"),
         events=events,
-        sessions=cause.sessions_of(events),
+        sessions=sessions_of(events),
     )
     found = cause.suspects(scene)
     assert (found[0].rule if found else "") == rule

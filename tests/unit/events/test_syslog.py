@@ -272,7 +272,7 @@ KEY = "ED25519 SHA256:7Zk+/a"
         ("systemd[1]: Reached target Shutdown.", "boot", None, {"action": "shutdown"}),
         ("systemd[812]: Reached target Shutdown.", "log", None, {"pid": "812"}),
         ("foo/bar[2]: hello", "log", None, {"program": "bar", "pid": "2"}),
-        ("authpriv.info sshd[2]: Server listening", "log", None, {"program": "sshd", "pid": "2"}),
+        ("authpriv.info sshd[2]: Server is listening", "log", None, {"program": "sshd", "pid": "2"}),
     ],
 )
 def test_a_message_and_what_it_means(
@@ -524,4 +524,4 @@ def test_no_message_takes_long(program: str) -> None:
 
 def test_a_log_of_others_has_no_meaning() -> None:
     assert meaning("", "", "x") is None
-    assert meaning("sshd", "1", "Server listening on :: port 22.") is None
+    assert meaning("nginx", "1", "Accepted password for root from 1.2.3.4 port 5 ssh2") is None
