@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,15 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     given: Path = values.pop("output")
     output = Path(os.path.realpath(given))
     options = to_image_options(values)
-    image = image.absolute()
-    stamped = output.with_name(f"{output.name}.tsr")
+    # What is in the bundle names the disks: the same from whatever directory.
+    image, disks = image.absolute(), tuple(disk.absolute() for disk in options.further_disks)
+    options = replace(options, further_disks=disks)
     _check(given, output, image, options)
     if values["timestamp"]:
-        _check(stamped, stamped, image, options)
+        from guestrepair.operations.timestamp import check_authority
+
+        check_authority(values["timestamp"])
+        _check(_stamped(output), _stamped(output), image, options)
     return _run(console, image, output, options, values)
 
 
@@ -93,6 +98,7 @@ def _run(console: Console, image: Path, output: Path, options: ImageOptions, val
     from guestrepair.operations.evidence import EvidenceOptions, evidence
     from guestrepair.operations.options import ScanOptions
     from guestrepair.operations.timeline import time_ns
+    from guestrepair.operations.timestamp import stamp
     from guestrepair.report.evidence import Custody
 
     now = None if values["now"] is None else time_ns(values["now"]) / 1e9
@@ -116,6 +122,10 @@ def _run(console: Console, image: Path, output: Path, options: ImageOptions, val
         f"{output}: {found} findings, {bundle.files} files, {bundle.events} events; the image is as it was"
     )
     click.echo(f"SHA-256 {bundle.sha256}")
+    if values["timestamp"]:
+        stamped = _stamped(output)
+        stamp(bundle.sha256, values["timestamp"], stamped)
+        click.echo(f"{stamped}: time stamp; openssl ts -verify -data FILE.tar -in FILE.tar.tsr -CAfile CERTS")
     if bundle.left_out:
         console.note(f"{bundle.left_out} files were left out: metadata.json says why")
     unclear = len(bundle.report.inconclusive)
@@ -124,11 +134,16 @@ def _run(console: Console, image: Path, output: Path, options: ImageOptions, val
     return 3 if unclear or bundle.report.errors else 0
 
 
+def _stamped(output: Path) -> Path:
+    """Where the time stamp of a bundle goes."""
+    return output.with_name(f"{output.name}.tsr")
+
+
 def _said(options: ImageOptions, values: dict[str, Any]) -> dict[str, Any]:
     """The options that what is in the bundle depends on; of keys only how many."""
     said = {
         "input_format": options.input_format,
-        "disks": [str(disk.absolute()) for disk in options.further_disks],
+        "disks": [str(disk) for disk in options.further_disks],
         "root": options.root,
         "keys": len(options.keys),
         "allow_backing": [str(place.absolute()) for place in options.allow_backing],

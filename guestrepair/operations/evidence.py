@@ -102,6 +102,8 @@ def _made(
     before = [image_digests(image, voice.progress) for image in images]
     taking = _Taking(directory, options, voice)
     report = scan(path, image_options, scan_options, voice, taking.take)
+    if taking.failure is not None:
+        raise taking.failure
     report.timings, report.round_trips = [], 0  # two runs differ in them
     after = [image_digests(image, voice.progress) for image in images]
     for image, one, other in zip(images, before, after, strict=True):
@@ -112,7 +114,7 @@ def _made(
             )
     voice.progress("writing the bundle")
     taken = taking.taken
-    fields = fields_of(images, before, options.custody, options.said, report, taken)
+    fields = fields_of(images, before, after, options.custody, options.said, report, taken)
     members = _members(report, taken) | {"evidence.json": evidence_text(fields)}
     whole = directory / "bundle"
     with whole.open("xb") as file:
@@ -133,10 +135,23 @@ class _Taking:
     options: EvidenceOptions
     voice: Voice
     taken: Collected = field(default_factory=Collected)
+    failure: OSError | None = None
+    """Why what was taken could not be written here: no fault of the guest, and no bundle."""
     _times: int = 0
 
     def take(self, guest: Guest, report: ImageReport) -> None:
-        """Begin anew; what was taken before counts no more."""
+        """Begin anew; what was taken before counts no more.
+
+        Raises:
+            ImageAccessError: there is no space for it.
+        """
+        try:
+            self._take(guest, report)
+        except OSError as error:
+            self.failure = error
+            raise ImageAccessError(f"{self.directory}: {error.strerror or error}") from error
+
+    def _take(self, guest: Guest, report: ImageReport) -> None:
         self.taken = Collected()
         self._times += 1
         place = self.directory / f"taken-{self._times}"

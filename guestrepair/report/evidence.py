@@ -160,7 +160,8 @@ def _lists(attributes: Mapping[str, bytes]) -> dict[str, str]:
 
 def fields_of(
     images: Sequence[Image],
-    digests: Sequence[ImageDigests],
+    before: Sequence[ImageDigests],
+    after: Sequence[ImageDigests],
     custody: Custody,
     said: Mapping[str, Any],
     report: ImageReport,
@@ -182,11 +183,11 @@ def fields_of(
             "host": _host(),
             **({"time": custody.acquired_at} if custody.acquired_at else {}),
         },
-        "source": [_source(image, each) for image, each in zip(images, digests, strict=True)],
-        "unchanged": True,
+        "source": [_source(*each) for each in zip(images, before, after, strict=True)],
+        "unchanged": list(before) == list(after),
         "read_errors": [
             {"of": bad.of, "offset": bad.offset, "length": bad.length, "reason": bad.reason}
-            for each in digests
+            for each in before
             for bad in each.bad
         ],
         "examined": report.analyzed and not report.errors and not report.inconclusive,
@@ -200,32 +201,31 @@ def fields_of(
     }
 
 
-def _source(image: Image, digests: ImageDigests) -> dict[str, Any]:
-    """An image: its chain, and the digests, which were the same before and after."""
-    sums = {each.path: each for each in digests.stored}
+def _source(image: Image, before: ImageDigests, after: ImageDigests) -> dict[str, Any]:
+    """An image, its chain, and the digests."""
+    first = {each.path: each for each in before.stored}
+    last = {each.path: each for each in after.stored}
+
+    def stored(file: Path) -> dict[str, Any]:
+        return {
+            "path": str(file),
+            "size_bytes": first[file].size_bytes,
+            "sha256_before": first[file].sha256,
+            "sha256_after": last[file].sha256,
+        }
+
     return {
         "path": str(image.path),
         "format": image.format.value,
         "size_bytes": image.virtual_size_bytes,
         "backing_chain": [
-            {
-                "format": layer.format.value,
-                "files": [
-                    {
-                        "path": str(file),
-                        "size_bytes": sums[file].size_bytes,
-                        "sha256_before": sums[file].sha256,
-                        "sha256_after": sums[file].sha256,
-                    }
-                    for file in dict.fromkeys(layer.files)
-                ],
-            }
+            {"format": layer.format.value, "files": [stored(file) for file in dict.fromkeys(layer.files)]}
             for layer in image.layers
         ],
         "guest_visible": {
-            "size_bytes": digests.visible_bytes,
-            "sha256_before": digests.visible_sha256,
-            "sha256_after": digests.visible_sha256,
+            "size_bytes": before.visible_bytes,
+            "sha256_before": before.visible_sha256,
+            "sha256_after": after.visible_sha256,
         },
     }
 
