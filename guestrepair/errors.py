@@ -17,6 +17,7 @@
     │   ├── BudgetError         it takes more time or memory than work on it may
     │   └── GuestReadError      one path or device of the guest cannot be read
     ├── FormatError             the text or bytes of a guest's file do not parse
+    ├── TimestampError          a time stamping authority gave no time stamp
     └── RepairError             exit 4   a repair failed; the image is as it was
         └── StateError          the undo data is missing, damaged or does not fit the image
 
@@ -114,6 +115,10 @@ class DamageError(GuestReadError):
 
 class FormatError(GuestRepairError):
     """The text or bytes of a guest's file do not parse; the parser says where."""
+
+
+class TimestampError(GuestRepairError):
+    """A time stamping authority gave no time stamp of what was made, which is there nevertheless."""
 
 
 class RepairError(GuestRepairError):

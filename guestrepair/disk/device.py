@@ -37,6 +37,9 @@ _LIMITS = Limits(memory_bytes=2 * qemu.MEMORY_BYTES, cpu_seconds=None, files=qem
 """No limit of processor time: a server serves as long as the command that reads or writes through it. Twice
 the memory of qemu-img: its threads reserve some each, and it must not end in the middle of a commit."""
 
+_ALLOCATION = str(nbd.CONTEXT_BASE_ALLOCATION)
+"""What an NBD server calls the map of where there is data, and where only zeros."""
+
 LOCK_PATIENCE_SECONDS = 5.0
 """How long to wait for the locks of a qemu that is just ending (our appliance, or a killed run's server)."""
 
@@ -62,6 +65,32 @@ class Device:
             steps = range(first, last, REQUEST_BYTES)
             data = b"".join(bytes(self._handle.pread(min(REQUEST_BYTES, last - at), at)) for at in steps)
         return data[offset - first : offset - first + length]
+
+    def zero_ranges(self, offset: int, length: int) -> Iterator[tuple[int, bool]]:
+        """Lengths of the parts of a range, one after the other, and whether each is known to hold only zeros.
+
+        What the format does not tell counts as data. ``length`` may be up to 1 GiB.
+
+        Raises:
+            ImageError: the server failed.
+        """
+        if not self._handle.can_meta_context(_ALLOCATION):
+            yield length, False
+            return
+        found: list[tuple[int, int]] = []
+
+        def note(_context: str, _offset: int, entries: list[int], _error: object) -> None:
+            found.extend(zip(entries[::2], entries[1::2], strict=True))
+
+        with self._translated(f"asking what is at byte {offset}"):
+            self._handle.block_status(length, offset, note)
+        for size, flags in found:
+            part = min(size, length)
+            if part > 0:
+                yield part, bool(flags & nbd.STATE_ZERO)
+            length -= part
+        if length > 0:
+            yield length, False  # the server told of less: what it left out is read
 
     def write(self, offset: int, data: bytes, *, keep_space: bool = False) -> None:
         """Write bytes; zeros are written as such, without occupying space where the format can.
@@ -208,6 +237,7 @@ def _start(name: str, private: Path, cage: Cage) -> subprocess.Popen[bytes]:
 
 def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.NBD:
     handle = nbd.NBD()
+    handle.add_meta_context(_ALLOCATION)
     try:
         handle.connect_unix(os.fspath(private / "socket"))
     except nbd.Error as error:

@@ -195,6 +195,11 @@ class MemoryGuest(Guest):
         node = self._node(path)
         return b"" if node is None else node.xattrs.get(name, b"")
 
+    def xattrs(self, path: GuestPath) -> Mapping[str, bytes]:
+        """See :meth:`Guest.xattrs`."""
+        node = self._node(path)
+        return {} if node is None else dict(node.xattrs)
+
     def read_device(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
         """See :meth:`Guest.read_device`."""
         if device not in self.devices:

@@ -31,6 +31,10 @@ MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
 """The longest name and path that a kernel looks up (limits.h: NAME_MAX, and PATH_MAX with its NUL)."""
 
 LABEL_ATTRIBUTE = "security.selinux"
+KNOWN_ATTRIBUTES = (
+    "security.capability", "security.evm", "security.ima", LABEL_ATTRIBUTE, "system.posix_acl_access",
+    "system.posix_acl_default",
+)  # fmt: skip
 
 DEFAULT_READ_LIMIT = 4 * 1024 * 1024
 """Bytes that :meth:`Guest.read` takes of a file unless told otherwise: no configuration file is larger."""
@@ -168,6 +172,15 @@ class Guest(abc.ABC):
     @abc.abstractmethod
     def xattr(self, path: GuestPath, name: str) -> bytes:
         """Value of one extended attribute, without following a last link; empty when there is none."""
+
+    def xattrs(self, path: GuestPath) -> Mapping[str, bytes]:
+        """All extended attributes of a path, a last link not followed; here those of known names.
+
+        Raises:
+            GuestReadError: unreadable.
+        """
+        found = {name: self.xattr(path, name) for name in KNOWN_ATTRIBUTES}
+        return {name: value for name, value in found.items() if value}
 
     def label(self, path: GuestPath) -> str:
         """The SELinux label of a path, a last link not followed; "" when it has none."""

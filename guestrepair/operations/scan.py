@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, budget_for
@@ -19,11 +21,23 @@ from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.reported import reported
 from guestrepair.report.data import ImageReport, StageError
+from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 
+Then = Callable[[LiveGuest, ImageReport], None]
+"""What else is wanted of a guest that was analyzed, while it can be read; may be called a second time."""
 
-def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: Voice) -> ImageReport:
+_MORE = 100
+"""So many times as much as an analysis may all take where more is wanted of the guest than that."""
+
+
+def scan(
+    path: Path, image_options: ImageOptions, options: ScanOptions, voice: Voice, then: Then | None = None
+) -> ImageReport:
     """Scan one image. What keeps it from being examined is in the report's errors, not raised.
+
+    ``then`` is called with the guest and its report in the same launch. It is called again, and has to begin
+    anew, where the appliance does not confirm what was read on the host.
 
     Raises:
         UsageError: the options name an analyzer that there is not.
@@ -48,12 +62,15 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
         voice.progress("reading the package database")
         context = opening.make_context(guest, options.analysis, voice)
         watch.lap("package database")
-        found = analyze(chosen_analyzers(options), context, options, voice, watch)
-        report.findings, report.inconclusive = found
+        chosen = chosen_analyzers(options)
+        judge = partial(analyze, chosen, context, options, voice, watch)
+        report.findings, report.inconclusive = judge() if then is None else within(budget, judge)
         report.analyzed = True
         if options.causes:
             explain(report, guest, context.system, voice)
             watch.lap("causes")
+        if then is not None:
+            then(guest, report)
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
@@ -80,7 +97,8 @@ def scan(path: Path, image_options: ImageOptions, options: ScanOptions, voice: V
         watch.lap("close")
 
     budget = budget_for(options.analysis, LOOK)
-    return reported(path, voice, lambda report, watch: within(budget, lambda: work(report, watch)))
+    whole = budget if then is None else budget.times(_MORE, _MORE)
+    return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
 
 
 def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:

@@ -203,9 +203,13 @@ class ApplianceBackend:
 
     def xattr(self, path: str, _stat: Stat | None, name: str) -> bytes:
         """See :meth:`Backend.xattr`."""
+        return self.xattrs(path, _stat).get(name, b"")
+
+    def xattrs(self, path: str, _stat: Stat | None) -> Mapping[str, bytes]:
+        """See :meth:`Backend.xattrs`."""
         with self._reading(path):
             found = self._machine.handle().lgetxattrs(self.inside(path))
-        return next((_bytes(x["attrval"]) for x in found if x["attrname"] == name), b"")
+        return {str(x["attrname"]): _bytes(x["attrval"]) for x in found}
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool

@@ -71,6 +71,10 @@ class Backend(Protocol):
         """Value of an extended attribute; empty when there is none."""
         ...
 
+    def xattrs(self, path: str, stat: Stat | None) -> Mapping[str, bytes]:
+        """All extended attributes."""
+        ...
+
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool
     ) -> Mapping[GuestPath, str]:
@@ -238,6 +242,11 @@ class HostFirst:
         """See :meth:`Backend.xattr`."""
         certainly_none = stat is not None and self._host.has_xattrs(path, stat) is False
         return b"" if certainly_none else self._appliance.xattr(path, stat, name)
+
+    def xattrs(self, path: str, stat: Stat | None) -> Mapping[str, bytes]:
+        """See :meth:`Backend.xattrs`."""
+        certainly_none = stat is not None and self._host.has_xattrs(path, stat) is False
+        return {} if certainly_none else self._appliance.xattrs(path, stat)
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool

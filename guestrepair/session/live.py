@@ -177,6 +177,11 @@ class LiveGuest(Guest):
         real = self._real(path)
         return self.backend.xattr(str(real), self.lstat(real), name)
 
+    def xattrs(self, path: GuestPath) -> Mapping[str, bytes]:
+        """See :meth:`Guest.xattrs`."""
+        real = self._real(path)
+        return self.backend.xattrs(str(real), self.lstat(real))
+
     # --- content --------------------------------------------------------------------
 
     def read_range(self, path: GuestPath, offset_bytes: int, size_bytes: int) -> bytes:

@@ -84,6 +84,7 @@ from guestrepair.formats import (
     syslog_stamps,
     systemd_unit,
     sysusers,
+    timestamp_reply,
     tmpfiles,
     udev_rules,
     utmp,
@@ -640,6 +641,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "gshadow": Registered(passwd.parse_gshadow, sample=b"a:!:b:c,d\n"),
     },
     "posix_acl": {"attribute": Registered(posix_acl.acl_text, 64 * KIB)},
+    "timestamp_reply": {
+        "reply": Registered(
+            timestamp_reply.parse_timestamp_reply, sample=b"\x30\x07\x30\x03\x02\x01\x00\x30\x00"
+        )
+    },
     "rpm_version": {
         "version": Registered(lambda d: rpm_version.RpmVersion(text(d)), sample=b"1.2~rc3^git4-5.el9")
     },

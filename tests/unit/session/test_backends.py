@@ -103,6 +103,10 @@ class Appliance(Files):
         self.asked.append(("xattr", path))
         return name.encode()
 
+    def xattrs(self, path: str, _stat: Stat | None) -> Mapping[str, bytes]:
+        self.asked.append(("xattrs", path))
+        return {"user.of": path.encode()}
+
     def digests(
         self, algorithm: str, files: Mapping[P, Stat], *, through_filesystem: bool
     ) -> Mapping[P, str]:
