@@ -30,6 +30,7 @@ _COMMANDS = {
     "edit": "guestrepair.cli.edit",
     "put": "guestrepair.cli.put",
     "timeline": "guestrepair.cli.timeline",
+    "diff": "guestrepair.cli.diff",
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }

@@ -1,0 +1,87 @@
+"""diff: what is different between two systems. Nothing is written to either."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from guestrepair import fence
+from guestrepair.compare.compare import Side, compare
+from guestrepair.compare.model import CompareOptions
+from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.fence import within
+from guestrepair.operations import opening
+from guestrepair.operations.opening import Stopwatch
+from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.packages import open_database
+from guestrepair.report.data import DiffReport, ImageReport
+from guestrepair.session.live import LiveGuest
+from guestrepair.system.guest_system import System
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One of the two as the user names it."""
+
+    text: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffOptions:
+    """How to compare, what to show, and where repairs are on record."""
+
+    compare: CompareOptions = field(default_factory=CompareOptions)
+    noise: bool = False
+    state_dir: Path | None = None
+
+
+def parse_given(text: str) -> Given:
+    """An image."""
+    return Given(text, Path(text))
+
+
+def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions, voice: Voice) -> DiffReport:
+    """Compare two systems.
+
+    Raises:
+        GuestRepairError: one of them cannot be opened.
+    """
+    with (
+        _opened("A", parse_given(one), image_options, voice) as before,
+        _opened("B", parse_given(other), image_options, voice) as after,
+    ):
+        found = compare(before, after, options.compare, voice.progress)
+        return DiffReport(one, other, found, noise=options.noise)
+
+
+@contextlib.contextmanager
+def _opened(name: str, given: Given, options: ImageOptions, voice: Voice) -> Iterator[Side]:
+    """One system; its machine starts only where the host cannot read it.
+
+    Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot keep
+    apart.
+    """
+    voice.progress(f"opening {given.text}")
+    images = opening.examine_all(given.path, options)
+    for line in (*(w for image in images for w in image.warnings), *opening.warn_of_interruption(images[0])):
+        voice.note(line)
+    keys = opening.donor_keys(images[0], options, voice)
+    with opening.late_session(images, options, voice, keys) as session:
+        watch = Stopwatch(ImageReport(path=given.text))
+        root, guest = within(fence.FIND, partial(opening.find_guest, session, options, voice))
+        guest = opening.mount_as_repaired(session, root, guest)
+        watch.lap("mount")
+        yield Side(name, guest, _system(name, guest, voice))
+
+
+def _system(name: str, guest: LiveGuest, voice: Voice) -> System:
+    """The facts of a guest; without its package database where that cannot be read, which is said."""
+    try:
+        return System(guest, within(fence.DATABASE, partial(open_database, guest)))
+    except (GuestReadError, FormatError) as error:
+        voice.note(f"{name}: no package database: {error.message}")
+        return System(guest)
