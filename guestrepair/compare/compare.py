@@ -156,7 +156,7 @@ class _Files:
         yield from (_times(pair) for pair in found if _is_time_alone(pair, told))
 
     def _hidden(self) -> Callable[[str], bool]:
-        """What lies where either guest has something that is not mounted here: it would all read as missing."""
+        """What lies where either guest has something that is not mounted here: it reads as missing."""
         hidden: set[str] = set()
         for side in (self.one, self.other):
             for target, reason in side.system.unmounted:
@@ -191,7 +191,7 @@ class _Files:
             found = attributes.capabilities(self.other.guest, pair)
             remarks += [] if found == "none" else [f"capabilities {found}"]
         if below:
-            remarks.append(f"with {len(below)} names below it")
+            remarks.append(f"with {len(below)} name{'s' if len(below) != 1 else ''} below it")
         return Difference(
             section=Section.CONFIGURATION if is_configuration(pair.path) else Section.FILES,
             kind=Kind.ADDED if pair.before is None else Kind.REMOVED if pair.after is None else Kind.CHANGED,

@@ -15,6 +15,8 @@ from guestrepair.system.fact import known
 from guestrepair.system.guest_system import System
 from guestrepair.system.systemd import UNIT_DIRECTORIES, VENDOR_DIRECTORIES
 
+_KINDS = ("service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice")
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -158,8 +160,11 @@ def units(system: System) -> Read:
     if not systemd.installed:
         return Read({}, {})
     own = [d for d in UNIT_DIRECTORIES if d not in VENDOR_DIRECTORIES]
-    listed = {path.name: path for d in own for kind in ("service", "socket", "target", "timer", "path",
-              "mount", "automount", "swap", "slice") for path in system.view.glob(d, f"*.{kind}")}  # fmt: skip
+    patterns = [f"*.{kind}" for kind in _KINDS]
+    found = (path for d in own for pattern in patterns for path in system.view.glob(d, pattern))
+    listed: dict[str, GuestPath] = {}
+    for path in found:
+        listed.setdefault(path.name, path)
     masked = {name: path for name, path in listed.items() if systemd.is_masked(name)}
     table: dict[str, Fields] = {}
     explains: dict[str, frozenset[str]] = {}

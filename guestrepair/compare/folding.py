@@ -19,7 +19,7 @@ _Owners = Mapping[str, tuple[PackagedFile, ...]]
 
 @dataclass(slots=True)
 class Folded:
-    """The paths that came or went with a package, by its name in the table; and what is known of the others."""
+    """The paths that came or went with a package, by its name in the table; and what is known of others."""
 
     by_package: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     remarks: dict[str, str] = field(default_factory=dict)

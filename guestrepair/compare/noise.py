@@ -3,7 +3,7 @@
 A class never hides what is dangerous wherever it lies: a file that runs as its owner or group
 (:func:`is_privileged`) is shown.
 
-Sources: hier(7); systemd's file-hierarchy(7), random-seed(8), machine-id(5); the manuals of the programs named.
+Sources: hier(7); systemd's file-hierarchy(7), random-seed(8), machine-id(5); the programs' manuals.
 """
 
 from __future__ import annotations
@@ -13,43 +13,69 @@ import stat
 
 from guestrepair.compare.model import Noise
 
-_CLASSES = (
+_CLASSES: tuple[tuple[Noise, tuple[str, ...]], ...] = (
     (
         Noise.PACKAGE_STATE,
-        r"/var/lib/(?:dpkg|apt|rpm|rpm-state|dnf|yum|PackageKit|pacman/(?:local|sync)|ucf|aptitude)(?:/|\Z)"
-        r"|/usr/lib/sysimage/rpm(?:/|\Z)|/lib/apk/db(?:/|\Z)|/etc/apk/world\Z|/var/backups/(?:dpkg|apt)\.",
+        (
+            r"/var/lib/(?:dpkg|apt|rpm|rpm-state|dnf|yum|PackageKit|pacman/(?:local|sync)|ucf|aptitude)(?:/|\Z)",
+            r"/usr/lib/sysimage/rpm(?:/|\Z)",
+            r"/lib/apk/db(?:/|\Z)",
+            r"/etc/apk/world\Z",
+            r"/var/backups/(?:dpkg|apt|alternatives)\.",
+        ),
     ),
-    (Noise.LOGS, r"/var/log(?:/|\Z)|/var/lib/systemd/coredump(?:/|\Z)|/var/account(?:/|\Z)"),
+    (
+        Noise.LOGS,
+        (r"/var/log(?:/|\Z)", r"/var/lib/systemd/coredump(?:/|\Z)", r"/var/account(?:/|\Z)"),
+    ),
     (
         Noise.CACHES,
-        r"/var/cache(?:/|\Z)|/etc/ld\.so\.cache\Z|/var/lib/(?:mlocate|plocate|man-db|fontconfig)(?:/|\Z)"
-        r"|/usr/lib/locale/locale-archive\Z|/usr/share/(?:mime|info)/(?:mime\.cache|dir)\Z"
-        r"|.*/(?:__pycache__|\.cache)(?:/|\Z)|.*\.py[co]\Z|/etc/udev/hwdb\.bin\Z|/usr/lib/udev/hwdb\.bin\Z"
-        r"|/etc/systemd/system/\.updated\Z|/(?:etc|var)/\.updated\Z",
+        (
+            r"/var/cache(?:/|\Z)",
+            r"/etc/ld\.so\.cache\Z",
+            r"/var/lib/(?:mlocate|plocate|man-db|fontconfig)(?:/|\Z)",
+            r"/usr/share/mime/mime\.cache\Z",
+            r"/usr/share/info/dir\Z",
+            r"(?:/root|/home/[^/]+)/\.cache(?:/|\Z)",
+            r"/(?:usr|opt|srv|home|var|root|lib)/(?:.*/)?__pycache__(?:/[^/]+\.pyc)?\Z",
+            r"/(?:etc|usr/lib)/udev/hwdb\.bin\Z",
+            r"/(?:etc|var)/\.updated\Z",
+        ),
     ),
     (
         Noise.IDENTITY,
-        r"/etc/(?:machine-id|hostid)\Z|/var/lib/dbus/machine-id\Z|/etc/\.pwd\.lock\Z"
-        r"|/etc/machine-info\.lock\Z|/boot/(?:efi/)?loader/entries\.srel\Z",
+        (r"/etc/(?:machine-id|hostid)\Z", r"/var/lib/dbus/machine-id\Z", r"/etc/\.pwd\.lock\Z"),
     ),
     (
         Noise.SEEDS,
-        r"/var/lib/(?:systemd/(?:random-seed|credential\.secret)|urandom/random-seed|random-seed)\Z"
-        r"|.*/loader/random-seed\Z|/var/lib/misc/random-seed\Z|/var/lib/seedrng(?:/|\Z)",
+        (
+            r"/var/lib/systemd/(?:random-seed|credential\.secret)\Z",
+            r"/var/lib/(?:urandom/|misc/)?random-seed\Z",
+            r"/(?:boot|efi)/(?:.*/)?loader/random-seed\Z",
+            r"/var/lib/seedrng(?:/|\Z)",
+        ),
     ),
     (
         Noise.LEASES,
-        r"/var/lib/(?:dhcp|dhclient|dhcpcd|ntp/drift|chrony|systemd/(?:timers|timesync|catalog|linger|deb-.*"
-        r"|network|rfkill|backlight))(?:/|\Z)"
-        r"|/var/lib/NetworkManager/(?:.*\.leases?|timestamps|secret_key|seen-bssids|NetworkManager.state"
-        r"|internal-.*|dhclient-.*)\Z"
-        r"|/var/lib/logrotate(?:/|\.status\Z|\Z)|/etc/adjtime\Z|/var/lib/private/systemd(?:/|\Z)"
-        r"|/var/spool/anacron(?:/|\Z)",
+        (
+            r"/var/lib/(?:dhcp|dhclient|dhcpcd|ntp/drift|chrony|logrotate)(?:/|\Z)",
+            r"/var/lib/systemd/(?:timers|timesync|catalog|network|rfkill|backlight)(?:/|\Z)",
+            r"/var/lib/NetworkManager/(?:[^/]*\.leases?|timestamps|seen-bssids|NetworkManager\.state)\Z",
+            r"/var/lib/logrotate\.status\Z",
+            r"/etc/adjtime\Z",
+            r"/var/spool/anacron(?:/|\Z)",
+        ),
     ),
-    (Noise.TEMPORARY, r"/(?:var/tmp|tmp|run|var/run|var/lock|dev|proc|sys)(?:/|\Z)|.*/lost\+found(?:/|\Z)"),
-    (Noise.COPIES, r"/etc/(?:passwd|shadow|group|gshadow|subuid|subgid)-\Z|/var/backups/"),
+    (
+        Noise.TEMPORARY,
+        (r"/(?:var/tmp|tmp|run|var/run|var/lock|dev|proc|sys)(?:/|\Z)", r"(?:/[^/]+)*/lost\+found(?:/|\Z)"),
+    ),
+    (
+        Noise.COPIES,
+        (r"/etc/(?:passwd|shadow|group|gshadow|subuid|subgid)-\Z", r"/var/backups/[^/]*\.bak\Z"),
+    ),
 )
-_PATTERNS = tuple((noise, re.compile(pattern, re.DOTALL)) for noise, pattern in _CLASSES)
+_PATTERNS = tuple((noise, re.compile("|".join(patterns), re.DOTALL)) for noise, patterns in _CLASSES)
 PRIVILEGED = stat.S_ISUID | stat.S_ISGID
 
 

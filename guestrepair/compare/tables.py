@@ -13,7 +13,7 @@ Table = Mapping[str, Fields]
 def differing(
     section: Section, before: Table, after: Table, explains: Mapping[str, Iterable[str]] | None = None
 ) -> Iterator[Difference]:
-    """A difference for each name that only one has, or whose fields differ; then those fields alone are shown.
+    """A difference for each name that only one has, or whose fields differ; then those alone are shown.
 
     ``explains`` are the files that a name's difference is all there is to say of.
     """

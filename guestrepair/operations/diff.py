@@ -62,8 +62,8 @@ def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions
 def _opened(name: str, given: Given, options: ImageOptions, voice: Voice) -> Iterator[Side]:
     """One system; its machine starts only where the host cannot read it.
 
-    Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot keep
-    apart.
+    Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot
+    keep apart.
     """
     voice.progress(f"opening {given.text}")
     images = opening.examine_all(given.path, options)
