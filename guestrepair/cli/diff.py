@@ -27,10 +27,10 @@ from guestrepair.report.formats import renderer
 def command(console: Console, /, *, before: str, after: str, **values: Any) -> int:
     """Show what is different between the systems on A and B: packages, configuration, accounts, boot.
 
-    A and B are images. IMAGE@NAME is an internal snapshot of a qcow2 image, by its name or number;
-    IMAGE@before:ID is the image as it was before that repair ("guestrepair history IMAGE --format json"
-    names them). Files that came or went with a package are one line. Nothing is written to A or B;
-    --disk is taken to belong to both.
+    A and B are images. IMAGE@NAME is an internal snapshot of a qcow2 image, by its name or number.
+    IMAGE@before is the image as it was before its last repair, IMAGE@before:ID before that one
+    ("guestrepair history IMAGE --format json" names them). Files that came or went with a package
+    are one line. Nothing is written to A or B; a --disk belongs to both.
 
     \b
     guestrepair diff yesterday.qcow2 today.qcow2

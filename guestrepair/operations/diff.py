@@ -11,6 +11,7 @@ from pathlib import Path
 from guestrepair import fence
 from guestrepair.compare.compare import Side, compare
 from guestrepair.compare.model import CompareOptions
+from guestrepair.disk import Image, earlier, state_directory
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.fence import within
 from guestrepair.operations import opening
@@ -21,6 +22,8 @@ from guestrepair.report.data import DiffReport, ImageReport
 from guestrepair.session.live import LiveGuest
 from guestrepair.system.guest_system import System
 
+_BEFORE = "before"
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -28,6 +31,8 @@ class Given:
 
     text: str
     path: Path
+    moment: str = ""
+    """A snapshot, or ``before`` a repair; "" for the image as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,34 @@ class DiffOptions:
 
 
 def parse_given(text: str) -> Given:
-    """An image."""
-    return Given(text, Path(text))
+    """``IMAGE`` or ``IMAGE@MOMENT``; a file whose own name has an @ is that file."""
+    path, at, moment = text.rpartition("@")
+    whole = Path(text)
+    if at and path and moment and not whole.exists() and Path(path).exists():
+        return Given(text, Path(path), moment)
+    return Given(text, whole)
+
+
+@contextlib.contextmanager
+def _at(moment: str, image: Image, state_dir: Path | None) -> Iterator[Image]:
+    """The image as it was then.
+
+    Raises:
+        GuestRepairError: there is no such moment, or it can no longer be shown.
+    """
+    if not moment:
+        yield image
+        return
+    snapshot = earlier.chosen_snapshot(image, moment)
+    name, _, identifier = moment.partition(":")
+    if snapshot is not None:
+        with earlier.at_snapshot(image, snapshot) as then:
+            yield then
+    elif name == _BEFORE:
+        with earlier.before_repair(image, identifier, state_directory(state_dir)) as then:
+            yield then
+    else:
+        raise earlier.no_such_snapshot(image, moment)
 
 
 def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions, voice: Voice) -> DiffReport:
@@ -51,15 +82,15 @@ def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions
         GuestRepairError: one of them cannot be opened.
     """
     with (
-        _opened("A", parse_given(one), image_options, voice) as before,
-        _opened("B", parse_given(other), image_options, voice) as after,
+        _opened("A", parse_given(one), image_options, options, voice) as before,
+        _opened("B", parse_given(other), image_options, options, voice) as after,
     ):
         found = compare(before, after, options.compare, voice.progress)
         return DiffReport(one, other, found, noise=options.noise)
 
 
 @contextlib.contextmanager
-def _opened(name: str, given: Given, options: ImageOptions, voice: Voice) -> Iterator[Side]:
+def _opened(name: str, given: Given, options: ImageOptions, how: DiffOptions, voice: Voice) -> Iterator[Side]:
     """One system; its machine starts only where the host cannot read it.
 
     Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot
@@ -70,7 +101,10 @@ def _opened(name: str, given: Given, options: ImageOptions, voice: Voice) -> Ite
     for line in (*(w for image in images for w in image.warnings), *opening.warn_of_interruption(images[0])):
         voice.note(line)
     keys = opening.donor_keys(images[0], options, voice)
-    with opening.late_session(images, options, voice, keys) as session:
+    with (
+        _at(given.moment, images[0], how.state_dir) as first,
+        opening.late_session((first, *images[1:]), options, voice, keys) as session,
+    ):
         watch = Stopwatch(ImageReport(path=given.text))
         root, guest = within(fence.FIND, partial(opening.find_guest, session, options, voice))
         guest = opening.mount_as_repaired(session, root, guest)

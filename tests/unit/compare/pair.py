@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guestrepair.compare.compare import Side, compare
-from guestrepair.compare.model import Comparison, CompareOptions
+from guestrepair.compare.model import CompareOptions, Comparison
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.packages import open_database
 from guestrepair.system.guest_system import System

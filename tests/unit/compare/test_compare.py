@@ -126,10 +126,10 @@ CASES: tuple[tuple[str, Change, list[tuple[str, ...]]], ...] = (
     ),
     (
         "link",
-        lambda g: g.link("/usr/lib/libx.so.1", "/tmp/evil.so"),
+        lambda g: g.link("/usr/lib/libx.so.1", "/srv/evil.so"),
         [
             (
-                "files", "changed", "/usr/lib/libx.so.1", "-> libx.so.1.2", "-> /tmp/evil.so",
+                "files", "changed", "/usr/lib/libx.so.1", "-> libx.so.1.2", "-> /srv/evil.so",
                 "of tool:amd64, which is the same in both",
             )
         ],
@@ -224,7 +224,7 @@ def test_noise_is_counted_and_shown_when_asked_for() -> None:
     assert DiffReport("a", "b", found, noise=True).exit_status == 1
 
 
-@pytest.mark.parametrize("path", ["/var/log/x", "/tmp/x", "/var/cache/x"])
+@pytest.mark.parametrize("path", ["/var/log/x", "/run/x", "/var/cache/x"])
 def test_no_noise_hides_a_program_that_runs_as_root(path: str) -> None:
     told = lines(compared(lambda g: g.file(path, "x", mode=0o4755)))
     assert path in [line[2] for line in told]
