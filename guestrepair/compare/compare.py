@@ -27,7 +27,6 @@ from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRe
 from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
-_FILES = fence.Budget(what="comparing files", cpu_seconds=600, wall_seconds=1200)
 MAX_LOST = 200
 
 
@@ -53,7 +52,7 @@ def compare(
         _section(result, one, other, section, partial(differences, one.system, other.system))
     progress("comparing files")
     files = _Files(one, other, options, result)
-    _section(result, one, other, Section.FILES, files.differences, _FILES)
+    _section(result, one, other, Section.FILES, files.differences, fence.COMPARE)
     result.not_compared = list(dict.fromkeys(result.not_compared))
     if len(result.not_compared) > MAX_LOST:
         more = len(result.not_compared) - MAX_LOST

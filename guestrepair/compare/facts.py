@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from guestrepair.compare.model import Section
 from guestrepair.compare.tables import Fields, Table, numbered
 from guestrepair.guest.devices import DeviceKind
+from guestrepair.guest.masks import is_masked
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader.stages import CODE_BYTES
 from guestrepair.system.fact import known
@@ -165,7 +166,7 @@ def units(system: System) -> Read:
     listed: dict[str, GuestPath] = {}
     for path in found:
         listed.setdefault(path.name, path)
-    masked = {name: path for name, path in listed.items() if systemd.is_masked(name)}
+    masked = {name: path for name, path in listed.items() if is_masked(system.view, path)}
     table: dict[str, Fields] = {}
     explains: dict[str, frozenset[str]] = {}
     for name in {*systemd.pulled_names, *masked}:

@@ -19,6 +19,7 @@ from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
 from guestrepair.report.data import DiffReport, ImageReport
+from guestrepair.session.host.readable import FILESYSTEMS
 from guestrepair.session.live import LiveGuest
 from guestrepair.system.guest_system import System
 
@@ -108,6 +109,8 @@ def _opened(name: str, given: Given, options: ImageOptions, how: DiffOptions, vo
         watch = Stopwatch(ImageReport(path=given.text))
         root, guest = within(fence.FIND, partial(opening.find_guest, session, options, voice))
         guest = opening.mount_as_repaired(session, root, guest)
+        if any(mount.type not in FILESYSTEMS for mount in guest.mounts):
+            session.starting.begin()  # it will be asked: while it starts, the other system is looked at
         watch.lap("mount")
         yield Side(name, guest, _system(name, guest, voice))
 
