@@ -21,6 +21,7 @@ MAX_EXAMINED = 4000
 some milliseconds."""
 
 _NAMES = {CAPABILITIES: "capabilities", ACL_ACCESS: "access list", LABEL_ATTRIBUTE: "label"}
+_SELINUX = GuestPath("/etc/selinux/config")
 
 
 def modes(pair: Pair) -> Iterator[Difference]:
@@ -45,9 +46,12 @@ def extended(
             f"extended attributes of {MAX_EXAMINED} of {len(wanted)} files were compared: those of programs "
             "and of configuration first"
         )
+    labelled = any(guest.exists(_SELINUX) for guest in guests)
     for pair in wanted[:MAX_EXAMINED]:
+        names = [CAPABILITIES] if stat.S_ISREG(pair.either.mode) else []
+        names += [ACL_ACCESS, *([LABEL_ATTRIBUTE] if labelled else [])]
         try:
-            yield from _of_one(guests, pair)
+            yield from _of_one(guests, pair, names)
         except GuestReadError as error:
             lost.append(NotCompared("", error.path, error.reason))
 
@@ -61,12 +65,12 @@ def _rank(pair: Pair) -> tuple[bool, bool, str]:
     return not (stat.S_ISREG(mode) and mode & 0o111), not is_configuration(pair.path), pair.path
 
 
-def _of_one(guests: tuple[Guest, Guest], pair: Pair) -> Iterator[Difference]:
+def _of_one(guests: tuple[Guest, Guest], pair: Pair, names: list[str]) -> Iterator[Difference]:
     path = GuestPath(pair.path)
-    for name, called in _NAMES.items():
+    for name in names:
         before, after = (guest.xattr(path, name) for guest in guests)
         if before != after:
-            yield _difference(pair, called, _text(name, before), _text(name, after))
+            yield _difference(pair, _NAMES[name], _text(name, before), _text(name, after))
 
 
 def capabilities(guest: Guest, pair: Pair) -> str:
@@ -89,9 +93,7 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _difference(pair: Pair, what: str, before: str, after: str) -> Difference:
-    privileged = any(
-        record is not None and is_privileged(record.mode) for record in (pair.before, pair.after)
-    )
+    privileged = any(r is not None and is_privileged(pair.path, r.mode) for r in (pair.before, pair.after))
     return Difference(
         section=Section.ATTRIBUTES,
         kind=Kind.CHANGED,

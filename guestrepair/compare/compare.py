@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,13 +22,15 @@ from guestrepair.compare.model import (
     NotCompared,
     Section,
 )
-from guestrepair.compare.noise import is_privileged, noise_of
+from guestrepair.compare.noise import is_documentation, is_privileged, noise_of
 from guestrepair.compare.tables import differing
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
 from guestrepair.guest.view import Guest
 from guestrepair.system.guest_system import System
 
 MAX_LOST = 200
+MANY = 5
+"""So many files of documentation that came or went with one package are one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +181,23 @@ class _Files:
     def _listed(self, listed: list[Pair], folded: Folded, contents: Contents) -> Iterator[Difference]:
         shown = [pair for pair in listed if noise_of(pair.path) is None]
         contents.digest(p for p in shown if not p.is_new_kind and stat.S_ISREG(p.either.mode))
-        for pair, below in _trees(sorted(listed, key=lambda p: p.path)):
+        read_by_people = _documentation(shown, folded)
+        for (kind, of), paths in read_by_people.items():
+            yield Difference(
+                section=Section.FILES,
+                kind=kind,
+                name=f"documentation {of}",
+                before="" if kind is Kind.ADDED else f"{len(paths)} names",
+                after="" if kind is Kind.REMOVED else f"{len(paths)} names",
+                folded=tuple(sorted(paths)),
+            )
+        told = {path for paths in read_by_people.values() for path in paths}
+        for pair, below in _trees(pair for pair in listed if pair.path not in told):
             yield self._one(pair, below, folded, contents)
 
     def _one(self, pair: Pair, below: tuple[str, ...], folded: Folded, contents: Contents) -> Difference:
         before, after = described(pair, contents)
-        privileged = pair.after is not None and is_privileged(pair.after.mode)
+        privileged = pair.after is not None and is_privileged(pair.path, pair.after.mode)
         noise = None if privileged else noise_of(pair.path)
         remarks = [folded.remarks.get(pair.path, "")]
         if pair.before is None and stat.S_ISREG(pair.either.mode) and pair.either.mode & 0o111 and not noise:
@@ -193,7 +207,7 @@ class _Files:
             remarks.append(f"with {len(below)} name{'s' if len(below) != 1 else ''} below it")
         return Difference(
             section=Section.CONFIGURATION if is_configuration(pair.path) else Section.FILES,
-            kind=Kind.ADDED if pair.before is None else Kind.REMOVED if pair.after is None else Kind.CHANGED,
+            kind=_kind(pair),
             name=pair.path,
             before=before,
             after=after,
@@ -202,6 +216,24 @@ class _Files:
             text=None if noise is not None or not _holds_text(pair) else contents.text(pair),
             folded=below,
         )
+
+
+def _kind(pair: Pair) -> Kind:
+    return Kind.ADDED if pair.before is None else Kind.REMOVED if pair.after is None else Kind.CHANGED
+
+
+def _documentation(shown: Iterable[Pair], folded: Folded) -> dict[tuple[Kind, str], list[str]]:
+    """Documentation that came or went in numbers, by what is known of its package: a line each."""
+    found: dict[tuple[Kind, str], list[str]] = defaultdict(list)
+    for pair in shown:
+        if is_documentation(pair.path) and pair.both is None and _is_for_reading(pair.either.mode):
+            of = folded.remarks.get(pair.path, "of no package")
+            found[_kind(pair), of].append(pair.path)
+    return {key: paths for key, paths in found.items() if len(paths) >= MANY}
+
+
+def _is_for_reading(mode: int) -> bool:
+    return stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not mode & 0o111)
 
 
 def _holds_text(pair: Pair) -> bool:
@@ -217,7 +249,11 @@ def _trees(listed: Iterable[Pair]) -> Iterator[tuple[Pair, tuple[str, ...]]]:
     top: Pair | None = None
     below: list[str] = []
     for pair in sorted(listed, key=lambda p: p.path.split("/")):
-        if top is not None and pair.path.startswith(f"{top.path}/") and not is_privileged(pair.either.mode):
+        if (
+            top is not None
+            and pair.path.startswith(f"{top.path}/")
+            and not is_privileged(pair.path, pair.either.mode)
+        ):
             below.append(pair.path)
             continue
         if top is not None and not pair.path.startswith(f"{top.path}/"):

@@ -76,7 +76,10 @@ _CLASSES: tuple[tuple[Noise, tuple[str, ...]], ...] = (
     ),
 )
 _PATTERNS = tuple((noise, re.compile("|".join(patterns), re.DOTALL)) for noise, patterns in _CLASSES)
-PRIVILEGED = stat.S_ISUID | stat.S_ISGID
+_DOCUMENTATION = re.compile(
+    r"/usr/(?:local/)?share/(?:doc|man|info|locale|help|gnome/help|lintian|bug|doc-base)(?:/|\Z)"
+    r"|/etc/alternatives/[^/]+\.(?:gz|[1-9])\Z"
+)
 
 
 def noise_of(path: str) -> Noise | None:
@@ -84,8 +87,13 @@ def noise_of(path: str) -> Noise | None:
     return next((noise for noise, pattern in _PATTERNS if pattern.match(path)), None)
 
 
-def is_privileged(mode: int) -> bool:
-    """True for a program that runs with the rights of its owner or group (chmod(2)), or a device node."""
+def is_documentation(path: str) -> bool:
+    """True for what is there to be read by people, and may be left out of an installation (dpkg.cfg)."""
+    return _DOCUMENTATION.match(path) is not None
+
+
+def is_privileged(path: str, mode: int) -> bool:
+    """True for a program that runs with the rights of its owner or group, or a device node out of place."""
     if stat.S_ISREG(mode):
         return bool(mode & stat.S_ISUID or (mode & stat.S_ISGID and mode & stat.S_IXGRP))
-    return stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+    return (stat.S_ISBLK(mode) or stat.S_ISCHR(mode)) and not path.startswith("/dev/")

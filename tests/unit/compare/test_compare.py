@@ -37,6 +37,7 @@ def setcap(of: MemoryGuest) -> None:
 
 
 def relabel(of: MemoryGuest) -> None:
+    of.file("/etc/selinux/config", "SELINUX=enforcing\n")
     node(of, "/etc/hosts").xattrs["security.selinux"] = b"system_u:object_r:tmp_t:s0\0"
 
 
@@ -59,7 +60,11 @@ CASES: tuple[tuple[str, Change, list[tuple[str, ...]]], ...] = (
     (
         "label",
         relabel,
-        [("attributes", "changed", "/etc/hosts", "none", "system_u:object_r:tmp_t:s0", "label")],
+        [
+            ("configuration", "added", "/etc/selinux"),
+            ("configuration", "added", "/etc/selinux/config"),
+            ("attributes", "changed", "/etc/hosts", "none", "system_u:object_r:tmp_t:s0", "label"),
+        ],
     ),
     (
         "user added",
@@ -233,6 +238,33 @@ def test_no_noise_hides_a_program_that_runs_as_root(path: str) -> None:
 def test_in_a_new_tree_a_program_that_runs_as_root_stands_by_itself() -> None:
     told = lines(compared(lambda g: [g.file("/opt/a/b", "x", mode=0o4755), g.file("/opt/a/c", "x")]))
     assert [line[2] for line in told] == ["/opt", "/opt/a/b"]
+
+
+def test_documentation_that_is_left_out_is_a_line() -> None:
+    def documented(of: MemoryGuest) -> None:
+        for number in range(6):
+            of.file(f"/usr/share/doc/own/{number}", "text")
+
+    told = lines(compared(lambda g: g.remove("/usr/share/doc/own"), before=documented))
+    assert told == [("files", "removed", "documentation of no package", "7 names", "", "")]
+    few = lines(compared(lambda g: g.remove("/usr/share/doc/own/3"), before=documented))
+    assert [line[2] for line in few] == ["/usr/share/doc/own/3"]
+
+
+def test_a_program_among_documentation_is_told_by_itself() -> None:
+    def programs(of: MemoryGuest) -> None:
+        for number in range(8):
+            of.file(f"/usr/share/doc/tool/{number}", "x", mode=0o755)
+
+    assert len(lines(compared(programs))) == 8
+
+
+def test_device_nodes_are_noise_in_dev_alone() -> None:
+    found = compared(
+        lambda g: g.special("/dev/null", stat.S_IFCHR, mode=0o666),
+        lambda g: g.special("/run/sda", stat.S_IFBLK),
+    )
+    assert [line[2] for line in lines(found)] == ["/run/sda"]
 
 
 # --- secrets ----------------------------------------------------------------------------
