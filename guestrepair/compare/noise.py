@@ -68,7 +68,10 @@ _CLASSES: tuple[tuple[Noise, tuple[str, ...]], ...] = (
     ),
     (
         Noise.TEMPORARY,
-        (r"/(?:var/tmp|tmp|run|var/run|var/lock|dev|proc|sys)(?:/|\Z)", r"(?:/[^/]+)*/lost\+found(?:/|\Z)"),
+        (
+            r"/(?:var/tmp|tmp|run|var/run|var/lock|dev|proc|sys)(?:/|\Z)",
+            r"(?:/(?:boot|home|var|srv|opt|usr|data))?/lost\+found(?:/|\Z)",
+        ),
     ),
     (
         Noise.COPIES,
