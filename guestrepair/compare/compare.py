@@ -35,11 +35,15 @@ MANY = 5
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two: what it is called, its files, its facts."""
+    """One of the two: what it is called, its files, its facts.
+
+    ``no_packages`` is why its package database cannot be read: its system then reads as if it had none.
+    """
 
     name: str
     guest: Guest
     system: System
+    no_packages: str = ""
 
 
 def compare(
@@ -47,7 +51,10 @@ def compare(
 ) -> Comparison:
     """All that is different from the first to the second."""
     result = Comparison()
+    result.not_compared += [lost for side in (one, other) for lost in _packages_lost(side)]
     for section, read in facts.tables():
+        if section is Section.PACKAGES and (one.no_packages or other.no_packages):
+            continue
         progress(f"comparing {section.value}")
         _section(result, one, other, section, partial(_from_tables, one, other, section, read))
     for section, differences in ((Section.ACCOUNTS, accounts.accounts), (Section.KEYS, accounts.keys)):
@@ -61,6 +68,14 @@ def compare(
         more = len(result.not_compared) - MAX_LOST
         result.not_compared[MAX_LOST:] = [NotCompared("", "and more", f"{more} others cannot be read either")]
     return result
+
+
+def _packages_lost(side: Side) -> Iterator[NotCompared]:
+    if side.no_packages:
+        yield NotCompared(side.name, Section.PACKAGES.value, side.no_packages)
+    database = side.system.packages
+    for damage in () if database is None else database.damage:
+        yield NotCompared(side.name, damage.path, damage.reason)
 
 
 def _section(

@@ -12,13 +12,12 @@ from guestrepair import fence
 from guestrepair.compare.compare import Side, compare
 from guestrepair.compare.model import CompareOptions
 from guestrepair.disk import Image, earlier, state_directory
-from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.errors import BudgetError, FormatError, GuestReadError
 from guestrepair.fence import within
 from guestrepair.operations import opening
-from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
-from guestrepair.report.data import DiffReport, ImageReport
+from guestrepair.report.data import DiffReport
 from guestrepair.session.host.readable import FILESYSTEMS
 from guestrepair.session.live import LiveGuest
 from guestrepair.system.guest_system import System
@@ -106,19 +105,19 @@ def _opened(name: str, given: Given, options: ImageOptions, how: DiffOptions, vo
         _at(given.moment, images[0], how.state_dir) as first,
         opening.late_session((first, *images[1:]), options, voice, keys) as session,
     ):
-        watch = Stopwatch(ImageReport(path=given.text))
-        root, guest = within(fence.FIND, partial(opening.find_guest, session, options, voice))
+        root, guest = opening.find_guest(session, options, voice)
         guest = opening.mount_as_repaired(session, root, guest)
         if any(mount.type not in FILESYSTEMS for mount in guest.mounts):
             session.starting.begin()  # it will be asked: while it starts, the other system is looked at
-        watch.lap("mount")
-        yield Side(name, guest, _system(name, guest, voice))
+        yield _side(name, guest)
 
 
-def _system(name: str, guest: LiveGuest, voice: Voice) -> System:
-    """The facts of a guest; without its package database where that cannot be read, which is said."""
+def _side(name: str, guest: LiveGuest) -> Side:
+    """The guest with its facts; a package database that cannot be read costs what is asked of it."""
     try:
-        return System(guest, within(fence.DATABASE, partial(open_database, guest)))
+        return Side(name, guest, System(guest, within(fence.DATABASE, partial(open_database, guest))))
     except (GuestReadError, FormatError) as error:
-        voice.note(f"{name}: no package database: {error.message}")
-        return System(guest)
+        return Side(name, guest, System(guest), error.message)
+    except BudgetError as error:
+        guest.start_over()
+        return Side(name, guest, System(guest), error.message)

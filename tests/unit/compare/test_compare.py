@@ -7,12 +7,14 @@ import stat
 
 import pytest
 
+from guestrepair.compare.compare import Side, compare
 from guestrepair.compare.model import CompareOptions, NotCompared
 from guestrepair.guest.memory import MemoryGuest, Node
 from guestrepair.model import GuestPath
 from guestrepair.report import differences
 from guestrepair.report.data import DiffReport
-from tests.unit.compare.pair import FINGERPRINT, HASH, KEY, Change, compared, lines
+from guestrepair.system.guest_system import System
+from tests.unit.compare.pair import FINGERPRINT, HASH, KEY, Change, compared, guest, lines, side
 from tests.unit.packages.deb_guest import FILES, md5
 
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
@@ -323,6 +325,14 @@ def test_what_is_unreadable_is_said_and_costs_its_section() -> None:
     assert all("Input/output error" in lost.reason for lost in found.not_compared)
     assert [line[0] for line in lines(found)] == ["fstab"]
     assert DiffReport("a", "b", found).exit_status == 1
+
+
+def test_packages_that_cannot_be_read_are_not_called_gone() -> None:
+    one, other = guest(), guest()
+    unread = Side("B", other, System(other), "/var/lib/dpkg/status: Input/output error")
+    found = compare(side("A", one), unread, CompareOptions())
+    assert lines(found) == []
+    assert found.not_compared == [NotCompared("B", "packages", "/var/lib/dpkg/status: Input/output error")]
 
 
 def test_nothing_found_and_not_all_looked_at_is_not_the_same() -> None:

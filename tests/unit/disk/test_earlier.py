@@ -42,9 +42,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", "a,b=c", "snapshot.id=2,x", "7", "\x1b[2J", "-l", "ü\u202e", "a b'\""]
-)
+@pytest.mark.parametrize("name", ["a,b=c", "snapshot.id=2,x", "7", "-l \x1b[2J\u202e'"])
 def test_a_snapshot_of_any_name(image: Path, name: str) -> None:
     qemu("qemu-img", "snapshot", "-c", name, image)
     written(image, (1, 3), (2, 3))
