@@ -283,7 +283,7 @@ def _trees(listed: Iterable[Pair]) -> Iterator[tuple[Pair, tuple[str, ...]]]:
 
 
 def _stands_for_all(pair: Pair) -> bool:
-    return stat.S_ISDIR(pair.either.mode) and not is_configuration(pair.path)
+    return stat.S_ISDIR(pair.either.mode) and not is_configuration(f"{pair.path}/")
 
 
 def _is_other_link(pair: Pair) -> bool:
