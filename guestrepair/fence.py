@@ -13,9 +13,10 @@ work              processor time   waiting   when it is used up
 ``ANALYZER``      45 s             75 s      that analyzer is inconclusive, the others go on
 ``LOOK``          100 s            130 s     all of the above together: the rest is inconclusive
 ``PLAN``          300 s            -         the repair is not made, the image is as it was
+``COMPARE``       600 s            1200 s    what differs in the files of two guests is not known
 ``DIFF``          5 s              -         the report has no diff of that change
 ``REPORT``        40 s             60 s      the report is written without its details
-each of them      448 MiB of our process     (a healthy guest of 300,000 files: 140 MiB)
+each of them      448 MiB of our process     (a healthy guest of 300,000 files: 140 MiB; COMPARE: twice that)
 ================  ===============  ========  ==================================================
 
 A healthy guest of 300,000 files takes a tenth of this on the machine that the benchmarks ran on.
@@ -91,6 +92,7 @@ LOOK = Budget(what="the whole analysis", cpu_seconds=100, wall_seconds=130)
 CAUSE = Budget(what="looking for causes", cpu_seconds=20, wall_seconds=40)
 PLAN = Budget(what="planning the repair", cpu_seconds=300)
 DIFF = Budget(what="the diff", cpu_seconds=5)
+COMPARE = Budget(what="comparing files", cpu_seconds=600, wall_seconds=1200, memory_bytes=2 * MEMORY_BYTES)
 REPORT = Budget(what="writing the report", cpu_seconds=40, wall_seconds=60)
 
 

@@ -53,9 +53,10 @@ class Starting:
         self._thread = threading.Thread(target=self._run, name="launch", daemon=True)
         self._begun = False
         if at_once:
-            self._begin()
+            self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start it now, where that was left until somebody asks for it."""
         if not self._begun:
             self._begun = True
             self._thread.start()
@@ -73,7 +74,7 @@ class Starting:
         """
         fence.check()
         with fence.sheltered():
-            self._begin()
+            self.begin()
             if not self._started.is_set():
                 self._wait()
             if self._handle is None:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "put": "guestrepair.cli.put",
     "timeline": "guestrepair.cli.timeline",
     "evidence": "guestrepair.cli.evidence",
+    "diff": "guestrepair.cli.diff",
     "boot": "guestrepair.cli.boot",
     "explain": "guestrepair.cli.explain",
 }

@@ -42,9 +42,12 @@ def run(
     timeout_seconds: float = INFO_TIMEOUT_SECONDS,
     cpu_seconds: int = CPU_SECONDS,
     writes: bool = False,
+    most_bytes: int | None = None,
     accepted: tuple[int, ...] = (0,),
 ) -> str:
     """Standard output of a qemu tool about the image ``path``, which can open what is in the cage alone.
+
+    ``most_bytes``: no file that it writes becomes longer.
 
     Raises:
         ImageInUseError: another process holds qemu's lock on the image.
@@ -54,7 +57,7 @@ def run(
     limits = Limits(
         memory_bytes=MEMORY_BYTES,
         cpu_seconds=cpu_seconds,
-        file_bytes=None if writes else 0,
+        file_bytes=most_bytes if writes else 0,
         files=OPEN_FILES,
     )
     command = [*limits.words(), program, *arguments]

@@ -123,11 +123,23 @@ def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator
     Raises:
         ImageError, ApplianceError: see their classes.
     """
-    keys = donor_keys(donor, options, voice)
+    with late_session((donor,), options, voice, donor_keys(donor, options, voice)) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def late_session(
+    images: Sequence[Image], options: ImageOptions, voice: Voice, keys: KeyRing
+) -> Iterator[Session]:
+    """A session on throw-away overlays, whose machine starts only when the host cannot read them.
+
+    Raises:
+        ImageError, ApplianceError: see their classes.
+    """
     with contextlib.ExitStack() as stack:
-        disk = throwaway_disk(stack, donor)
+        disks = [throwaway_disk(stack, image) for image in images]
         launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
-        yield stack.enter_context(open_session([disk], keys=keys, launch=launch))
+        yield stack.enter_context(open_session(disks, keys=keys, launch=launch))
 
 
 def donor_keys(donor: Image, options: ImageOptions, voice: Voice) -> KeyRing:

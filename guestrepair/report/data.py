@@ -12,6 +12,7 @@ from guestrepair.model import Finding, Inconclusive, Severity, Status
 
 if TYPE_CHECKING:  # each command has its own kind of report: it starts without what the others are made of
     from guestrepair.boot.outcome import BootReport
+    from guestrepair.compare.model import Comparison
     from guestrepair.disk import HistoryEntry
     from guestrepair.repair.plan import Plan
 
@@ -114,6 +115,23 @@ class Repairs:
 
     path: Path
     entries: tuple[HistoryEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffReport:
+    """What is different between two systems, each named as the user did; ``noise`` is shown too."""
+
+    before: str
+    after: str
+    comparison: Comparison
+    noise: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """1 they differ, 3 not all could be looked at and what could does not, 0 no difference."""
+        if any(self.comparison.shown(noise=self.noise)):
+            return 1
+        return 3 if self.comparison.not_compared else 0
 
 
 @dataclass(slots=True)

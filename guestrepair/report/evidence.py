@@ -22,7 +22,7 @@ from guestrepair.guest.view import Stat
 from guestrepair.report.bundle import member_name
 from guestrepair.report.data import ImageReport
 from guestrepair.report.escape import json_text, valid_unicode
-from guestrepair.report.events import utc
+from guestrepair.report.times import utc
 
 if TYPE_CHECKING:  # a report of another kind starts without it
     from guestrepair.disk import Image

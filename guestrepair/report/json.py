@@ -7,8 +7,8 @@ from typing import Any
 from guestrepair import __version__
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Cause, Change, EditFile, Finding, Repair, WriteFile
-from guestrepair.report import boot, history
-from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
+from guestrepair.report import boot, differences, history
+from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import json_text
 from guestrepair.report.formats import Format
@@ -186,6 +186,7 @@ FORMAT = Format(
         Report: render,
         Inspection: lambda inspection: render(Report([inspection.image])),
         Boot: boot.render_json,
+        DiffReport: differences.render_json,
         Repairs: history.render_json,
     },
 )

@@ -13,9 +13,9 @@ from tabulate import tabulate
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
-from guestrepair.report import boot, history
+from guestrepair.report import boot, differences, history
 from guestrepair.report.cause import cause_lines
-from guestrepair.report.data import Boot, ImageReport, Inspection, Repairs, Report, summary
+from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable, shell_words
 from guestrepair.report.formats import Format
@@ -316,6 +316,7 @@ FORMAT = Format(
         Report: render,
         Inspection: lambda inspection: render_inspection(inspection.image),
         Boot: boot.render,
+        DiffReport: differences.render,
         Repairs: history.render,
     },
     for_programs=False,
