@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -145,3 +146,19 @@ def test_an_interrupted_one_leaves_nothing(damaged: Damaged, tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"image.qcow2", "x.tar"}
     assert bundle.read_text() == "the one before"
     assert sha256(image) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small filesystem")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    image, small = tmp_path / "blank.raw", tmp_path / "small"
+    image.write_bytes(bytes(8 << 20))
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", small], check=True)
+    try:
+        done = run("evidence", image, "-o", small / "x.tar")
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "x.tar: No space left on device" in done.stderr
