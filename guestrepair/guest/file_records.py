@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from guestrepair.model import GuestPath
+
+if TYPE_CHECKING:
+    from guestrepair.guest.view import Stat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +48,18 @@ class FormerFile:
 
     record: FileRecord
     read: Callable[[int, int], bytes | None] | None = None
+
+
+def record_of(path: GuestPath, found: Stat, target: str) -> FileRecord:
+    """What lstat(2) tells, in whole seconds."""
+    return FileRecord(
+        path=str(path),
+        inode=found.inode,
+        mode=found.mode,
+        uid=found.uid,
+        gid=found.gid,
+        size_bytes=found.size_bytes,
+        modified_ns=found.mtime * 10**9,
+        changed_ns=found.ctime * 10**9 or None,
+        target=target,
+    )

@@ -250,7 +250,7 @@ class Guest(abc.ABC):
             targets = self.readlinks(paths)
             for path, found in self.lstat_many(paths).items():
                 if found is not None:
-                    yield _record(path, found, targets[path])
+                    yield record_of(path, found, targets[path])
                     if found.is_directory:
                         pending.append(path)
 
@@ -364,20 +364,6 @@ class Guest(abc.ABC):
         names = (n for n in self.listdir(directory) if fnmatch.fnmatchcase(n, pattern))
         hidden_wanted = pattern.startswith(".")
         return tuple(directory / n for n in sorted(names) if hidden_wanted or not n.startswith("."))
-
-
-def _record(path: GuestPath, found: Stat, target: str) -> FileRecord:
-    return FileRecord(
-        path=str(path),
-        inode=found.inode,
-        mode=found.mode,
-        uid=found.uid,
-        gid=found.gid,
-        size_bytes=found.size_bytes,
-        modified_ns=found.mtime * 10**9,
-        changed_ns=found.ctime * 10**9 or None,
-        target=target,
-    )
 
 
 @dataclass(frozen=True, slots=True)
