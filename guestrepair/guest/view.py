@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.file_records import FileRecord, FormerFile
+from guestrepair.guest.file_records import FileRecord, FormerFile, record_of
 from guestrepair.model import GuestPath
 
 MAX_LINKS = 40
