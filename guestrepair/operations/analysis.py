@@ -12,6 +12,8 @@ from guestrepair.errors import UsageError
 from guestrepair.model import Examination, Finding, Inconclusive
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ScanOptions, Voice
+from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.guest_system import System
 
 
 def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
@@ -89,3 +91,9 @@ def analyze(
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     inconclusive.sort(key=lambda each: each.analyzer)
     return Examination(findings, inconclusive)
+
+
+def without_sshd(system: System) -> bool:
+    """Whether it is certain that the guest has no OpenSSH server: then nobody logs in by it."""
+    found = attempt(lambda: system.sshds)
+    return not isinstance(found, Unreadable) and not found

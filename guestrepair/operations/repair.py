@@ -17,7 +17,7 @@ from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Examination, Finding, Status
 from guestrepair.operations import opening
-from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks
+from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks, without_sshd
 from guestrepair.operations.causes import explain
 from guestrepair.operations.damage import behind_damage
 from guestrepair.operations.first_disk import on_first_disk
@@ -142,6 +142,8 @@ class _Run:
             block_before = self.overlay.session.block()
         opening.describe_guest(self.report, guest)
         self.report.analyzed = True
+        if self.overlay.system is not None and not self.report.partly:
+            self.report.without_sshd = without_sshd(self.overlay.system)
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
         if self.options.causes and self.overlay.system is not None:

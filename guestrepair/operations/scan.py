@@ -15,6 +15,7 @@ from guestrepair.operations.analysis import (
     chosen_analyzers,
     load_analyzers_meanwhile,
     of_disks,
+    without_sshd,
 )
 from guestrepair.operations.causes import explain
 from guestrepair.operations.opening import Stopwatch
@@ -65,10 +66,8 @@ def scan(
         chosen = chosen_analyzers(options)
         judge = partial(analyze, chosen, context, options, voice, watch)
         report.findings, report.inconclusive = judge() if then is None else within(budget, judge)
-        report.analyzed = True
-        if options.causes:
-            explain(report, guest, context.system, voice)
-            watch.lap("causes")
+        _complete(report, guest, context, options, voice)
+        watch.lap("causes")
         if then is not None:
             then(guest, report)
 
@@ -99,6 +98,16 @@ def scan(
     budget = budget_for(options.analysis, LOOK)
     whole = budget if then is None else budget.times(_MORE, _MORE)
     return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
+
+
+def _complete(
+    report: ImageReport, guest: LiveGuest, context: Context, options: ScanOptions, voice: Voice
+) -> None:
+    """What else there is to say of a system that was analyzed, and of how its findings came about."""
+    report.analyzed = True
+    report.without_sshd = not report.partly and without_sshd(context.system)
+    if options.causes:
+        explain(report, guest, context.system, voice)
 
 
 def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:

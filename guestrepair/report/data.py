@@ -72,6 +72,8 @@ class ImageReport:
     """Whether the programs that read the image could open nothing else of this host."""
     analyzed: bool = False
     """Whether the analyzers looked at a system on it; an inspection, or disks without one, are not that."""
+    without_sshd: bool = False
+    """Whether it is certain that no OpenSSH server is installed."""
     partly: bool = False
     """Whether analyzers or rules were left out by request."""
     left: list[tuple[Finding, str]] = field(default_factory=list)

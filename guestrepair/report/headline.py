@@ -23,6 +23,8 @@ def headline(image: ImageReport) -> str:
         return "; ".join([stopped[0], *(_lower(words) for words in stopped[1:])]) + "."
     if not image.analyzed:
         return ""
+    if image.without_sshd:
+        return f"{_nothing(image)} that stops boot; no OpenSSH server is installed{_limits(image)}."
     return f"{_nothing(image)} that stops boot or SSH login{_limits(image)}."
 
 

@@ -50,6 +50,12 @@ def test_it_promises_no_more_than_was_looked_at() -> None:
     assert headline(ended) == f"{NOTHING}, but not everything could be examined."
 
 
+def test_a_guest_without_an_ssh_server_lets_nobody_in_by_ssh() -> None:
+    bare = image()
+    bare.without_sshd = True
+    assert headline(bare) == "Nothing found that stops boot; no OpenSSH server is installed."
+
+
 def test_disks_without_a_system_are_never_called_bootable() -> None:
     assert headline(ImageReport(path="x")) == ""
     assert headline(ImageReport(path="x", findings=[BOOT])) == "Does not boot: no kernel."
