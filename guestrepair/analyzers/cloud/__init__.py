@@ -41,4 +41,5 @@ ANALYZER = Analyzer(
     summary="what cloud-init will do at the next boot, and whether it can read its configuration",
     rules=(BAD_CONFIG, DISABLED, WILL_OVERWRITE, WRONG_DATASOURCE, NOT_UNDERSTOOD),
     checks=(check_config, check_disabled, check_datasource, check_overwriting, check_words),
+    late=True,  # the boot menu may be asked, and what of it lies on the EFI system partition
 )

@@ -34,4 +34,5 @@ ANALYZER = Analyzer(
     summary="whether the firewall loaded at boot lets connections to sshd through",
     rules=(SSH_CLOSED, NOT_UNDERSTOOD),
     checks=(check_ssh, check_words),
+    late=True,  # the boot menu may be asked, and what of it lies on the EFI system partition
 )

@@ -45,4 +45,5 @@ ANALYZER = Analyzer(
     summary="network: cards without configuration, pinned to a MAC or slot, refused files, resolver",
     rules=(*pinned.RULES, *missing.RULES, *bad.RULES, *resolver.RULES, NOT_UNDERSTOOD),
     checks=(unread, pinned.check, *missing.CHECKS, bad.check, resolver.check, check_words),
+    late=True,  # the boot menu may be asked, and what of it lies on the EFI system partition
 )

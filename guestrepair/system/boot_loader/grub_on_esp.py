@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +30,7 @@ from guestrepair.system.fact import Unreadable, attempt
 _HELPER = re.compile(r"(shim|mm|fb|mok|fallback|fwup|memtest|shell|lockdown|keytool|hashtool)", re.IGNORECASE)
 """Programs that start another one, or none of a guest's systems."""
 _MAX_PROGRAMS = 32
+_BLOCK_BYTES = 256 * 1024
 _MEMDISK_CONFIG = re.compile(rb"\s*normal\s+\(memdisk\)/")
 _DEVICE_PREFIX = re.compile(r"\((?P<device>[^()]{0,200})\)(?P<path>/.*)\Z", re.DOTALL)
 _PARTITION = re.compile(r"(?:hd[0-9]{1,4})?,(?:gpt|msdos)?(?P<number>[0-9]{1,4})\Z")
@@ -111,11 +112,28 @@ def _image(guest: Guest, path: GuestPath) -> GrubImage | None:
     """
     real = guest.resolve(path) or path
     try:
-        return read_grub_image(partial(guest.read_range, real))
+        return read_grub_image(_in_blocks(partial(guest.read_range, real)))
     except FormatError:
         if path.name.lower().startswith("grub"):
             raise
         return None
+
+
+def _in_blocks(read: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
+    """The same, asking for large pieces and once for each: a program is looked at in many places."""
+    blocks: dict[int, bytes] = {}
+
+    def block(number: int) -> bytes:
+        if number not in blocks:
+            blocks[number] = read(number * _BLOCK_BYTES, _BLOCK_BYTES)
+        return blocks[number]
+
+    def read_in_blocks(offset: int, size: int) -> bytes:
+        first, last = offset // _BLOCK_BYTES, (offset + max(size, 1) - 1) // _BLOCK_BYTES
+        start = offset - first * _BLOCK_BYTES
+        return b"".join(block(number) for number in range(first, last + 1))[start : start + size]
+
+    return read_in_blocks
 
 
 def menu_place(guest: Guest, menu: GuestPath) -> MenuPlace | None:
