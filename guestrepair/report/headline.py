@@ -36,7 +36,9 @@ def _claim(claim: str, causes: Sequence[Finding]) -> str:
     if not causes:
         return ""
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-    return f"{claim}: {causes[0].message}{more}"
+    # What sshd itself stumbles over says more of it than a program that a console needs, too.
+    first = next((f for f in causes if f.effect is Effect.STOPS_LOGIN and f.analyzer == "sshd"), causes[0])
+    return f"{claim}: {first.message}{more}"
 
 
 def _lower(words: str) -> str:

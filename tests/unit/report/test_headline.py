@@ -30,6 +30,8 @@ def image(*findings: Finding) -> ImageReport:
         ((LOGIN, MILD), "Nobody can log in over SSH: A bad line."),
         ((BOOT, replace(BOOT, subject="/boot/y"), LOGIN),
          "Does not boot: no kernel (and 1 more); nobody can log in over SSH: A bad line."),
+        ((replace(LOGIN, rule="packages/file-missing", message="no login"), LOGIN),
+         "Nobody can log in over SSH: A bad line (and 1 more)."),
         ((replace(BOOT, status=Status.REPAIRED),), "Nothing left that stops boot or SSH login."),
         ((replace(BOOT, status=Status.SKIPPED),), "Does not boot: no kernel."),
     ],
