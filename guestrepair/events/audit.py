@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from guestrepair.errors import GuestReadError
-from guestrepair.events.model import Event, Kind, Unread
+from guestrepair.events.model import Event, Kind, Unread, known_details
 from guestrepair.events.streams import Lines, rotations
 from guestrepair.formats.audit_log import AuditRecord, parse_audit_line, words_of
 from guestrepair.guest.view import Guest
@@ -100,7 +100,7 @@ class AuditLog:
         cwd = joined.fields_of("CWD").get("cwd", "")
         command = joined.command()
         fields = call.fields
-        details: _Details = _known(
+        details: _Details = known_details(
             ("pwd", cwd), ("exe", fields.get("exe")),
             ("syscall", fields.get("SYSCALL") or fields.get("syscall")),
             ("success", fields.get("success")), ("key", fields.get("key")), ("tty", fields.get("tty")),
@@ -112,7 +112,7 @@ class AuditLog:
         changes = fields.get("success") != "no" and not _only_reads(fields)
         paths = list(joined.paths(cwd))
         for path, what in paths:
-            more = _known(("nametype", what), ("name", "" if changes else path))
+            more = known_details(("nametype", what), ("name", "" if changes else path))
             yield self._event(
                 call, joined.source, Kind.FILE if changes else Kind.LOG, f"{message} ({what.lower()} {path})",
                 (*details, *more), path if changes else None,
@@ -132,7 +132,7 @@ class AuditLog:
         path: str | None = None,
     ) -> Event:
         session = record.fields.get("ses", "")
-        more = _known(
+        more = known_details(
             ("pid", record.fields.get("pid")), ("session", "" if session in _UNSET else session),
             ("type", record.type),
         )  # fmt: skip
@@ -209,7 +209,7 @@ def _said(record: AuditRecord) -> tuple[Kind, str, _Details]:
     fields, kind = record.fields, record.type
     succeeded = fields.get("res") not in {"failed", "0", "no"}
     if kind == "USER_CMD":
-        details = _known(
+        details = known_details(
             ("pwd", fields.get("cwd")), ("tty", fields.get("terminal")), ("result", fields.get("res"))
         )
         return (Kind.COMMAND if succeeded else Kind.LOG), fields.get("cmd", ""), details
@@ -217,7 +217,7 @@ def _said(record: AuditRecord) -> tuple[Kind, str, _Details]:
         return _login(record, succeeded)
     if kind in _ACCOUNTS:
         user = fields.get("acct") or fields.get("id")
-        return Kind.ACCOUNT, f"{fields.get('op', kind)} {user or ''}".strip(), _known(("user", user))
+        return Kind.ACCOUNT, f"{fields.get('op', kind)} {user or ''}".strip(), known_details(("user", user))
     if kind in {"SYSTEM_BOOT", "SYSTEM_SHUTDOWN"}:
         action = "boot" if kind == "SYSTEM_BOOT" else "shutdown"
         return Kind.BOOT, action, (("action", action),)
@@ -226,14 +226,14 @@ def _said(record: AuditRecord) -> tuple[Kind, str, _Details]:
         return (
             Kind.SERVICE,
             f"{unit}: {'started' if kind.endswith('START') else 'stopped'}",
-            _known(("unit", unit)),
+            known_details(("unit", unit)),
         )
     if kind == "SOFTWARE_UPDATE":
         package = fields.get("sw", "")
         return (
             Kind.PACKAGE,
             f"{fields.get('op', 'update')} {package}",
-            _known(("package", _rpm_name(package))),
+            known_details(("package", _rpm_name(package))),
         )
     text = " ".join(f"{key}={value}" for key, value in list(fields.items())[:40])
     return Kind.LOG, f"{kind} {text}".strip(), ()
@@ -252,7 +252,7 @@ def _login(record: AuditRecord, succeeded: bool) -> tuple[Kind, str, _Details]:
         action = {"USER_START": "login", "USER_END": "logout"}.get(kind, "opened")
     details = (
         ("action", action),
-        *_known(
+        *known_details(
             ("user", who), ("from", fields.get("addr") or fields.get("hostname")),
             ("line", fields.get("terminal")), ("service", program), ("op", fields.get("op")),
         ),
@@ -263,7 +263,3 @@ def _login(record: AuditRecord, succeeded: bool) -> tuple[Kind, str, _Details]:
         f"{program}: {fields.get('op', kind)} of {who} ({action})",
         details,
     )
-
-
-def _known(*pairs: tuple[str, str | None]) -> _Details:
-    return tuple((name, value) for name, value in pairs if value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.errors import GuestReadError
-from guestrepair.events.model import Event, Kind, Unread
+from guestrepair.events.model import Event, Kind, Unread, known_details
 from guestrepair.events.streams import Lines, log_file, rotations
 from guestrepair.formats import utmp
 from guestrepair.formats.utmp import DamagedRecord, LoginRecord, parse_last_login, parse_utmp
@@ -69,7 +69,7 @@ def _event(
     record: LoginRecord, source: str, open_now: dict[str, LoginRecord], *, failed: bool
 ) -> Event | None:
     place = record.host or record.address
-    details: _Details = _known(
+    details: _Details = known_details(
         ("line", record.line), ("from", place), ("address", record.address), ("pid", str(record.pid or ""))
     )
     if failed:
@@ -119,7 +119,7 @@ def _boot(record: LoginRecord, source: str, action: str, text: str, level: str =
         description="End Time" if action == "shutdown" else "Start Time",
         message=text,
         source=source,
-        detail=(("action", action), *_known(("level", level), ("kernel", record.host))),
+        detail=(("action", action), *known_details(("level", level), ("kernel", record.host))),
     )
 
 
@@ -143,10 +143,6 @@ def _from(place: str) -> str:
 
 def _on(line: str) -> str:
     return f" on {line}" if line else ""
-
-
-def _known(*pairs: tuple[str, str]) -> _Details:
-    return tuple((name, value) for name, value in pairs if value)
 
 
 class LastLogins:
@@ -207,7 +203,7 @@ def _last_login(time_ns: int, name: str, line: str, host: str, source: str) -> E
         source=source,
         actor=name,
         # Not "login": of a session that this begins no end would be on record.
-        detail=(("action", "last"), *_known(("line", line), ("from", host))),
+        detail=(("action", "last"), *known_details(("line", line), ("from", host))),
     )
 
 
@@ -262,7 +258,7 @@ def _session(row: Row, source: str) -> Iterator[Event]:
         return
     tty, place = _str(line), _str(host)
     boot = kind != _USER
-    details = _known(
+    details = known_details(
         ("line", "" if boot else tty), ("session", "" if boot else _str(number)),
         ("kernel" if boot else "from", place), ("service", _str(service)),
     )  # fmt: skip

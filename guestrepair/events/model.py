@@ -64,6 +64,11 @@ class Event:
         return next((value for key, value in self.detail if key == name), "")
 
 
+def known_details(*pairs: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """Further facts of an event: of these, the ones that are on record."""
+    return tuple((name, value) for name, value in pairs if value)
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A record, or a whole source, that could not be read: where, and why. It costs nothing else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair import fence
@@ -173,9 +173,3 @@ def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if first:
         yield first
     yield from rest
-
-
-def all_rotations(guest: Guest, paths: Sequence[GuestPath]) -> Iterator[LogFile | Unread]:
-    """The files of several logs, one log after the other."""
-    for path in paths:
-        yield from rotations(guest, path)

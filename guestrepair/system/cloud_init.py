@@ -287,11 +287,6 @@ class CloudInit:
             return True
         return b"seedfrom" in self._guest.read(self._identifier, limit_bytes=_MAX_SCRIPT_BYTES)
 
-    @property
-    def needs_identify(self) -> bool:
-        """True where cloud-init does not run at all without a datasource."""
-        return not self.identify.if_nothing
-
 
 def _lists_datasources(file: CloudFile) -> bool:
     return isinstance(file.value, dict) and "datasource_list" in file.value

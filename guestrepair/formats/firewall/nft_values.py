@@ -92,25 +92,6 @@ NAMES: Mapping[str, Mapping[str, int]] = {
 _HIGHEST: Mapping[str, int] = {"port": 65535, "protocol": 255}
 
 
-def type_names(declared: str) -> str:
-    """The kind of values of a named set's type (``inet_service``…); empty when it is none of those here."""
-    return {
-        "inet_service": "port",
-        "inet_proto": "protocol",
-        "ipv4_addr": "address",
-        "ipv6_addr": "address",
-        "ct_state": "state",
-        "ifname": "name",
-        "iface_index": "card",
-        "mark": "number",
-        "ether_type": "ethertype",
-        "pkt_type": "packet kind",
-        "fib_addrtype": "address kind",
-        "nf_proto": "family",
-        "ct_dir": "direction",
-    }.get(declared, "")
-
-
 def key_at(words: Sequence[Token]) -> tuple[Key, int] | None:
     """The expression that these words begin with, and how many of them it takes."""
     texts = [token.text for token in words[:LONGEST_KEY]]

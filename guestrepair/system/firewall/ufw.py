@@ -20,11 +20,6 @@ FOLDER = "/etc/ufw"
 _DIRECTIONS = ("input", "output")
 
 
-def user_rules(family: str) -> str:
-    """The file with the rules that ``ufw allow`` and its like make."""
-    return f"{FOLDER}/user{'6' if family == 'ip6' else ''}.rules"
-
-
 def load_ufw(files: FirewallFiles) -> Ruleset:
     """What ufw-init leaves in the kernel."""
     data = files.read(str(DEFAULTS)) or b""
