@@ -90,6 +90,8 @@ class AnalysisOptions:
 
     ``buses`` are the controllers of the platform that the guest is to run on
     (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
+    ``platforms`` are the names of those that the guest is to fit; ``profile`` is what it is to be, a
+    "machine" that goes on or a "golden" image that others are made from.
     ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
     """
 
@@ -97,6 +99,8 @@ class AnalysisOptions:
     all_disks_attached: bool = False
     deep: bool = False
     buses: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    profile: str = "machine"
     now: float | None = None
 
     @property
@@ -154,7 +158,8 @@ class Analyzer:
     mounted: its guest then has no mounts, and every file of it reads as missing. ``late`` is true for
     one that always asks what only the appliance can tell (space, an EFI system partition): it runs
     after those that the host may have done with before the appliance has started. ``last`` is true for one
-    that judges what the others met: it runs after all of them.
+    that judges what the others met: it runs after all of them. ``runs`` says for which options an analyzer
+    runs that was not named; without it, for all.
     """
 
     name: str
@@ -166,6 +171,7 @@ class Analyzer:
     needs_system: bool = True
     late: bool = False
     last: bool = False
+    runs: Callable[[AnalysisOptions], bool] | None = None
 
 
 @cache

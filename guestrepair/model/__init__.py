@@ -38,6 +38,7 @@ from guestrepair.model.findings import (
     Severity,
     Status,
     Subject,
+    Suppressed,
 )
 from guestrepair.model.paths import ALIASED_DIRECTORIES, GuestPath
 
@@ -79,6 +80,7 @@ __all__ = [
     "Severity",
     "Status",
     "Subject",
+    "Suppressed",
     "Suspect",
     "WriteBytes",
     "WriteFile",

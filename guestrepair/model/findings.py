@@ -116,13 +116,27 @@ class Subject(str):
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that is known: it is shown as such and fails nothing.
+
+    ``kind`` is "ignore" (by a policy) or "baseline" (there already when that was written); ``expires`` is
+    the day until which that holds (ISO 8601), or "".
+    """
+
+    kind: str
+    reason: str
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is wrong (or worth knowing) in the guest.
 
     ``rule`` is ``analyzer/name``. ``subject`` is the guest path, with ``:LINE``
     for a line of a text file (1-based), or the device for a filesystem or
     partition. ``folded`` holds the subjects that share this finding's cause. ``effect`` is what it does
-    to boot and login. ``cause`` is how it came about, where somebody has looked for that.
+    to boot and login. ``cause`` is how it came about, where somebody has looked for that. ``suppressed`` says
+    why it is known and fails nothing.
     """
 
     rule: str
@@ -135,6 +149,7 @@ class Finding:
     status: Status = field(default=Status.OPEN, compare=False)
     effect: Effect = field(default=Effect.DEGRADES, compare=False)
     cause: Cause | None = field(default=None, compare=False)
+    suppressed: Suppressed | None = field(default=None, compare=False)
 
     @property
     def analyzer(self) -> str:

@@ -29,8 +29,17 @@ def chosen_analyzers(options: ScanOptions) -> list[Analyzer]:
         if given not in names and not fnmatch.filter(rules, given):
             known = ", ".join(sorted(names))
             raise UsageError(f"no analyzer or rule is called {given!r}", hint=f"analyzers: {known}")
-    wanted = [a for a in analyzers if not options.only or any(_about(name, a) for name in options.only)]
+    if options.only:
+        wanted = [a for a in analyzers if any(_about(name, a) for name in options.only)]
+    else:
+        wanted = [a for a in analyzers if a.runs is None or a.runs(options.analysis)]
     return [a for a in wanted if a.name not in options.skip]
+
+
+def rules_of(analyzers: Sequence[Analyzer], options: ScanOptions) -> tuple[str, ...]:
+    """The rules that these analyzers judge under these options, sorted."""
+    names = sorted(rule.name for analyzer in analyzers for rule in analyzer.rules)
+    return tuple(name for name in names if _lets_through(name, options))
 
 
 def load_analyzers_meanwhile() -> None:
@@ -50,13 +59,17 @@ def _about(name: str, analyzer: Analyzer) -> bool:
 
 def wanted(finding: Finding, options: ScanOptions) -> bool:
     """True when ``--only`` and ``--skip`` let the finding through."""
-    if options.only and not any(_names(given, finding) for given in options.only):
+    return _lets_through(finding.rule, options)
+
+
+def _lets_through(rule: str, options: ScanOptions) -> bool:
+    if options.only and not any(_names(given, rule) for given in options.only):
         return False
-    return not any(_names(given, finding) for given in options.skip)
+    return not any(_names(given, rule) for given in options.skip)
 
 
-def _names(given: str, finding: Finding) -> bool:
-    return given == finding.analyzer or fnmatch.fnmatchcase(finding.rule, given)
+def _names(given: str, rule: str) -> bool:
+    return given == rule.partition("/")[0] or fnmatch.fnmatchcase(rule, given)
 
 
 def of_disks(analyzers: Sequence[Analyzer]) -> list[Analyzer]:

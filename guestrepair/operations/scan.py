@@ -15,6 +15,7 @@ from guestrepair.operations.analysis import (
     chosen_analyzers,
     load_analyzers_meanwhile,
     of_disks,
+    rules_of,
     without_sshd,
 )
 from guestrepair.operations.causes import explain
@@ -64,6 +65,7 @@ def scan(
         context = opening.make_context(guest, options.analysis, voice)
         watch.lap("package database")
         chosen = chosen_analyzers(options)
+        report.ran = rules_of(chosen, options)
         judge = partial(analyze, chosen, context, options, voice, watch)
         report.findings, report.inconclusive = judge() if then is None else within(budget, judge)
         _complete(report, guest, context, options, voice)

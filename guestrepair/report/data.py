@@ -53,6 +53,14 @@ class Again:
     undo: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PlatformVerdict:
+    """Whether the image fits a platform; None: not all that it requires could be judged."""
+
+    name: str
+    fits: bool | None
+
+
 @dataclass(slots=True, kw_only=True)
 class ImageReport:
     """All that is known about one image after a run."""
@@ -74,6 +82,10 @@ class ImageReport:
     """Whether the analyzers looked at a system on it; an inspection, or disks without one, are not that."""
     without_sshd: bool = False
     """Whether it is certain that no OpenSSH server is installed."""
+    platforms: tuple[PlatformVerdict, ...] = ()
+    """The verdict for each platform that was asked for."""
+    ran: tuple[str, ...] = ()
+    """The rules that were judged, sorted; empty where no analyzer ran."""
     partly: bool = False
     """Whether analyzers or rules were left out by request."""
     left: list[tuple[Finding, str]] = field(default_factory=list)
@@ -92,7 +104,11 @@ class ImageReport:
         if threshold is None:
             return []
         return [
-            f for f in self.findings if f.status is not Status.REPAIRED and f.severity.rank <= threshold.rank
+            finding
+            for finding in self.findings
+            if finding.status is not Status.REPAIRED
+            and finding.suppressed is None
+            and finding.severity.rank <= threshold.rank
         ]
 
 
@@ -157,10 +173,12 @@ def image_status(image: ImageReport, threshold: Severity | None) -> int:
 
 
 def summary(images: Sequence[ImageReport]) -> dict[str, int]:
-    """Counts over all images; repaired findings count as repaired only."""
-    findings = [f for image in images for f in image.findings]
+    """Counts over all images; what is repaired or suppressed counts as that only."""
+    known = [f for image in images for f in image.findings if f.suppressed is not None]
+    findings = [f for image in images for f in image.findings if f.suppressed is None]
     left = [f for f in findings if f.status is not Status.REPAIRED]
     counts = {severity.value: sum(f.severity is severity for f in left) for severity in Severity}
     counts["repaired"] = len(findings) - len(left)
+    counts["suppressed"] = len(known)
     counts["inconclusive"] = sum(len(image.inconclusive) for image in images)
     return counts

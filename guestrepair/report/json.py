@@ -6,7 +6,7 @@ from typing import Any
 
 from guestrepair import __version__
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.model import Cause, Change, EditFile, Finding, Repair, WriteFile
+from guestrepair.model import Cause, Change, EditFile, Finding, Repair, Suppressed, WriteFile
 from guestrepair.report import boot, differences, history
 from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target, unified_diff
@@ -43,6 +43,8 @@ def _image(image: ImageReport) -> Json:
         "warnings": list(image.warnings),
         "confined": image.confined,
     }
+    if image.platforms:
+        rendered["platforms"] = [{"name": each.name, "fits": each.fits} for each in image.platforms]
     if image.block is not None:
         rendered["disks"] = _disks(image.block)
     if image.left:
@@ -134,7 +136,12 @@ def finding_json(finding: Finding) -> Json:
         "folded": [{"subject": subject} for subject in finding.folded],
         "status": finding.status.value,
         **({} if finding.cause is None else {"cause": _cause(finding.cause)}),
+        **({} if finding.suppressed is None else {"suppressed": _suppressed(finding.suppressed)}),
     }
+
+
+def _suppressed(suppressed: Suppressed) -> Json:
+    return {"kind": suppressed.kind, "reason": suppressed.reason, "expires": suppressed.expires or None}
 
 
 def _cause(cause: Cause) -> Json:

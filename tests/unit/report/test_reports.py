@@ -45,7 +45,14 @@ def image(*findings: Finding) -> ImageReport:
 def test_the_json_keeps_the_contract() -> None:
     document = json_module.loads(json.render(Report([image(finding())])))
     assert document["schema"] == "guestrepair.report/1"
-    assert document["summary"] == {"error": 1, "warning": 0, "note": 0, "repaired": 0, "inconclusive": 0}
+    assert document["summary"] == {
+        "error": 1,
+        "warning": 0,
+        "note": 0,
+        "repaired": 0,
+        "suppressed": 0,
+        "inconclusive": 0,
+    }
     found = document["images"][0]["findings"][0]
     assert set(found) == {
         "rule", "analyzer", "severity", "effect", "subject", "message", "evidence", "repair", "folded",
