@@ -40,7 +40,7 @@ test: check ## everything that must pass: lint, types, unit, oracle, limits, ima
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
-	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits tests/unit/test_patterns.py -q -n $(JOBS)
+	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits -q -n $(JOBS)
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) --dist loadfile -m long
 
 test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments

@@ -21,12 +21,12 @@ _LINE = re.compile(
     r"(?P<milli>[,.]\d{1,6})? - (?P<module>[\w.-]{1,60})\[(?P<level>[A-Z]{4,8})\]: (?P<text>.*)", re.DOTALL
 )
 _WROTE = (
-    ("write", re.compile(r"Writing to (?P<path>/.*?) - [a-z]+: \[\d+\] \d+ (?:bytes|chars)")),
-    ("append", re.compile(r"Attempting to append (?:\d+ bytes )?to (?P<path>/\S+)")),
-    ("owner", re.compile(r"Changing the ownership of (?P<path>/.*) to \S+")),
-    ("link", re.compile(r"Creating symbolic link from '(?P<path>/[^']*)' => ")),
-    ("remove", re.compile(r"Attempting to remove (?P<path>/.*)")),
-    ("permissions", re.compile(r"Adjusting permissions of (?P<path>/\S+)")),
+    ("write", re.compile(r"\AWriting to (?P<path>/.*?) - [a-z]+: \[\d+\] \d+ (?:bytes|chars)")),
+    ("append", re.compile(r"\AAttempting to append (?:\d+ bytes )?to (?P<path>/\S+)")),
+    ("owner", re.compile(r"\AChanging the ownership of (?P<path>/.*) to \S+")),
+    ("link", re.compile(r"\ACreating symbolic link from '(?P<path>/[^']*)' => ")),
+    ("remove", re.compile(r"\AAttempting to remove (?P<path>/.*)")),
+    ("permissions", re.compile(r"\AAdjusting permissions of (?P<path>/\S+)")),
 )
 _FIRST = ("W", "A", "C")
 _RAN = re.compile(r"Running command (?P<command>\[.*\]|\S.*?) with allowed return codes", re.DOTALL)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
@@ -47,7 +45,25 @@ def name_of(module: Path) -> str:
     return str(module.relative_to(PACKAGE))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def for_each(modules: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """One test of all these modules: a test for each costs more than what it looks at."""
+
+    def decorate(look: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            wrong = []
+            for module in modules:
+                try:
+                    look(module)
+                except AssertionError as error:
+                    wrong.append(f"{name_of(module)}: {error}")
+            assert wrong == []
+
+        return test
+
+    return decorate
+
+
+@for_each(MODULES)
 def test_a_room_imports_only_what_lies_before_it(module: Path) -> None:
     if room(module) in ANYWHERE:
         return
@@ -57,18 +73,18 @@ def test_a_room_imports_only_what_lies_before_it(module: Path) -> None:
             assert ROAD.index(parts[1]) <= ROAD.index(room(module)), f"{name_of(module)} imports {imported}"
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_libguestfs_stays_in_the_appliance_and_nbd_in_disk(module: Path) -> None:
     for binding, home in (("guestfs", "appliance"), ("nbd", "disk")):
         assert room(module) == home or binding not in set(imports(module))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_no_file_outgrows_its_reader(module: Path) -> None:
     assert len(module.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_only_the_command_line_exits(module: Path) -> None:
     if room(module) in {"cli", "__main__"}:
         return
@@ -87,7 +103,7 @@ RUN_AS_CHILDREN = {
 }
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "analyzers"], ids=name_of)
+@for_each([m for m in MODULES if room(m) == "analyzers"])
 def test_an_analyzer_runs_nothing(module: Path) -> None:
     assert not {"subprocess", "os", "socket", "guestfs"} & set(imports(module))
 
@@ -99,7 +115,7 @@ READING = {
 IN_ANALYZERS = [m for m in MODULES if room(m) == "analyzers"]
 
 
-@pytest.mark.parametrize("module", IN_ANALYZERS, ids=name_of)
+@for_each(IN_ANALYZERS)
 def test_rules_judge_facts_and_read_no_guest(module: Path) -> None:
     """What is asked of a guest is asked in system/ and packages/: once, and honestly."""
     if name_of(module) != "analyzers/base.py":
@@ -111,13 +127,13 @@ def test_rules_judge_facts_and_read_no_guest(module: Path) -> None:
             assert node.attr not in {"guest", "_guest", "view"}, f"{name_of(module)}:{node.lineno}"
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "system"], ids=name_of)
+@for_each([m for m in MODULES if room(m) == "system"])
 def test_facts_know_nothing_of_findings_and_repairs(module: Path) -> None:
     judged = {"Finding", "Repair", "Severity", "Safety", "Rule"}
     assert not judged & {name for _, name in imported_names(module)}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if room(m) == "guest"], ids=name_of)
+@for_each([m for m in MODULES if room(m) == "guest"])
 def test_what_may_be_seen_of_a_guest_needs_no_machine(module: Path) -> None:
     """The view, devices and names are pure: neither this host's disks nor a launch is behind them."""
     rooms = {m.split(".")[1] for m in imports(module) if m.startswith("guestrepair.")}
