@@ -37,7 +37,7 @@ test-boot: setup ## real boots under qemu
 test: check ## everything that must pass: lint, types, unit, oracle, limits, image, fault and boot tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS)
 	$(PYTHON) -m fixtures build --tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long"
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long" --durations=20
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
 	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits -q -n $(JOBS)

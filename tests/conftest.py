@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 
 import hypothesis
 import pytest
@@ -19,6 +21,14 @@ _KILLED = re.compile(r"killed (\d+) times")
 _COUNTING = ("tests/fault/", "tests/oracle/", "tests/image/test_corpora")
 
 
+def _show_space(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where something failed: whether it may have been for want of space."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        folder = tempfile.gettempdir()
+        free_gib = shutil.disk_usage(folder).free / 2**30
+        terminalreporter.write_line(f"free for temporary files ({folder}): {free_gib:.1f} GiB")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what the fault, oracle and corpus tests counted: a pass alone does not say over how many cases."""
     lines = [
@@ -28,6 +38,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for line in report.capstdout.splitlines()
         if ": " in line and not line.startswith("Creating")
     ]
+    _show_space(terminalreporter)
     if lines:
         terminalreporter.section("what was counted")
     for line in lines:
