@@ -129,6 +129,10 @@ class Machine:
         """True when qemu has ended with an error status."""
         return self._process.poll() not in {None, 0}
 
+    def kill(self) -> None:
+        """End its process at once; whoever reads its console sees the end of it."""
+        children.end(self._process)
+
     def stop(self) -> None:
         """End it; true afterwards: no process of it is left."""
         if self._process.poll() is None:

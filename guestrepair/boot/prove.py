@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from guestrepair.confine.cage import Cage
 from guestrepair.disk import qemu
 from guestrepair.disk.overlay import files_under, link_reached
 from guestrepair.disk.sectors import sector_bytes_of
+from guestrepair.disk.space import watched
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError, BudgetError
 from guestrepair.fence import LOOK, within
@@ -113,7 +115,8 @@ def _boot(
     )
     with running(machine_options, directory) as machine:
         watch = _Watch(machine, options, _SILENCE_SECONDS[verdict])
-        watch.run()
+        with _room_in(directory, machine):
+            watch.run()
         shot = _screenshot(machine, options.screenshot)
         seen = watch.console.verdict()
         return (
@@ -131,6 +134,32 @@ def _boot(
                 console_tail=watch.console.tail(),
             ),
             watch.silent,
+        )
+
+
+@contextmanager
+def _room_in(directory: Path, machine: Machine) -> Iterator[None]:
+    """End the machine where its overlay cannot grow any more: qemu would wait for room without end.
+
+    Raises:
+        BootError: it was ended.
+    """
+    low = threading.Event()
+
+    def give_up() -> None:
+        low.set()
+        machine.kill()
+
+    try:
+        with watched(directory, give_up):
+            yield
+    except BootError:
+        if not low.is_set():
+            raise
+    if low.is_set():
+        raise BootError(
+            f"no room left in {directory.parent} for what the guest writes: the boot was ended",
+            hint="free some space there, or name another directory in TMPDIR",
         )
 
 

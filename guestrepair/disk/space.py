@@ -27,7 +27,10 @@ def free_bytes(directory: Path) -> int:
     return answer.f_bavail * answer.f_frsize
 
 
-def require_free(directory: Path, wanted_bytes: int, what: str) -> None:
+_ELSEWHERE = "free some space there, or name another state directory with --state-dir DIR"
+
+
+def require_free(directory: Path, wanted_bytes: int, what: str, hint: str = _ELSEWHERE) -> None:
     """True afterwards: that much is free.
 
     Raises:
@@ -42,7 +45,7 @@ def require_free(directory: Path, wanted_bytes: int, what: str) -> None:
     if free < wanted_bytes:
         raise ImageAccessError(
             f"{directory}: {free >> 20} MiB free, {max(1, wanted_bytes >> 20)} MiB needed for {what}",
-            hint="free some space there, or name another state directory with --state-dir DIR",
+            hint=hint,
         )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +14,11 @@ from guestrepair import fence
 from guestrepair.analyzers.base import AnalysisOptions, Context, budget_for
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.appliance.launch import LaunchOptions
+from guestrepair.appliance.qemu_processes import end_machines
 from guestrepair.confine.process import confinement
-from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway
+from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway, watched_space
+from guestrepair.disk.space import RESERVE_BYTES, require_free
+from guestrepair.disk.tempdirs import default_parent
 from guestrepair.errors import (
     BudgetError,
     FormatError,
@@ -102,7 +106,7 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = [throwaway_disk(stack, image) for image in images]
+        disks = [throwaway_disk(stack, image, voice) for image in images]
         launch = launch_options(options, voice, throwaway=True)
         yield stack.enter_context(open_session(disks, keys=key_ring(options, voice), launch=launch))
 
@@ -137,7 +141,7 @@ def late_session(
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = [throwaway_disk(stack, image) for image in images]
+        disks = [throwaway_disk(stack, image, voice) for image in images]
         launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
         yield stack.enter_context(open_session(disks, keys=keys, launch=launch))
 
@@ -176,9 +180,28 @@ def _confirmed(session: Session, watch: Stopwatch) -> bool:
     return confirmed
 
 
-def throwaway_disk(stack: contextlib.ExitStack, image: Image) -> SessionDisk:
-    """A disk for a session, on an overlay that goes when the stack unwinds."""
+def _give_up(voice: Voice, directory: Path) -> None:
+    voice.note(f"no room left in {directory}: free some space there, or name another directory in TMPDIR")
+    end_machines()
+
+
+def throwaway_disk(stack: contextlib.ExitStack, image: Image, voice: Voice) -> SessionDisk:
+    """A disk for a session, on an overlay that goes when the stack unwinds.
+
+    Where it cannot grow any more, the machine is ended: qemu would wait for room without end.
+
+    Raises:
+        ImageError: and its kinds; there is no room, or the overlay cannot be made.
+    """
+    parent = default_parent()
+    require_free(
+        parent,
+        2 * RESERVE_BYTES,
+        "what is written to throw-away overlays",
+        hint="free some space there, or name another directory in TMPDIR",
+    )
     overlay = stack.enter_context(throwaway(image))
+    stack.enter_context(watched_space(parent, partial(_give_up, voice, parent)))
     return SessionDisk(
         overlay=overlay.path,
         host_path=str(image.path),

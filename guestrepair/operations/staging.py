@@ -29,7 +29,7 @@ def staged(
             raise StateError(line, hint="a dry run finishes nothing")
         check_writable(image)
         with contextlib.ExitStack() as stack:
-            yield opening.throwaway_disk(stack, image), None
+            yield opening.throwaway_disk(stack, image, voice), None
         return
 
     def give_up() -> None:

@@ -122,3 +122,25 @@ def without_serial_console(folder: Path) -> Booted:
 def test_a_kernel_without_serial_console_gets_one_on_the_overlay_only(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"]) == (0, "login")
     assert booted.report["serial_console_added"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small filesystem")
+def test_a_host_whose_room_ends_meanwhile_ends_the_boot_and_says_so(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", small], check=True)
+    try:
+        argv = [str(PROGRAM), "boot", str(fixtures.build("debian-server"))]
+        environment = {**os.environ, "TMPDIR": str(small)}
+        boot = subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not machines_in(small) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        with (small / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, 80 << 20)
+        assert boot.wait(60) == 3
+        assert boot.stderr is not None
+        assert f"no room left in {small}" in boot.stderr.read()
+        assert machines_in(small) == []
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
