@@ -53,7 +53,9 @@ def command(console: Console, /, *, image: Path, full: bool, **values: Any) -> i
     check_output(output, (image,), options)
     if full or all_formats()[output_format].needs_inventory:
         from guestrepair.operations.inventory import inspect_full
+        from guestrepair.report.bom.common import asked_time
 
+        asked_time()  # one that is none is said before the launch
         result = inspect_full(image, options, AnalysisOptions(digests=digests, now=now), console.voice())
     else:
         result = inspect(image, options, console.voice())
