@@ -1,8 +1,5 @@
 """The packages of a system as a CycloneDX 1.6 document; the same content gives the same bytes.
 
-Written here and not by cyclonedx-python-lib: it takes a second for the packages of a server, wants a time
-in every document, and four more packages on the host. Its reader and its schema judge this in the tests.
-
 Source: the CycloneDX 1.6 JSON schema.
 """
 
