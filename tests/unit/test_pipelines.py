@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from guestrepair.cli.main import main
-from tests.support.pipelines import ACTION, DOCS, GITLAB, Snippet, blocks, has_validate, snippets
+from tests.support.pipelines import ACTION, DOCS, Snippet, blocks, has_validate, snippets
 
 SNIPPETS = snippets()
 YAML = [(text, "vendor.gitlab-ci" if ".gitlab-ci" in text else "vendor.github-workflows")
