@@ -32,12 +32,15 @@ FAILED = "failed to load"
 
 
 def _links(systemd: Systemd) -> dict[str, list[GuestPath]]:
-    """The links in .wants, .requires and .upholds directories, by their own names."""
+    """The links in .wants, .requires and .upholds directories, by their own names and those of templates."""
     found: dict[str, list[GuestPath]] = defaultdict(list)
     for name in systemd.pulled_names:
         for path in systemd.pulled_in_by(name):
             if path.name == name:
                 found[name].append(path)
+                stem, at, _ = name.partition("@")
+                if at:
+                    found[f"{stem}@.{name.rpartition('.')[2]}"].append(path)
     return found
 
 
@@ -63,10 +66,10 @@ def _state(systemd: Systemd, unit: LoadedUnit, links: list[GuestPath]) -> tuple[
         return FAILED, "; ".join(f"{each.path}: {each.reason}" for each in unit.unread[:3])
     if unit.real_name != unit.name:
         return "alias", f"of {unit.real_name}"
-    own = [path for path in links if path.parent.parent not in VENDOR_DIRECTORIES]
-    aliases = systemd.names_of(unit.name) - {unit.name}
-    declared = set(unit.unit.words("Install", "Alias"))
-    if own or aliases & declared:
+    declared = {*unit.unit.words("Install", "Alias")} & systemd.names_of(unit.name)
+    aliases = (systemd.load(name) for name in sorted(declared - {unit.name}))
+    places = [*(path.parent.parent for path in links), *(each.path.parent for each in aliases if each)]
+    if any(place not in VENDOR_DIRECTORIES for place in places):  # what packages link is no choice
         return "enabled", ""
     return ("disabled", "") if unit.can_be_enabled else ("static", "")
 

@@ -27,7 +27,7 @@ def test_they_are_valid_by_the_schemas_of_github_and_gitlab(tmp_path: Path) -> N
         wanted.setdefault(schema, []).append(path)
     for schema, paths in wanted.items():
         kind = ["--data-transform", "gitlab-ci"] if "gitlab" in schema else []
-        command = [program, "--builtin-schema", schema, *kind, *paths]
+        command: list[str | Path] = [program, "--builtin-schema", schema, *kind, *paths]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

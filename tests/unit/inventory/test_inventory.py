@@ -100,6 +100,9 @@ UNITS = {
     "four.service": ("masked", ()),
     "five.service": ("alias", ()),
     "six.service": ("enabled", ()),
+    "tty@.service": ("enabled", ("multi-user.target",)),
+    "tty@1.service": ("enabled", ("multi-user.target",)),
+    "seven.target": ("disabled", ()),
     "gone.service": ("not found", ("multi-user.target",)),
     "broken.service": ("failed to load", ()),
 }
@@ -117,6 +120,10 @@ def test_units_have_the_states_of_systemctl() -> None:
     of.link(f"{own}/four.service", "/dev/null")
     of.file(f"{vendor}/six.service", install + "Alias=five.service\n")
     of.link(f"{own}/five.service", f"{vendor}/six.service")
+    of.file(f"{vendor}/tty@.service", install + "DefaultInstance=1\n")
+    of.link(f"{own}/multi-user.target.wants/tty@1.service", f"{vendor}/tty@.service")
+    of.file(f"{vendor}/seven.target", "[Install]\nAlias=eight.target\n")
+    of.link(f"{vendor}/eight.target", "seven.target")  # the package's own link
     of.file(f"{vendor}/broken.service", install).unreadable = "Input/output error"
     found, lost = taken(of)
     assert found.units is not None
