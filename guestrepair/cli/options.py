@@ -78,6 +78,12 @@ def _moment(_context: click.Context, _option: click.Parameter, value: str | None
         raise click.BadParameter(f"{value!r} is no time: seconds since the epoch, or 2026-01-31") from None
 
 
+def now_option(command: Command) -> Command:
+    """``--now``."""
+    text = "The time by which accounts and keys expire."
+    return click.option("--now", callback=_moment, hidden=True, help=text)(command)
+
+
 def analyzer_options(command: Command) -> Command:
     """``--only``, ``--skip``, ``--fail-on``, ``--digests``, ``--deep``."""
     decorators = (
@@ -100,9 +106,7 @@ def analyzer_options(command: Command) -> Command:
         ),
         click.option("--no-cause", is_flag=True, help="Do not look for how each finding came about."),
         click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay)."),
-        click.option(
-            "--now", callback=_moment, hidden=True, help="The time by which accounts and keys expire."
-        ),
+        now_option,
     )
     for decorator in reversed(decorators):
         command = decorator(command)

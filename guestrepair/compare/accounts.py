@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from guestrepair.compare.model import Difference, Section
 from guestrepair.compare.tables import Fields, Table, differing, numbered
-from guestrepair.formats.passwd import LOCKS, AccountFile, GroupEntry, PasswdEntry, ShadowEntry
-from guestrepair.formats.ssh_key import PublicKey, parse_public_key
+from guestrepair.formats.passwd import AccountFile, GroupEntry, PasswdEntry, ShadowEntry
+from guestrepair.formats.ssh_key import parse_public_key
+from guestrepair.inventory.accounts import password_state
+from guestrepair.inventory.keys import fingerprint, key_file, key_places, option_text
 from guestrepair.model import GuestPath
-from guestrepair.system.accounts import Account
 from guestrepair.system.fact import parsed
 from guestrepair.system.guest_system import System
-from guestrepair.system.sshd.authorized_keys import DEFAULT_FILES, KeyFile, read_key_file
-from guestrepair.system.sshd.server import NEWEST_RELEASE
+from guestrepair.system.sshd.authorized_keys import KeyFile
 
 _FILES = frozenset(f"/etc/{name}" for name in ("passwd", "shadow", "group", "gshadow"))
 _HOST_KEYS = GuestPath("/etc/ssh")
@@ -80,13 +79,7 @@ def _malformed(
 
 
 def _password(value: str) -> dict[str, str]:
-    if not value:
-        state = "empty"
-    elif value.startswith(LOCKS):
-        state = "locked" if value.strip("!*") else "none"
-    else:
-        state = "set" if value != _IN_SHADOW else "in shadow, which has no such line"
-    return {_PASSWORD: state, _HASH: value}
+    return {_PASSWORD: password_state(value), _HASH: value}
 
 
 def _without_hashes(
@@ -121,7 +114,7 @@ def keys(one: System, other: System) -> Iterator[Difference]:
 def _key_rows(system: System) -> dict[str, tuple[str, Fields]]:
     found: dict[str, tuple[str, Fields]] = {}
     for account, path in _places(system):
-        file = _key_file(system, path)
+        file = key_file(system, path)
         for name, fields in () if file is None else _lines(file):
             found.setdefault(f"{account} {name}", (str(file.real) if file else str(path), fields))
     for path in system.view.glob(_HOST_KEYS, "ssh_host_*_key.pub"):
@@ -138,43 +131,24 @@ def _places(system: System) -> Iterator[tuple[str, GuestPath]]:
     """Each account with the files where its keys are, or would be by sshd's defaults."""
     seen: set[tuple[str, GuestPath]] = set()
     for entry in system.accounts.passwd.entries:
-        account = system.accounts.account(entry)
-        for path in _files_of(system, account):
+        for path in key_places(system, system.accounts.account(entry)):
             if (entry.name, path) not in seen:
                 seen.add((entry.name, path))
                 yield entry.name, path
 
 
-def _files_of(system: System, account: Account) -> Iterable[GuestPath]:
-    usual = tuple(account.home / name for name in DEFAULT_FILES) if str(account.home) != "/" else ()
-    configured = (path for sshd in system.sshds for path in sshd.authorized_keys_files(account))
-    return (*configured, *usual)
-
-
-def _key_file(system: System, path: GuestPath) -> KeyFile | None:
-    release = NEWEST_RELEASE if system.sshd is None else system.sshd.server.release
-    return read_key_file(system.view, path, release)
-
-
 def _lines(file: KeyFile) -> Iterator[tuple[str, Fields]]:
     for line in file.keys.lines:
         if line.key is not None:
-            options = " ".join(f'{o.name}="{o.value}"' if o.value else o.name for o in line.options)
             yield (
                 fingerprint(line.key),
                 {
                     "type": line.key.type,
                     "comment": line.key.comment,
-                    "options": options,
+                    "options": option_text(line.options),
                     "in": str(file.path),
                 },
             )
         elif line.reason:
             digest = hashlib.sha256(line.raw).hexdigest()[:16]
             yield f"line without a key (sha256 {digest}…)", {"why": line.reason, "in": str(file.path)}
-
-
-def fingerprint(key: PublicKey) -> str:
-    """The key's fingerprint as ssh-keygen(1) writes it."""
-    digest = hashlib.sha256(key.blob).digest()
-    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"

@@ -10,6 +10,7 @@ from guestrepair.compare.model import Section
 from guestrepair.compare.tables import Fields, Table, numbered
 from guestrepair.guest.devices import DeviceKind
 from guestrepair.guest.masks import is_masked
+from guestrepair.inventory.boot import arguments, default_title, title
 from guestrepair.model import GuestPath
 from guestrepair.system.boot_loader.stages import CODE_BYTES
 from guestrepair.system.fact import known
@@ -112,20 +113,16 @@ def boot(system: System) -> Table:
         raise unread.error
     rows: list[tuple[str, Fields]] = []
     for entry in loader.entries:
-        cmdline = entry.entry.cmdline
-        words = [p.name if p.value is None else f"{p.name}={p.value}" for p in cmdline.parameters]
         fields = {
             "kernel": "" if entry.entry.kernel is None else entry.entry.kernel.text,
             "initrd": " ".join(word.text for word in entry.entry.initrds),
-            "arguments": " ".join(words),
+            "arguments": arguments(entry.entry.cmdline),
         }
-        title = " > ".join((*entry.entry.parents, entry.entry.title or str(entry.path)))
-        rows.append((title, fields))
+        rows.append((title(entry), fields))
     table = dict(numbered(rows))
     default = loader.default
     if default is not None:
-        chosen = default.entry.entry.title if default.entry is not None else default.missing or "no kernel"
-        table["(default)"] = {"entry": chosen, "chosen by": default.why}
+        table["(default)"] = {"entry": default_title(default), "chosen by": default.why}
     for path in loader.unified:
         table[str(path)] = {"kernel": "unified"}
     return table

@@ -20,7 +20,9 @@ MAX_PACKAGES = 50_000
 """Twice the packages of the whole distribution."""
 
 MAX_PROBLEMS = 20
-_OF_PACKAGE = {b"P": "name", b"V": "version", b"A": "architecture"}
+_OF_PACKAGE = {
+    b"P": "name", b"V": "version", b"A": "architecture", b"L": "license", b"o": "origin", b"C": "checksum"
+}  # fmt: skip
 _MODE = re.compile(r"(\d+):(\d+):([0-7]{1,6})(?::(.*))?\Z")
 
 
@@ -43,7 +45,15 @@ class ApkPackage:
     name: str = ""
     version: str = ""
     architecture: str = ""
+    license: str = ""
+    origin: str = ""
+    checksum: str = ""
     lines: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """``algorithm:hex`` of its control part; "" where that is not known."""
+        return _digest(self.checksum)
 
     @property
     def files(self) -> tuple[ApkFile, ...]:

@@ -112,13 +112,21 @@ def _complete(
         explain(report, guest, context.system, voice)
 
 
-def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageReport:
-    """Partition tables, filesystems, the system and its mounts; a disk without a system is described too."""
+def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | None = None) -> ImageReport:
+    """Partition tables, filesystems, the system and its mounts; a disk without a system is described too.
+
+    ``then`` is called as by :func:`scan`.
+    """
 
     def look(session: Session, report: ImageReport) -> None:
         report.errors.clear()
         try:
-            opening.describe_guest(report, opening.find_guest(session, image_options, voice)[1])
+            root, guest = opening.find_guest(session, image_options, voice)
+            if then is not None:
+                guest = opening.mount_as_repaired(session, root, guest)
+            opening.describe_guest(report, guest)
+            if then is not None:
+                then(guest, report)
         except (NoSystemError, LockedError) as error:
             report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
 
@@ -130,6 +138,11 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice) -> ImageRepor
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             report.block = session.block()
-            opening.until_confirmed(session, watch, lambda: look(session, report))
+            try:
+                opening.until_confirmed(session, watch, lambda: look(session, report))
+            except BaseException:
+                report.inventory, report.inconclusive = None, []  # nobody has confirmed them
+                raise
 
-    return reported(path, voice, lambda report, watch: within(LOOK, lambda: work(report, watch)))
+    whole = LOOK if then is None else LOOK.times(_MORE, _MORE)
+    return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))

@@ -10,12 +10,29 @@ import abc
 import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from guestrepair.guest.package_formats import format_named
 from guestrepair.model import GuestPath, PackagedKind, RestoreFile
 from guestrepair.packages.aliases import forms
 from guestrepair.packages.places import Links, real_place
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a database says of a package besides who it is; "" where it does not.
+
+    ``source`` is what the package was built from, in the database's words (a name, NAME (VERSION), a source
+    rpm). ``digest`` is ``algorithm:hex`` of the package's own description: of rpm's header, of apk's control
+    part. No database has a digest of the whole package file.
+    """
+
+    license: str = ""
+    source: str = ""
+    digest: str = ""
+
+
+NO_DETAILS = Details()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,7 @@ class Package:
     name: str
     version: str
     architecture: str
+    details: Details = field(default=NO_DETAILS, compare=False, repr=False)
 
 
 class Flag(enum.StrEnum):

@@ -15,7 +15,7 @@ from guestrepair.formats.deb822 import Document, Stanza, parse_deb822
 from guestrepair.formats.dpkg_config import PathFilter, is_config_name, parse_path_filter
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
-from guestrepair.packages.base import FLAGS, WANTED, Damage, Package, Unfinished
+from guestrepair.packages.base import FLAGS, NO_DETAILS, WANTED, Damage, Details, Package, Unfinished
 from guestrepair.packages.dpkg import DpkgDatabase, Installed
 
 DIRECTORY = GuestPath("/var/lib/dpkg")
@@ -27,7 +27,17 @@ _EXCLUDE = (
     "statoverride-old", "lock", "lock-frontend",
 )  # fmt: skip
 FIELDS = frozenset(
-    {"package", "status", "version", "architecture", "multi-arch", "conffiles", "essential", "priority"}
+    {
+        "package",
+        "status",
+        "version",
+        "architecture",
+        "multi-arch",
+        "conffiles",
+        "essential",
+        "priority",
+        "source",
+    }
 )
 HALF_INSTALLED = "half-installed"
 _SETTLED = frozenset({"installed", "config-files", "not-installed"})
@@ -253,7 +263,8 @@ class _Lists:
 
     def installed(self, stanza: Stanza) -> Installed:
         """One package with what the database has of its files."""
-        package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"))
+        details = Details(source=source) if (source := stanza.get("source")) else NO_DETAILS
+        package = Package(stanza.get("package"), stanza.get("version"), stanza.get("architecture"), details)
         names = (f"{package.name}:{package.architecture}", package.name)
         if stanza.get("multi-arch") != "same":
             names = names[::-1]

@@ -16,7 +16,7 @@ from guestrepair.formats.apkdb import ApkFile, ApkPackage, parse_apk_installed
 from guestrepair.formats.pacmandb import MtreeEntry, check_lines, parse_desc, parse_mtree
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath, PackagedKind
-from guestrepair.packages.base import Damage, Flag, Package, PackagedFile
+from guestrepair.packages.base import Damage, Details, Flag, Package, PackagedFile
 from guestrepair.packages.indexed import IndexedDatabase
 
 APK = GuestPath("/lib/apk/db/installed")
@@ -77,7 +77,8 @@ def open_apk(guest: Guest) -> ListedDatabase:
         raise FormatError(f"{path} names no package", hint="restore it from a backup of the guest")
     listings = {}
     for found in packages:
-        package = Package(found.name, found.version, found.architecture)
+        details = Details(found.license, found.origin, found.digest)
+        package = Package(found.name, found.version, found.architecture, details)
         listings[package] = Listing(package, found.lines, partial(_apk_files, package, found))
     damage = [Damage(str(path), problem) for problem in problems]
     return ListedDatabase("apk", tuple(listings.values()), damage)
@@ -147,8 +148,11 @@ def _pacman_package(tree: Mapping[str, bytes], directory: str) -> Package | None
         fields = parse_desc(desc)
     except FormatError:
         return None
-    names = [(fields.get(key) or [""])[0] for key in ("NAME", "VERSION", "ARCH")]
-    return Package(*names) if names[0] and names[1] else None
+    name, version, architecture, base = (
+        (fields.get(key) or [""])[0] for key in ("NAME", "VERSION", "ARCH", "BASE")
+    )
+    details = Details(", ".join(fields.get("LICENSE", ())), base)
+    return Package(name, version, architecture, details) if name and version else None
 
 
 class _Mtrees:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import stat as stat_module
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from guestrepair.errors import FormatError
 from guestrepair.guest.view import Guest
 from guestrepair.model import PackagedKind
-from guestrepair.packages.base import Damage, Duplicate, Flag, Package, PackagedFile
+from guestrepair.packages.base import Damage, Details, Duplicate, Flag, Package, PackagedFile
 from guestrepair.packages.indexed import IndexedDatabase
 from guestrepair.packages.rpm_records import held_twice, settled
 
@@ -52,6 +53,7 @@ _KINDS = {
 }
 
 
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _DAMAGED = (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError)
 
 
@@ -119,14 +121,22 @@ def _decode(line: bytes) -> dict[str, Any]:
 
 def _head(data: dict[str, Any]) -> dict[str, Any]:
     """What tells packages apart, without their files."""
-    return {key: data.get(key) for key in ("name", "version", "arch", "record", "several")}
+    keys = ("name", "version", "arch", "record", "several", "license", "source", "sha256")
+    return {key: data.get(key) for key in keys}
 
 
 def _package(data: dict[str, Any]) -> Package:
     fields = (data.get("name"), data.get("version"), data.get("arch"))
     if not all(isinstance(field, str) for field in fields):
         raise FormatError("rpm database: a package without name or version")
-    return Package(*(str(field) for field in fields))
+    name, version, architecture = (str(field) for field in fields)
+    return Package(name, version, architecture, _details(data))
+
+
+def _details(data: dict[str, Any]) -> Details:
+    values = (data.get(key) for key in ("license", "source", "sha256"))
+    license_, source, digest = (value if isinstance(value, str) else "" for value in values)
+    return Details(license_, source, f"sha256:{digest.lower()}" if _SHA256.fullmatch(digest) else "")
 
 
 def _files(package: Package, data: dict[str, Any]) -> Iterator[PackagedFile]:

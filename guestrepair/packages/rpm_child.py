@@ -152,6 +152,9 @@ def package(header: Any) -> dict[str, Any]:
         "arch": header["arch"] or "",
         "record": header["dbinstance"] or 0,
         "several": any(str(p).startswith(_SEVERAL) for p in header["providename"] or ()),
+        "license": header["license"] or "",
+        "source": header["sourcerpm"] or "",
+        "sha256": header["sha256header"] or "",
         "algo": header["filedigestalgo"] or 1,
         "size": list(header["longfilesizes"] or header["filesizes"] or ()),
     }

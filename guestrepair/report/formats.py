@@ -19,12 +19,14 @@ class Format:
     """A format: its name on the command line, and its renderer for each kind of report (see data.py).
 
     One ``for_programs`` is written whatever came out; for people there is nothing to be shown
-    where an error on the terminal has said all.
+    where an error on the terminal has said all. One that ``needs_inventory`` is written from that, whether
+    it was asked for by its own option or not.
     """
 
     name: str
     renderers: Mapping[type, Callable[[Any], str]]
     for_programs: bool = True
+    needs_inventory: bool = False
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from guestrepair import __version__
@@ -47,6 +48,8 @@ def _image(image: ImageReport) -> Json:
         rendered["platforms"] = [{"name": each.name, "fits": each.fits} for each in image.platforms]
     if image.block is not None:
         rendered["disks"] = _disks(image.block)
+    if image.inventory is not None:
+        rendered["inventory"] = asdict(image.inventory)
     if image.left:
         rendered["left"] = [
             {"rule": f.rule, "subject": f.subject, "reason": reason} for f, reason in image.left

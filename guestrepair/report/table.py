@@ -263,6 +263,11 @@ def render_inspection(image: ImageReport) -> str:
         lines.append(tabulate(rows, headers, disable_numparse=True))
     for name, reason in block.unread:
         lines.append(printable(f"could not be read: {name}: {reason}"))
+    if image.inventory is not None:
+        from guestrepair.report.bom.table import inventory_lines
+
+        lines += inventory_lines(image.inventory)
+        lines += _inconclusive(image)
     lines += _errors(image)
     return "\n".join(lines) + "\n"
 

@@ -39,7 +39,7 @@ def against_database(context: Context) -> Iterator[Finding | Inconclusive]:
     system, packaged = context.system, context.system.packaged
     if packaged is None:
         return
-    absent = _not_mounted(system, packaged)
+    absent = not_mounted(system, packaged)
     if absent:
         yield Inconclusive(NAME, f"packaged files below {', '.join(absent)} were not looked at: not mounted")
     context.progress("comparing files with the package database")
@@ -67,7 +67,7 @@ def _findings(context: Context, packaged: Packaged, survey: Survey) -> Iterator[
     yield from links.dangling_links(files, database, survey.links, survey.known_bad())
 
 
-def _not_mounted(system: System, packaged: Packaged) -> list[str]:
+def not_mounted(system: System, packaged: Packaged) -> list[str]:
     """Mount points below which packaged files lie, and that could not be mounted here."""
     targets = {target for target, _reason in system.unmounted if target.startswith("/") and target != "/"}
     if not targets:

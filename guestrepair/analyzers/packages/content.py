@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from guestrepair.analyzers.base import Context, Rule
@@ -31,6 +31,7 @@ from guestrepair.model import (
     Subject,
 )
 from guestrepair.packages.base import Flag, Package, PackageDatabase, PackagedFile
+from guestrepair.system.contents import Comparison
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.files import Files
 from guestrepair.system.guest_system import System
@@ -63,21 +64,28 @@ def changed_files(context: Context) -> Iterator[Finding | Inconclusive]:
     if system.packaged is None or context.options.digests == "none":
         return
     only = None if context.options.digests == "all" else system.boot_packages
-    stream = (file for file in system.packaged.files() if _is_hashed(file, only))
-    done, unread = 0, 0
+    unread = 0
     first = ""
-    while chunk := list(islice(stream, CHUNK)):
-        found = system.contents.compare(_with_content(system.files, chunk))
+    for _, found in compared(context, lambda file: _is_hashed(file, only)):
         for file, digest in found.changed:
             yield _changed(system, system.packaged.database, file, digest)
         unread += len(found.unread)
         first = first or next((file.path for file in found.unread), "")
-        done += len(chunk)
-        context.progress(f"{done} packaged files hashed")
     if unread:
         yield Inconclusive(
             "packages", f"{unread} packaged files could not be read to be hashed, {first} first"
         )
+
+
+def compared(context: Context, is_wanted: Callable[[PackagedFile], bool]) -> Iterator[tuple[int, Comparison]]:
+    """The wanted packaged files hashed, chunk by chunk: how many of them were, and what differs."""
+    system, done = context.system, 0
+    stream = (file for file in system.packaged.files() if is_wanted(file)) if system.packaged else iter(())
+    while chunk := list(islice(stream, CHUNK)):
+        there = _with_content(system.files, chunk)
+        yield len(there), system.contents.compare(there)
+        done += len(chunk)
+        context.progress(f"{done} packaged files hashed")
 
 
 def _is_hashed(file: PackagedFile, only: frozenset[Package] | None) -> bool:

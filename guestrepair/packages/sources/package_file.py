@@ -112,7 +112,7 @@ def _packages(opened: Mapping[Path, int | str], home: Path) -> Mapping[int, Pack
             problem = str(answer.get("error", _BOGUS))
         if isinstance(number, int):
             known = "error" not in answer and all(isinstance(field, str) for field in fields)
-            found[number] = Package(*map(str, fields)) if known else problem
+            found[number] = Package(str(fields[0]), str(fields[1]), str(fields[2])) if known else problem
     return dict.fromkeys(numbers, problem) | found
 
 

@@ -1,0 +1,72 @@
+"""The sshds that boot starts, and what their configuration comes to.
+
+Sources: sshd_config(5); servconf.c, fill_default_server_options(), for the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestrepair.formats.sshd_config.parse import Directive
+from guestrepair.formats.sshd_config.settings import ACCUMULATING, ALIASES
+from guestrepair.inventory import model
+from guestrepair.system.guest_system import System
+from guestrepair.system.sshd.sshd import Sshd
+
+_DEFAULTS = {
+    "passwordauthentication": "yes",
+    "pubkeyauthentication": "yes",
+    "kbdinteractiveauthentication": "yes",
+    "permitemptypasswords": "no",
+    "usepam": "no",
+    "x11forwarding": "no",
+}
+_SAFER_ROOT_SINCE = (7, 0)
+_SEVERAL = ACCUMULATING | {"port", "listenaddress", "hostkey", "hostcertificate", "subsystem"}
+"""Keywords whose lines add up; of others the first one counts."""
+
+
+def servers(system: System) -> tuple[model.SshServer, ...]:
+    """Every sshd; empty where none is installed.
+
+    Raises:
+        GuestReadError: the configuration of one cannot be read.
+    """
+    return tuple(_server(sshd) for sshd in system.sshds)
+
+
+def _server(sshd: Sshd) -> model.SshServer:
+    release = ".".join(map(str, sshd.server.release))
+    return model.SshServer(
+        unit=sshd.name,
+        program=str(sshd.server.binary),
+        release=release,
+        at_boot=sshd.instance.started,
+        config=str(sshd.config_path),
+        listens=tuple(map(str, sshd.endpoints)),
+        settings=tuple(_settings(sshd)),
+        conditional=tuple(_setting(d) for d in sshd.config.directives if not d.is_global),
+    )
+
+
+def _settings(sshd: Sshd) -> Iterator[model.Setting]:
+    """The lines in force, then the defaults of what decides about logins, sorted by name."""
+    found: dict[str, list[model.Setting]] = {}
+    for directive in sshd.config.directives:
+        name = ALIASES.get(directive.name, directive.name)
+        if directive.is_global and name != "include" and (name in _SEVERAL or name not in found):
+            found.setdefault(name, []).append(_setting(directive))
+    for name, value in {**_DEFAULTS, "permitrootlogin": _root_default(sshd)}.items():
+        found.setdefault(name, [model.Setting(name=name, value=value)])
+    for name in sorted(found):
+        yield from found[name]
+
+
+def _setting(directive: Directive) -> model.Setting:
+    name = ALIASES.get(directive.name, directive.name)
+    place = f"{directive.place.file}:{directive.place.line}"
+    return model.Setting(name=name, value=" ".join(directive.args) or directive.rest.strip(), place=place)
+
+
+def _root_default(sshd: Sshd) -> str:
+    return "prohibit-password" if sshd.server.release >= _SAFER_ROOT_SINCE else "yes"

@@ -1,0 +1,17 @@
+"""CycloneDX 1.6, as JSON: the installed packages as a bill of materials."""
+
+from __future__ import annotations
+
+from guestrepair.report.data import Inspection
+from guestrepair.report.formats import Format
+
+
+def render(inspection: Inspection) -> str:
+    """The bill of materials of the system on one image."""
+    from guestrepair.report.bom.cyclonedx import document
+    from guestrepair.report.escape import json_text
+
+    return json_text(document(inspection.image))
+
+
+FORMAT = Format(name="cyclonedx", renderers={Inspection: render}, needs_inventory=True)
