@@ -44,9 +44,9 @@ def command(*, rule: str | None, platform: str | None) -> int:
 
 def _platform(name: str) -> str:
     """A platform's requirements, or the list of all platforms."""
+    from guestrepair.cli.platforms import all_platforms, requirements
     from guestrepair.platforms.chosen import check_names
     from guestrepair.platforms.load import load
-    from guestrepair.report.platforms import all_platforms, requirements
 
     if name == "list":
         return all_platforms()

@@ -68,7 +68,7 @@ def _platforms(context: click.Context, _option: click.Parameter, given: tuple[st
     if not named or context.resilient_parsing:
         return ()
     if _LIST in named:
-        from guestrepair.report.platforms import all_platforms
+        from guestrepair.cli.platforms import all_platforms
 
         click.echo(all_platforms(), nl=False)
         context.exit()

@@ -14,7 +14,7 @@ from guestrepair.formats.xml_elements import Element, parse_xml
 
 MAX_SIZE_BYTES = 1 << 20
 _MAX_LINES = 20_000
-_LINE = re.compile(r'([A-Za-z][A-Za-z0-9_.:-]{0,80})[ \t]*=[ \t]*"([^"]{0,4096})"[ \t]*')
+_LINE = re.compile(r'(\.?[A-Za-z][A-Za-z0-9_.:-]{0,80})[ \t]*=[ \t]*"([^"]{0,4096})"[ \t]*')
 _DISK_KEY = re.compile(r"(scsi|sata|ide|nvme)(\d{1,2}):(\d{1,2})")
 _CARD_KEY = re.compile(r"ethernet(\d{1,2})")
 
