@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from guestrepair.platforms.load import load, names
 from guestrepair.platforms.model import Platform, Requirement
-from guestrepair.platforms.parameters import is_emulated
+from guestrepair.platforms.parameters import is_proved_by_boots
 
 _WIDTH = 100
 
@@ -35,7 +35,7 @@ def _requirement(each: Requirement) -> Iterator[str]:
     yield f"{each.rule}{severity}" + (f": {wanted}" if wanted else "")
     yield from textwrap.wrap(each.why, _WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield f"  source: {each.source}" + (f", read {each.read.isoformat()}" if each.read else "")
-    emulated = is_emulated(each.parameters)
+    emulated = is_proved_by_boots(each.parameters)
     if emulated is not None:
         yield (
             "  proved by boots under qemu"
