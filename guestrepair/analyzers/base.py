@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
     from guestrepair.packages.base import PackageDatabase
     from guestrepair.packages.reference import Reference
+    from guestrepair.platforms.model import Platform
     from guestrepair.system.guest_system import System
 
 MAX_FINDINGS = 20_000
@@ -70,6 +71,7 @@ class Rule:
         repair: Repair | None = None,
         folded: tuple[str, ...] = (),
         effect: Effect | None = None,
+        platforms: tuple[str, ...] = (),
     ) -> Finding:
         """A finding of this rule, of its usual severity and effect unless said; ``subject``: a Subject.
 
@@ -78,7 +80,17 @@ class Rule:
         """
         severity = severity or self.severities[0]
         effect = (effect or self.effect).at_most(_WORST[severity])
-        found = Finding(self.name, severity, subject, message, evidence, repair, folded, effect=effect)
+        found = Finding(
+            self.name,
+            severity,
+            subject,
+            message,
+            evidence,
+            repair,
+            folded,
+            effect=effect,
+            platforms=platforms,
+        )
         for words in _undeclared(self, found):
             raise UndeclaredError(words)
         return found
@@ -90,8 +102,9 @@ class AnalysisOptions:
 
     ``buses`` are the controllers of the platform that the guest is to run on
     (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
-    ``platforms`` are the names of those that the guest is to fit; ``profile`` is what it is to be, a
-    "machine" that goes on or a "golden" image that others are made from.
+    ``platforms`` are the names of those that the guest is to fit, ``machine`` is one that was described by a
+    file; ``profile`` is what it is to be, a "machine" that goes on or a "golden" image that others are made
+    from.
     ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
     """
 
@@ -100,6 +113,7 @@ class AnalysisOptions:
     deep: bool = False
     buses: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
+    machine: Platform | None = None
     profile: str = "machine"
     now: float | None = None
 
@@ -136,6 +150,15 @@ class Context:
 
             self._system = System(self.guest, self.packages)
         return self._system
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """Those that the guest is to fit, each with what it requires."""
+        if not self.options.platforms and self.options.machine is None:
+            return ()
+        from guestrepair.platforms.chosen import chosen
+
+        return chosen(self.options.platforms, self.options.machine)
 
     def start_over(self) -> None:
         """Forget what was read: whoever read it was stopped in the middle."""

@@ -14,7 +14,8 @@ from guestrepair.report.rules import page
 
 @click.command("explain")
 @click.argument("rule", required=False)
-def command(*, rule: str | None) -> int:
+@click.option("--platform", metavar="P", help="What a platform requires, with sources; list names them all.")
+def command(*, rule: str | None, platform: str | None) -> int:
     """Explain RULE: what it means, why it matters, how it is repaired. Without RULE, list them all.
 
     RULE may be an area or a shell pattern.
@@ -22,7 +23,13 @@ def command(*, rule: str | None) -> int:
     \b
     guestrepair explain fstab/source-not-found
     guestrepair explain 'sshd/*'
+    guestrepair explain --platform azure-gen2
     """
+    if platform is not None:
+        if rule is not None:
+            raise UsageError("RULE and --platform do not go together")
+        click.echo(_platform(platform), nl=False)
+        return 0
     rules = [r for analyzer in all_analyzers() for r in analyzer.rules]
     if rule is None:
         click.echo(_list(rules))
@@ -33,6 +40,18 @@ def command(*, rule: str | None) -> int:
         raise UsageError(f"no rule is called {rule!r}", hint="guestrepair explain lists all rules")
     click.echo("\n".join(page(r) for r in found), nl=False)
     return 0
+
+
+def _platform(name: str) -> str:
+    """A platform's requirements, or the list of all platforms."""
+    from guestrepair.cli.platforms import all_platforms, requirements
+    from guestrepair.platforms.chosen import check_names
+    from guestrepair.platforms.load import load
+
+    if name == "list":
+        return all_platforms()
+    check_names((name,))
+    return requirements(load(name))
 
 
 def _list(rules: list[Rule]) -> str:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import names_a_file, parse_key
+from guestrepair.cli.targets import to_targets
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.report.data import Again
@@ -196,5 +197,6 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
             all_disks_attached=values.pop("all_disks_attached"),
             deep=values.pop("deep"),
             now=values.pop("now"),
+            **to_targets(values),
         ),
     )

@@ -19,6 +19,7 @@ from guestrepair.cli.options import (
     to_image_options,
     to_scan_options,
 )
+from guestrepair.cli.targets import target_options
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
@@ -77,6 +78,7 @@ class _DryRunCommand(click.Command):
 )
 @click.option("--state-dir", type=PATH, help="Where undo data is kept.")
 @analyzer_options
+@target_options
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
 @output_options(Report)

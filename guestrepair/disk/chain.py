@@ -163,6 +163,7 @@ def _layer(
         container.read_only,
         container.virtual_size_bytes,
         tuple(path for path in named if not (_is_named_after(path, real) or walk.allows(path))),
+        container.kind,
     )
     return layer, backing
 

@@ -41,7 +41,8 @@ class Layer:
     split VMDK as (name in the descriptor, real path). ``read_only`` says why qemu
     cannot write to it; empty when it can. ``virtual_size_bytes`` is what its header
     says, None where only qemu can tell. ``doubtful`` are those of its data files that a header names, and
-    neither the user nor their own names say to be this image's: they are read, and not written.
+    neither the user nor their own names say to be this image's: they are read, and not written. ``kind`` is
+    how a format that has several ways lays it out ("fixed", "streamOptimized").
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Layer:
     read_only: str = ""
     virtual_size_bytes: int | None = None
     doubtful: tuple[Path, ...] = ()
+    kind: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -14,6 +14,7 @@ __all__ = [
     "DeviceKind",
     "Disk",
     "ExtDetails",
+    "ImageFile",
     "Mount",
     "OperatingSystem",
 ]
@@ -70,9 +71,26 @@ class BlockDevice:
 NOT_MOUNTABLE = frozenset({"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "bcache", "BitLocker"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """The file that a disk came in: what would be uploaded.
+
+    ``format`` is as qemu calls it; ``kind`` is how a format with several ways lays the disk out ("fixed",
+    "dynamic", "streamOptimized"), "" for others. ``layers`` counts it and its backing files.
+    """
+
+    format: str
+    kind: str = ""
+    is_block_device: bool = False
+    layers: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One given disk: the appliance's name for it, the host's, and its table (``gpt``, ``dos`` or "")."""
+    """One given disk: the appliance's name for it, the host's, and its table (``gpt``, ``dos`` or "").
+
+    ``image`` is the file that it came in, None where that is not known.
+    """
 
     name: str
     host_path: str
@@ -80,6 +98,7 @@ class Disk:
     sector_size_bytes: int = 512
     table: str = ""
     table_uuid: str = ""
+    image: ImageFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

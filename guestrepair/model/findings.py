@@ -136,7 +136,8 @@ class Finding:
     for a line of a text file (1-based), or the device for a filesystem or
     partition. ``folded`` holds the subjects that share this finding's cause. ``effect`` is what it does
     to boot and login. ``cause`` is how it came about, where somebody has looked for that. ``suppressed`` says
-    why it is known and fails nothing.
+    why it is known and fails nothing. ``platforms`` are those of the named ones that it keeps the guest from
+    fitting, where it is about what they require.
     """
 
     rule: str
@@ -150,6 +151,7 @@ class Finding:
     effect: Effect = field(default=Effect.DEGRADES, compare=False)
     cause: Cause | None = field(default=None, compare=False)
     suppressed: Suppressed | None = field(default=None, compare=False)
+    platforms: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def analyzer(self) -> str:
@@ -164,10 +166,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Inconclusive:
-    """An analyzer could not look at something, and why: never the same as healthy."""
+    """An analyzer could not look at something, and why: never the same as healthy.
+
+    ``platforms`` are those of the named ones that cannot be judged for it alone.
+    """
 
     analyzer: str
     reason: str
+    platforms: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Examination(NamedTuple):

@@ -12,6 +12,7 @@ from guestrepair.errors import UsageError
 from guestrepair.model import Examination, Finding, Inconclusive
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ScanOptions, Voice
+from guestrepair.report.data import ImageReport
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
 
@@ -103,7 +104,22 @@ def analyze(
         )
     findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
     inconclusive.sort(key=lambda each: each.analyzer)
-    return Examination(findings, inconclusive)
+    examined = Examination(findings, inconclusive)
+    if not context.platforms:
+        return examined
+    from guestrepair.operations.platforms import concerning
+
+    return concerning(examined, context.platforms)
+
+
+def with_verdicts(report: ImageReport, options: ScanOptions) -> ImageReport:
+    """The report, with the verdict for each named platform; without one, nothing is looked at."""
+    if options.analysis.platforms or options.analysis.machine is not None:
+        from guestrepair.operations.platforms import judge
+        from guestrepair.platforms.chosen import chosen
+
+        judge(report, chosen(options.analysis.platforms, options.analysis.machine))
+    return report
 
 
 def without_sshd(system: System) -> bool:

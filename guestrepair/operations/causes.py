@@ -28,6 +28,8 @@ _MAX_PATHS = 200
 _MAX_EVENTS = 100_000
 _OF_BOOTS_NS = 400 * 86_400 * NANOSECOND
 """Logins and boots so long before a change still bracket it."""
+_NOBODYS = frozenset({"platform"})
+"""What these find is no damage: a guest that does not fit a platform was never made for it."""
 _OWN = re.compile(r"\.guestrepair-(\d{8}T\d{6})Z$")
 
 
@@ -38,7 +40,9 @@ def with_causes(
 
     Of the guest's records, those around the changes are read, within a budget of their own.
     """
-    wanted = [f for f in findings if f.severity is not Severity.NOTE and _paths(f)]
+    wanted = [
+        f for f in findings if f.severity is not Severity.NOTE and f.analyzer not in _NOBODYS and _paths(f)
+    ]
     if not wanted:
         return list(findings), ""
     voice.progress("looking for causes")

@@ -30,7 +30,7 @@ from guestrepair.errors import (
     words_of,
 )
 from guestrepair.fence import within
-from guestrepair.guest.devices import BlockDevice
+from guestrepair.guest.devices import BlockDevice, ImageFile
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
@@ -206,6 +206,18 @@ def throwaway_disk(stack: contextlib.ExitStack, image: Image, voice: Voice) -> S
         overlay=overlay.path,
         host_path=str(image.path),
         size_bytes=image.virtual_size_bytes,
+        image=image_file(image),
+    )
+
+
+def image_file(image: Image) -> ImageFile:
+    """What is known of the file that an image is, as a fact about the guest's disk."""
+    top = image.top
+    return ImageFile(
+        format=top.format.value,
+        kind=top.kind,
+        is_block_device=top.is_block_device,
+        layers=len(image.layers),
     )
 
 

@@ -17,7 +17,14 @@ from guestrepair.guest.devices import BlockDevices
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import Examination, Finding, Status
 from guestrepair.operations import opening
-from guestrepair.operations.analysis import analyze, chosen_analyzers, of_disks, without_sshd
+from guestrepair.operations.analysis import (
+    analyze,
+    chosen_analyzers,
+    of_disks,
+    rules_of,
+    with_verdicts,
+    without_sshd,
+)
 from guestrepair.operations.causes import explain
 from guestrepair.operations.damage import behind_damage
 from guestrepair.operations.first_disk import on_first_disk
@@ -94,7 +101,9 @@ def repair(
             if run.stage():
                 _commit(run, transaction, images[0])
 
-    return reported(path, voice, work)
+    found = reported(path, voice, work)
+    found.ran = rules_of(chosen_analyzers(options), options) if found.analyzed else ()
+    return with_verdicts(found, options)
 
 
 def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:

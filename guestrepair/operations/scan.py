@@ -16,6 +16,7 @@ from guestrepair.operations.analysis import (
     load_analyzers_meanwhile,
     of_disks,
     rules_of,
+    with_verdicts,
     without_sshd,
 )
 from guestrepair.operations.causes import explain
@@ -99,7 +100,8 @@ def scan(
 
     budget = budget_for(options.analysis, LOOK)
     whole = budget if then is None else budget.times(_MORE, _MORE)
-    return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
+    found = reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
+    return with_verdicts(found, options)
 
 
 def _complete(

@@ -40,6 +40,9 @@ def staged(
     state = state_directory(state_dir)
     with Transaction.begin(image, state, say=voice.note) as transaction, watched_space(state, give_up):
         disk = SessionDisk(
-            overlay=transaction.overlay, host_path=str(image.path), size_bytes=image.virtual_size_bytes
+            overlay=transaction.overlay,
+            host_path=str(image.path),
+            size_bytes=image.virtual_size_bytes,
+            image=opening.image_file(image),
         )
         yield disk, transaction

@@ -140,6 +140,7 @@ def finding_json(finding: Finding) -> Json:
         "status": finding.status.value,
         **({} if finding.cause is None else {"cause": _cause(finding.cause)}),
         **({} if finding.suppressed is None else {"suppressed": _suppressed(finding.suppressed)}),
+        **({"platforms": list(finding.platforms)} if finding.platforms else {}),
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tabulate import tabulate
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices
-from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
+from guestrepair.model import EditFile, Finding, Safety, Severity, Status, WriteFile
 from guestrepair.repair.plan import Plan
 from guestrepair.report import boot, differences, history
 from guestrepair.report.cause import cause_lines
@@ -42,7 +42,8 @@ def render(report: Report) -> str:
 
 def render_image(image: ImageReport) -> str:
     """One image: who it is, its findings, what could not be looked at, the outcome."""
-    lines = [*_heading(image), *_headline(image), *_findings(image.findings), *_inconclusive(image)]
+    lines = [*_heading(image), *_headline(image), *_platforms(image)]
+    lines += [*_findings(image.findings), *_inconclusive(image)]
     lines += [*_left(image), *_errors(image)]
     if image.plan is not None:
         lines += ["", "Planned changes:", "", render_plan(image.plan).rstrip("\n")]
@@ -67,6 +68,22 @@ def _heading(image: ImageReport) -> Iterator[str]:
 
 def _headline(image: ImageReport) -> Iterator[str]:
     yield from _wrapped(headline(image), "  ", hang="  ")
+
+
+def _platforms(image: ImageReport) -> Iterator[str]:
+    """A line for each platform that was asked for: whether the guest fits it, and what keeps it from that."""
+    for each in image.platforms:
+        against = [f for f in image.findings if each.name in f.platforms and _keeps_from_fitting(f)]
+        rules = dict.fromkeys(f.rule for f in against)
+        words = {True: "fits", False: "does not fit", None: "cannot be judged"}[each.fits]
+        yield from _wrapped(
+            f"{each.name}: {words}" + (f" ({', '.join(rules)})" if rules else ""), "  ", hang="  "
+        )
+
+
+def _keeps_from_fitting(finding: Finding) -> bool:
+    open_one = finding.status is not Status.REPAIRED and finding.suppressed is None
+    return open_one and finding.severity is not Severity.NOTE
 
 
 def render_findings(findings: Sequence[Finding]) -> str:

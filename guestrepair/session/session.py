@@ -22,7 +22,7 @@ from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LockedError, NoSystemError
 from guestrepair.guest.choose_root import choose, why_none
-from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk
+from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, ImageFile
 from guestrepair.guest.mount_plan import MountPlan, holders, mount_points, plan_mounts
 from guestrepair.guest.root_filesystems import Root, find_roots
 from guestrepair.model import GuestPath
@@ -39,11 +39,12 @@ from guestrepair.session.views import Views, mount_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDisk:
-    """A disk for the session: its overlay, and the image's path and size as the user knows them."""
+    """A disk for the session: its overlay, and the image's path, size and file as the user knows them."""
 
     overlay: Path
     host_path: str
     size_bytes: int
+    image: ImageFile | None = None
 
 
 @dataclass(slots=True)
@@ -325,7 +326,7 @@ def open_session(
     how = replace(launch or LaunchOptions(), count=calls)
     overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
     known = [
-        Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index])
+        Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], image=disk.image)
         for index, disk in enumerate(disks)
     ]
     with launched(drives, how) as starting, contextlib.ExitStack() as stack:

@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
     "ownership", "errors", "fence", "model", "formats", "guest", "confine", "disk", "appliance", "session",
-    "packages", "system", "events", "inventory", "compare", "analyzers", "repair", "boot", "report",
-    "operations", "cli",
+    "packages", "system", "events", "inventory", "compare", "platforms", "analyzers", "repair", "boot",
+    "report", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -62,6 +62,7 @@ ANALYZER = Analyzer(
     checks=(
         kernels.check,
         drivers.check,
+        drivers.unjudged,
         roots.check,
         rootless.check,
         without_initramfs.check,

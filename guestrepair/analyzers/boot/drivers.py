@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.boot.kernels import rebuild
@@ -21,6 +22,8 @@ from guestrepair.model import (
     Severity,
     Subject,
 )
+from guestrepair.platforms.model import asked, of_kind
+from guestrepair.platforms.parameters import StorageDriver
 from guestrepair.system.boot_drivers import BootDrivers
 from guestrepair.system.boot_loader import Entry
 from guestrepair.system.fact import Unreadable, attempt
@@ -93,8 +96,53 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
     judged = _Judged(system, drivers, default.entry)
     found = list(judged.needs())
     if not found and not system.os.arch.startswith("s390"):  # whose buses are not those of others
-        found = list(judged.named_disk()) or list(judged.buses(context.options.buses))
-    yield from found
+        found = list(judged.named_disk()) or list(judged.buses(_targets(context)))
+    wanted = tuple(name for target in _targets(context) for name in target.platforms)
+    # What boots nowhere boots on none of them.
+    yield from (each if each.platforms else replace(each, platforms=wanted) for each in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One set of buses of which one has to be reached; ``platforms`` are those that have it."""
+
+    buses: tuple[str, ...]
+    severity: Severity = Severity.ERROR
+    platforms: tuple[str, ...] = ()
+
+
+def _targets(context: Context) -> tuple[_Target, ...]:
+    wanted = of_kind(asked(context.platforms, LACKS_DRIVER.name), StorageDriver)
+    found = [
+        _Target(s.any, each.requirement.severity or Severity.ERROR, each.platforms) for each, s in wanted
+    ]
+    own = context.options.buses
+    return (*([_Target(own)] if own else ()), *found)
+
+
+def unjudged(context: Context) -> Iterator[Inconclusive]:
+    """Platforms whose buses could not be judged: what is driven is not known."""
+    wanted = tuple(name for target in _targets(context) for name in target.platforms)
+    if not wanted:
+        return
+    system = context.system
+    default, drivers = system.boot_loader.default, attempt(lambda: system.boot_drivers)
+    why = ""
+    if default is None or default.entry is None:
+        why = "no default entry is known"
+    elif isinstance(drivers, Unreadable):
+        why = drivers.error.message
+    elif drivers is None:
+        why = "the default entry's kernel or initramfs is not there, or not whole"
+    elif drivers.unlisted:
+        why = drivers.unlisted
+    elif drivers.has_no_modules:
+        why = "no list says which drivers its kernel has built in"
+    elif system.os.arch.startswith("s390"):
+        why = "the buses of s390 are not those of others"
+    if why:
+        said = f"{', '.join(wanted)}: which disks the initramfs reaches cannot be told: {why}"
+        yield Inconclusive("boot", said, platforms=wanted)
 
 
 class _Judged:
@@ -170,14 +218,16 @@ class _Judged:
             self._drivers.lacking(bus),
         )
 
-    def buses(self, named: tuple[str, ...]) -> Iterator[Finding]:
-        """The controllers of the named platform, else of all."""
+    def buses(self, named: Sequence[_Target]) -> Iterator[Finding]:
+        """The controllers of the named platforms, else of all."""
         drivers = self._drivers
         has = drivers.buses
         if named:
-            if not any(bus.name in named for bus in has):
-                wanted = [bus for bus in BUSES if bus.name in named]
-                yield self._of_buses(wanted, Severity.ERROR)
+            names = {bus.name for bus in has}
+            missed = [target for target in named if not names & set(target.buses)]
+            if missed:
+                wanted = [bus for bus in BUSES if any(bus.name in target.buses for target in missed)]
+                yield self._of_targets(wanted, missed)
         elif not has and (not drivers.other_controllers or self._for_many_machines()):
             yield self._of_buses(BUSES, Severity.WARNING)
         elif self._for_many_machines():
@@ -198,6 +248,18 @@ class _Judged:
         reached = {b.hypervisor for b in self._drivers.buses if b.hypervisor and b.own_drivers & inside}
         for_servers = len(self._drivers.other_controllers) >= _MANY_CONTROLLERS
         return len(reached - {"KVM"}) >= _MANY_HYPERVISORS or (not reached and for_servers)
+
+    def _of_targets(self, buses: Sequence[Bus], missed: Sequence[_Target]) -> Finding:
+        """One finding for all platforms whose disks are not reached."""
+        severity = min((target.severity for target in missed), key=lambda each: each.rank)
+        platforms = tuple(name for target in missed for name in target.platforms)
+        found = self._of_buses(buses, severity)
+        if not platforms:
+            return found
+        said = (
+            f"{found.message}; that is what {', '.join(platforms)} {'has' if len(platforms) == 1 else 'have'}"
+        )
+        return replace(found, message=said, platforms=platforms)
 
     def _of_buses(self, buses: Sequence[Bus], severity: Severity) -> Finding:
         drivers = self._drivers

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.formats.cloud_config import UserData, Value, kind_of, merged
 from guestrepair.model import Effect, Evidence, Finding, GuestPath, Severity, Subject
+from guestrepair.platforms.model import asked, of_kind
+from guestrepair.platforms.parameters import Datasource
 from guestrepair.system.cloud_init import CACHED_ID, MAIN, CloudInit
 from guestrepair.system.cloud_seeds import Coming, Seed
 from guestrepair.system.network.model import Manager
@@ -29,7 +31,8 @@ WRONG_DATASOURCE = Rule(
     severities=(Severity.WARNING,),
     effect=Effect.DEGRADES,
     what="There is a seed directory, or a volume labelled cidata or config-2, and datasource_list does not"
-    " name the datasource that would read it.",
+    " name the datasource that would read it; or a platform was named, and none of its datasources is in"
+    " that list.",
     why="cloud-init finds no data (or waits for a service that is not there): no user and no key is set up.",
     repair="None: add the datasource to datasource_list in a file of /etc/cloud/cloud.cfg.d.",
     example="datasource_list: [ Azure ]",
@@ -48,16 +51,6 @@ WILL_OVERWRITE = Rule(
     example="/var/lib/cloud/data/instance-id: i-1; meta-data: instance-id: i-2",
     sources=("cloud-init documentation, First boot determination",),
 )
-DATASOURCES = {
-    "alicloud": "AliYun",
-    "aws": "Ec2",
-    "azure": "Azure",
-    "gcp": "GCE",
-    "openstack": "OpenStack",
-    "oci": "Oracle",
-    "vmware": "VMware",
-}
-"""The datasource of each platform, for a check of a named one."""
 
 
 def check_disabled(context: Context) -> Iterator[Finding]:
@@ -76,8 +69,8 @@ def check_disabled(context: Context) -> Iterator[Finding]:
     )
 
 
-def check_datasource(context: Context, platform: str = "") -> Iterator[Finding]:
-    """wrong-datasource; with a platform's name, also whether its datasource may be used."""
+def check_datasource(context: Context) -> Iterator[Finding]:
+    """wrong-datasource: that of the data on the disks, else those of the platforms that were named."""
     cloud = context.system.cloud_init
     if not cloud.is_installed or cloud.disabled_by:
         return
@@ -87,18 +80,25 @@ def check_datasource(context: Context, platform: str = "") -> Iterator[Finding]:
     if allowed is None:
         return
     # What the command line asks for is up to the release: newer ones take it for an order.
-    wanted = {seed.datasource: seed.where for seed in cloud.seeds if seed.is_taken and not seed.is_told}
-    if platform in DATASOURCES:
-        wanted.setdefault(DATASOURCES[platform], platform)
-    if wanted and not set(wanted) & set(allowed):
-        name, where = next(iter(wanted.items()))
+    seeds = {seed.datasource: seed.where for seed in cloud.seeds if seed.is_taken and not seed.is_told}
+    needs = [f"{where} needs {name}" for name, where in seeds.items()][:1]
+    if set(seeds) & set(allowed):
+        needs = []
+    of_platforms = [
+        (each.platforms, source.any)
+        for each, source in of_kind(asked(context.platforms, WRONG_DATASOURCE.name), Datasource)
+        if not set(source.any) & set(allowed)
+    ]
+    needs += [f"{', '.join(who)} needs {' or '.join(sources)}" for who, sources in of_platforms]
+    if needs:
         yield WRONG_DATASOURCE.finding(
             Subject.of_path(cloud.listed_in),
-            f"cloud-init may use {', '.join(allowed) or 'no datasource'}, and {where} needs {name}",
+            f"cloud-init may use {', '.join(allowed) or 'no datasource'}, and {'; '.join(needs)}",
             evidence=(
-                Evidence("datasource_list", ", ".join(allowed), f"{name} among them"),
+                Evidence("datasource_list", ", ".join(allowed), "; ".join(needs)),
                 *map(_seed, cloud.seeds),
             ),
+            platforms=tuple(name for who, _ in of_platforms for name in who),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.network.edits import line_edits
@@ -12,11 +13,14 @@ from guestrepair.model import (
     Effect,
     Evidence,
     Finding,
+    Inconclusive,
     Repair,
     Safety,
     Severity,
     Subject,
 )
+from guestrepair.platforms.model import Asked, asked
+from guestrepair.platforms.parameters import PinnedMac, PinnedName
 from guestrepair.system.guest_system import System
 from guestrepair.system.network.model import Configuration, Place, Reach
 from guestrepair.system.network.naming import GivenName
@@ -53,7 +57,7 @@ RULES = (PINNED_MAC, PINNED_NAME)
 _PINNING = {Reach.MAC: PINNED_MAC, Reach.NAME: PINNED_NAME, Reach.KERNEL_NAME: PINNED_NAME}
 
 
-def check(context: Context) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding | Inconclusive]:
     """A finding for each configuration in force, where none of them is for any card."""
     system = context.system
     network = system.network
@@ -63,7 +67,44 @@ def check(context: Context) -> Iterator[Finding]:
     for each in reached:
         if each.reach is Reach.NAME and network.naming.surely_kernel_names:
             continue  # no card is called so: network/no-configuration
-        yield _finding(system, each, reached)
+        found = _finding(system, each, reached)
+        yield from _unknown_names(context, found)
+        yield _for_platforms(context, reached, found)
+
+
+def _for_platforms(context: Context, reached: Sequence[Reached], found: Finding) -> Finding:
+    """Worse where a named platform surely has another card: no configuration is for its name or MAC."""
+    wanted = asked(context.platforms, found.rule)
+    lost = [name for one in wanted if _is_other(one, reached) for name in one.platforms]
+    if not lost or found.severity is Severity.NOTE:
+        return found
+    severity = Severity.ERROR if any(_is_grave(one, lost) for one in wanted) else found.severity
+    said = f"{found.message}; {', '.join(lost)} {'has' if len(lost) == 1 else 'have'} another"
+    return replace(found, severity=severity, message=said, platforms=tuple(lost))
+
+
+def _is_other(one: Asked, reached: Sequence[Reached]) -> bool:
+    parameters = one.requirement.parameters
+    if isinstance(parameters, PinnedMac):
+        return not any(set(r.configuration.match.macs) & set(parameters.macs) for r in reached)
+    if isinstance(parameters, PinnedName) and parameters.names:
+        pinned = [r.configuration.match for r in reached if r.reach is not Reach.MAC]
+        return not any(match.has_name(name) for match in pinned for name in parameters.names)
+    return False
+
+
+def _unknown_names(context: Context, found: Finding) -> Iterator[Inconclusive]:
+    """Platforms whose cards' names depend on what the machine is given."""
+    if found.severity is Severity.NOTE:
+        return
+    for one in asked(context.platforms, found.rule):
+        if isinstance(one.requirement.parameters, PinnedName) and not one.requirement.parameters.names:
+            reason = f"what its card is called depends on its slot, and {found.subject} is for one name alone"
+            yield Inconclusive("network", f"{one.named}: {reason}", platforms=one.platforms)
+
+
+def _is_grave(one: Asked, lost: Sequence[str]) -> bool:
+    return one.requirement.severity in {None, Severity.ERROR} and bool(set(one.platforms) & set(lost))
 
 
 def _stated(network: Network) -> tuple[Reached, ...]:

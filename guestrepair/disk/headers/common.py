@@ -64,13 +64,15 @@ class Container:
 
     ``unsupported`` is why it cannot be opened at all, ``read_only`` why it can be
     read but not written; both empty when nothing does. ``virtual_size_bytes`` is
-    None where only qemu can tell.
+    None where only qemu can tell. ``kind`` is how the format lays it out, in its own word ("fixed",
+    "streamOptimized"), where it has several ways.
     """
 
     virtual_size_bytes: int | None
     references: tuple[Reference, ...] = ()
     unsupported: str = ""
     read_only: str = ""
+    kind: str = ""
 
 
 def check_virtual_size(size_bytes: int) -> int:

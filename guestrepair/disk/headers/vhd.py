@@ -50,7 +50,7 @@ def container(source: Source) -> Container:
         # qemu (vpc_open) goes by the place, and reads by the type: no reading of such a file is right.
         raise FormatError(f"a VHD of type {kind} whose footer stands in the wrong place")
     if kind == TYPE_FIXED:
-        return Container(None)
+        return Container(None, kind="fixed")
     header = source.exactly(data_offset, 1024, "VHD dynamic header")
     cookie, _offset, table_at, _version, entries, block_size, _checksum = _DYNAMIC.unpack_from(header)
     if cookie != b"cxsparse":
@@ -64,4 +64,4 @@ def container(source: Source) -> Container:
         return Container(
             None, unsupported=f"a differencing VHD (its parent: {name!r}), which cannot be opened here"
         )
-    return Container(None)
+    return Container(None, kind="dynamic")

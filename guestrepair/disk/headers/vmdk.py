@@ -223,6 +223,7 @@ def _sparse(source: Source) -> Container:
         tuple(Reference("extent", name, "raw") for name in names),
         _parent(descriptor),
         _sparse_read_only(header, descriptor),
+        "streamOptimized" if header.compressed else _kind(descriptor),
     )
 
 
@@ -269,7 +270,14 @@ def _described(descriptor: Descriptor) -> Container:
         tuple(_extent_reference(line, number) for number, line in enumerate(descriptor.lines) if line.name),
         _parent(descriptor) or _left_out(descriptor),
         _read_only(descriptor),
+        _kind(descriptor),
     )
+
+
+def _kind(descriptor: Descriptor) -> str:
+    """Its createType, where that is one that is known."""
+    kind = descriptor.keys.get("createType", "")
+    return kind if kind in WRITABLE_TYPES else ""
 
 
 def _left_out(descriptor: Descriptor) -> str:

@@ -104,13 +104,22 @@ class BootLoader:
         return tuple(found)
 
     @fact
+    def default_grub_data(self) -> bytes | None:
+        """The bytes of /etc/default/grub; None when it is not there.
+
+        Raises:
+            GuestReadError: it is unreadable.
+        """
+        return self._guest.read_if_there(places.DEFAULT_GRUB)
+
+    @fact
     def default_grub(self) -> tuple[Assignment, ...]:
         """The settings of /etc/default/grub, which its menus are made from; empty when it is not there.
 
         Raises:
             GuestReadError: it is unreadable.
         """
-        data = self._guest.read_if_there(places.DEFAULT_GRUB)
+        data = self.default_grub_data
         return known(attempt(lambda: bootloader.parse_default_grub(data or b""), places.DEFAULT_GRUB))
 
     # --- entries -----------------------------------------------------------------------

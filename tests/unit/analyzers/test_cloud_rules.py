@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from guestrepair.analyzers.base import Context, run_analyzer
+from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.cloud import ANALYZER
 from guestrepair.analyzers.cloud.next_boot import check_datasource
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
@@ -165,9 +165,12 @@ def test_data_that_no_datasource_may_read(label: str, name: str) -> None:
 
 def test_a_platform_that_is_named_needs_its_datasource() -> None:
     assert list(check_datasource(Context(guest()))) == []
-    (finding,) = check_datasource(Context(guest()), platform="aws")
+    named = AnalysisOptions(platforms=("aws-nitro", "aws-xen", "gce"))
+    made = guest()
+    made.file("/etc/cloud/cloud.cfg.d/95.cfg", "datasource_list: [ GCE ]\n")
+    (finding,) = check_datasource(Context(made, options=named))
     assert isinstance(finding, Finding)
-    assert "Ec2" in finding.message
+    assert (finding.platforms, "Ec2" in finding.message) == (("aws-nitro", "aws-xen"), True)
 
 
 def test_another_instance_is_a_warning_and_the_same_is_not() -> None:

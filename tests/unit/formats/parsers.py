@@ -60,6 +60,7 @@ from guestrepair.formats import (
     login_rules,
     logs,
     lvm_backup,
+    machine,
     mbr,
     modules,
     os_release,
@@ -90,6 +91,7 @@ from guestrepair.formats import (
     utmp,
     web_address,
     words,
+    xml_elements,
     yaml_nodes,
     yum_repo,
 )
@@ -547,6 +549,18 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
         "compressed": Registered(lambda d: logs.decompress(d, limit_bytes=64 * MIB), 16 * MIB),
     },
+    "machine": {
+        "libvirt": Registered(
+            machine.parse_machine,
+            machine.MAX_SIZE_BYTES,
+            b"<domain><devices><disk><target dev='vda' bus='virtio'/></disk></devices></domain>",
+        ),
+        "vmx": Registered(
+            machine.parse_machine,
+            machine.MAX_SIZE_BYTES,
+            b'virtualHW.version = "19"\nscsi0:0.present = "TRUE"\nethernet0.virtualDev = "e1000"\n',
+        ),
+    },
     "lvm_backup": {
         "head": Registered(
             lvm_backup.parse_lvm_backup, lvm_backup.MAX_BYTES, b'description = "a"\ncreation_time = 1\n'
@@ -760,6 +774,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         )
     },
     "words": {"words": Registered(lambda d: words.split_words(text(d), maximum=10), sample=b'a "b c" ')},
+    "xml_elements": {
+        "elements": Registered(xml_elements.parse_xml, sample=b'<a><b c="d"/></a>'),
+    },
     "yaml_nodes": {
         "netplan": Registered(
             yaml_nodes.parse_yaml, yaml_nodes.MAX_SIZE_BYTES, b"a:\n- {b: &c [1, 2]}\n- *c\n- 'd'\n"
