@@ -23,7 +23,7 @@ FITS = {"kvm": True, "huawei": True} | dict.fromkeys(
 )  # fmt: skip
 DOMAIN = """<domain type='kvm'><os firmware='efi'><type>hvm</type></os><devices>
 <disk type='file' device='disk'><source file='/x'/><target dev='sda' bus='usb'/></disk>
-<interface type='bridge'><model type='e1000'/></interface></devices></domain>
+<interface type='bridge'><model type='virtio'/></interface></devices></domain>
 """
 
 
