@@ -87,8 +87,9 @@ def _one(difference: Difference) -> Markup:
     detail = f" ({masked(difference.detail)})" if difference.detail else ""
     noise = f" [{difference.noise.value}]" if difference.noise is not None else ""
     folded = f" and {len(difference.folded)} paths with it" if difference.folded else ""
-    line = table((), [row(tag("td", word, cls=kind), tag("td", text(difference.name, most=_MAX_TEXT), cls="code"),
-                          join(what, text(detail, most=_MAX_TEXT), folded, noise))])  # fmt: skip
+    told = join(what, text(detail, most=_MAX_TEXT), folded, noise)
+    name = tag("td", text(difference.name, most=_MAX_TEXT), cls="code")
+    line = table((), [row(tag("td", word, cls=kind), name, told)])
     shown = text_diff(difference)
     return join(line, diff(shown[:_MAX_DIFF])) if shown else line
 

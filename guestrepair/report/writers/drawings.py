@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk
 from guestrepair.model import Finding
@@ -15,6 +16,14 @@ _MIN_PART = 14.0
 _MAX_PARTS = 64
 _MAX_MARKS = 200
 _LETTER = 6.5
+
+
+class Moment(NamedTuple):
+    """When something happened (ns), the class of its mark, and the words for it."""
+
+    time_ns: int
+    kind: str
+    words: str
 
 
 def disk_map(disk: Disk, block: BlockDevices) -> Markup:
@@ -67,29 +76,35 @@ def _piece(device: BlockDevice | None, size: int, left: float, width: float) -> 
         yield tag("text", text(human_bytes(size), most=room), x=left + 4, y=43, cls="soft")
 
 
-def moments(findings: Iterable[Finding]) -> list[tuple[int, str, str]]:
-    """What is known of how findings came about, in order: (time in ns, class of the mark, words)."""
-    found: set[tuple[int, str, str]] = set()
+def moments(findings: Iterable[Finding]) -> list[Moment]:
+    """What is known of how findings came about, in order; changes within one second are one moment."""
+    found: set[Moment] = set()
+    changes: dict[int, list[tuple[int, str]]] = {}
     for finding in findings:
         cause = finding.cause
         if cause is None:
             continue
         for change in cause.changed[:1]:
-            if change.when_ns is not None:
-                found.add((change.when_ns, "change", f"{change.path} changed"))
+            if (when := change.when_ns) is not None:
+                changes.setdefault(when // 10**9, []).append((when, change.path))
         if cause.last_good_boot_ns is not None:
-            found.add((cause.last_good_boot_ns, "good", "last good boot"))
+            found.add(Moment(cause.last_good_boot_ns, "good", "last good boot"))
         if cause.first_bad_boot_ns is not None:
-            found.add((cause.first_bad_boot_ns, "bad", "first boot with it"))
+            found.add(Moment(cause.first_bad_boot_ns, "bad", "first boot with it"))
         for suspect in cause.suspects[:3]:
             who = f"{suspect.who}: " if suspect.who else ""
-            found.add(
-                (suspect.when_ns, "suspect", f"{suspect.confidence}: {who}{suspect.what} ({suspect.source})")
-            )
-    return sorted(found)
+            words = f"{suspect.confidence}: {who}{suspect.what} ({suspect.source})"
+            found.add(Moment(suspect.when_ns, "suspect", words))
+    return sorted([*found, *(_changed(sorted(set(group))) for group in changes.values())])
 
 
-def timeline(marks: Sequence[tuple[int, str, str]]) -> Markup:
+def _changed(group: Sequence[tuple[int, str]]) -> Moment:
+    named = ", ".join(path for _, path in group[:3])
+    more = f" and {len(group) - 3} more" if len(group) > 3 else ""
+    return Moment(group[0][0], "change", f"{named}{more} changed")
+
+
+def timeline(marks: Sequence[Moment]) -> Markup:
     """Those moments on a line: changes, boots and suspects each in a row of their own."""
     marks = _spread(marks)
     first, last = marks[0][0], marks[-1][0]
@@ -107,7 +122,7 @@ def timeline(marks: Sequence[tuple[int, str, str]]) -> Markup:
     return tag("svg", *drawn, viewBox=f"0 0 {_WIDTH:.0f} 90", role="img", aria_label="what happened when")
 
 
-def _spread(marks: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+def _spread(marks: Sequence[Moment]) -> list[Moment]:
     """At most so many as can be told apart, the first and the last among them."""
     if len(marks) <= _MAX_MARKS:
         return list(marks)

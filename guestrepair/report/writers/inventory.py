@@ -8,7 +8,7 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.report.data import ImageReport
 from guestrepair.report.table import human_bytes
 from guestrepair.report.times import utc
-from guestrepair.report.writers.drawings import disk_map, moments, timeline
+from guestrepair.report.writers.drawings import Moment, disk_map, moments, timeline
 from guestrepair.report.writers.markup import Markup, join, tag, text
 from guestrepair.report.writers.style import row, table
 
@@ -39,9 +39,9 @@ def _timeline(image: ImageReport) -> Iterator[Markup]:
         yield tag("p", f"{left} more moments are left out.", cls="soft")
 
 
-def _without_the_middle(marks: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+def _without_the_middle(marks: Sequence[Moment]) -> list[Moment]:
     """Boots and suspects before changes, where there are too many; in order."""
-    first = sorted(marks, key=lambda mark: (mark[1] == "change", -mark[0]))[:_MAX_MOMENTS]
+    first = sorted(marks, key=lambda mark: (mark.kind == "change", -mark.time_ns))[:_MAX_MOMENTS]
     return sorted(first)
 
 
@@ -61,17 +61,11 @@ def _disks(image: ImageReport) -> Iterator[Markup]:
 
 
 def _devices(devices: Sequence[BlockDevice], mounted: dict[str, str]) -> Markup:
-    rows = [
-        row(
-            *(
-                text(cell, most=100)
-                for cell in (
-                    d.name, human_bytes(d.size_bytes), d.content or "-", d.label, d.uuid, mounted.get(d.name, ""),
-                )
-            )
-        )
-        for d in devices
-    ]  # fmt: skip
+    rows = []
+    for d in devices:
+        where = mounted.get(d.name, "")
+        cells = (d.name, human_bytes(d.size_bytes), d.content or "-", d.label, d.uuid, where)
+        rows.append(row(*(text(cell, most=100) for cell in cells)))
     return table(("device", "size", "content", "label", "UUID", "mounted on"), rows)
 
 
@@ -86,17 +80,12 @@ def _guest(image: ImageReport) -> Iterator[Markup]:
     facts = [("image", image.path), ("format", image.format), ("size", size)]
     if image.os is not None:
         system = image.os
-        facts += [
-            ("system", system.product or system.distro), ("version", system.version),
-            ("architecture", system.arch), ("packages", system.package_format), ("host name", system.hostname),
-        ]  # fmt: skip
+        facts += [("system", system.product or system.distro), ("version", system.version)]
+        facts += [("architecture", system.arch), ("packages", system.package_format)]
+        facts.append(("host name", system.hostname))
     if image.ran:
-        facts.append(
-            (
-                "rules judged",
-                f"{len(image.ran)}{' (others were left out by request)' if image.partly else ''}",
-            )
-        )
+        others = " (others were left out by request)" if image.partly else ""
+        facts.append(("rules judged", f"{len(image.ran)}{others}"))
     yield table(("", ""), [row(name, text(value, most=_MAX_TEXT)) for name, value in facts if value])
     if image.mounts:
         rows = [
@@ -110,8 +99,6 @@ def _guest(image: ImageReport) -> Iterator[Markup]:
         ]
         yield join(tag("h3", "Mounted"), table(("where", "from", "type", "UUID"), rows))
     if image.unmounted:
-        rows = [
-            row(text(where, most=200), text(why, most=_MAX_TEXT))
-            for where, why in image.unmounted[:_MAX_ROWS]
-        ]
+        lost = image.unmounted[:_MAX_ROWS]
+        rows = [row(text(where, most=200), text(why, most=_MAX_TEXT)) for where, why in lost]
         yield join(tag("h3", "Not mounted"), table(("where", "why"), rows))

@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     head = tag(
         "header",
         tag("h1", text(title, most=_MAX_TEXT)),
-        tag("p", "what keeps it from booting, and people out"),
+        tag("p", "What keeps the guest from booting, or from letting people in."),
     )
     index = _index(report.images) if several else None
     sections = [
