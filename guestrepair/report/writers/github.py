@@ -13,8 +13,14 @@ from dataclasses import dataclass
 
 from guestrepair.model import Severity
 from guestrepair.report.data import ImageReport, Report
-from guestrepair.report.headline import headline
-from guestrepair.report.writers.places import could_not_look, file_name, open_findings, place_of, shown
+from guestrepair.report.writers.places import (
+    could_not_look,
+    file_name,
+    open_findings,
+    place_of,
+    shown,
+    verdict,
+)
 
 MAX_OF_A_KIND = 10
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
@@ -54,9 +60,8 @@ def render(report: Report) -> str:
         else:
             left[annotation.command] = left.get(annotation.command, 0) + 1
     lines += [
-        str(_Annotation("notice", file_name(image), words, file_name(image)))
+        str(_Annotation("notice", file_name(image), verdict(image), file_name(image)))
         for image in report.images[: MAX_OF_A_KIND - 1]
-        if (words := headline(image))
     ]
     if left:
         words = ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in left.items())

@@ -29,7 +29,10 @@ def _timeline(image: ImageReport) -> Iterator[Markup]:
     if not marks:
         return
     kept = _without_the_middle(marks)
-    rows = [row(utc(time, seconds=True), text(words, most=_MAX_TEXT)) for time, _, words in kept]
+    rows = [
+        row(tag("td", utc(each.time_ns, seconds=True), cls="when"), text(each.words, most=_MAX_TEXT))
+        for each in kept
+    ]
     left = len(marks) - len(kept)
     yield tag("h2", "What happened when")
     yield timeline(marks)

@@ -106,8 +106,8 @@ def _rules(image: ImageReport, fail_on: Severity | None, counts: _Counts) -> Ite
 
 def _outcome(findings: Sequence[Finding], fail_on: Severity | None, unclear: bool, counts: _Counts) -> str:
     wrong = [f for f in findings if f.status is not Status.REPAIRED and f.suppressed is None]
-    failing = [f for f in wrong if fail_on is not None and f.severity.rank <= fail_on.rank]
-    mild = "".join(f"{line}\n" for line in _lines(f for f in findings if f not in failing))
+    failing = [f for f in wrong if _fails(f, fail_on)]
+    mild = "".join(f"{line}\n" for line in _lines(f for f in findings if not _fails(f, fail_on)))
     if failing:
         counts.failures += 1
         worst = min(failing, key=lambda f: f.severity.rank)
@@ -125,6 +125,12 @@ def _outcome(findings: Sequence[Finding], fail_on: Severity | None, unclear: boo
         reasons = "; ".join(dict.fromkeys(f.suppressed.reason for f in findings if f.suppressed is not None))
         return f"<skipped message={_attribute(f'known: {reasons}')}/>" + _said(mild)
     return _said(mild)
+
+
+def _fails(finding: Finding, fail_on: Severity | None) -> bool:
+    if finding.status is Status.REPAIRED or finding.suppressed is not None:
+        return False
+    return fail_on is not None and finding.severity.rank <= fail_on.rank
 
 
 def _lines(findings: Iterable[Finding]) -> Iterator[str]:

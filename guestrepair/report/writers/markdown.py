@@ -13,8 +13,7 @@ from collections.abc import Iterator
 
 from guestrepair.model import Effect, Finding, Status
 from guestrepair.report.data import ImageReport, Report, summary
-from guestrepair.report.headline import headline
-from guestrepair.report.writers.places import could_not_look, open_findings, shown
+from guestrepair.report.writers.places import could_not_look, open_findings, shown, verdict
 
 MAX_BYTES = 1024 * 1024
 _ROOM = 4096
@@ -57,8 +56,7 @@ class _Written:
 
 def _image(image: ImageReport, written: _Written) -> None:
     written.add(f"## {code(image.path)}\n\n")
-    if words := headline(image):
-        written.add(f"**Verdict:** {code(words)}\n\n")
+    written.add(f"**Verdict:** {code(verdict(image))}\n\n")
     written.add(f"{_counts(image)}\n\n")
     for line in _facts(image):
         written.add(line)

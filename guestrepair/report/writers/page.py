@@ -17,7 +17,7 @@ from guestrepair.report.headline import headline
 from guestrepair.report.table import human_bytes
 from guestrepair.report.writers.inventory import inventory
 from guestrepair.report.writers.markup import Markup, join, tag, text
-from guestrepair.report.writers.places import could_not_look, open_findings, worst_first
+from guestrepair.report.writers.places import could_not_look, open_findings, verdict
 from guestrepair.report.writers.style import diff, page, row, table
 
 MAX_BYTES = 2_800_000
@@ -93,7 +93,7 @@ def _verdict(image: ImageReport) -> Iterator[Markup]:
     stops = any(f.effect in {Effect.STOPS_BOOT, Effect.STOPS_LOGIN} for f in open_findings(image))
     unclear = image.errors or image.inconclusive or not image.analyzed
     state = "bad" if stops else "unclear" if unclear else "good"
-    words = headline(image) or "Not examined: whether it boots is not known."
+    words = verdict(image)
     yield tag(
         "div",
         tag("strong", text(words, most=1000)),
@@ -148,11 +148,12 @@ def _unexamined(image: ImageReport) -> Iterator[Markup]:
 
 def _findings(image: ImageReport, room: _Room) -> Iterator[Markup]:
     known = [f for f in image.findings if f.suppressed is not None]
-    found = worst_first(f for f in image.findings if f.suppressed is None)
+    found = [f for f in image.findings if f.suppressed is None]
     short, left = room.short, room.left
     for title, group in (("Findings", found), ("Known findings", known)):
         if group:
             yield room.take(tag("h2", title))
+            group.sort(key=lambda f: (f.severity.rank, f.rule, f.status))
             for _, same in itertools.groupby(group, key=lambda f: (f.rule, f.severity, f.status)):
                 yield from _alike(list(same), room)
     if room.short > short:
@@ -178,6 +179,10 @@ def _alike(group: Sequence[Finding], room: _Room) -> Iterator[Markup]:
         return
     if len(group) <= _MAX_ALIKE or not done:
         room.short += len(rest)
+    first = rest[0]
+    also = f"{len(rest)} more" if done else f"{len(rest)}"
+    named = join(" ", text(first.rule, most=100), f": {also}{_state(first)}")
+    head = room.take(tag("h3", tag("span", first.severity.value, cls="mark"), named))
     rows: list[Markup] = []
     for number, finding in enumerate(rest):
         if room.all <= 0:
@@ -185,11 +190,6 @@ def _alike(group: Sequence[Finding], room: _Room) -> Iterator[Markup]:
             break
         rows.append(room.take(row(text(finding.subject, most=200), text(finding.message, most=300))))
     if rows:
-        first = rest[0]
-        also = f"{len(rest)} more" if done else f"{len(rest)}"
-        head = tag(
-            "h3", tag("span", first.severity.value, cls="mark"), f" {first.rule}: {also}{_state(first)}"
-        )
         yield tag("article", head, table(("where", "what"), rows), cls=first.severity.value)
 
 

@@ -11,6 +11,7 @@ from guestrepair.model import Finding, Status
 from guestrepair.report.data import ImageReport
 from guestrepair.report.escape import printable, valid_unicode
 from guestrepair.report.fingerprint import path_and_line
+from guestrepair.report.headline import headline
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ def could_not_look(image: ImageReport) -> Iterator[tuple[str, str]]:
         yield error.stage, f"{error.message}; {error.hint}" if error.hint else error.message
     for item in image.inconclusive:
         yield item.analyzer, item.reason
+
+
+def verdict(image: ImageReport) -> str:
+    """The sentence at the top, which is never empty: where nothing is known it says that."""
+    return headline(image) or "Not examined: whether it boots is not known."
 
 
 def octets(text: str) -> bytes:

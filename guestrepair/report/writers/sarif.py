@@ -9,6 +9,7 @@ Sources: OASIS "Static Analysis Results Interchange Format (SARIF) Version 2.1.0
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,6 @@ from urllib.parse import quote
 from guestrepair import __version__
 from guestrepair.model import Finding, Severity, Status
 from guestrepair.report.data import ImageReport, Report, image_status
-from guestrepair.report.escape import json_text
 from guestrepair.report.fingerprint import fingerprints
 from guestrepair.report.headline import headline
 from guestrepair.report.writers.places import could_not_look, file_name, octets, place_of, shown, worst_first
@@ -60,7 +60,8 @@ def render(report: Report) -> str:
     limits = Limits()
     most = max((len(image.findings) for image in report.images), default=0)
     while True:
-        text = json_text(_log(report, limits))
+        # Every text in it is printable by now; without indents it is written ten times as fast.
+        text = json.dumps(_log(report, limits), ensure_ascii=True) + "\n"
         size = len(zlib.compress(text.encode(), 6))
         if size <= MAX_GZIP_BYTES or not limits.results:
             return text

@@ -31,7 +31,8 @@ article { border: 1px solid var(--line); border-left: 4px solid var(--note); mar
 article.error { border-left-color: var(--error); } article.warning { border-left-color: var(--warning); }
 .mark { font-weight: 700; font-size: .78rem; text-transform: uppercase; letter-spacing: .04em; }
 .error > h3 .mark, .stops { color: var(--error); } .warning > h3 .mark { color: var(--warning); }
-.note > h3 .mark { color: var(--note); } td.yes { color: var(--good); } td.no { color: var(--error); }
+.note > h3 .mark { color: var(--note); } td.when { white-space: nowrap; }
+td.yes { color: var(--good); } td.no { color: var(--error); }
 code, pre, td.code { font: .88em/1.45 ui-monospace, "DejaVu Sans Mono", monospace; }
 pre { background: var(--panel); border: 1px solid var(--line); padding: .5rem .7rem; margin: .5rem 0;
   white-space: pre-wrap; } pre ins { background: var(--added); text-decoration: none; display: block; }
