@@ -30,7 +30,7 @@ def render(report: Report) -> str:
         for entry in _entries(image, prefix):
             entry["fingerprint"] = _unique(entry["fingerprint"], image.path if several else "", taken)
             entries.append(entry)
-    return json.dumps(entries, indent=2, ensure_ascii=True) + "\n"
+    return "[" + ",".join(f"\n{json.dumps(entry, ensure_ascii=True)}" for entry in entries) + "\n]\n"
 
 
 def _entries(image: ImageReport, prefix: str) -> Iterator[dict[str, Any]]:
