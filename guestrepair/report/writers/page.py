@@ -17,7 +17,7 @@ from guestrepair.report.headline import headline
 from guestrepair.report.table import human_bytes
 from guestrepair.report.writers.inventory import inventory
 from guestrepair.report.writers.markup import Markup, join, tag, text
-from guestrepair.report.writers.places import could_not_look, open_findings, verdict
+from guestrepair.report.writers.places import could_not_look, verdict
 from guestrepair.report.writers.style import diff, page, row, table
 
 MAX_BYTES = 2_800_000
@@ -90,7 +90,7 @@ def _image(image: ImageReport, room: _Room, number: int | None) -> Iterator[Mark
 
 
 def _verdict(image: ImageReport) -> Iterator[Markup]:
-    stops = any(f.effect in {Effect.STOPS_BOOT, Effect.STOPS_LOGIN} for f in open_findings(image))
+    stops = any(_stopping(image, effect) for effect in (Effect.STOPS_BOOT, Effect.STOPS_LOGIN))
     unclear = image.errors or image.inconclusive or not image.analyzed
     state = "bad" if stops else "unclear" if unclear else "good"
     words = verdict(image)
@@ -115,11 +115,16 @@ def _counted(image: ImageReport) -> str:
 
 def _stops(image: ImageReport) -> Iterator[Markup]:
     for effect, title in ((Effect.STOPS_BOOT, "What stops boot"), (Effect.STOPS_LOGIN, "What stops login")):
-        found = [f for f in open_findings(image) if f.effect is effect]
+        found = _stopping(image, effect)
         if found:
             items = [tag("li", text(f.message, most=_MAX_TEXT)) for f in found[:10]]
             more = [tag("li", f"and {len(found) - 10} more")] if len(found) > 10 else []
             yield join(tag("h2", title, cls="stops"), tag("ul", *items, *more))
+
+
+def _stopping(image: ImageReport, effect: Effect) -> list[Finding]:
+    """What does that to the guest; that it is known does not make it boot."""
+    return [f for f in image.findings if f.effect is effect and f.status is not Status.REPAIRED]
 
 
 _FITS = {True: ("fits", "yes"), False: ("does not fit", "no"), None: ("not known", None)}

@@ -40,7 +40,8 @@ pre del { background: var(--removed); text-decoration: none; display: block; } p
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
   border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; } ul { margin: .35rem 0; padding-left: 1.2rem; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+th { overflow-wrap: normal; } ul { margin: .35rem 0; padding-left: 1.2rem; }
 svg { width: 100%; height: auto; display: block; margin: .4rem 0; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--text); } svg .soft { fill: var(--soft); }
 svg .part { fill: var(--bar); stroke: var(--ground); } svg .swap { fill: var(--bar2); }

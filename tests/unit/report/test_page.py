@@ -9,11 +9,12 @@ import unicodedata
 import pytest
 
 from guestrepair.compare.model import Comparison, Difference, Kind, NotCompared, Section, Text
+from guestrepair.model import Suppressed
 from guestrepair.report.data import DiffReport, ImageReport, Report
 from guestrepair.report.escape import printable
 from guestrepair.report.writers import differences_page, page
 from guestrepair.report.writers.markup import Markup, join, tag, text
-from tests.unit.report.samples import HOSTILE, full_image, hostile_image, many
+from tests.unit.report.samples import HOSTILE, finding, full_image, hostile_image, many
 
 VOID = {"meta", "rect", "line", "circle"}
 
@@ -94,7 +95,7 @@ def test_the_verdict_comes_first_and_everything_is_there() -> None:
     said = "\n".join(read.text)
     order = (
         "Does not boot: UUID=1 is on no disk", "What stops boot", "Platforms", "does not fit",
-        "Could not be examined (this is not the same as healthy)", "Findings", "UUID=right", "How it came about:",
+        "Could not be examined (this is not the same as healthy)", "Findings", "UUID=right", "How it came",
         "strong: alice: vi /etc/fstab", "-ü UUID=wrong / ext4", "+ü UUID=right / ext4", "(repaired)",
         "Known findings", "known: the factory does that (until 2027-03-01)", "What happened when", "Disks",
         "/dev/sda3 ext4", "Inventory", "Debian GNU/Linux 12", "Mounted", "Not mounted",
@@ -117,6 +118,13 @@ def test_the_map_is_to_scale_within_its_bar() -> None:
 def test_what_was_not_examined_is_not_green() -> None:
     assert '<div class="verdict unclear">' in page.render(Report([ImageReport(path="d")]))
     assert '<div class="verdict good">' in page.render(Report([ImageReport(path="d", analyzed=True)]))
+
+
+def test_what_is_known_still_stops_the_boot() -> None:
+    image = ImageReport(path="d", analyzed=True, findings=[finding(suppressed=Suppressed("ignore", "known"))])
+    source = page.render(Report([image]))
+    assert '<div class="verdict bad">' in source
+    assert "What stops boot" in source
 
 
 def test_a_page_stays_small_and_says_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
