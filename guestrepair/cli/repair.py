@@ -111,7 +111,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     if timings:
         for stage, seconds in result.timings:
             click.echo(f"{seconds:8.2f} s  {stage}", err=True)
-    report = Report([result])
+    report = Report([result], limit)
     if output or all_formats()[output_format].for_programs or not result.errors or result.findings:
         console.write_report(report, renderer(output_format, Report), output)
     return report.exit_status(limit)

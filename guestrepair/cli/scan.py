@@ -49,7 +49,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
     check_output(output, images, image_opts)
-    report = Report()
+    report = Report(fail_on=limit)
     for path in images:
         result = scan(path, image_opts, scan_opts, console.voice())
         result.again = again(click.get_current_context())

@@ -160,6 +160,8 @@ class Report:
     """The whole run of a scan or repair."""
 
     images: list[ImageReport] = field(default_factory=list)
+    fail_on: Severity | None = Severity.ERROR
+    """What makes the command fail: reports that know only passed and failed go by it, too."""
 
     def exit_status(self, threshold: Severity | None) -> int:
         """The highest status of all images (contract: 0, 1, 3, 4)."""

@@ -45,7 +45,7 @@ def _lines(difference: Difference) -> Iterator[str]:
     detail = f" ({_clean(difference.detail)})" if difference.detail else ""
     noise = f" [{difference.noise.value}]" if difference.noise is not None else ""
     yield f"  {_SIGNS[difference.kind]} {printable(difference.name)}: {what}{detail}{noise}"
-    for line in _diff(difference).splitlines()[2:]:
+    for line in text_diff(difference).splitlines()[2:]:
         yield f"      {line}"
 
 
@@ -53,7 +53,7 @@ def _clean(text: str) -> str:
     return printable(masked(text))
 
 
-def _diff(difference: Difference) -> str:
+def text_diff(difference: Difference) -> str:
     """The unified diff of a text, passwords and tokens masked, safe to print."""
     if difference.text is None:
         return ""
@@ -124,5 +124,5 @@ def _json(difference: Difference) -> dict[str, Any]:
         "folded": list(difference.folded),
     }
     if difference.text is not None:
-        rendered["diff"] = _diff(difference)
+        rendered["diff"] = text_diff(difference)
     return rendered

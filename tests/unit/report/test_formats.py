@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -31,3 +34,13 @@ def test_a_command_offers_what_its_report_can_be_written_in(command: str, kind: 
     done = CliRunner().invoke(main, [command, "--format", "no-such-format", "x"])
     assert done.exit_code == 2
     assert all(repr(name) in done.output for name in names_for(kind))
+
+
+REPORT = Path(data.__file__).parent
+
+
+@pytest.mark.parametrize("module", sorted(REPORT.glob("*.py")), ids=lambda path: path.stem)
+def test_what_writes_a_format_is_imported_only_when_that_is_asked_for(module: Path) -> None:
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("guestrepair.report.writers")

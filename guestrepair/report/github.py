@@ -1,0 +1,15 @@
+"""Annotations of GitHub's workflows; see writers/github.py."""
+
+from __future__ import annotations
+
+from guestrepair.report.data import Report
+from guestrepair.report.formats import Format
+
+
+def _report(report: Report) -> str:
+    from guestrepair.report.writers.github import render
+
+    return render(report)
+
+
+FORMAT = Format(name="github", renderers={Report: _report})

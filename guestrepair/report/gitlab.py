@@ -1,0 +1,15 @@
+"""GitLab's code quality report; see writers/gitlab.py."""
+
+from __future__ import annotations
+
+from guestrepair.report.data import Report
+from guestrepair.report.formats import Format
+
+
+def _report(report: Report) -> str:
+    from guestrepair.report.writers.gitlab import render
+
+    return render(report)
+
+
+FORMAT = Format(name="gitlab", renderers={Report: _report})
