@@ -25,6 +25,7 @@ from guestrepair.model import Effect, Evidence, Examination, Finding, Inconclusi
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
+    from guestrepair.model.requirements import AnyRequirement
     from guestrepair.packages.base import PackageDatabase
     from guestrepair.packages.reference import Reference
     from guestrepair.system.guest_system import System
@@ -92,6 +93,7 @@ class AnalysisOptions:
     (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
     ``platforms`` are the names of those that the guest is to fit; ``profile`` is what it is to be, a
     "machine" that goes on or a "golden" image that others are made from.
+    ``requirements`` are what a policy requires of the guest beside the rules.
     ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
     """
 
@@ -101,6 +103,7 @@ class AnalysisOptions:
     buses: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     profile: str = "machine"
+    requirements: tuple[AnyRequirement, ...] = ()
     now: float | None = None
 
     @property

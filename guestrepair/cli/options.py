@@ -19,7 +19,8 @@ from guestrepair.report.formats import names_for
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
-_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings"})
+_OF_STANDARDS = ("policy", "baseline", "write_baseline")
+_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_OF_STANDARDS})
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
