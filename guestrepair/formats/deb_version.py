@@ -32,7 +32,13 @@ class DebVersion:
         return isinstance(other, DebVersion) and self.key == other.key
 
     def __lt__(self, other: DebVersion) -> bool:
-        return self.key < other.key
+        if self.key[0] != other.key[0]:
+            return self.key[0] < other.key[0]
+        for mine, theirs in zip(self.key[1:], other.key[1:], strict=True):
+            if mine != theirs:
+                length = max(len(mine), len(theirs))
+                return _filled(mine, length) < _filled(theirs, length)
+        return False
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -46,9 +52,14 @@ def _parts(text: str) -> _Key:
         if match[0]
         for plain in (match[2].lstrip("0"),)
     ]
-    while found and found[-1] == _NOTHING:  # "1" and "1.0" differ, but nothing is what "" and "0" are
+    while found and found[-1] == _NOTHING:  # "0" is nothing, and so is "" ("1" and "1.0" differ)
         found.pop()
-    return (*found, _NOTHING)
+    return tuple(found)
+
+
+def _filled(parts: _Key, length: int) -> _Key:
+    """Where one version has ended, the other goes on against nothing, which is more than ``~``."""
+    return parts + (_NOTHING,) * (length - len(parts))
 
 
 _NOTHING = ((_END,), 0, "")

@@ -68,13 +68,13 @@ def _check(entry: Table) -> None:
     for key in given:
         if key not in KEYS:
             entry.refuse(key, f"[[require]] has no key {key[:80]!r}", advice(key, KEYS))
-    if not any(key in given for key in SUBJECTS):
-        entry.refuse("", "[[require]] requires nothing", f"name one of: {', '.join(SUBJECTS)}")
     for key in OF_A_PATH:
         if key in given and "path" not in given:
             entry.refuse(key, f"{key} is about no path", 'add path = "/…"')
     if "version" in given and "package" not in given:
         entry.refuse("version", "version is about no package", 'add package = "…"')
+    if not any(key in given for key in SUBJECTS):
+        entry.refuse("", "[[require]] requires nothing", f"name one of: {', '.join(SUBJECTS)}")
 
 
 def _paths(entry: Table, more: Callable[[str], dict[str, Any]]) -> Iterator[PathRequirement]:

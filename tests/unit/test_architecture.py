@@ -12,7 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
     "ownership", "errors", "fence", "model", "formats", "guest", "confine", "disk", "appliance", "session",
-    "packages", "system", "events", "compare", "analyzers", "repair", "boot", "report", "policy", "operations", "cli",
+    "packages", "system", "events", "compare", "analyzers", "repair", "boot", "report", "policy",
+    "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
