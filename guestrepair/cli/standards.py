@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from guestrepair.cli.options import PATH
-from guestrepair.operations.standards import StandardOptions
+from guestrepair.operations.options import StandardOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

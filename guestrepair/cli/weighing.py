@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from guestrepair.cli.console import Console, show_error
 from guestrepair.errors import UsageError
-from guestrepair.operations.options import ScanOptions
-from guestrepair.operations.standards import StandardOptions, Wanted, keep_baseline, read_standards
+from guestrepair.operations.options import ScanOptions, StandardOptions
+from guestrepair.operations.standards import Wanted, keep_baseline, read_standards
 from guestrepair.policy.apply import Standards, apply
 from guestrepair.report.data import Report
 

@@ -8,28 +8,13 @@ from pathlib import Path
 
 from guestrepair.analyzers.base import all_rules
 from guestrepair.errors import UsageError
-from guestrepair.operations.options import ScanOptions
+from guestrepair.operations.options import ScanOptions, StandardOptions
 from guestrepair.ownership import is_ours
 from guestrepair.policy.apply import Standards
 from guestrepair.policy.baseline import baseline_of, check_target, read_baseline, write_baseline
 from guestrepair.policy.model import Policy
 from guestrepair.policy.reading import FILE_NAME, read_policy
 from guestrepair.report.data import Report
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardOptions:
-    """Where policy and baseline are; a policy may lie in ``search_from``, or above it."""
-
-    policy: Path | None = None
-    search_from: Path | None = None
-    baseline: Path | None = None
-    write_baseline: Path | None = None
-
-    @property
-    def any_given(self) -> bool:
-        """Whether there is anything to be weighed by, or to be looked for."""
-        return any((self.policy, self.search_from, self.baseline, self.write_baseline))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

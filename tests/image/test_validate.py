@@ -70,7 +70,8 @@ severity = "note"
 HOSTNAME = hashlib.sha256(b"debian-server\n").hexdigest()
 MISSED = {
     "/etc/hostname", "/etc/issue", "package telnetd", "package sudo", "unit cups.service",
-    "unit cron.service", "account vagrant", "account daemon", "kernel parameter mitigations=auto", "kernel parameter ro",
+    "unit cron.service", "account vagrant", "account daemon", "kernel parameter mitigations=auto",
+    "kernel parameter ro",
 }  # fmt: skip
 
 

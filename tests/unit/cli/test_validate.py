@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -13,8 +15,8 @@ from guestrepair.cli.main import invoke
 from guestrepair.cli.scan import command as scan_command
 from guestrepair.cli.validate import command as validate_command
 from guestrepair.errors import UsageError
-from guestrepair.operations.options import ScanOptions
-from guestrepair.operations.standards import StandardOptions, Wanted, find_policy, read_standards
+from guestrepair.operations.options import ScanOptions, StandardOptions
+from guestrepair.operations.standards import Wanted, find_policy, read_standards
 
 GOOD = '[policy]\nfail-on = "never"\nprofile = "machine"\nplatform = "kvm"\n[[require]]\naccount = "root"\n'
 
@@ -154,6 +156,13 @@ def test_the_command_line_wins_over_the_policy(
     assert found.scan.analysis.platforms == standards.platforms == platforms
     assert len(found.scan.analysis.requirements) == 1
     assert standards.today.isoformat() == "1970-01-01"
+
+
+def test_a_scan_without_a_policy_starts_without_what_reads_one() -> None:
+    code = "import sys, guestrepair.cli.scan; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not {m for m in loaded.split() if m.startswith("guestrepair.policy")}
+    assert "tomllib" not in loaded
 
 
 def test_nothing_given_is_nothing_weighed() -> None:
