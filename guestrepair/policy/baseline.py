@@ -21,7 +21,7 @@ from guestrepair.errors import FormatError, UsageError
 from guestrepair.model import Finding, Severity
 from guestrepair.policy.reading import read_limited
 from guestrepair.report.escape import json_text
-from guestrepair.report.fingerprint import fingerprints, of_parts
+from guestrepair.report.fingerprint import fingerprint_of, fingerprints
 
 SCHEMA = "guestrepair.baseline/1"
 MAX_SIZE_BYTES = 64 * 1024 * 1024
@@ -136,7 +136,7 @@ def baseline_of(images: Iterable[Sequence[Finding]], today: dt.date, before: Bas
 
 
 def _folded(finding: Finding) -> frozenset[str]:
-    return frozenset(of_parts(finding.rule, subject) for subject in finding.folded)
+    return frozenset(fingerprint_of(finding.rule, subject) for subject in finding.folded)
 
 
 def render_baseline(baseline: Baseline) -> str:

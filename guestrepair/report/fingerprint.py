@@ -1,53 +1,52 @@
-"""What makes a finding the same one in the next run: one digest, for baselines and for other people's tools.
+"""What tells one finding from another, run after run: its rule and where it is, and no line number.
 
-It is made of the rule and of the path (or device) alone. Neither the wording of a message nor a line's
-number is in it: lines move when others come and go above them. Of several findings of one rule in one file
-the first has the number 0, the second 1, in the order of their lines. So the numbers say how many there are,
-and not which line is which: when a new one comes above two that are known, the last of the three is the one
-that is new.
+Neither the wording of a message nor a line's number is in it: lines move when others come and go above them.
+Of several findings of one rule in one file the numbers say how many there are, and not which line is which:
+when a new one comes above two that are known, the last of the three is the one that is new.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 
 from guestrepair.model import Finding
+from guestrepair.report.escape import valid_unicode
 
-FINGERPRINT = "guestrepair/v1"
-"""The name of this way of making them (SARIF's partialFingerprints)."""
-
-_LINE = re.compile(r"(?s)(/.*):([0-9]{1,9})")
+_LINE = re.compile(r":([0-9]{1,9})\Z")
 
 
-def place_of(subject: str) -> tuple[str, int]:
-    """A subject without its line, and that (0 where it has none); by its text alone, as reports have it."""
-    found = _LINE.fullmatch(subject)
-    return (found[1], int(found[2])) if found else (subject, 0)
+def fingerprints(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """A SHA-256 in hex for each finding, all different, that stays when lines above it come or go.
 
-
-def fingerprint(finding: Finding, ordinal: int = 0) -> str:
-    """The digest (SHA-256, hexadecimal) of one finding, which is the ``ordinal``-th of its rule and path."""
-    return of_parts(finding.rule, finding.subject, ordinal)
-
-
-def of_parts(rule: str, subject: str, ordinal: int = 0) -> str:
-    """The same of a rule's name and a subject."""
-    number = f"|{ordinal}" if ordinal else ""
-    text = f"{rule}|{place_of(subject)[0]}{number}"
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def fingerprints(findings: Sequence[Finding]) -> list[str]:
-    """The digest of each finding of one image, in their order; no two alike."""
-    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+    It is over rule and path (or device). Of several findings of one rule in one file, the later ones count
+    on, in the order of their lines.
+    """
+    alike: dict[tuple[str, str], list[tuple[int, str, int]]] = {}
     for index, finding in enumerate(findings):
-        alike[finding.rule, place_of(finding.subject)[0]].append(index)
+        path, line = path_and_line(finding.subject)
+        alike.setdefault((finding.rule, path), []).append((line or 0, finding.subject, index))
     made = [""] * len(findings)
-    for indexes in alike.values():
-        indexes.sort(key=lambda index: place_of(findings[index].subject)[1])
-        for ordinal, index in enumerate(indexes):
-            made[index] = fingerprint(findings[index], ordinal)
-    return made
+    for (rule, path), group in alike.items():
+        for ordinal, (_line, _subject, index) in enumerate(sorted(group)):
+            made[index] = _digest(f"{rule}|{path}" + (f"|{ordinal}" if ordinal else ""))
+    return tuple(made)
+
+
+def fingerprint_of(rule: str, subject: str) -> str:
+    """The same of one rule and subject, as if no other finding of that rule were in that file."""
+    return _digest(f"{rule}|{path_and_line(subject)[0]}")
+
+
+def path_and_line(subject: str) -> tuple[str, int | None]:
+    """The path (or device) that a subject is about, and the line; from the text alone where that is all."""
+    known, line = getattr(subject, "path", None), getattr(subject, "line", None)
+    if known is not None:
+        return str(known), line
+    match = None if getattr(subject, "device", None) is not None else _LINE.search(subject)
+    return (subject[: match.start()], int(match[1])) if match else (str(subject), None)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(valid_unicode(text).encode()).hexdigest()

@@ -11,12 +11,14 @@ import click
 import pytest
 
 from guestrepair.analyzers.base import AnalysisOptions
+from guestrepair.cli.console import Console
 from guestrepair.cli.main import invoke
 from guestrepair.cli.scan import command as scan_command
 from guestrepair.cli.validate import command as validate_command
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import ScanOptions, StandardOptions
 from guestrepair.operations.standards import Wanted, find_policy, read_standards
+from guestrepair.report.data import ImageReport, Report
 
 GOOD = '[policy]\nfail-on = "never"\nprofile = "machine"\nplatform = "kvm"\n[[require]]\naccount = "root"\n'
 
@@ -122,6 +124,18 @@ def test_a_baseline_of_what_could_not_be_opened_is_empty_and_says_so(
     assert status == 3
     assert "known.json: not everything could be examined" in err
     assert run(capsys, "scan", "--baseline", "known.json", "missing")[0] == 3
+
+
+def test_a_report_that_cannot_be_written_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report([ImageReport(path="x")])
+    assert Console().keep_report(report, lambda _: "the report\n", Path("/dev/full")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "the report\n"
+    assert captured.err == (
+        "guestrepair: -o /dev/full: No space left on device; the report is on stdout instead\n"
+    )
+    assert Console().keep_report(report, lambda _: "the report\n", Path("report.txt")) == 0
+    assert Path("report.txt").read_text() == "the report\n"
 
 
 def options_of(command: click.Command, *arguments: str) -> dict[str, object]:

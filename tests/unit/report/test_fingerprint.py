@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.model import Finding, GuestPath, Severity, Subject
-from guestrepair.report.fingerprint import fingerprint, fingerprints, place_of
+from guestrepair.report.fingerprint import fingerprint_of, fingerprints, path_and_line
 
 FSTAB = GuestPath("/etc/fstab")
 
@@ -20,22 +20,25 @@ def at(line: int, message: str = "m") -> Finding:
 
 def test_how_it_is_made_never_changes() -> None:
     expected = hashlib.sha256(b"fstab/order|/etc/fstab").hexdigest()
-    assert fingerprint(at(3)) == expected
+    assert fingerprints([at(3)]) == (expected,)
+    assert fingerprint_of("fstab/order", "/etc/fstab:7") == expected
     second = hashlib.sha256(b"fstab/order|/etc/fstab|1").hexdigest()
-    assert fingerprints([at(10), at(9)]) == [second, expected]
+    assert fingerprints([at(10), at(9)]) == (second, expected)
 
 
 def test_wording_severity_and_line_are_not_in_it() -> None:
-    assert fingerprint(at(3)) == fingerprint(replace(at(8), message="n", severity=Severity.NOTE))
-    assert fingerprint(at(3)) != fingerprint(replace(at(3), rule="fstab/other"))
-    assert fingerprint(at(3)) != fingerprint(replace(at(3), subject="/etc/fstab2"))
+    usual = fingerprints([at(3)])
+    assert usual == fingerprints([replace(at(8), message="n", severity=Severity.NOTE)])
+    assert usual != fingerprints([replace(at(3), rule="fstab/other")])
+    assert usual != fingerprints([replace(at(3), subject="/etc/fstab2")])
 
 
 def test_what_is_a_line() -> None:
-    assert place_of("/a:1") == ("/a", 1)
-    assert place_of("/a:x") == ("/a:x", 0)
-    assert place_of("/dev/sda1") == ("/dev/sda1", 0)
-    assert place_of("package a:1") == ("package a:1", 0)
+    assert path_and_line("/a:1") == ("/a", 1)
+    assert path_and_line("/a:x") == ("/a:x", None)
+    assert path_and_line(Subject.of_path(GuestPath("/a:1"))) == ("/a:1", None)
+    assert path_and_line(Subject.of_line(GuestPath("/a:1"), 2)) == ("/a:1", 2)
+    assert path_and_line(Subject.of_device("/dev/sda1")) == ("/dev/sda1", None)
 
 
 SUBJECTS = st.one_of(
