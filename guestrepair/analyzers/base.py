@@ -25,6 +25,7 @@ from guestrepair.model import Effect, Evidence, Examination, Finding, Inconclusi
 
 if TYPE_CHECKING:
     from guestrepair.guest.view import Guest
+    from guestrepair.model.requirements import AnyRequirement
     from guestrepair.packages.base import PackageDatabase
     from guestrepair.packages.reference import Reference
     from guestrepair.platforms.model import Platform
@@ -104,7 +105,7 @@ class AnalysisOptions:
     (:data:`guestrepair.system.storage_buses.BUSES`); empty where it was not named.
     ``platforms`` are the names of those that the guest is to fit, ``machine`` is one that was described by a
     file; ``profile`` is what it is to be, a "machine" that goes on or a "golden" image that others are made
-    from.
+    from. ``requirements`` are what a policy requires of the guest beside the rules.
     ``now`` is the time by which accounts and keys expire, in seconds since the epoch; None: this moment.
     """
 
@@ -115,6 +116,7 @@ class AnalysisOptions:
     platforms: tuple[str, ...] = ()
     machine: Platform | None = None
     profile: str = "machine"
+    requirements: tuple[AnyRequirement, ...] = ()
     now: float | None = None
 
     @property

@@ -114,6 +114,18 @@ class Console:
             text = render(report)
         self.write(text, output)
 
+    def keep_report(self, report: Report, render: Callable[[Report], str], output: Path | None) -> int:
+        """The same; 2 where the file cannot be written: that is said, and the report is printed."""
+        try:
+            self.write_report(report, render, output)
+        except UsageError as error:
+            if output is None:
+                raise
+            show_error(error.message, "the report is on stdout instead")
+            self.write_report(report, render, None)
+            return error.exit_status
+        return 0
+
     def write(self, text: str, output: Path | None) -> None:
         """Print a text, or write it to a file.
 
@@ -161,6 +173,8 @@ def check_output(
     images: tuple[Path, ...],
     options: ImageOptions | None = None,
     donors: tuple[Path, ...] = (),
+    *,
+    option: str = "-o",
 ) -> None:
     """Refuse ``-o`` before the work begins rather than after it, when the report would be lost.
 
@@ -174,17 +188,19 @@ def check_output(
         return
     if not output.exists():
         if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
-            raise UsageError(f"-o {output}: no report can be written there", hint="name a writable directory")
+            raise UsageError(
+                f"{option} {output}: no report can be written there", hint="name a writable directory"
+            )
         return
     if output.is_dir() or not os.access(output, os.W_OK):
-        raise UsageError(f"-o {output}: no report can be written there", hint="name a file of your own")
+        raise UsageError(f"{option} {output}: no report can be written there", hint="name a file of your own")
     from guestrepair.disk.rawfile import is_disk
 
     given = options or ImageOptions()
     if any(key.file is not None and _is_same(output, key.file) for key in given.keys):
-        raise UsageError(f"-o {output}: that is a key, not a place for a report")
+        raise UsageError(f"{option} {output}: that is a key, not a place for a report")
     if output.is_block_device() or is_disk(output) or _is_part_of(output, images, given, donors):
-        raise UsageError(f"-o {output}: that is a disk, not a place for a report")
+        raise UsageError(f"{option} {output}: that is a disk, not a place for a report")
 
 
 def _is_part_of(

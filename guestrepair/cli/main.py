@@ -21,6 +21,7 @@ from guestrepair.report.escape import printable
 _COMMANDS = {
     "inspect": "guestrepair.cli.inspect",
     "scan": "guestrepair.cli.scan",
+    "validate": "guestrepair.cli.validate",
     "repair": "guestrepair.cli.repair",
     "undo": "guestrepair.cli.undo",
     "history": "guestrepair.cli.history",
@@ -33,6 +34,7 @@ _COMMANDS = {
     "evidence": "guestrepair.cli.evidence",
     "diff": "guestrepair.cli.diff",
     "boot": "guestrepair.cli.boot",
+    "policy": "guestrepair.cli.policy",
     "explain": "guestrepair.cli.explain",
 }
 

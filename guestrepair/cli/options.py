@@ -20,7 +20,8 @@ from guestrepair.report.formats import names_for
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
-_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings"})
+_OF_STANDARDS = ("policy", "baseline", "write_baseline")
+_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_OF_STANDARDS})
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
@@ -196,6 +197,7 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
             digests=values.pop("digests"),
             all_disks_attached=values.pop("all_disks_attached"),
             deep=values.pop("deep"),
+            profile=values.pop("profile", "machine"),
             now=values.pop("now"),
             **to_targets(values),
         ),

@@ -54,6 +54,21 @@ class ScanOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandardOptions:
+    """Where policy and baseline are; a policy may lie in ``search_from``, or above it."""
+
+    policy: Path | None = None
+    search_from: Path | None = None
+    baseline: Path | None = None
+    write_baseline: Path | None = None
+
+    @property
+    def any_given(self) -> bool:
+        """Whether there is anything to be weighed by, or to be looked for."""
+        return any((self.policy, self.search_from, self.baseline, self.write_baseline))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """Where missing packaged files may come from, besides the guest's own cache."""
 

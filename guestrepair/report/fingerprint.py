@@ -1,4 +1,9 @@
-"""What tells one finding from another, run after run: its rule and where it is, and no line number."""
+"""What tells one finding from another, run after run: its rule and where it is, and no line number.
+
+Neither the wording of a message nor a line's number is in it: lines move when others come and go above them.
+Of several findings of one rule in one file the numbers say how many there are, and not which line is which:
+when a new one comes above two that are known, the last of the three is the one that is new.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,11 @@ def fingerprints(findings: Sequence[Finding]) -> tuple[str, ...]:
         for ordinal, (_line, _subject, index) in enumerate(sorted(group)):
             made[index] = _digest(f"{rule}|{path}" + (f"|{ordinal}" if ordinal else ""))
     return tuple(made)
+
+
+def fingerprint_of(rule: str, subject: str) -> str:
+    """The same of one rule and subject, as if no other finding of that rule were in that file."""
+    return _digest(f"{rule}|{path_and_line(subject)[0]}")
 
 
 def path_and_line(subject: str) -> tuple[str, int | None]:

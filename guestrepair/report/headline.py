@@ -17,6 +17,7 @@ def headline(image: ImageReport) -> str:
     """What stops this guest, worked out from the findings' effects; empty where no system was looked at.
 
     It says no more than was looked at: a part that was left out, or that could not be examined, is in it.
+    What is known (by a policy, by a baseline) stops the guest all the same: it is said, as known.
     """
     stopped = [words for effect, claim in _STOPS if (words := _claim(claim, _open(image, effect)))]
     if stopped:
@@ -29,7 +30,8 @@ def headline(image: ImageReport) -> str:
 
 
 def _open(image: ImageReport, effect: Effect) -> list[Finding]:
-    return [f for f in image.findings if f.effect is effect and f.status is not Status.REPAIRED]
+    found = [f for f in image.findings if f.effect is effect and f.status is not Status.REPAIRED]
+    return sorted(found, key=lambda finding: finding.suppressed is not None)
 
 
 def _claim(claim: str, causes: Sequence[Finding]) -> str:
@@ -37,8 +39,15 @@ def _claim(claim: str, causes: Sequence[Finding]) -> str:
         return ""
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
     # What sshd itself stumbles over says more of it than a program that a console needs, too.
-    first = next((f for f in causes if f.effect is Effect.STOPS_LOGIN and f.analyzer == "sshd"), causes[0])
+    first = next((f for f in causes if _is_of_sshd(f) and f.suppressed is None), causes[0])
+    if first.suppressed is not None:
+        first = next(filter(_is_of_sshd, causes), first)
+        return f"{claim}, as is known: {first.message}{more}"
     return f"{claim}: {first.message}{more}"
+
+
+def _is_of_sshd(finding: Finding) -> bool:
+    return finding.effect is Effect.STOPS_LOGIN and finding.analyzer == "sshd"
 
 
 def _lower(words: str) -> str:

@@ -20,6 +20,7 @@ from guestrepair.report.diff import describe, target, unified_diff
 from guestrepair.report.escape import printable, shell_words
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
+from guestrepair.report.suppressed import TITLE, suppressed_lines
 
 _MAX_FOLDED = 5
 _MAX_EVIDENCE = 8
@@ -42,8 +43,9 @@ def render(report: Report) -> str:
 
 def render_image(image: ImageReport) -> str:
     """One image: who it is, its findings, what could not be looked at, the outcome."""
+    open_ = [finding for finding in image.findings if finding.suppressed is None]
     lines = [*_heading(image), *_headline(image), *_platforms(image)]
-    lines += [*_findings(image.findings), *_inconclusive(image)]
+    lines += [*_findings(open_), *_known(image), *_inconclusive(image)]
     lines += [*_left(image), *_errors(image)]
     if image.plan is not None:
         lines += ["", "Planned changes:", "", render_plan(image.plan).rstrip("\n")]
@@ -147,6 +149,14 @@ def _wrapped(text: str, indent: str, *, hang: str = "") -> list[str]:
     )
 
 
+def _known(image: ImageReport) -> Iterator[str]:
+    lines = list(suppressed_lines(image.findings))
+    if lines:
+        yield from ("", TITLE)
+    for line in lines:
+        yield from _wrapped(line, "  ", hang="  ")
+
+
 def _inconclusive(image: ImageReport) -> Iterator[str]:
     if image.inconclusive:
         yield ""
@@ -214,12 +224,17 @@ def _verdict(image: ImageReport) -> Iterator[str]:
     ]
     if counts["repaired"]:
         words.append(f"{counts['repaired']} repaired")
+    if counts["suppressed"]:
+        words.append(f"{counts['suppressed']} known")
     if counts["inconclusive"]:
         words.append(f"{counts['inconclusive']} not examined")
     repairable = [
         f
         for f in image.findings
-        if f.status is Status.OPEN and f.repair is not None and f.repair.safety is not Safety.MANUAL
+        if f.status is Status.OPEN
+        and f.suppressed is None
+        and f.repair is not None
+        and f.repair.safety is not Safety.MANUAL
     ]
     yield "Result: " + (", ".join(words) if words else "nothing found.")
     if repairable and image.outcome is None:

@@ -22,6 +22,7 @@ from guestrepair.system.cloud_init import CloudInit
 from guestrepair.system.contents import Contents
 from guestrepair.system.drivers import Drivers
 from guestrepair.system.fact import Unreadable, fact
+from guestrepair.system.file_contents import FileContents
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.firewall.firewall import Firewall
@@ -161,6 +162,11 @@ class System:
     def drivers(self) -> Drivers:
         """The modules of its kernels."""
         return Drivers(self.view)
+
+    @fact
+    def file_contents(self) -> FileContents:
+        """What any of its files hold, as far as somebody asks for it."""
+        return FileContents(self.view)
 
     @fact
     def files(self) -> Files:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
     "ownership", "errors", "fence", "model", "formats", "guest", "confine", "disk", "appliance", "session",
     "packages", "system", "events", "inventory", "compare", "platforms", "analyzers", "repair", "boot",
-    "report", "operations", "cli",
+    "report", "policy", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -358,7 +358,7 @@ def test_a_default_target_of_another_kind(word: str) -> None:
 
 
 def test_every_analyzer_is_asked() -> None:
-    asked = {case.analyzer for case in OF_LINES} | {"filesystems", "partitions"}
+    asked = {case.analyzer for case in OF_LINES} | {"filesystems", "partitions", "policy"}
     assert {a.name for a in all_analyzers()} <= asked
 
 

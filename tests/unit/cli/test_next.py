@@ -19,6 +19,7 @@ from guestrepair.repair.plan import Plan
 from guestrepair.report import table
 from guestrepair.report.data import ImageReport, RepairOutcome
 
+OF_ONE_RUN = {"dry_run", "images", "image", "yes", "policy", "baseline", "write_baseline"}
 SECRETS = ("/dev/sda2:key:sesame", "key:sesame", "all:key:sesame", "file:/x:key:sesame", "key:sesame:file:")
 IMAGE_OPTIONS = (
     ("--input-format", "raw"),
@@ -45,7 +46,7 @@ REPAIR_OPTIONS = (
 def parsed(command: click.Command, arguments: list[str]) -> dict[str, Any]:
     """What a command makes of its arguments, without what belongs to one run alone."""
     with command.make_context("x", list(arguments)) as context:
-        return {k: v for k, v in context.params.items() if k not in {"dry_run", "images", "image", "yes"}}
+        return {k: v for k, v in context.params.items() if k not in OF_ONE_RUN}
 
 
 def words(command: click.Command, arguments: list[str], image: str, **report: Any) -> list[str]:

@@ -21,6 +21,7 @@ from guestrepair.formats import (
     cloud_config,
     crypttab,
     deb822,
+    deb_version,
     dpkg_alternatives,
     dpkg_config,
     dpkg_lists,
@@ -87,6 +88,7 @@ from guestrepair.formats import (
     sysusers,
     timestamp_reply,
     tmpfiles,
+    toml_lines,
     udev_rules,
     utmp,
     web_address,
@@ -362,6 +364,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "deb822": {
         "status": Registered(_status, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
         "all fields": Registered(deb822.parse_deb822, dpkg_open.STATUS_LIMIT_BYTES, _STATUS),
+    },
+    "deb_version": {
+        "version": Registered(lambda d: deb_version.DebVersion(text(d)), sample=b"1:1.2~rc3+deb12u1-5")
     },
     "dpkg_alternatives": {
         "alternative": Registered(
@@ -658,6 +663,13 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "timestamp_reply": {
         "reply": Registered(
             timestamp_reply.parse_timestamp_reply, sample=b"\x30\x07\x30\x03\x02\x01\x00\x30\x00"
+        )
+    },
+    "toml_lines": {
+        "toml": Registered(
+            toml_lines.parse_toml,
+            toml_lines.MAX_SIZE_BYTES,
+            b'[[a]]\nb = "c" # d\ne."f" = [1, {g = \'h\'}]\n',
         )
     },
     "rpm_version": {

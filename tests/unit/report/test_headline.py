@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from guestrepair.guest.devices import OperatingSystem
-from guestrepair.model import Effect, Finding, Inconclusive, Severity, Status
+from guestrepair.model import Effect, Finding, Inconclusive, Severity, Status, Suppressed
 from guestrepair.report.data import ImageReport, StageError
 from guestrepair.report.headline import headline
 
 BOOT = Finding("boot/kernel-missing", Severity.ERROR, "/boot/x", "no kernel", effect=Effect.STOPS_BOOT)
 LOGIN = Finding("sshd/config-syntax", Severity.ERROR, "/etc/x", "A bad line", effect=Effect.STOPS_LOGIN)
 MILD = Finding("fstab/order", Severity.WARNING, "/etc/fstab:1", "odd", effect=Effect.DEGRADES)
+KNOWN = Suppressed("ignore", "on purpose")
+KNOWN_BOOT = replace(BOOT, suppressed=KNOWN)
 NOTHING = "Nothing found that stops boot or SSH login"
 
 
@@ -34,6 +36,13 @@ def image(*findings: Finding) -> ImageReport:
          "Nobody can log in over SSH: A bad line (and 1 more)."),
         ((replace(BOOT, status=Status.REPAIRED),), "Nothing left that stops boot or SSH login."),
         ((replace(BOOT, status=Status.SKIPPED),), "Does not boot: no kernel."),
+        ((KNOWN_BOOT,), "Does not boot, as is known: no kernel."),
+        ((KNOWN_BOOT, replace(BOOT, subject="/boot/y", message="no initrd")),
+         "Does not boot: no initrd (and 1 more)."),
+        ((KNOWN_BOOT, LOGIN),
+         "Does not boot, as is known: no kernel; nobody can log in over SSH: A bad line."),
+        ((replace(LOGIN, suppressed=KNOWN), replace(LOGIN, rule="packages/file-missing", message="no login")),
+         "Nobody can log in over SSH: no login (and 1 more)."),
     ],
 )  # fmt: skip
 def test_the_sentence_says_what_stops_the_guest(findings: tuple[Finding, ...], sentence: str) -> None:
