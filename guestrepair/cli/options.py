@@ -191,6 +191,7 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
             digests=values.pop("digests"),
             all_disks_attached=values.pop("all_disks_attached"),
             deep=values.pop("deep"),
+            profile=values.pop("profile", "machine"),
             now=values.pop("now"),
         ),
     )

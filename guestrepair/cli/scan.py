@@ -18,6 +18,7 @@ from guestrepair.cli.options import (
     to_image_options,
     to_scan_options,
 )
+from guestrepair.cli.profile import profile_option
 from guestrepair.operations.scan import scan
 from guestrepair.report.data import Report
 from guestrepair.report.formats import all_formats, renderer
@@ -26,6 +27,7 @@ from guestrepair.report.formats import all_formats, renderer
 @click.command("scan")
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
 @analyzer_options
+@profile_option()
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
 @output_options(Report)

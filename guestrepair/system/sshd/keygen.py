@@ -42,8 +42,12 @@ def whole(unit: LoadedUnit | None) -> LoadedUnit | None:
 class KeyGeneration:
     """Looks through what starts at boot for what makes missing host keys."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, services: Sequence[LoadedUnit]) -> None:
+    def __init__(
+        self, guest: Guest, systemd: Systemd, services: Sequence[LoadedUnit], *, new_instance: bool = False
+    ) -> None:
+        """``new_instance``: as it will be once what cloud-init knows of this instance is gone."""
         self._guest = guest
+        self._new_instance = new_instance
         self._systemd = systemd
         self._services = services
 
@@ -113,7 +117,9 @@ class KeyGeneration:
 
     def _by_cloud_init(self) -> str:
         # cc_ssh runs once per instance; its semaphore says that this instance has had its keys.
-        if not self._cloud_init_enabled() or self._guest.glob(CLOUD_INIT_SEMAPHORES, "config_*ssh"):
+        if not self._cloud_init_enabled():
+            return ""
+        if not self._new_instance and self._guest.glob(CLOUD_INIT_SEMAPHORES, "config_*ssh"):
             return ""
         return "cloud-init (this instance has not booted yet)"
 
