@@ -53,15 +53,17 @@ class FirstBoot:
     @fact
     def host_key_maker(self) -> str:
         """What makes ssh host keys when those that are there now, and nothing else, are gone; "": nothing."""
-        sshd = self._system.sshd
-        return "" if sshd is None else sshd.key_generator
+        return self._key_generation(new_instance=False).maker()
 
     @fact
     def host_key_maker_of_new_instance(self) -> str:
         """The same where the state of cloud-init is gone, too."""
-        found = [service for sshd in self._system.sshds for service in sshd.services]
-        generation = KeyGeneration(self._system.view, self._system.systemd, found, new_instance=True)
-        return generation.maker() if self.cloud_init_runs else ""
+        return self._key_generation(new_instance=True).maker() if self.cloud_init_runs else ""
+
+    def _key_generation(self, *, new_instance: bool) -> KeyGeneration:
+        system = self._system
+        services = [service for sshd in system.sshds for service in sshd.services]
+        return KeyGeneration(system.view, system.systemd, services, new_instance=new_instance, surely=True)
 
     @fact
     def makes_initiator_when_told(self) -> bool:

@@ -43,11 +43,21 @@ class KeyGeneration:
     """Looks through what starts at boot for what makes missing host keys."""
 
     def __init__(
-        self, guest: Guest, systemd: Systemd, services: Sequence[LoadedUnit], *, new_instance: bool = False
+        self,
+        guest: Guest,
+        systemd: Systemd,
+        services: Sequence[LoadedUnit],
+        *,
+        new_instance: bool = False,
+        surely: bool = False,
     ) -> None:
-        """``new_instance``: as it will be once what cloud-init knows of this instance is gone."""
+        """``new_instance``: as it will be once what cloud-init knows of this instance is gone.
+
+        ``surely``: an empty machine-id makes no first boot, as newer systemd has it (machine-id(5)).
+        """
         self._guest = guest
         self._new_instance = new_instance
+        self._surely = surely
         self._systemd = systemd
         self._services = services
 
@@ -94,7 +104,10 @@ class KeyGeneration:
         return not (waits and self._cloud_init_enabled())
 
     def _is_first_boot(self) -> bool:
-        return (self._guest.read_if_there(MACHINE_ID) or b"").strip() in UNSET_MACHINE_IDS
+        data = self._guest.read_if_there(MACHINE_ID)
+        if data is not None and self._surely:
+            return data.strip() == b"uninitialized"
+        return (data or b"").strip() in UNSET_MACHINE_IDS
 
     def _by_scripts(self) -> str:
         names = [] if self._services else ["/etc/init.d/sshd", "/etc/init.d/ssh"]
