@@ -1,4 +1,4 @@
-"""Golden images: everything planted is found, sealed, and put back bit for bit; virt-sysprep is the other judge."""
+"""Golden images: all that is planted is found, sealed, and put back bit for bit; virt-sysprep judges, too."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RULES = {
     "machine-id", "ssh-host-key", "storage-identity", "subscription", "domain-membership", "hostname",
     "authorized-keys", "password", "credentials", "service-keys", "build-user-sudo", "cloud-init-state",
     "cloud-init-generated", "pinned-mac", "static-address", "history", "logs", "dhcp-lease", "random-seed",
-    "package-cache", "temporary-files", "crash-dump", "account-copy", "installer-traces", "lvm-records", "spool",
-    "backup-copy",
+    "package-cache", "temporary-files", "crash-dump", "account-copy", "installer-traces", "lvm-records",
+    "spool", "backup-copy",
 }  # fmt: skip
 """Every rule of the profile but the one on moved directories."""
 
@@ -68,7 +68,7 @@ def test_it_is_found_sealed_and_put_back(planted: Path, tmp_path: Path) -> None:
         assert guest.filesize("/etc/machine-id") == 0
         assert not [name for name in guest.find("/etc") if ".guestrepair-" in name]
     assert guestrepair("undo", "--yes", "--state-dir", state, image).status == 0
-    compared = ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", planted, image]
+    compared = ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", str(planted), str(image)]
     subprocess.run(compared, check=True, stdout=subprocess.DEVNULL)
 
 
