@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PLACES: Mapping[str, str] = {
-    "ssh-host-keys": "/etc/ssh/ssh_host_*key /etc/ssh/ssh_host_*key.pub /etc/ssh/ssh_host_*key-cert.pub",
+    "ssh-host-keys": "/etc/ssh/ssh_host_*",
     "authorized-keys": "~/.ssh/authorized_keys ~/.ssh/authorized_keys2",
     "credentials": """
         ~/.ssh/id_rsa ~/.ssh/id_dsa ~/.ssh/id_ecdsa ~/.ssh/id_ecdsa_sk ~/.ssh/id_ed25519 ~/.ssh/id_ed25519_sk

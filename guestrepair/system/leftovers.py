@@ -39,6 +39,11 @@ class Leftover:
     size_bytes: int
     link_to: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is no link, and has a name that the appliance can be asked to remove."""
+        return not self.link_to and str(self.path).isprintable()
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

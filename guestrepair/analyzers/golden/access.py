@@ -105,7 +105,7 @@ def check_keys(context: Context) -> Iterator[Finding]:
     provisioner = system.first_boot.provisioner
 
     def repair(own: object) -> Repair:
-        changes = tuple(removed(file) for file in files.values() if not file.link_to)
+        changes = tuple(removed(file) for file in files.values() if file.is_plain)
         if not provisioner:
             return Repair(f"decide who gets in, and how: {_LOCKED_OUT}", Safety.MANUAL)
         return Repair(f"remove the keys; {provisioner} gives a new machine its own", Safety.REVIEW, changes)

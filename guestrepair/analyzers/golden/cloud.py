@@ -42,7 +42,7 @@ _CLOUD = GuestPath("/var/lib/cloud")
 
 def forget_instance(system: System) -> tuple[Change, ...]:
     """The changes after which cloud-init knows of no instance."""
-    return tuple(removed(file) for file in system.leftovers.of("cloud-state").files)
+    return tuple(removed(file) for file in system.leftovers.of("cloud-state").files if file.is_plain)
 
 
 def check_state(context: Context) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def check_generated(context: Context) -> Iterator[Finding]:
         ("cloud-access", "rules for logins that cloud-init wrote for one machine"),
     ):
         files = system.leftovers.of(kind).files
-        changes = tuple(removed(file) for file in files if not file.link_to)
+        changes = tuple(removed(file) for file in files if file.is_plain)
         repair = Repair(
             "decide about them: boot does not start cloud-init, nothing writes them again", Safety.MANUAL
         )

@@ -50,11 +50,11 @@ def folded(
     place: GuestPath | None = None,
     severity: Severity | None = None,
 ) -> Iterator[Finding]:
-    """One finding for all files that a repair can take away; one for each link, where a person decides.
+    """One finding for all files that a repair can take away, and one for the others, where a person decides.
 
     ``place`` is what the finding is about where that is a directory; else it is the first file.
     """
-    own = [file for file in files if not file.link_to]
+    own = [file for file in files if file.is_plain]
     if own:
         paths = [Subject.of_path(file.path) for file in own]
         yield rule.finding(
@@ -65,11 +65,18 @@ def folded(
             repair=repair if isinstance(repair, Repair) else repair(own),
             folded=tuple(paths[1:] if place is None else paths),
         )
-    for link in (file for file in files if file.link_to):
+    others = [file for file in files if not file.is_plain]
+    if others:
+        paths = [Subject.of_path(file.path) for file in others]
         yield rule.finding(
-            Subject.of_path(link.path),
-            f"{message}; it is a link to {link.link_to}",
+            paths[0],
+            f"{message}; {_why_not(others[0])}",
             severity=severity,
-            evidence=(Evidence(str(link.path), f"a link to {link.link_to}", "not there"),),
-            repair=Repair("decide about the link and the file that it leads to", Safety.MANUAL),
+            evidence=tuple(Evidence(str(f.path), _why_not(f), "not there") for f in others[:SHOWN]),
+            repair=Repair("decide about it, and about what it leads to", Safety.MANUAL),
+            folded=tuple(paths[1:]),
         )
+
+
+def _why_not(file: Leftover) -> str:
+    return f"a link to {file.link_to}" if file.link_to else "a name that is no plain text"

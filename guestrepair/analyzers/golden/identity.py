@@ -156,7 +156,7 @@ def _host_keys(system: System) -> list[Leftover]:
 
 def _without_keys(context: Context) -> Repair:
     system = context.system
-    changes = tuple(removed(file) for file in _host_keys(system) if not file.link_to)
+    changes = tuple(removed(file) for file in _host_keys(system) if file.is_plain)
     if not system.sshds:
         return Repair("remove the keys; no sshd is installed", Safety.REVIEW, changes)
     maker = system.first_boot.host_key_maker
