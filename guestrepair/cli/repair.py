@@ -19,6 +19,7 @@ from guestrepair.cli.options import (
     to_image_options,
     to_scan_options,
 )
+from guestrepair.cli.profile import GOLDEN, profile_option
 from guestrepair.cli.targets import target_options
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import SourceOptions
@@ -78,6 +79,7 @@ class _DryRunCommand(click.Command):
 )
 @click.option("--state-dir", type=PATH, help="Where undo data is kept.")
 @analyzer_options
+@profile_option()
 @target_options
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
@@ -104,7 +106,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
     check_output(output, (image,), image_opts, values["donors"])
-    how = _how(console, values)
+    how = _how(console, values, golden=scan_opts.analysis.profile == GOLDEN)
     result = repair(image, image_opts, scan_opts, how, console.voice())
     result.again = again(click.get_current_context())
     console.show_errors(result)
@@ -117,7 +119,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     return report.exit_status(limit)
 
 
-def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
+def _how(console: Console, values: dict[str, Any], *, golden: bool) -> RepairOptions:
     dry_run, yes = values["dry_run"] or "", values["yes"]
     if not dry_run and not yes and not console.can_ask:
         raise UsageError(
@@ -131,7 +133,8 @@ def _how(console: Console, values: dict[str, Any]) -> RepairOptions:
         choice=Choice(everything=values["everything"] or asker is not None, select=values["select"]),
         sources=SourceOptions(donors=values["donors"], packages=values["packages"], fetch=values["fetch"]),
         dry_run=dry_run,
-        guest_backup=not values["no_guest_backup"],
+        # Old content beside the files is the last that a golden image should have; undo keeps it on the host.
+        guest_backup=not (values["no_guest_backup"] or golden),
         guest_programs=values["allow_guest_programs"],
         prove_boot=values["prove_boot"],
         state_dir=values["state_dir"],

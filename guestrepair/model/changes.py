@@ -218,6 +218,18 @@ class RemoveFile(ContentChange):
     aside: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyFile(ContentChange):
+    """Cut a regular file of ``before_bytes`` bytes to none; mode, owner and label stay, and no copy is made.
+
+    For what must stay there for the program that writes it: a log, the machine's id.
+    """
+
+    kind: ClassVar[str] = "empty-file"
+    order: ClassVar[int] = 8
+    before_bytes: int
+
+
 class PackagedKind(enum.StrEnum):
     """What a package database says that a path is."""
 
@@ -354,6 +366,7 @@ Change: TypeAlias = (
     | MakeDirectory
     | MakeLink
     | RemoveFile
+    | EmptyFile
     | RestoreFile
     | RestoreAttributes
     | EraseRecords

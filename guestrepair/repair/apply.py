@@ -23,6 +23,7 @@ from guestrepair.guest.root_filesystems import Root
 from guestrepair.guest.view import Stat
 from guestrepair.model import (
     EditFile,
+    EmptyFile,
     EraseRecords,
     GenerateHostKey,
     GuestPath,
@@ -44,12 +45,13 @@ from guestrepair.packages.sources import SourcedFile
 from guestrepair.repair.host_keys import generate_host_key
 from guestrepair.repair.plan import Step
 from guestrepair.repair.records import erase_records
-from guestrepair.repair.restoring import Restorer, batches, check_content
+from guestrepair.repair.removing import empty_file, remove_all
+from guestrepair.repair.restoring import Restorer, batches, check_content, restore_attributes
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 from guestrepair.session.writer import Writer
 
-_BULK: dict[type, int] = {RestoreAttributes: 5_000}
+_BULK: dict[type, int] = {RestoreAttributes: 5_000, RemoveFile: 5_000}
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # of a file whose whole content a change replaces
 
 
@@ -230,6 +232,22 @@ class Applier:
         else:
             self._writer.remove(change.path)
 
+    def remove(self, steps: Sequence[Step]) -> None:
+        """Remove files and links, those of which no copy stays many at once.
+
+        Raises:
+            RepairError: as :meth:`apply`.
+        """
+        kept = [step for step in steps if self._suffix and getattr(step.change, "backup", False)]
+        for step in kept:
+            self.apply(step)
+        gone = {step.path for step in steps if step.path is not None} - {step.path for step in kept}
+        remove_all(self._guest, self._writer, sorted(gone))
+
+    @_do.register
+    def _empty_file(self, change: EmptyFile, _source: SourcedFile | None) -> None:
+        empty_file(self._guest, self._writer, change)
+
     # --- packaged files -----------------------------------------------------------------
 
     @_do.register
@@ -257,21 +275,7 @@ class Applier:
         Raises:
             RepairError: as :meth:`apply`.
         """
-        wanted = {step.path: step.source for step in steps if step.path is not None}
-        try:
-            stats = self._guest.lstat_many(wanted)
-            for path, source in wanted.items():
-                found = stats[path]
-                if source is None or found is None:
-                    raise GuestReadError(path, "no longer there, or no source for it")
-                self._writer.set_attributes(path, found, mode=source.mode, uid=source.uid, gid=source.gid)
-                self._writer.set_xattrs(path, dict(source.xattrs))
-            self._guest.forget()
-            after = self._guest.lstat_many(wanted)
-        except GuestReadError as error:
-            raise RepairError(f"restore-attributes {error.message}") from error
-        for path, source in wanted.items():
-            self._expect(_has(after[path], source), path, "mode or owner did not take")
+        restore_attributes(self._guest, self._writer, steps)
 
     @_do.register
     def _erase_records(self, change: EraseRecords, _source: SourcedFile | None) -> None:
@@ -316,12 +320,6 @@ class Applier:
             raise RepairError(f"{where}: {problem}")
 
 
-def _has(found: Stat | None, source: SourcedFile | None) -> bool:
-    if found is None or source is None or (found.uid, found.gid) != (source.uid, source.gid):
-        return False
-    return found.is_symlink or found.permissions == source.mode
-
-
 def _apply_files(applier: Applier, steps: Sequence[Step], progress: Callable[[str], None]) -> None:
     """Apply in order; of what one command may have spoilt thousands, many at a time."""
     done = 0
@@ -331,6 +329,8 @@ def _apply_files(applier: Applier, steps: Sequence[Step], progress: Callable[[st
             progress(f"repair {done + 1} of {len(steps)}: {first.change.kind} {first.path or ''}")
             if kind is RestoreFile:
                 applier.restore(chunk)
+            elif kind is RemoveFile:
+                applier.remove(chunk)
             elif kind is RestoreAttributes:
                 applier.apply_attributes(chunk)
             else:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import tarfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guestrepair.disk.temporary import temporary_file
-from guestrepair.errors import RepairError
+from guestrepair.errors import GuestReadError, RepairError
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind
 from guestrepair.packages.places import real_place
@@ -170,3 +170,33 @@ def _add(tar: tarfile.TarFile, path: GuestPath, source: SourcedFile) -> None:
     member.size = source.content.stat().st_size
     with source.content.open("rb") as content:
         tar.addfile(member, content)
+
+
+def restore_attributes(guest: LiveGuest, writer: Writer, steps: Sequence[Step]) -> None:
+    """Give many paths mode, owner and attributes of their sources, and read all of them back.
+
+    Raises:
+        RepairError: one is not there, or what was read back differs.
+    """
+    wanted = {step.path: step.source for step in steps if step.path is not None}
+    try:
+        stats = guest.lstat_many(wanted)
+        for path, source in wanted.items():
+            found = stats[path]
+            if source is None or found is None:
+                raise GuestReadError(path, "no longer there, or no source for it")
+            writer.set_attributes(path, found, mode=source.mode, uid=source.uid, gid=source.gid)
+            writer.set_xattrs(path, dict(source.xattrs))
+        guest.forget()
+        after = guest.lstat_many(wanted)
+    except GuestReadError as error:
+        raise RepairError(f"restore-attributes {error.message}") from error
+    for path, source in wanted.items():
+        if not _has(after[path], source):
+            raise RepairError(f"{path}: mode or owner did not take")
+
+
+def _has(found: Stat | None, source: SourcedFile | None) -> bool:
+    if found is None or source is None or (found.uid, found.gid) != (source.uid, source.gid):
+        return False
+    return found.is_symlink or found.permissions == source.mode

@@ -11,6 +11,7 @@ from guestrepair.fence import DIFF, within
 from guestrepair.model import (
     Change,
     EditFile,
+    EmptyFile,
     EraseRecords,
     GenerateHostKey,
     MakeDirectory,
@@ -137,6 +138,8 @@ def describe(change: Change) -> str:  # noqa: C901, PLR0912 (one branch a kind o
             return f"link to {change.target}" + (f" (now {change.before})" if change.before else "")
         case RemoveFile():
             return "remove"
+        case EmptyFile():
+            return f"empty, {change.before_bytes} bytes before"
         case RestoreFile():
             return f"restore from {change.package} {change.version} ({change.architecture})"
         case RestoreAttributes():

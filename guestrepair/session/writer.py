@@ -191,8 +191,19 @@ class Writer:
 
     def remove(self, path: GuestPath) -> None:
         """Remove a regular file or a symbolic link."""
+        self.remove_one_of_many(path)
+        self._guest.forget()
+
+    def remove_one_of_many(self, path: GuestPath) -> None:
+        """The same; what was cached of the guest is not dropped, so the caller does that at the end."""
         with reading(path):
             self._handle.rm(self._inside(self._lexical(path)))
+
+    def empty(self, path: GuestPath) -> None:
+        """Cut an existing regular file, which is no link, to no bytes."""
+        real = self._existing(path)
+        with reading(path):
+            self._handle.truncate(self._inside(real))
         self._guest.forget()
 
     # --- packaged files -----------------------------------------------------------------

@@ -26,14 +26,17 @@ from guestrepair.system.file_contents import FileContents
 from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.firewall.firewall import Firewall
+from guestrepair.system.first_boot import FirstBoot
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_policy
 from guestrepair.system.kernel_settings import KernelSettings
 from guestrepair.system.kernels import Kernels
+from guestrepair.system.leftovers import Leftovers
 from guestrepair.system.libraries import Libraries
 from guestrepair.system.limits import Limits
 from guestrepair.system.login_rules import LoginRules
 from guestrepair.system.logs import Logs
+from guestrepair.system.machine_id import MachineId
 from guestrepair.system.mounts import Mounts
 from guestrepair.system.needs import Needs
 from guestrepair.system.network import Network
@@ -184,6 +187,11 @@ class System:
         return Firewall(self)
 
     @fact
+    def first_boot(self) -> FirstBoot:
+        """What a copy of it is given when it boots for the first time."""
+        return FirstBoot(self)
+
+    @fact
     def hosts_access(self) -> tuple[AccessFile, ...]:
         """The rules of TCP wrappers."""
         return read_hosts_access(self.view)
@@ -204,6 +212,11 @@ class System:
         return Kernels(self.view)
 
     @fact
+    def leftovers(self) -> Leftovers:
+        """What it has left on its disk that belongs to this machine alone."""
+        return Leftovers(self.view, self.accounts)
+
+    @fact
     def libraries(self) -> Libraries:
         """Which libraries programs are loaded with."""
         return Libraries(self.view, self.boot_programs)
@@ -222,6 +235,11 @@ class System:
     def logs(self) -> Logs:
         """What its programs logged."""
         return Logs(self.view)
+
+    @fact
+    def machine_id(self) -> MachineId:
+        """The identity of the machine."""
+        return MachineId(self.view)
 
     @fact
     def mounts(self) -> Mounts:

@@ -7,7 +7,8 @@ exits with "no hostkeys available" when none is left (sshd.c, main()).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from guestrepair.analyzers.base import Rule
 from guestrepair.analyzers.sshd.inconclusive import inconclusive, unmounted
@@ -52,12 +53,13 @@ HOST_KEY_MISSING = Rule(
     summary="no host key is there and nothing makes one at boot",
     severities=(Severity.ERROR, Severity.NOTE, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.REVIEW,),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
     what="None of the host keys that sshd_config (or the release's defaults) names is there, and no"
     " sshd-keygen unit, init script or cloud-init makes them at the next boot. A note where only some of"
     " those named are missing.",
     why='sshd exits with "no hostkeys available": nobody can log in.',
-    repair="Generate new keys. Review: every client that knows this machine will be warned of a changed key.",
+    repair="Generate new keys. Review: every client that knows this machine will be warned of a changed key."
+    " Never for a golden image, whose copies would all have them: there something has to make them at boot.",
     example="an image prepared as a template whose first-boot service was removed",
     sources=("OpenSSH sshd.c, main()", "ssh-keygen(1), -A", "cloud-init, cc_ssh"),
 )
@@ -67,7 +69,7 @@ HOST_KEY_CORRUPT = Rule(
     summary="a host key is empty, cut short, or does not match its public half",
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.REVIEW, Safety.SAFE),
+    safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
     what="A private host key cannot be loaded: empty, cut short, damaged, protected by a passphrase; or"
     " the .pub file beside it is damaged or belongs to another key.",
     why='sshd logs "Unable to load host key" and does without it, or exits when none is left.',
@@ -82,7 +84,7 @@ HOST_KEY_REFUSED = Rule(
     summary="the only host keys are of a kind or size that this sshd refuses",
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.REVIEW,),
+    safeties=(Safety.REVIEW, Safety.MANUAL),
     what="Every host key that can be loaded is refused: DSA from OpenSSH 7.0 on unless asked for, and from"
     " 10.0 on altogether; RSA below 1024 bits, or below RequiredRSASize, as crypto policies set it; a kind"
     " that HostKeyAlgorithms leaves out.",
@@ -291,6 +293,20 @@ def _generate(sshd: Sshd, keys: list[HostKey]) -> Repair:
     )
     names = ", ".join(str(key.named.path) for key in keys)
     return Repair(f"generate {names} anew (clients will see a changed host key)", Safety.REVIEW, changes)
+
+
+def without_new_keys(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of a golden image: a key that is made here would be the key of every copy."""
+    words = Repair(
+        "have the first boot make keys: a unit that runs ssh-keygen -A, or cloud-init", Safety.MANUAL
+    )
+    return [
+        replace(finding, repair=words)
+        if finding.repair is not None
+        and any(isinstance(change, GenerateHostKey) for change in finding.repair.changes)
+        else finding
+        for finding in findings
+    ]
 
 
 def key_type(path: GuestPath) -> str:

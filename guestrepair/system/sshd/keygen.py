@@ -42,8 +42,22 @@ def whole(unit: LoadedUnit | None) -> LoadedUnit | None:
 class KeyGeneration:
     """Looks through what starts at boot for what makes missing host keys."""
 
-    def __init__(self, guest: Guest, systemd: Systemd, services: Sequence[LoadedUnit]) -> None:
+    def __init__(
+        self,
+        guest: Guest,
+        systemd: Systemd,
+        services: Sequence[LoadedUnit],
+        *,
+        new_instance: bool = False,
+        surely: bool = False,
+    ) -> None:
+        """``new_instance``: as it will be once what cloud-init knows of this instance is gone.
+
+        ``surely``: an empty machine-id makes no first boot, as newer systemd has it (machine-id(5)).
+        """
         self._guest = guest
+        self._new_instance = new_instance
+        self._surely = surely
         self._systemd = systemd
         self._services = services
 
@@ -90,7 +104,10 @@ class KeyGeneration:
         return not (waits and self._cloud_init_enabled())
 
     def _is_first_boot(self) -> bool:
-        return (self._guest.read_if_there(MACHINE_ID) or b"").strip() in UNSET_MACHINE_IDS
+        data = self._guest.read_if_there(MACHINE_ID)
+        if data is not None and self._surely:
+            return data.strip() == b"uninitialized"
+        return (data or b"").strip() in UNSET_MACHINE_IDS
 
     def _by_scripts(self) -> str:
         names = [] if self._services else ["/etc/init.d/sshd", "/etc/init.d/ssh"]
@@ -113,7 +130,9 @@ class KeyGeneration:
 
     def _by_cloud_init(self) -> str:
         # cc_ssh runs once per instance; its semaphore says that this instance has had its keys.
-        if not self._cloud_init_enabled() or self._guest.glob(CLOUD_INIT_SEMAPHORES, "config_*ssh"):
+        if not self._cloud_init_enabled():
+            return ""
+        if not self._new_instance and self._guest.glob(CLOUD_INIT_SEMAPHORES, "config_*ssh"):
             return ""
         return "cloud-init (this instance has not booted yet)"
 

@@ -62,6 +62,7 @@ from guestrepair.formats import (
     logs,
     lvm_backup,
     machine,
+    machine_id,
     mbr,
     modules,
     os_release,
@@ -570,6 +571,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "head": Registered(
             lvm_backup.parse_lvm_backup, lvm_backup.MAX_BYTES, b'description = "a"\ncreation_time = 1\n'
         )
+    },
+    "machine_id": {
+        "state": Registered(machine_id.machine_id_state, 4096, b"5f1d2c340b6e4c399d5a6a1f3be0c1aa\n"),
+        "identity": Registered(machine_id.identity_in, 4096, b"5f1d2c340b6e4c399d5a6a1f3be0c1aa\nx\n"),
     },
     "mbr": {"record": Registered(mbr.parse_mbr, 4096), "logical": Registered(_logical)},
     "modules": {
