@@ -27,7 +27,7 @@ LOG_EVIDENCE = Rule(
     " with the time of the first and the last and their number.",
     why="They tell since when it has been so, and that it really kept people out.",
     repair="None: it belongs to the finding that it corroborates.",
-    sources=("syslogd(8)", "journalctl(1), --file", "OpenSSH log messages, by the rules' sources"),
+    sources=("syslogd(8)", "systemd's JOURNAL_FILE_FORMAT.md", "OpenSSH log messages, by the rules' sources"),
 )
 
 PROGRAMS = ("sshd", "sshd-session", "sshd-auth", "sshd-keygen")
