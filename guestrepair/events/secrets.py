@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 from guestrepair.events.model import Event
 
 MASK = "********"
 _WORD = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|credentials?)"
 _PATTERNS = (
-    # NAME=VALUE, NAME: VALUE, --NAME VALUE; NAME may stand within a longer one, as in DB_PASSWORD
-    re.compile(rf"(?i)([\w-]{{0,40}}{_WORD}[\w-]{{0,20}}[\"']?\s{{0,4}}[=:]\s{{0,4}}[\"']?)([^\s\"'&;,]+)"),
+    # NAME=VALUE; NAME may stand within a longer one, as in DB_PASSWORD
+    re.compile(rf"(?i)([\w-]{{0,40}}{_WORD}[\w-]{{0,20}}[\"']?\s{{0,4}}=\s{{0,4}}[\"']?)([^\s\"'&;,]+)"),
+    # NAME: VALUE, but no path with a line's number or a reason behind it, as in /etc/passwd:12
+    re.compile(
+        rf"(?i)((?<![/.\w-])[\w-]{{0,40}}{_WORD}[\w-]{{0,20}}[\"']?\s{{0,4}}:\s{{0,4}}[\"']?)([^\s\"'&;,]+)"
+    ),
+    # --NAME VALUE
     re.compile(rf"(?i)(--[\w-]{{0,40}}{_WORD}[\w-]{{0,20}}\s{{1,4}}[\"']?)([^\s\"'-][^\s\"']*)"),
     re.compile(r"(?i)(\bbearer\s{1,4}|\bauthorization:\s{0,4}basic\s{1,4})([\w.~+/=-]+)"),
     re.compile(
@@ -46,9 +52,27 @@ def masked(text: str) -> str:
 
 
 def without_secrets(event: Event) -> Event:
-    """The event with its message and further facts masked."""
-    message = masked(event.message)
-    detail = tuple((name, masked(value)) for name, value in event.detail)
-    if message == event.message and detail == event.detail:
+    """The event with its texts masked: message, path, source and further facts."""
+    texts = (event.message, event.path or "", event.source, *(value for _, value in event.detail))
+    if not _HINT.search("\0".join(texts)) and len(event.message) <= _MAX_TEXT:
         return event
-    return dataclasses.replace(event, message=message, detail=detail)
+    return dataclasses.replace(
+        event,
+        message=masked(event.message),
+        path=event.path and masked(event.path),
+        source=masked(event.source),
+        detail=tuple((name, masked(value)) for name, value in event.detail),
+    )
+
+
+def masked_document(value: Any) -> Any:
+    """A JSON document with all its texts masked, but for names of fields."""
+    match value:
+        case str():
+            return masked(value)
+        case list():
+            return [masked_document(each) for each in value]
+        case dict():
+            return {name: masked_document(each) for name, each in value.items()}
+        case _:
+            return value
