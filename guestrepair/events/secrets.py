@@ -35,16 +35,22 @@ _PATTERNS = (
     re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]+)"),  # a JSON web token
 )
 _MAX_TEXT = 32_768
-_HINT = re.compile(
-    r"(?i)pass|pwd|secret|token|key|credential|bearer|authorization|://|\s-p|\s-u|chpasswd|\$[1-7y]|\$2|\$gy"
-    r"|AKIA|ASIA|gh[pousr]_|glpat-|xox|eyJ"
-)
+_HINTS = (
+    "pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization", "://", " -p", " -u", "$",
+    "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "glpat-", "xox", "eyj", "\t", "\n",
+)  # fmt: skip
+"""In small letters: where none of them is, there is no secret. A pattern for them takes five times as long."""
+
+
+def _may_hold(text: str) -> bool:
+    small = text.lower()
+    return any(hint in small for hint in _HINTS)
 
 
 def masked(text: str) -> str:
     """The text with what looks like a secret replaced; a very long one is cut, since nobody reads its end."""
     text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
-    if not _HINT.search(text):
+    if not _may_hold(text):
         return text
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<1>{MASK}", text)
@@ -54,7 +60,7 @@ def masked(text: str) -> str:
 def without_secrets(event: Event) -> Event:
     """The event with its texts masked: message, path, source and further facts."""
     texts = (event.message, event.path or "", event.source, *(value for _, value in event.detail))
-    if not _HINT.search("\0".join(texts)) and len(event.message) <= _MAX_TEXT:
+    if not _may_hold("\0".join(texts)) and len(event.message) <= _MAX_TEXT:
         return event
     return dataclasses.replace(
         event,
