@@ -62,14 +62,15 @@ def test_any_text_is_taken_and_masking_is_done_at_once(text: str) -> None:
 def test_every_text_of_an_event_is_masked() -> None:
     event = Event(
         time_ns=1, kind=Kind.FILE, description="Creation Time", message="/srv/token=hunter2",
-        source="/srv/token=hunter2 (inode 5)", path="/srv/token=hunter2", detail=(("x", "password: hunter2"),),
+        source="/srv/token=hunter2 (inode 5)", path="/srv/token=hunter2",
+        detail=(("x", "password: hunter2"),),
     )  # fmt: skip
     assert "hunter2" not in repr(without_secrets(event))
     assert without_secrets(replace(event, path="/etc/shadow")).path == "/etc/shadow"
 
 
 def test_all_texts_of_a_document_are_masked_and_nothing_else() -> None:
-    document = {"password": "x", "a": ["token=hunter2", 1, None, {"diff": "-secret: hunter2"}], "b": True}
+    document = {"password": "x", "a": ["token=hunter2", 1, {"diff": "-secret: hunter2"}], "b": True}
     assert masked_document(document) == {
-        "password": "x", "a": [f"token={MASK}", 1, None, {"diff": f"-secret: {MASK}"}], "b": True
+        "password": "x", "a": [f"token={MASK}", 1, {"diff": f"-secret: {MASK}"}], "b": True
     }  # fmt: skip
