@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import subprocess
 import tempfile
@@ -38,10 +39,13 @@ SERIES = (
     Growth("1 GB of logs", log_mebibytes=1024),
 )
 
+HISTORY = Growth("timeline", files=300_000, log_mebibytes=1024)
+"""A long-lived server, whose whole history is wanted."""
+
 
 def built(guest: Growth) -> Path:
     """The image in the cache, raw and sparse; built when it is not there."""
-    key = hashlib.sha256(f"1 {guest}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"2 {guest}".encode()).hexdigest()[:12]
     image = cache_directory() / f"benchmark-{key}.raw"
     if not image.exists():
         with tempfile.TemporaryDirectory(dir=cache_directory(), prefix=".benchmark-") as work:
@@ -131,9 +135,39 @@ def _files(tree: Path, package: str, count: int) -> Iterator[tuple[str, str]]:
 
 
 def _logs(tree: Path, mebibytes: int) -> None:
-    line = b"Jan 01 00:00:00 grown sshd[42]: Accepted publickey for root from 192.0.2.1 port 22 ssh2\n"
-    piece = (line * (_MEBIBYTE // len(line) + 1))[:_MEBIBYTE]
-    for number in range(0, mebibytes, 64):
-        with (tree / "var/log" / f"auth.log.{number // 64}").open("wb") as out:
-            for _ in range(min(64, mebibytes - number)):
-                out.write(piece)
+    """auth.log and its rotations of 64 MiB: a line a second, of 85 bytes or so."""
+    begin = dt.datetime(2026, 1, 1)  # noqa: DTZ001 - logs are in the guest's local time
+    numbers = range(-(-mebibytes // 64) - 1, -1, -1)
+    lines = _lines(begin)
+    for number in numbers:
+        path = tree / "var/log" / (f"auth.log.{number}" if number else "auth.log")
+        wanted = min(64, mebibytes - 64 * (len(numbers) - 1 - number)) * _MEBIBYTE
+        with path.open("wb") as out:
+            while wanted > 0:
+                wanted -= out.write(next(lines))
+
+
+def _lines(begin: dt.datetime) -> Iterator[bytes]:
+    """The lines of a minute each: of those of a server that is on the net, in about their proportions."""
+    minute = 0
+    while True:
+        stamp = (begin + dt.timedelta(minutes=minute)).strftime("%b %e %H:%M")
+        text = [
+            f"{stamp}:{second:02} grown {_said(minute, second, number)}\n"
+            for second in range(0, 60, 2)
+            for number in range(2)
+        ]
+        minute += 1
+        yield "".join(text).encode()
+
+
+def _said(minute: int, second: int, number: int) -> str:
+    pid, port, address = 1000 + minute % 30_000, 20_000 + minute % 40_000, f"192.0.2.{second}"
+    if second % 20 == 0:
+        session = "opened" if number == 0 else "closed"
+        return f"CRON[{pid}]: pam_unix(cron:session): session {session} for user root(uid=0) by (uid=0)"
+    if second == 30:
+        return f"sudo:    alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/ls /srv/{minute}"
+    if number == 0:
+        return f"sshd[{pid}]: Invalid user guest{second} from {address} port {port}"
+    return f"sshd[{pid}]: Connection closed by invalid user guest{second} {address} port {port} [preauth]"

@@ -32,7 +32,7 @@ from guestrepair.operations.options import ImageOptions
 @click.option(
     "--timestamp", metavar="URL", help="Have this RFC 3161 server stamp the bundle: FILE.tar.tsr beside it."
 )
-@click.option("--show-secrets", is_flag=True, help="Do not mask passwords and tokens in the timeline.")
+@click.option("--show-secrets", is_flag=True, help="Do not mask passwords and tokens.")
 @click.option(
     "--digests",
     type=click.Choice(["none", "critical", "all"]),
@@ -55,7 +55,8 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     all that is kept about them in metadata.json, evidence.json (source, tool, host, custody,
     SHA-256 of the image as stored and as its guest sees it, before and after), and SHA256SUMS.
     The same image gives the same bytes. THE FILES ARE AS THEY WERE: secrets in them are not
-    masked, those in the timeline are. Times and names of people are in it only when given here.
+    masked, those in the timeline and the report are. Times and names of people are in it only when
+    given here.
 
     \b
     guestrepair evidence server.qcow2 -o case7.tar --case 2026-7 --examiner "A. Turing"

@@ -36,15 +36,18 @@ def events_of(record: FileRecord) -> Iterator[Event]:
     by_time: dict[int, list[str]] = defaultdict(list)
     for name, value in _times(record):
         by_time[value].append(name)
+    message = _message(record)
+    source = f"{record.path} (inode {record.inode}{', from the journal' if record.former else ''})"
+    detail = (("mode", stat.filemode(record.mode)), ("size", str(record.size_bytes)))
     for value, names in by_time.items():
         yield Event(
             time_ns=value,
             kind=Kind.FILE,
             description="; ".join(names),
-            message=_message(record),
-            source=f"{record.path} (inode {record.inode}{', from the journal' if record.former else ''})",
+            message=message,
+            source=source,
             path=record.path,
-            detail=(("mode", stat.filemode(record.mode)), ("size", str(record.size_bytes))),
+            detail=detail,
         )
 
 

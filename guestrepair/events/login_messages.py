@@ -91,7 +91,7 @@ def sshd(message: str) -> Meaning | None:
             ("key", found["key"]),
             ("invalid_user", "yes" if found["invalid"] else ""),
         )
-        return Meaning(Kind.LOGIN, details, None if found["invalid"] else found["user"])
+        return Meaning(Kind.LOGIN, details)  # nobody has come in: the name is what was tried
     if first == "p":
         return pam(message)
     if first == "I" and (found := _INVALID.match(message)):
@@ -198,7 +198,7 @@ def pam(message: str) -> Meaning | None:
             ("action", "failed"), ("service", found["service"]), ("user", user),
             ("from", fields.get("rhost")), ("tty", fields.get("tty")),
         )  # fmt: skip
-        return Meaning(Kind.LOGIN, details, fields.get("ruser") or user or None)
+        return Meaning(Kind.LOGIN, details, fields.get("ruser") or None)  # who asked, not who was asked for
     if found := _PAM_PASSWORD.match(message):
         return Meaning(Kind.ACCOUNT, known(("action", "password"), ("user", found["user"])))
     return None

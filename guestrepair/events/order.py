@@ -10,16 +10,23 @@ import contextlib
 import heapq
 import marshal
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from guestrepair import fence
 from guestrepair.events.model import Certainty, Event, Kind, Reader, Unread
 
 CHUNK = 20_000
 """Events that are sorted in memory at a time: some 15 MB."""
+_BLOCK = 100
+"""Events that are read back at a time, of each run."""
 MAX_RUNS = 200
 """Files that are read back at a time; more of them are made one before."""
+
+_Packed: TypeAlias = tuple[Any, ...]
+"""An event as marshal takes it: its time and its source, by which it is sorted, and all else."""
+_key: Callable[[_Packed], tuple[int, str]] = itemgetter(0, 1)
 
 
 class Ordered:
@@ -43,13 +50,13 @@ class Ordered:
 
     def add(self, reader: Reader, wanted: Callable[[Event], bool]) -> None:
         """Take what a reader gives, of that only what is wanted."""
-        chunk: list[Event] = []
+        chunk: list[_Packed] = []
         run: _Run | None = None
         for event in reader.events():
             if isinstance(event, Unread):
                 self._unread(event)
             elif wanted(event):
-                chunk.append(event)
+                chunk.append(_packed(event))
                 if len(chunk) >= CHUNK:
                     fence.check()
                     run = self._put_aside(chunk, run)
@@ -65,9 +72,9 @@ class Ordered:
             merged.write(heapq.merge(*(run.read() for run in first), key=_key))
             for run in first:
                 run.remove()
-        return heapq.merge(*(run.read() for run in self._runs), key=_key)
+        return map(_unpacked, heapq.merge(*(run.read() for run in self._runs), key=_key))
 
-    def _put_aside(self, chunk: list[Event], run: _Run | None) -> _Run:
+    def _put_aside(self, chunk: list[_Packed], run: _Run | None) -> _Run:
         chunk.sort(key=_key)
         if run is None or _key(chunk[0]) < run.last:
             run = self._new_run()
@@ -89,32 +96,45 @@ class _Run:
         self._path = path
         self.last: tuple[int, str] = (-(1 << 70), "")
 
-    def write(self, events: Iterable[Event]) -> None:
+    def write(self, packed: Iterable[_Packed]) -> None:
+        """Put more at the end: what lies after all that is there."""
+        block: list[_Packed] = []
         with self._path.open("ab") as file:
-            for event in events:
-                marshal.dump(_packed(event), file)
-                self.last = _key(event)
+            for each in packed:
+                block.append(each)
+                if len(block) >= _BLOCK:
+                    self._put(block, file)
+                    block = []
+            if block:
+                self._put(block, file)
 
-    def read(self) -> Iterator[Event]:
+    def _put(self, block: list[_Packed], file: BinaryIO) -> None:
+        data = marshal.dumps(block)
+        file.write(len(data).to_bytes(4, "little") + data)
+        self.last = _key(block[-1])
+
+    def read(self) -> Iterator[_Packed]:
+        """All of it, a block in memory."""
         with self._path.open("rb") as file:
-            while (packed := _next(file)) is not None:
-                yield _unpacked(packed)
+            while head := file.read(4):
+                # a file that we have just written, in a directory of our own
+                yield from marshal.loads(file.read(int.from_bytes(head, "little")))  # noqa: S302
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
 
 
-def _key(event: Event) -> tuple[int, str]:
-    return event.time_ns, event.source
+_KINDS = {kind.value: kind for kind in Kind}
+_CERTAINTIES = {certainty.value: certainty for certainty in Certainty}
 
 
-def _packed(event: Event) -> tuple[Any, ...]:
+def _packed(event: Event) -> _Packed:
     return (
         event.time_ns,
+        event.source,
         event.kind.value,
         event.description,
         event.message,
-        event.source,
         event.certainty.value,
         event.actor,
         event.path,
@@ -122,24 +142,16 @@ def _packed(event: Event) -> tuple[Any, ...]:
     )
 
 
-def _unpacked(packed: tuple[Any, ...]) -> Event:
-    time_ns, kind, description, message, source, certainty, actor, path, detail = packed
+def _unpacked(packed: _Packed) -> Event:
+    time_ns, source, kind, description, message, certainty, actor, path, detail = packed
     return Event(
         time_ns=time_ns,
-        kind=Kind(kind),
+        kind=_KINDS[kind],
         description=description,
         message=message,
         source=source,
-        certainty=Certainty(certainty),
+        certainty=_CERTAINTIES[certainty],
         actor=actor,
         path=path,
         detail=detail,
     )
-
-
-def _next(file: BinaryIO) -> tuple[Any, ...] | None:
-    try:
-        packed = marshal.load(file)  # noqa: S302 - a file that we have just written, in a directory of our own
-    except EOFError:
-        return None
-    return packed if isinstance(packed, tuple) else None

@@ -14,7 +14,7 @@ from guestrepair.events.model import NANOSECOND, Event, Kind
 
 _ONE_LOGIN_NS = 5 * NANOSECOND
 """Different records tell of one login within so long."""
-_ROTATED = re.compile(r"(?:[.-]\d{1,14}|\.old|\.gz|\.bz2|\.xz|\.lzma|\.zst|~){1,6}$")
+_ROTATED = re.compile(r"(?:[.-]\d{1,14}|\.old|\.gz|\.bz2|\.xz|\.lzma|\.zst|\.lz4|~){1,6}$")
 _ROTATED_WITHIN = re.compile(r"-\d{6,14}(?:-\d{1,14})?(?=\.[a-z]{1,8}$)")
 _JOURNALS = ("/var/log/journal/", "/run/log/journal/")
 _KEYS = ("session", "line", "pid")

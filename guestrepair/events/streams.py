@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from guestrepair import fence
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.events.model import Unread
-from guestrepair.formats.packed_stream import ZSTD, is_packed, unpacked
+from guestrepair.formats.packed_stream import is_packed, unpacked
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 
@@ -19,7 +19,7 @@ MAX_BYTES = 2 * 1024**3
 MAX_UNPACKED_BYTES = 1024**3
 MAX_LINE_BYTES = 64 * 1024
 MAX_ROTATIONS = 400
-_PACKED = re.compile(r"\.(?:gz|xz|bz2|zst)$")
+_PACKED = re.compile(r"\.(?:gz|xz|bz2|zst|lz4|lzma)$")
 _ROTATED = re.compile(r"[.-](?P<date>\d{6,8}(?:-?\d{2,10})?)|\.(?P<number>\d{1,5})|\.(?P<old>old)")
 
 
@@ -118,9 +118,7 @@ class Lines:
         try:
             first = next(raw, b"")
             whole = _with(first, raw)
-            if first.startswith(ZSTD):
-                self._lost("compressed by zstd, which is not read")
-            elif is_packed(first):
+            if is_packed(first):
                 yield from unpacked(whole, limit_bytes=MAX_UNPACKED_BYTES)
             else:
                 yield from whole

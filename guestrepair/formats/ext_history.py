@@ -83,7 +83,7 @@ class _History:
         gone = None if now is None else now.deleted_at
         kind = inode.kind
         layout = self._inodes.layout_of(number, inode, kind=kind) if kind in (REGULAR, DIRECTORY) else None
-        return Former(found._replace(deleted_at=gone, reallocated=gone is None), layout)
+        return Former(found._replace(deleted_at=gone, reallocated=gone is None), layout, _is_plain(inode))
 
     # --- inodes -------------------------------------------------------------------
 
@@ -160,3 +160,7 @@ class _History:
             if len(block) == size and intact and parse_block(block, self._inodes.count, names):
                 found |= names
         return found
+
+
+def _is_plain(inode: Inode) -> bool:
+    return not (inode.has_attributes_inside or inode.attributes or inode.attributes_high)

@@ -9,6 +9,7 @@ fs/ext4/dir.c (__ext4_check_dir_entry) and namei.c (ext4_lookup).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -40,7 +41,8 @@ _MAX_TRACES = 10_000
 _MAX_TRACE_BYTES = 32 << 20
 """Inodes, and bytes of directories, that are looked at for what was deleted, on one filesystem in all."""
 
-_ENTRY_HEAD_BYTES = 8
+_ENTRY_HEAD = struct.Struct("<IHBx")
+_ENTRY_HEAD_BYTES = _ENTRY_HEAD.size
 _ENTRY_LEAST_BYTES = 12
 _LEAF_TAIL_BYTES = 12
 _LEAF_TAIL = b"\0\0\0\0\x0c\0\0\xde"
@@ -280,37 +282,50 @@ def parse_block(data: bytes, inodes: int, into: dict[bytes, int]) -> bool:
 
     ``inodes`` is how many the filesystem has. The nodes of a hash tree look like deleted entries.
     """
-    block, at = Block(data), 0
-    while at < len(data):
-        number, length, name_bytes = block.le32(at), block.le16(at + 4), block.u8(at + 6)
-        least = max(_ENTRY_HEAD_BYTES + name_bytes, _ENTRY_LEAST_BYTES)
-        if length < least or length % 4 or at + length > len(data):
+    at, size = 0, len(data)
+    while at < size:
+        if at + _ENTRY_HEAD_BYTES > size:
             return False
-        name = block.bytes_at(at + _ENTRY_HEAD_BYTES, name_bytes)
+        number, length, name_bytes = _ENTRY_HEAD.unpack_from(data, at)
+        least = max(_ENTRY_HEAD_BYTES + name_bytes, _ENTRY_LEAST_BYTES)
+        if length < least or length % 4 or at + length > size:
+            return False
+        name = data[at + _ENTRY_HEAD_BYTES : at + _ENTRY_HEAD_BYTES + name_bytes]
         if number > inodes or (number and (not name or b"/" in name or b"\0" in name or name in into)):
             return False
         if number and name not in {b".", b".."}:
             into[name] = number
         at += length
-    return at == len(data)
+    return at == size
 
 
 def deleted_entries(data: bytes, inodes: int) -> Iterator[tuple[bytes, int]]:
     """Names and inode numbers of entries that a longer one before them covers, as unlink(2) leaves them."""
-    block, at = Block(data), 0
-    while at + _ENTRY_HEAD_BYTES <= len(data):
-        end = at + max(block.le16(at + 4), _ENTRY_HEAD_BYTES)
-        gap = at + _entry_bytes(block.u8(at + 6))
-        while gap + _ENTRY_HEAD_BYTES < end:
-            number, length, name_bytes = block.le32(gap), block.le16(gap + 4), block.u8(gap + 6)
-            name = block.bytes_at(gap + _ENTRY_HEAD_BYTES, name_bytes)
-            fits = _entry_bytes(name_bytes) <= length and gap + _entry_bytes(name_bytes) <= end
-            if not (name and fits and 0 < number <= inodes) or b"/" in name or b"\0" in name:
-                gap += 4
-                continue
-            yield name, number
-            gap += _entry_bytes(name_bytes)
+    at, size = 0, len(data)
+    while at + _ENTRY_HEAD_BYTES <= size:
+        _, length, name_bytes = _ENTRY_HEAD.unpack_from(data, at)
+        end = at + max(length, _ENTRY_HEAD_BYTES)
+        gap = at + _entry_bytes(name_bytes)
+        if gap + _ENTRY_HEAD_BYTES < end:
+            yield from _in_gap(data, gap, min(end, size), inodes)
         at = end
+
+
+def _in_gap(data: bytes, gap: int, end: int, inodes: int) -> Iterator[tuple[bytes, int]]:
+    while gap + _ENTRY_HEAD_BYTES < end:
+        number, length, name_bytes = _ENTRY_HEAD.unpack_from(data, gap)
+        if not number:  # most of what was never used is zeros
+            rest = data[gap:end].lstrip(b"\0")
+            gap = max(gap + 4, (end - len(rest)) // 4 * 4)
+            continue
+        name = data[gap + _ENTRY_HEAD_BYTES : gap + _ENTRY_HEAD_BYTES + name_bytes]
+        taken = _entry_bytes(name_bytes)
+        fits = taken <= length and gap + taken <= end
+        if not (name and fits and number <= inodes) or b"/" in name or b"\0" in name:
+            gap += 4
+            continue
+        yield name, number
+        gap += taken
 
 
 def _entry_bytes(name_bytes: int) -> int:

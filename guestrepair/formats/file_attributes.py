@@ -48,7 +48,11 @@ class Unsure(NamedTuple):
 
 
 class Former(NamedTuple):
-    """A deleted file: its last name (empty where that is not known), its inode as it was, where it lay."""
+    """A deleted file: its last name (empty where that is not known), its inode as it was, where it lay.
+
+    ``is_plain``: it certainly had no extended attributes.
+    """
 
     found: Found
     layout: Layout | None
+    is_plain: bool = False

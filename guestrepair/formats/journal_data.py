@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import lzma
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.unpackers import LZMA_MEMORY, zstd
 
 Read = Callable[[int, int], bytes]
 """``read(offset_bytes, size_bytes)``, short at the end of the file."""
@@ -215,10 +214,10 @@ def unpacked(packed: bytes, flags: int, limit: int) -> bytes:
     """
     try:
         if flags == _XZ:
-            limited = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=128 * 1024 * 1024)
+            limited = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY)
             return limited.decompress(packed, max_length=limit)
         if flags == _ZSTD:
-            return _zstd(packed, limit)
+            return zstd().decompress(packed, limit)
         if flags == _LZ4:
             return _lz4(packed)[:limit]
     except FormatError:
@@ -236,15 +235,4 @@ def _lz4(packed: bytes) -> bytes:
     if not 0 < size <= min(MAX_LZ4_BYTES, 255 * len(packed)):
         raise FormatError(f"a packed value of {size} bytes")
     found: bytes = lz4.block.decompress(packed[8:], uncompressed_size=size)
-    return found
-
-
-def _zstd(packed: bytes, limit: int) -> bytes:
-    module: Any
-    if sys.version_info >= (3, 14):
-        from compression import zstd as module
-    else:
-        from backports import zstd as module
-    options = {module.DecompressionParameter.window_log_max: 27}  # 128 MiB
-    found: bytes = module.ZstdDecompressor(options=options).decompress(packed, limit)
     return found

@@ -7,16 +7,14 @@ limited: a log is whatever somebody could make a program write.
 
 from __future__ import annotations
 
-import bz2
 import datetime as dt
-import lzma
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.lines import byte_lines
+from guestrepair.formats.packed_stream import is_packed, unpacked
 
 MAX_LINE_BYTES = 2_000
 SHORTEST_LINE_BYTES = len(b"Jan 1 00:00:00 h p: ")
@@ -26,7 +24,6 @@ MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "O
 TRADITIONAL = re.compile(r"(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) \S+ ")
 RFC3339 = re.compile(r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?P<zone>Z|[+-]\d\d:?\d\d)? \S+ ")
 PROGRAM = re.compile(r"(?P<program>[\w./-]{1,64})(?:\[(?P<pid>\d{1,10})\])?: (?P<message>.*)", re.DOTALL)
-_LZMA_MEMORY = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +36,21 @@ class LogLine:
 
 
 def decompress(data: bytes, *, limit_bytes: int) -> bytes:
-    """The content of a log that may be compressed (gzip, xz, bzip2), cut at the limit.
+    """The content of a log that may be compressed, cut at about the limit.
 
     Raises:
         FormatError: damaged from the start on; one that is cut short gives what is there.
     """
-    if data.startswith(b"\x1f\x8b"):
-        return _inflate(zlib.decompressobj(wbits=31).decompress, data, limit_bytes)
-    if data.startswith(b"\xfd7zXZ\0"):
-        xz = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
-        return _inflate(xz.decompress, data, limit_bytes)
-    if data.startswith(b"BZh"):
-        return _inflate(bz2.BZ2Decompressor().decompress, data, limit_bytes)
-    return data[:limit_bytes]
-
-
-def _inflate(step: object, data: bytes, limit_bytes: int) -> bytes:
-    assert callable(step)  # noqa: S101  (three kinds of the same method)
+    if not is_packed(data[:16]):
+        return data[:limit_bytes]
+    found = bytearray()
     try:
-        out = step(data, limit_bytes)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-        raise FormatError(f"does not decompress: {error}") from error
-    return bytes(out)
+        for piece in unpacked([data], limit_bytes=limit_bytes):
+            found += piece
+    except FormatError:
+        if not found:
+            raise
+    return bytes(found)
 
 
 def parse_syslog(data: bytes, *, written: dt.datetime) -> Iterator[LogLine]:

@@ -43,11 +43,12 @@ class FormerFile:
     """A deleted file as its filesystem's journal has it; its path is "" where no name is known.
 
     ``read`` gives what lies now where its content lay (offset, size): whether that is still the file, only a
-    digest can tell. None where nothing can be read.
+    digest can tell. None where nothing can be read. ``is_plain``: it certainly had no extended attributes.
     """
 
     record: FileRecord
     read: Callable[[int, int], bytes | None] | None = None
+    is_plain: bool = False
 
 
 def record_of(path: GuestPath, found: Stat, target: str) -> FileRecord:

@@ -12,12 +12,12 @@ from guestrepair.errors import BudgetError, FormatError, GuestReadError
 from guestrepair.events.boots import boots
 from guestrepair.events.cause import AFTER_NS, BEFORE_NS, Scene, bracket, suspects
 from guestrepair.events.model import NANOSECOND, Event, Kind, Unread
-from guestrepair.events.secrets import without_secrets
+from guestrepair.events.secrets import masked
 from guestrepair.events.sessions import sessions_of
 from guestrepair.events.sources import readers
 from guestrepair.fence import CAUSE, within
 from guestrepair.guest.view import Guest
-from guestrepair.model import Cause, Changed, Finding, GuestPath, Severity, Subject
+from guestrepair.model import Cause, Changed, Finding, GuestPath, Severity, Subject, Suspect
 from guestrepair.operations.options import Voice
 from guestrepair.report.data import ImageReport
 from guestrepair.system.guest_system import System
@@ -81,9 +81,9 @@ class _Causes:
         moments = [_moment(c) for c in changes.values()]
         if not moments:
             return {}
-        self._read(moments)
-        began = boots(self.events)
         owners = self._owners(changes)
+        self._read(moments, frozenset(map(_plain, owners.values())))
+        began = boots(self.events)
         sessions = sessions_of(self.events)
         found = {}
         for finding in findings:
@@ -100,7 +100,10 @@ class _Causes:
             )
             good, bad = bracket(began, scene.when_ns)
             found[finding.identity] = Cause(
-                changed=tuple(own), last_good_boot_ns=good, first_bad_boot_ns=bad, suspects=suspects(scene)
+                changed=tuple(own),
+                last_good_boot_ns=good,
+                first_bad_boot_ns=bad,
+                suspects=tuple(map(_masked, suspects(scene))),
             )
         return found
 
@@ -152,7 +155,7 @@ class _Causes:
         files = self.system.packages.lookup_many(changes)
         return {path: owned[0].package.name for path, owned in files.items() if owned}
 
-    def _read(self, moments: Sequence[int]) -> None:
+    def _read(self, moments: Sequence[int], packages: frozenset[str]) -> None:
         first, last = min(moments) - _OF_BOOTS_NS, max(moments) + _OF_BOOTS_NS
         ordered = sorted(moments)
         for reader in readers(self.guest, self.system, _KINDS):
@@ -160,8 +163,8 @@ class _Causes:
                 for event in reader.events():
                     if isinstance(event, Unread) or not first <= event.time_ns <= last:
                         continue
-                    if _matters(event, ordered) and len(self.events) < _MAX_EVENTS:
-                        self.events.append(without_secrets(event))
+                    if _matters(event, ordered, packages) and len(self.events) < _MAX_EVENTS:
+                        self.events.append(event)
             except GuestReadError:
                 continue  # a log that cannot be read tells nothing, and costs nothing else
 
@@ -170,7 +173,20 @@ def _moment(change: Changed) -> int:
     return change.when_ns or 0
 
 
-def _matters(event: Event, moments: Sequence[int]) -> bool:
+def _matters(event: Event, moments: Sequence[int], packages: frozenset[str]) -> bool:
     if event.kind in {Kind.LOGIN, Kind.BOOT, Kind.SERVICE} or event.get("record") == "history":
         return True
+    if event.kind is Kind.PACKAGE and (
+        event.get("action") in {"start", "end"} or _plain(event.get("package")) in packages
+    ):
+        return True  # a transaction may be at work for hours, and what it did is on record at its start
     return any(m - BEFORE_NS <= event.time_ns <= m + BEFORE_NS + AFTER_NS for m in moments)
+
+
+def _plain(package: str) -> str:
+    """A package's name without its architecture."""
+    return package.partition(":")[0]
+
+
+def _masked(suspect: Suspect) -> Suspect:
+    return dataclasses.replace(suspect, what=masked(suspect.what), source=masked(suspect.source))

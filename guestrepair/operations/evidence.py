@@ -6,6 +6,7 @@ timeline, and the files that findings name.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import GuestReadError, ImageAccessError, ImageError
 from guestrepair.events.model import Event, Kind, Unread
 from guestrepair.events.order import Ordered
-from guestrepair.events.secrets import without_secrets
+from guestrepair.events.secrets import masked_document, without_secrets
 from guestrepair.events.sources import readers
 from guestrepair.guest.view import Guest
 from guestrepair.operations import opening
@@ -29,6 +30,7 @@ from guestrepair.operations.scan import scan
 from guestrepair.report import json as report_json
 from guestrepair.report.bundle import member_name, write_bundle
 from guestrepair.report.data import ImageReport, Report
+from guestrepair.report.escape import json_text
 from guestrepair.report.events import jsonl
 from guestrepair.report.evidence import (
     FOLDER,
@@ -203,10 +205,15 @@ def _all_of(event: Event) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _report_text(report: ImageReport, *, masked: bool) -> str:
+    text = report_json.render(Report([report]))
+    return json_text(masked_document(json.loads(text))) if masked else text
+
+
 def _members(report: ImageReport, taken: Collected) -> dict[str, bytes | Path]:
     members: dict[str, bytes | Path] = {
         "metadata.json": files_text(taken.named),
-        "report.json": report_json.render(Report([report])).encode(),
+        "report.json": _report_text(report, masked=taken.masked).encode(),
     }
     if taken.timeline is not None:
         members["timeline.jsonl"] = taken.timeline

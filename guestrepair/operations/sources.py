@@ -58,13 +58,18 @@ class Sources:
         self._donors = [donor for path in self.options.donors for donor in self._of_donor(path, guest.os)]
 
     def of(self, guest: LiveGuest) -> list[FileSource]:
-        """What lies unpacked in the guest, its cache, directories, donors, deleted files, repositories."""
+        """Deleted files, what lies unpacked in the guest, its cache, directories, donors, repositories.
+
+        Deleted files that would come back without their extended attributes are asked after donors.
+        """
+        deleted = DeletedSource(guest)
         found: list[FileSource] = [
+            deleted.without_loss(),
             UnpackedSource(guest),
             CacheSource(guest),
             *self._directories,
             *self._donors,
-            DeletedSource(guest),
+            deleted,
         ]
         if self.options.fetch:
             if self._fetched is None or self._fetched.guest is not guest:

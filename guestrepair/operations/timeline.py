@@ -14,7 +14,7 @@ from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import GuestReadError, UsageError
 from guestrepair.events.model import Event, Kind, Unread
 from guestrepair.events.order import Ordered
-from guestrepair.events.secrets import without_secrets
+from guestrepair.events.secrets import masked, without_secrets
 from guestrepair.events.sources import readers
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations.analysis import analyze, chosen_analyzers
@@ -80,17 +80,21 @@ def timeline(
         GuestRepairError: it cannot be opened.
     """
     unread: list[Unread] = []
+
+    def lost(what: Unread) -> None:
+        unread.append(what if options.secrets else Unread(masked(what.source), masked(what.reason)))
+
     with opened(path, image_options, voice) as guest, temporary_directory() as directory:
         system = System(guest)
         if options.around:
             options = _around(guest, options, voice)
-        with Ordered(directory, unread.append) as ordered:
+        with Ordered(directory, lost) as ordered:
             for reader in readers(guest, system, options.kinds):
                 voice.progress(f"reading {reader.name}")
                 try:
                     ordered.add(reader, options.wants)
                 except GuestReadError as error:
-                    unread.append(Unread(error.path, error.reason))
+                    lost(Unread(error.path, error.reason))
             events = ordered.events()
             shown = events if options.secrets else map(without_secrets, events)
             yield Timeline(shown, _zone(system, unread), unread)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from guestrepair.guest.file_records import FileRecord
 
@@ -42,34 +43,34 @@ def mactime(records: Iterable[FileRecord]) -> Iterator[str]:
     All of them are held, each as one text: some 200 bytes.
     """
     yield HEADER
-    rows = [
-        f"{time:010}\0{_name(r)}\0{r.size_bytes},{letters},{mode_of(r)},{r.uid},{r.gid},{r.inode}"
-        for r in records
-        if not r.former
-        for time, letters in _macb(r).items()
-    ]
+    rows = [row for r in records if not r.former for row in _rows(r)]
     rows.sort()
     for row in rows:
         time, name, cells = row.split("\0")
-        moment = datetime.fromtimestamp(int(time), UTC)
-        date = moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment != _EPOCH else "0000-00-00T00:00:00Z"
         quoted = name.replace('"', '""')
-        yield f'{date},{cells},"{quoted}"\n'
+        yield f'{_date(time)},{cells},"{quoted}"\n'
 
 
-def _macb(record: FileRecord) -> dict[int, str]:
-    times = (
-        ("m", record.modified_ns),
-        ("a", record.accessed_ns),
-        ("c", record.changed_ns),
-        ("b", record.created_ns),
-    )
-    found = {_seconds(value) for _, value in times}
-    if found == {0}:
-        return {}  # as of what The Sleuth Kit makes up: mactime has no row for it
-    return {
-        second: "".join(letter if _seconds(v) == second else "." for letter, v in times) for second in found
-    }
+@lru_cache(maxsize=4096)
+def _date(time: str) -> str:
+    """Rows are in order: of one second there may be thousands."""
+    moment = datetime.fromtimestamp(int(time), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment != _EPOCH else "0000-00-00T00:00:00Z"
+
+
+def _rows(record: FileRecord) -> Iterator[str]:
+    times = [
+        _seconds(t) for t in (record.modified_ns, record.accessed_ns, record.changed_ns, record.created_ns)
+    ]
+    if not any(times):
+        return  # as of what The Sleuth Kit makes up: mactime has no row for it
+    name, mode = _name(record), mode_of(record)
+    for second in set(times):
+        letters = "".join(letter if t == second else "." for letter, t in zip("macb", times, strict=True))
+        yield (
+            f"{second:010}\0{name}\0{record.size_bytes},{letters},{mode},{record.uid},{record.gid},"
+            f"{record.inode}"
+        )
 
 
 def mode_of(record: FileRecord) -> str:

@@ -52,6 +52,8 @@ def _escape(character: str) -> str:
 
 def valid_unicode(text: str) -> str:
     """The text with every surrogate written out, a byte that was no UTF-8 as ``\\xNN``; else unchanged."""
+    if text.isascii():
+        return text
     return "".join(_escape(c) if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
 
 

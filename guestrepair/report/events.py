@@ -77,6 +77,8 @@ def _one_line(value: str | int) -> str | int:
 
 
 def _cut(text: str) -> str:
+    if len(text) <= MAX_VALUE_BYTES and text.isascii():
+        return text
     text = valid_unicode(text)
     raw = text.encode()
     return text if len(raw) <= MAX_VALUE_BYTES else raw[: MAX_VALUE_BYTES - 3].decode(errors="ignore") + "…"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from guestrepair import __version__
 from guestrepair.errors import FormatError
 from guestrepair.events.model import Unread
+from guestrepair.events.secrets import masked_document
 from guestrepair.formats.posix_acl import ACL_ACCESS, acl_text
 from guestrepair.guest.view import Stat
 from guestrepair.report.bundle import member_name
@@ -78,7 +79,7 @@ class Collected:
     unread: list[Unread] = field(default_factory=list)
     unread_count: int = 0
     masked: bool = True
-    """Whether secrets in the timeline are."""
+    """Whether secrets in the timeline and the report are."""
 
     def note(self, lost: Unread) -> None:
         """Something that could not be read."""
@@ -196,9 +197,14 @@ def fields_of(
             "events": taken.events,
             "secrets_masked": taken.masked,
             "unread_count": taken.unread_count,
-            "unread": [{"source": lost.source, "reason": lost.reason} for lost in taken.unread],
+            "unread": _unread(taken),
         },
     }
+
+
+def _unread(taken: Collected) -> list[dict[str, str]]:
+    said = [{"source": lost.source, "reason": lost.reason} for lost in taken.unread]
+    return masked_document(said) if taken.masked else said
 
 
 def _source(image: Image, before: ImageDigests, after: ImageDigests) -> dict[str, Any]:

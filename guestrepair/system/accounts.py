@@ -102,7 +102,7 @@ class Ageing:
         """What one line of shadow says."""
         maximum = entry.maximum_days
         return cls(
-            changed=_day(entry.last_change_days),
+            changed=_day(entry.last_change_days or None),  # 0 is no date, but "change it now"
             must_change=entry.last_change_days == 0,
             minimum=_span(entry.minimum_days),
             maximum=None if maximum is None or maximum >= _NEVER_DAYS else _span(maximum),
@@ -121,19 +121,31 @@ class Ageing:
         """From this day on (UTC) the expired password can no longer be changed by logging in."""
         return _later(self.password_expires, self.inactive)
 
-    def has_expired(self, today: dt.date) -> bool:
-        """True when the account itself is over: no way of logging in is left, keys neither."""
-        return self.expires is not None and today >= self.expires
+    def has_expired(self, today: dt.date, *, by_pam: bool) -> bool:
+        """True when the account itself is over on a day (UTC): no way of logging in is left, keys neither.
 
-    def password_has_expired(self, today: dt.date) -> bool:
-        """True when the next login has to change the password, or cannot even do that."""
+        pam_unix refuses from that very day on; sshd, which looks itself where there is no PAM, from the next.
+        """
+        return self.expires is not None and (today >= self.expires if by_pam else today > self.expires)
+
+    def pam_answer(self, today: dt.date) -> str:
+        """What pam_unix answers of the account on a day (UTC), by the name that libpam has for it.
+
+        Newer releases count a password as expired on its last day, older ones from the day after: of what
+        they disagree about, the milder answer. Linux-PAM passverify.c, check_shadow_expiry().
+        """
+        if self.has_expired(today, by_pam=True):
+            return "acct_expired"
+        if self.must_change:
+            return "new_authtok_reqd"
+        if self.locked_from is not None and today > self.locked_from:
+            return "authtok_expired"
         expires = self.password_expires
-        return self.must_change or (expires is not None and today >= expires)
+        return "new_authtok_reqd" if expires is not None and today > expires else "success"
 
 
 def _day(days: int | None) -> dt.date | None:
-    """Day 0 is no date: a last change then means "change it now", an expiry shadow(5) leaves open."""
-    return _EPOCH + dt.timedelta(days=days) if days and days <= _LAST_DAY else None
+    return _EPOCH + dt.timedelta(days=days) if days is not None and days <= _LAST_DAY else None
 
 
 def _span(days: int | None) -> dt.timedelta | None:

@@ -26,7 +26,7 @@ MAX_READ_BYTES = 16 * 1024 * 1024
 """Of a longer plain log the end is read; a longer compressed one is passed over."""
 
 MAX_EXPANDED_BYTES = 64 * 1024 * 1024
-_COMPRESSED = (".gz", ".xz", ".bz2")
+_COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma")
 _LAST_TIME = 4_000_000_000
 
 

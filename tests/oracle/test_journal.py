@@ -58,7 +58,6 @@ def guest_with(journal: bytes) -> MemoryGuest:
     return guest
 
 
-@pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")
 def test_the_journal_corroborates_a_finding(journal: bytes) -> None:
     found, _ = run_analyzer(ANALYZER, Context(guest=guest_with(journal)))
     (finding,) = (f for f in found if f.rule == "sshd/privsep-dir-unsafe")
@@ -67,7 +66,6 @@ def test_the_journal_corroborates_a_finding(journal: bytes) -> None:
     assert evidence.observed.startswith(f'"{UNSAFE}" (3 times, first 20')
 
 
-@pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")
 def test_damaged_journals_give_what_is_left_or_nothing(journal: bytes) -> None:
     for damage in (
         journal[:100_000],
@@ -76,7 +74,7 @@ def test_damaged_journals_give_what_is_left_or_nothing(journal: bytes) -> None:
         journal[:300] + b"\xff" * 8000 + journal[8300:],
     ):
         guest = guest_with(damage)
-        assert len(list(read_journal(guest, ["sshd"]))) <= 4
+        assert len(list(read_journal(guest, ["sshd"]))) <= 4  # three lines, and why not all
 
 
 @pytest.mark.skipif(shutil.which("journalctl") is None, reason="no journalctl on this host")

@@ -49,25 +49,23 @@ def ended(sshd: Sshd, account: Account, now: dt.datetime) -> Ended | None:
     if uses_pam and not _asks_about_accounts(sshd):
         return None
     ageing = Ageing.of(entry)
-    if ageing.expires is not None and today > ageing.expires:
+    if ageing.has_expired(today, by_pam=uses_pam):
         return Ended(f"the account expired on {ageing.expires}", entry, EXPIRES_FIELD)
     return _password(account, entry, ageing, today) if uses_pam else None
 
 
 def _password(account: Account, entry: ShadowEntry, ageing: Ageing, today: dt.date) -> Ended | None:
-    if ageing.locked_from is not None and today > ageing.locked_from:
+    answer = ageing.pam_answer(today)
+    if answer == "authtok_expired":
         return Ended(
             f"the password expired and was not changed by {ageing.locked_from}", entry, MAXIMUM_FIELD
         )
-    if account.uid == 0 or entry.has_usable_password:
+    if answer != "new_authtok_reqd" or account.uid == 0 or entry.has_usable_password:
         return None  # who logs in is asked for a new one
     if ageing.must_change:
         return Ended("the password has to be changed at once, and there is none to log in with", entry, 3)
-    expires = ageing.password_expires
-    if expires is not None and today > expires:
-        reason = f"the password expired on {expires}, and there is none that could be changed"
-        return Ended(reason, entry, MAXIMUM_FIELD)
-    return None
+    reason = f"the password expired on {ageing.password_expires}, and there is none that could be changed"
+    return Ended(reason, entry, MAXIMUM_FIELD)
 
 
 def _asks_about_accounts(sshd: Sshd) -> bool:

@@ -22,13 +22,12 @@ LOG_EVIDENCE = Rule(
     summary="lines in the guest's logs that corroborate a finding; never reported by itself",
     severities=(Severity.NOTE,),
     effect=Effect.HYGIENE,
-    what="Lines of sshd in /var/log/secure, /var/log/auth.log, their rotations (gz, xz, bz2) and"
-    " the systemd"
-    " journal that say what a finding says. They are attached to it as evidence, with the time of the"
-    " first and the last and their number.",
+    what="Lines of sshd in /var/log/secure, /var/log/auth.log, their rotations (gz, xz, bz2,"
+    " zst, lz4) and the systemd journal that say what a finding says. They are attached to it as evidence,"
+    " with the time of the first and the last and their number.",
     why="They tell since when it has been so, and that it really kept people out.",
     repair="None: it belongs to the finding that it corroborates.",
-    sources=("syslogd(8)", "journalctl(1), --file", "OpenSSH log messages, by the rules' sources"),
+    sources=("syslogd(8)", "systemd's JOURNAL_FILE_FORMAT.md", "OpenSSH log messages, by the rules' sources"),
 )
 
 PROGRAMS = ("sshd", "sshd-session", "sshd-auth", "sshd-keygen")

@@ -6,23 +6,17 @@ Sources: Linux lib/decompress.c and lib/decompress_unlz4.c (the legacy frame), R
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import sys
-import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Iterator
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.initramfs.window import CUT_OFF, FEW_ZEROS, MANY_ZEROS, MAX_STEPS, Damaged, Window
+from guestrepair.formats.unpackers import UNPACKERS
 
 MAX_UNPACKED_BYTES = 1 << 30
 """Of one archive. With all its firmware a real one has half of that."""
 _MAX_ARCHIVES = 4096
 _IN_BYTES = 64 * 1024
 _OUT_BYTES = 256 * 1024
-_LZMA_MEMORY = 128 * 1024 * 1024
 _LZ4_MAGIC = b"\x02\x21\x4c\x18"
 _LZ4_BLOCK_BYTES = 8 * 1024 * 1024
 _LZ4_PACKED_BYTES = _LZ4_BLOCK_BYTES + _LZ4_BLOCK_BYTES // 255 + 16
@@ -44,62 +38,9 @@ def kind_of(magic: bytes) -> str:
     return next((name for name, start in COMPRESSIONS if magic.startswith(start)), "")
 
 
-class _Unpacker(Protocol):
-    """What bz2, lzma and zstd give alike."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-class _Gzip:
-    """zlib's, in the manner of the others."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=31)
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zlib.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        out = self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
-        self.needs_input = len(out) < max_length
-        return out
-
-
-def _zstd() -> _Unpacker:
-    module: Any
-    if sys.version_info >= (3, 14):
-        from compression import zstd as module
-    else:
-        from backports import zstd as module
-    unpacker: _Unpacker = module.ZstdDecompressor()
-    return unpacker
-
-
-_UNPACKERS: dict[str, Callable[[], _Unpacker]] = {
-    "zstd": _zstd,
-    "xz": partial(lzma.LZMADecompressor, format=lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY),
-    "lzma": partial(lzma.LZMADecompressor, format=lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY),
-    "bzip2": bz2.BZ2Decompressor,
-    "gzip": _Gzip,
-}
-
-
 def can_unpack(kind: str) -> bool:
     """True for every compression but lzo, which nothing has been seen to use for years."""
-    return kind == "lz4" or kind in _UNPACKERS
+    return kind == "lz4" or kind in UNPACKERS
 
 
 class Packed:
@@ -175,7 +116,7 @@ class Packed:
             yield piece
 
     def _unpacked(self) -> Iterator[bytes]:
-        unpacker = _UNPACKERS[self._kind]()
+        unpacker = UNPACKERS[self._kind]()
         while not unpacker.eof:
             data = b""
             if unpacker.needs_input:
@@ -193,7 +134,7 @@ class Packed:
                 raise Damaged(f"its {self._kind} data is damaged") from error
             if out:
                 yield out
-        self.end -= len(unpacker.unused_data)
+        self.end -= len(unpacker.unused_data or b"")
 
     def _lz4_pieces(self) -> Iterator[bytes]:
         """The blocks of the legacy frame, the only one that the kernel knows."""

@@ -3,6 +3,9 @@
 Only content whose digest the database has is handed out, so what has been written over since serves for
 nothing. Where no database says the mode, the deleted file's own counts: if its path is the same, or it was
 root's and went when the directory last lost an entry; and if nobody else could write to it.
+
+Extended attributes do not come back. So it is asked before all others for what loses nothing by that: the
+database knows the capabilities, or the inode had no attributes. For the rest it is asked after donors.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from guestrepair import fence
@@ -17,7 +21,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.guest.file_records import FileRecord, FormerFile
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath, PackagedKind, RestoreFile
-from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
+from guestrepair.packages.sources.base import FileSource, Refusal, SourcedChange, SourcedFile
 
 _MAX_SIZE_BYTES = 1024**3
 _MAX_FILES = 100_000
@@ -43,6 +47,10 @@ class DeletedSource:
         """See :class:`FileSource`."""
         return "what was deleted from it"
 
+    def without_loss(self) -> FileSource:
+        """The same for those files alone that lose nothing."""
+        return _WithoutLoss(self)
+
     def find(
         self, changes: Sequence[SourcedChange], workdir: Path
     ) -> Mapping[SourcedChange, SourcedFile | Refusal]:
@@ -51,11 +59,23 @@ class DeletedSource:
         found = {change: self._matching(change, workdir) for change in wanted if change.digest}
         return {change: answer for change, answer in found.items() if answer is not None}
 
-    def _matching(self, change: RestoreFile, workdir: Path) -> SourcedFile | None:
+    def find_plain(self, changes: Sequence[SourcedChange], workdir: Path) -> dict[SourcedChange, SourcedFile]:
+        """Of :meth:`find`, the files that lose nothing."""
+        wanted = [c for c in changes if isinstance(c, RestoreFile) and c.file_kind is PackagedKind.FILE]
+        found = {
+            change: self._matching(change, workdir, plain=change.capabilities is None)
+            for change in wanted
+            if change.digest
+        }
+        return {change: answer for change, answer in found.items() if answer is not None}
+
+    def _matching(self, change: RestoreFile, workdir: Path, *, plain: bool = False) -> SourcedFile | None:
         algorithm, _, digest = change.digest.partition(":")
         if algorithm not in hashlib.algorithms_available or not digest:
             return None
         for index in self._candidates(change):
+            if plain and not self._former()[index].is_plain:
+                continue
             if self._digest(index, algorithm) == digest:
                 return self._sourced(change, self._former()[index], workdir)
         return None
@@ -123,6 +143,18 @@ class DeletedSource:
             content=Path(out.name),
             digest=change.digest,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _WithoutLoss:
+    whole: DeletedSource
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+    def find(self, changes: Sequence[SourcedChange], workdir: Path) -> Mapping[SourcedChange, SourcedFile]:
+        return self.whole.find_plain(changes, workdir)
 
 
 def _content(former: FormerFile) -> Iterator[bytes]:

@@ -170,7 +170,7 @@ class HostBackend:
             record = _record(top if former.found.path else "", former.found)
             if not isinstance(record, str):
                 read = None if former.layout is None else partial(filesystem.lying_at, former.layout)
-                yield FormerFile(replace(record, former=True), read)
+                yield FormerFile(replace(record, former=True), read, former.is_plain)
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
         """Whether a file has extended attributes; None when that is not certain."""

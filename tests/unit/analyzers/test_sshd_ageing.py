@@ -39,7 +39,8 @@ def guest_with(ann: str, *, config: str = NO_ROOT, keys: bool = True) -> MemoryG
     ("ann", "after"),
     [
         ("ann:$y$z:19000:0:99999:7::19357:", "ann:$y$z:19000:0:99999:7:::"),
-        (f"ann:$y$z:19000:0:99999:7::{TODAY - 1}:", "ann:$y$z:19000:0:99999:7:::"),
+        (f"ann:$y$z:19000:0:99999:7::{TODAY}:", "ann:$y$z:19000:0:99999:7:::"),
+        ("ann:$y$z:19000:0:99999:7::0:", "ann:$y$z:19000:0:99999:7:::"),
         (f"ann:!:19000:0:99999:7::{TODAY - 1}:", "ann:!:19000:0:99999:7:::"),
         ("ann:$y$z:19000:0:90:7:30::", "ann:$y$z:19000:0::7:30::"),
         ("ann:!:19000:0:90:7:::", "ann:!:19000:0::7:::"),
@@ -62,9 +63,9 @@ def test_the_only_account_is_over(ann: str, after: str) -> None:
 @pytest.mark.parametrize(
     ("ann", "config"),
     [
-        (f"ann:$y$z:19000:0:99999:7::{TODAY}:", NO_ROOT),
+        (f"ann:$y$z:19000:0:99999:7::{TODAY + 1}:", NO_ROOT),
+        (f"ann:$y$z:19000:0:99999:7::{TODAY}:", "UsePAM no\nPermitRootLogin no\n"),
         (f"ann:$y$z:19000:0:99999:7::{TODAY + 30}:", NO_ROOT),
-        ("ann:$y$z:19000:0:99999:7::0:", NO_ROOT),
         ("ann:$y$z:19000:0:99999:7:-1:-1:", NO_ROOT),
         ("ann:!$y$z:19000:0:99999:7:::", KEYS_ONLY),
         ("ann:*:19000:0:99999:7:::", KEYS_ONLY),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guestrepair.events.secrets import MASK, masked
+from guestrepair.events.model import Event, Kind
+from guestrepair.events.secrets import MASK, masked, masked_document, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,8 @@ def test_a_secret_is_masked(text: str, secret: str) -> None:
         "cp -p /etc/passwd /etc/passwd.bak",
         "chmod 600 /etc/ssh/ssh_host_ed25519_key",
         "https://host/path?x=1",
+        "/etc/passwd:12",
+        "/etc/security/opasswd: input/output error",
     ],
 )
 def test_all_else_stays(text: str) -> None:
@@ -52,3 +57,20 @@ def test_all_else_stays(text: str) -> None:
 @given(st.text())
 def test_any_text_is_taken_and_masking_is_done_at_once(text: str) -> None:
     assert masked(masked(text)) == masked(text)
+
+
+def test_every_text_of_an_event_is_masked() -> None:
+    event = Event(
+        time_ns=1, kind=Kind.FILE, description="Creation Time", message="/srv/token=hunter2",
+        source="/srv/token=hunter2 (inode 5)", path="/srv/token=hunter2",
+        detail=(("x", "password: hunter2"),),
+    )  # fmt: skip
+    assert "hunter2" not in repr(without_secrets(event))
+    assert without_secrets(replace(event, path="/etc/shadow")).path == "/etc/shadow"
+
+
+def test_all_texts_of_a_document_are_masked_and_nothing_else() -> None:
+    document = {"password": "x", "a": ["token=hunter2", 1, {"diff": "-secret: hunter2"}], "b": True}
+    assert masked_document(document) == {
+        "password": "x", "a": [f"token={MASK}", 1, {"diff": f"-secret: {MASK}"}], "b": True
+    }  # fmt: skip

@@ -117,3 +117,18 @@ def test_without_a_digest_or_a_journal_there_is_nothing(tmp_path: Path) -> None:
     assert answer(guest, replace(WANTED, digest=""), tmp_path) is None
     assert answer(guest, replace(WANTED, digest="none:00"), tmp_path) is None
     assert answer(guest, WANTED, tmp_path) is not None
+
+
+@pytest.mark.parametrize(
+    ("is_plain", "capabilities", "served"),
+    [(True, None, True), (False, None, False), (False, "", True), (False, "cap_net_raw=ep", True)],
+)
+def test_before_all_others_only_what_loses_no_attributes(
+    is_plain: bool, capabilities: str | None, served: bool, tmp_path: Path
+) -> None:
+    guest = Guest()
+    guest.former = (replace(former(), is_plain=is_plain),)
+    wanted = replace(WANTED, capabilities=capabilities)
+    source = DeletedSource(guest)
+    assert (wanted in source.without_loss().find([wanted], tmp_path)) == served
+    assert wanted in source.find([wanted], tmp_path)

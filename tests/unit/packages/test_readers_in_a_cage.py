@@ -18,13 +18,10 @@ import pytest
 
 from guestrepair.confine import means
 from guestrepair.disk.children import Limits, lesser_user
-from guestrepair.guest.memory import MemoryGuest
 from guestrepair.packages import rpm_child
 from guestrepair.packages.child import LimitedChild
 from guestrepair.packages.sources.unprivileged import Workplace
 from guestrepair.repair.host_keys import generate_host_key
-from guestrepair.system.fact import known
-from guestrepair.system.journal import read_journal
 from tests.unit.confine.test_cage import SECRET, usable
 
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=60)
@@ -131,18 +128,6 @@ def standing_in(place: Path, name: str, script: str, monkeypatch: pytest.MonkeyP
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
     return program
-
-
-def test_a_journalctl_that_was_taken_over_shows_nothing(
-    place: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = '{"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"x","MESSAGE":"seen %s"}\\n'
-    script = f"printf '{entry}' \"$(cat {secret})\""
-    program = standing_in(place, "journalctl", script, monkeypatch)
-    guest = MemoryGuest()
-    guest.file("/var/log/journal/0123/system.journal", b"LPKSHHRH" + bytes(5000))
-    assert [known(entry)[1].message for entry in read_journal(guest, ["x"])] == ["seen "]
-    assert SECRET in subprocess.run([program], capture_output=True, check=True, text=True).stdout
 
 
 def test_a_key_maker_reads_nothing_of_this_host(

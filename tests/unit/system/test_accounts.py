@@ -159,29 +159,32 @@ def day(number: int) -> dt.date:
 
 
 @pytest.mark.parametrize(
-    ("fields", "today", "account_over", "password_over"),
+    ("fields", "today", "answer"),
     [
-        ("19000:0:99999:7::", 40_000, False, False),
-        ("19000:::::", 40_000, False, False),
-        ("19000:0:90:7::", 19_089, False, False),
-        ("19000:0:90:7::", 19_090, False, True),
-        ("0:0:90:7::", 19_000, False, True),
-        ("19000:::::19500", 19_499, False, False),
-        ("19000:::::19500", 19_500, True, False),
-        ("19000:0:99999:7::0", 19_500, False, False),
-        ("19000:0:4294967295:7:4294967295:4294967295", 19_500, False, False),
-        ("4294967295:0:90:7::", 19_500, False, False),
-        (f"{(dt.date.max - DAY).days}:0:90:7:1:", 19_500, False, False),
+        ("19000:0:99999:7::", 40_000, "success"),
+        ("19000:::::", 40_000, "success"),
+        ("19000:0:90:7::", 19_090, "success"),
+        ("19000:0:90:7::", 19_091, "new_authtok_reqd"),
+        ("19000:0:90:7:14:", 19_104, "new_authtok_reqd"),
+        ("19000:0:90:7:14:", 19_105, "authtok_expired"),
+        ("19000:0:90:7:14:19105", 19_105, "acct_expired"),
+        ("0:0:90:7::", 19_000, "new_authtok_reqd"),
+        ("19000:::::19500", 19_499, "success"),
+        ("19000:::::19500", 19_500, "acct_expired"),
+        ("19000:0:99999:7::0", 19_500, "acct_expired"),
+        ("19000:0:4294967295:7:4294967295:4294967295", 19_500, "success"),
+        ("4294967295:0:90:7::", 19_500, "success"),
+        (f"{(dt.date.max - DAY).days}:0:90:7:1:", 19_500, "success"),
     ],
 )
-def test_an_account_and_a_password_expire(
-    fields: str, today: int, account_over: bool, password_over: bool
-) -> None:
-    age = ageing(fields)
-    assert (age.has_expired(day(today)), age.password_has_expired(day(today))) == (
-        account_over,
-        password_over,
-    )
+def test_an_account_and_a_password_expire(fields: str, today: int, answer: str) -> None:
+    assert ageing(fields).pam_answer(day(today)) == answer
+
+
+def test_sshd_itself_lets_in_on_the_day_of_expiry_and_pam_does_not() -> None:
+    age = ageing("19000:::::19500")
+    assert [age.has_expired(day(today), by_pam=True) for today in (19_499, 19_500, 19_501)] == [0, 1, 1]
+    assert [age.has_expired(day(today), by_pam=False) for today in (19_499, 19_500, 19_501)] == [0, 0, 1]
 
 
 def test_after_the_days_of_grace_the_password_cannot_be_changed() -> None:

@@ -1,95 +1,70 @@
-"""journalctl on a hostile journal: it has one open file, a pipe, and no rights, and nothing of it stays.
-
-The programs here stand in journalctl's place, as one that the journal has taken over.
-"""
+"""What programs wrote into the journal, by our own reader: the last of each file, and what cannot be read."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import datetime as dt
 
 import pytest
 
-from guestrepair.disk.children import LESSER_USERS
-from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.system.fact import known
-from guestrepair.system.journal import MAX_OUTPUT_BYTES, read_journal
+from guestrepair.system import journal as module
+from guestrepair.system.fact import Unreadable, known
+from guestrepair.system.journal import read_journal
+from tests.unit.formats.journals import START_US, Journal
 
-JOURNAL = b"LPKSHHRH" + b"\0" * 5000
-SAY = """say() { printf '{"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"x","MESSAGE":"%s"}\\n' "$1"; }
-for word in "$@"; do case "$word" in --file=*) file=${word#--file=};; esac; done
-"""
-only_root = pytest.mark.skipif(os.geteuid() != 0, reason="without root there are no rights to give up")
+PLACE = "/var/log/journal/0123/system.journal"
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory whose programs everybody can run."""
-    path = Path(tempfile.mkdtemp(dir="/var/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+def written(*lines: tuple[str, bytes], compact: bool = False) -> bytes:
+    journal = Journal(compact=compact)
+    for program, message in lines:
+        journal.add([("SYSLOG_IDENTIFIER", program.encode()), ("MESSAGE", message)])
+    return journal.done()
 
 
-def said_by(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is taken from a journalctl that is this script."""
-    program = place / "journalctl"
-    program.write_text(f"#!/bin/sh\n{SAY}{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
-    guest = MemoryGuest(os=OperatingSystem("debian", "12"))
-    guest.file("/var/log/journal/0123/system.journal", JOURNAL)
-    entries = read_journal(guest, ["sshd"])
-    return [known(entry)[1].message for entry in entries]
+def read(guest: MemoryGuest, *programs: str) -> list[str]:
+    found = read_journal(guest, programs)
+    return [f"! {e.path}" if isinstance(e, Unreadable) else e[1].message for e in found]
 
 
-def test_it_reads_the_copy_that_it_is_handed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said_by(place, 'say "$(head -c 8 "$file")"', monkeypatch) == ["LPKSHHRH"]
+@pytest.mark.parametrize("compact", [False, True])
+def test_lines_of_the_wanted_programs_with_their_time(compact: bool) -> None:
+    guest = MemoryGuest()
+    guest.file(PLACE, written(("sshd", b"one"), ("su", b"no"), ("sshd-auth", b"t\xffwo"), compact=compact))
+    (path, line), other = (known(entry) for entry in read_journal(guest, ("sshd", "sshd-auth")))
+    assert (str(path), line.program, line.message) == (PLACE, "sshd", "one")
+    begin = dt.datetime.fromtimestamp(START_US / 1e6, tz=dt.UTC)
+    assert line.time == begin + dt.timedelta(seconds=1)
+    assert (other[1].program, other[1].message) == ("sshd-auth", "t\N{REPLACEMENT CHARACTER}wo")
 
 
-@only_root
-def test_it_can_neither_write_the_copy_nor_make_anything_beside_it(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_last_written_file_comes_first_and_of_each_the_last_lines(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What it could make there, root might follow: a link in place of a file that root opens."""
-    script = """copy=$file; folder=$(dirname "$copy")
-ln -s /etc/passwd "$folder/planted" 2>/dev/null && say "made a link"
-(echo x > "$copy") 2>/dev/null && say "wrote the copy"
-ls "$folder" >/dev/null 2>&1 && say "listed"
-say end"""
-    assert said_by(place, script, monkeypatch) == ["end"]
+    guest = MemoryGuest()
+    guest.file(PLACE, written(*(("sshd", b"new %d" % n) for n in range(9)))).mtime = 9
+    guest.file(f"{PLACE}~", written(("sshd", b"old"))).mtime = 3
+    guest.file("/var/log/journal/0123/user-1000.journal", written(("sshd", b"users"))).mtime = 5
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+    assert read(guest, "sshd") == ["new 7", "new 8", "users", "old"]
+    monkeypatch.setattr(module, "MAX_FILES", 1)
+    assert read(guest, "sshd") == ["new 7", "new 8"]
 
 
-@only_root
-def test_it_runs_as_a_user_that_nobody_else_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = """say "$(id -u)"; say "$(id -g)"; say "$(id -G)"
-say "$(setpriv --dump | grep no_new_privs | tr -d '[:alpha:]_:[:space:]')" """
-    user, group, groups, no_new_privileges = said_by(place, script, monkeypatch)
-    assert int(user) in LESSER_USERS
-    assert user == group == groups
-    assert no_new_privileges == "1"
+def test_a_long_message_is_cut_and_an_entry_without_one_is_none() -> None:
+    guest, journal = MemoryGuest(), Journal()
+    journal.add([("SYSLOG_IDENTIFIER", b"sshd"), ("MESSAGE", b"x" * 100_000)])
+    journal.add([("SYSLOG_IDENTIFIER", b"sshd")])
+    guest.file(PLACE, journal.done())
+    assert [len(message) for message in read(guest, "sshd")] == [module.MAX_LINE_BYTES]
 
 
-def test_an_answer_without_end_is_cut(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = said_by(place, f"say first; exec head -c {4 * MAX_OUTPUT_BYTES} /dev/zero", monkeypatch)
-    assert said == ["first"]
-
-
-def test_what_it_starts_ends_with_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (child,) = said_by(place, 'sleep 600 >/dev/null & say "$!"', monkeypatch)
-    deadline = time.monotonic() + 5
-    while is_running(int(child)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(int(child))
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+def test_what_cannot_be_read_costs_itself_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = MemoryGuest()
+    data = written(("sshd", b"one"), ("sshd", b"two"))
+    guest.file(PLACE, data).mtime = 1
+    guest.file("/var/log/journal/0123/none.journal", b"no journal").mtime = 2
+    none = "! /var/log/journal/0123/none.journal"
+    assert read(guest, "sshd") == [none, "one", "two"]
+    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", len(data) + 5)
+    assert read(guest, "sshd") == [none, f"! {PLACE}"]

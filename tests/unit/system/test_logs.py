@@ -7,7 +7,9 @@ import gzip
 import lzma
 import stat
 
+import lz4.frame
 import pytest
+from backports import zstd
 
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
@@ -44,7 +46,14 @@ def test_entries_of_the_programs_asked_for_the_last_written_log_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "pack"), [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)]
+    ("name", "pack"),
+    [
+        ("gz", gzip.compress),
+        ("xz", lzma.compress),
+        ("bz2", bz2.compress),
+        ("zst", zstd.compress),
+        ("lz4", lz4.frame.compress),
+    ],
 )
 def test_rotations_are_unpacked(name: str, pack: object) -> None:
     assert callable(pack)
