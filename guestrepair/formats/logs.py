@@ -8,6 +8,7 @@ limited: a log is whatever somebody could make a program write.
 from __future__ import annotations
 
 import datetime as dt
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,14 +44,14 @@ def decompress(data: bytes, *, limit_bytes: int) -> bytes:
     """
     if not is_packed(data[:16]):
         return data[:limit_bytes]
-    found = bytearray()
+    found = io.BytesIO()  # hands its content over without a copy
     try:
         for piece in unpacked([data], limit_bytes=limit_bytes):
-            found += piece
+            found.write(piece)
     except FormatError:
-        if not found:
+        if not found.tell():
             raise
-    return bytes(found)
+    return found.getvalue()
 
 
 def parse_syslog(data: bytes, *, written: dt.datetime) -> Iterator[LogLine]:

@@ -48,11 +48,12 @@ def unpacked(pieces: Iterable[bytes], *, limit_bytes: int) -> Iterator[bytes]:
                     break
                 unpacker, begun = _begun(data, begun=begun), True
             out = _step(unpacker, data)
+            room = limit_bytes - given
             given += len(out)
+            if out and room:
+                yield out[:room]
             if given > limit_bytes:
                 raise FormatError(f"it unpacks to more than the {limit_bytes} bytes that are read")
-            if out:
-                yield out
             data = b""
             if unpacker.eof:
                 data, unpacker = unpacker.unused_data or b"", None

@@ -54,7 +54,7 @@ def _account(
         password=password_state(shadow.password if in_shadow and shadow else entry.password),
         must_change=ageing.must_change,
         expires=None if ageing.expires is None else ageing.expires.isoformat(),
-        expired=ageing.has_expired(today),
+        expired=ageing.has_expired(today, by_pam=True),
         keys=keys.of(account),
     )
 

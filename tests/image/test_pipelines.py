@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.pipelines import ACTION, Snippet, has_validate, snippets
+from tests.support.pipelines import ACTION, Snippet, snippets
 from tests.support.program import PROGRAM
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
@@ -42,8 +42,6 @@ def run(snippet: Snippet, image: Path, folder: Path, **more: str) -> subprocess.
 @pytest.mark.parametrize("snippet", RUNNABLE, ids=lambda s: s.name)
 def test_a_snippet_does_what_the_page_says(snippet: Snippet, debian_image: Path, tmp_path: Path) -> None:
     """Findings are a verdict (1); wrong usage (2), not examined (3) or no report are mistakes of the page."""
-    if any(command.startswith("validate") for command in snippet.commands) and not has_validate():
-        pytest.skip("there is no guestrepair validate yet")
     done = run(snippet, debian_image, tmp_path)
     assert done.returncode in {0, 1}, done.stderr
     assert "Usage:" not in done.stderr
@@ -61,7 +59,6 @@ def test_what_of_the_page_there_is_already_runs(debian_image: Path, tmp_path: Pa
     assert all((tmp_path / n).stat().st_size for n in ("inventory.json", "sbom.cdx.json", "gl-sbom.cdx.json"))
 
 
-@pytest.mark.skipif(not has_validate(), reason="there is no guestrepair validate yet")
 def test_the_action_validates_and_hands_on_the_status(debian_image: Path, tmp_path: Path) -> None:
     step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][-1]
     inputs = {

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
-
-from guestrepair.cli.main import main
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs/pipelines.md"
@@ -86,8 +83,3 @@ def _of_yaml(value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for inside in value:
             yield from _of_yaml(inside)
-
-
-def has_validate() -> bool:
-    """Whether there is the command that most of these are about."""
-    return "validate" in main.list_commands(click.Context(main))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from guestrepair.cli.main import main
-from tests.support.pipelines import ACTION, DOCS, Snippet, blocks, has_validate, snippets
+from tests.support.pipelines import ACTION, DOCS, Snippet, blocks, snippets
 
 SNIPPETS = snippets()
 YAML = [(text, "vendor.gitlab-ci" if ".gitlab-ci" in text else "vendor.github-workflows")
@@ -42,11 +42,13 @@ COMMANDS = sorted({command for snippet in SNIPPETS for command in snippet.comman
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_option_and_format_is_one_that_there_is(line: str) -> None:
     name, *words = shlex.split(line.partition(" || ")[0])
-    if name == "validate" and not has_validate():
-        pytest.skip("there is no guestrepair validate yet")
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    values = {"$GUESTREPAIR_PROFILE": "golden", "$GUESTREPAIR_FAIL_ON": "warning"}
+    values = {
+        "$GUESTREPAIR_PLATFORM": "kvm",
+        "$GUESTREPAIR_PROFILE": "golden",
+        "$GUESTREPAIR_FAIL_ON": "warning",
+    }
     command.make_context(name, [values.get(word, word) for word in words])  # wrong usage is raised
 
 

@@ -252,7 +252,7 @@ def test_a_slip_is_one_line_with_file_line_and_what_to_do(text: str | bytes, lin
         "[severity]\n'fstab/*' = 'note'\n'fstab/source-not-found' = 'error'",
         "[severity]\n'fstab/*' = 'note'\n'fstab/source-*' = 'note'",
         IGNORE + "[[ignore]]\nrule = 'fstab/*'\nsubject = '/a'\nreason = 'x'",
-        "[severity]\nfstab = 'note'\n[platform.x.severity]\nfstab = 'error'",
+        "[severity]\nfstab = 'note'\n[platform.kvm.severity]\nfstab = 'error'",
     ],
 )
 def test_what_contradicts_nothing_is_taken(text: str) -> None:

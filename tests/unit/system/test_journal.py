@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from guestrepair.formats.logs import MAX_LINE_BYTES
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system import journal as module
 from guestrepair.system.fact import Unreadable, known
@@ -56,7 +57,7 @@ def test_a_long_message_is_cut_and_an_entry_without_one_is_none() -> None:
     journal.add([("SYSLOG_IDENTIFIER", b"sshd"), ("MESSAGE", b"x" * 100_000)])
     journal.add([("SYSLOG_IDENTIFIER", b"sshd")])
     guest.file(PLACE, journal.done())
-    assert [len(message) for message in read(guest, "sshd")] == [module.MAX_LINE_BYTES]
+    assert [len(message) for message in read(guest, "sshd")] == [MAX_LINE_BYTES]
 
 
 def test_what_cannot_be_read_costs_itself_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
