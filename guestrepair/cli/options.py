@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import names_a_file, parse_key
+from guestrepair.cli.profile import MACHINE
 from guestrepair.cli.targets import to_targets
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
@@ -140,23 +141,32 @@ def names(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for value in values for name in value.split(",") if name)
 
 
-def again(context: click.Context) -> Again:
-    """The options given to this command that the next one on the image needs, too.
+def again(context: click.Context, analysis: AnalysisOptions) -> Again:
+    """The options of this command that the next one on the image needs, too.
 
-    A key that was given as text is left out: it is asked for.
+    Profile and platforms are those that counted, whether the user, a policy or the command said so. A key
+    that was given as text is left out: it is asked for.
     """
     given = [
         (parameter, context.params[parameter.name])
         for parameter in context.command.params
         if isinstance(parameter, click.Option)
         and parameter.name in context.params
-        and parameter.name not in _OF_ONE_COMMAND
+        and parameter.name not in _OF_ONE_COMMAND | {"profile", "platforms"}
         and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
     return Again(
-        repair=tuple(word for option, value in given for word in _words(option, value)),
+        repair=(*_intended(analysis), *(w for option, value in given for w in _words(option, value))),
         undo=tuple(w for option, value in given if option.name in _OF_UNDO for w in _words(option, value)),
     )
+
+
+def _intended(analysis: AnalysisOptions) -> Iterator[str]:
+    """What the image is to be, as options."""
+    if analysis.profile != MACHINE:
+        yield from ("--profile", analysis.profile)
+    if analysis.platforms:
+        yield from ("--platform", ",".join(analysis.platforms))
 
 
 def _words(option: click.Option, value: Any) -> Iterator[str]:

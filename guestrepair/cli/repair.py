@@ -108,7 +108,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     check_output(output, (image,), image_opts, values["donors"])
     how = _how(console, values, golden=scan_opts.analysis.profile == GOLDEN)
     result = repair(image, image_opts, scan_opts, how, console.voice())
-    result.again = again(click.get_current_context())
+    result.again = again(click.get_current_context(), scan_opts.analysis)
     console.show_errors(result)
     if timings:
         for stage, seconds in result.timings:

@@ -109,7 +109,7 @@ def _scanned(
     report = Report(fail_on=limit)
     for path in images:
         result = scan(path, image_opts, scan_opts, console.voice())
-        result.again = again(click.get_current_context())
+        result.again = again(click.get_current_context(), scan_opts.analysis)
         report.images.append(result)
         console.show_errors(result)
         if timings:

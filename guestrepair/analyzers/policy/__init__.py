@@ -117,11 +117,11 @@ def _judge(context: Context, requirement: AnyRequirement) -> Verdict:
 def _finding(same: Sequence[tuple[AnyRequirement, Verdict]]) -> Finding:
     misses = tuple(dict.fromkeys(miss for _, found in same for miss in found.misses))
     words = "; ".join(f"{each.observed}, required is {each.expected}" for each in misses)
-    reasons = dict.fromkeys(requirement.reason for requirement, _ in same if requirement.reason)
+    said = dict.fromkeys(text for requirement, _ in same for text in (requirement.reason, requirement.place))
     first = same[0][1]
     return REQUIRE.finding(
         first.subject,
-        f"{first.about}: {words}" + (f" ({'; '.join(reasons)})" if reasons else ""),
+        f"{first.about}: {words} ({'; '.join(filter(None, said))})",
         severity=min((requirement.severity for requirement, _ in same), key=lambda s: s.rank),
         evidence=misses,
     )

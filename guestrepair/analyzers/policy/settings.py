@@ -45,7 +45,7 @@ def judge_package(context: Context, wanted: PackageRequirement) -> Verdict:
     if not found and database.damage:
         verdict.unknown.append(f"{database.damage[0].path}: {database.damage[0].reason}")
     elif not found and wanted.installed:
-        verdict.missed(place, "it is not installed", _range(wanted) or "any version")
+        verdict.missed(place, "it is not installed", _range(wanted) or "that it is")
     elif found and not wanted.installed:
         verdict.missed(place, f"version {found[0].version} is installed", "none")
     for package in found if wanted.installed else ():

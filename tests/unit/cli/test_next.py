@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.cli import repair, scan, undo
 from guestrepair.cli.options import again
 from guestrepair.model import EditFile, Finding, GuestPath, Repair, Safety, Severity
@@ -31,6 +32,7 @@ IMAGE_OPTIONS = (
     ("--stock-appliance",),
     ("--only", "fstab,sshd", "--skip", "sshd/config-syntax"),
     ("--fail-on", "note"),
+    ("--profile", "golden", "--platform", "kvm,gce"),
     ("--digests", "all", "--deep"),
 )
 REPAIR_OPTIONS = (
@@ -54,7 +56,9 @@ def words(command: click.Command, arguments: list[str], image: str, **report: An
     edit = EditFile(path=GuestPath("/f"), before=b"", edits=())
     found = Finding("a/b", Severity.ERROR, "x", "y", repair=Repair("z", Safety.SAFE, (edit,)))
     with command.make_context("x", [*arguments, "--", image]) as context:
-        result = ImageReport(path=image, findings=[found], again=again(context), **report)
+        given = {name: context.params[name] for name in ("profile", "platforms") if context.params.get(name)}
+        wanted = AnalysisOptions(**given)
+        result = ImageReport(path=image, findings=[found], again=again(context, wanted), **report)
     lines = [line.strip() for line in table.render_image(result).splitlines()]
     (line,) = (line for line in lines if line.startswith(("Next: ", "undo: ")))
     return shlex.split(line.partition(": ")[2])
