@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from guestrepair.analyzers.base import all_rules
 from guestrepair.errors import FormatError, UsageError
 from guestrepair.formats.toml_lines import MAX_LINE, MAX_SIZE_BYTES
 from guestrepair.model import GuestPath, Severity
@@ -21,6 +22,7 @@ from guestrepair.model.requirements import (
 from guestrepair.policy.explain import explain
 from guestrepair.policy.model import Ignore, Override, Policy
 from guestrepair.policy.reading import parse_policy, read_policy
+from guestrepair.policy.requirements import SUBJECTS
 
 HERE = Path(__file__).parent
 RULES = (
@@ -289,3 +291,13 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     broken.write_text("[policy]\nx = 1\n")
     with pytest.raises(UsageError, match=rf"{broken}:2: \[policy\] has no key 'x'"):
         read_policy(broken, RULES)
+
+
+def test_the_page_shows_a_policy_that_is_one() -> None:
+    """And names every subject that a requirement may have."""
+    page = (Path(__file__).parents[3] / "docs/policy.md").read_text()
+    text = page.split("```toml\n")[1].split("```")[0]
+    policy = parse_policy(text.encode(), "p.toml", tuple(all_rules()))
+    assert len(policy.requirements) == 4
+    assert [ignore.rule for ignore in policy.ignores] == ["golden/ssh-host-key"]
+    assert all(f"`{subject}`" in page for subject in SUBJECTS)
