@@ -23,6 +23,7 @@ _PATTERNS = (
     re.compile(
         r"(\b[a-zA-Z][\w+.-]{1,20}://[^\s:/@]{1,200}:)([^\s@/]{1,200})(?=@)"
     ),  # scheme://user:password@
+    re.compile(r"(\biscsi:[^\s:@]{1,200}:)([^\s@]{1,600})(?=@)"),  # netroot=iscsi:user:password@, dracut's
     re.compile(r"(\b(?:sshpass|mysql|mysqldump|mysqladmin|mariadb)\b[^|;&]{0,200}?\s-p\s{0,4})([^\s-]\S*)"),
     re.compile(
         r"(\becho\s{1,4}[\"']?[\w.-]{1,64}:)([^\s\"']+)(?=[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd)"
@@ -37,7 +38,7 @@ _PATTERNS = (
 _MAX_TEXT = 32_768
 _HINTS = (
     "pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization", "://", " -p", " -u",
-    "$", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "glpat-", "xox", "eyj", "\t", "\n",
+    "iscsi:", "$", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "glpat-", "xox", "eyj", "\t", "\n",
 )  # fmt: skip
 """In small letters: where none of them is, there is no secret. A pattern takes longer."""
 

@@ -47,7 +47,7 @@ def _account(
         name=entry.name,
         uid=entry.uid,
         gid=entry.gid,
-        comment=entry.gecos,
+        comment=masked(entry.gecos),
         home=entry.home,
         shell=entry.shell,
         groups=tuple(sorted(account.groups)),
@@ -96,7 +96,7 @@ class _Keys:
                 yield model.Key(
                     fingerprint=fingerprint(line.key),
                     type=line.key.type,
-                    comment=line.key.comment,
+                    comment=masked(line.key.comment),
                     options=masked(option_text(line.options)),
                     file=str(path),
                 )

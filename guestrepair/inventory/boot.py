@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guestrepair.events.secrets import masked
-from guestrepair.formats.kernel_cmdline import CommandLine
+from guestrepair.events.secrets import MASK, masked
+from guestrepair.formats.kernel_cmdline import CommandLine, Parameter
 from guestrepair.inventory import model
 from guestrepair.inventory.accounts import Lost
 from guestrepair.system.boot_loader.model import Default, Entry
@@ -26,7 +26,7 @@ def boot(system: System, lost: Lost) -> model.Boot:
                 default=entry is chosen or entry == chosen,
                 kernel="" if entry.entry.kernel is None else entry.entry.kernel.text,
                 initramfs=tuple(word.text for word in entry.entry.initrds),
-                arguments=masked(arguments(entry.entry.cmdline)),
+                arguments=shown_arguments(entry.entry.cmdline),
                 loader=entry.kind.value,
                 place=entry.place,
             )
@@ -47,8 +47,24 @@ def default_title(default: Default) -> str:
 
 
 def arguments(cmdline: CommandLine) -> str:
-    """A kernel command line as one text."""
-    return " ".join(p.name if p.value is None else f"{p.name}={p.value}" for p in cmdline.parameters)
+    """A kernel command line as one text, with whatever secrets are in it: to be compared, not shown."""
+    return " ".join(map(_text_of, cmdline.parameters))
+
+
+def shown_arguments(cmdline: CommandLine) -> str:
+    """A kernel command line as one text, what looks like a secret masked."""
+    return " ".join(map(_masked, cmdline.parameters))
+
+
+def _text_of(parameter: Parameter) -> str:
+    return parameter.name if parameter.value is None else f"{parameter.name}={parameter.value}"
+
+
+def _masked(parameter: Parameter) -> str:
+    shown = masked(_text_of(parameter))
+    # A secret may hold blanks and commas, where prose would end it; a parameter's value is one whole.
+    secret = f"{parameter.name}={MASK}"
+    return secret if shown.startswith(secret) else shown
 
 
 def kernels(system: System) -> tuple[model.Kernel, ...]:

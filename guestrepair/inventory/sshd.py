@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from guestrepair.events.secrets import masked
 from guestrepair.formats.sshd_config.parse import Directive
 from guestrepair.formats.sshd_config.settings import ACCUMULATING, ALIASES
 from guestrepair.inventory import model
@@ -65,7 +66,8 @@ def _settings(sshd: Sshd) -> Iterator[model.Setting]:
 def _setting(directive: Directive) -> model.Setting:
     name = ALIASES.get(directive.name, directive.name)
     place = f"{directive.place.file}:{directive.place.line}"
-    return model.Setting(name=name, value=" ".join(directive.args) or directive.rest.strip(), place=place)
+    value = " ".join(directive.args) or directive.rest.strip()
+    return model.Setting(name=name, value=masked(value), place=place)  # of SetEnv and ForceCommand
 
 
 def _root_default(sshd: Sshd) -> str:

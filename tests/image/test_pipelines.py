@@ -50,15 +50,6 @@ def test_a_snippet_does_what_the_page_says(snippet: Snippet, debian_image: Path,
             assert (tmp_path / name).stat().st_size > 0
 
 
-def test_what_of_the_page_there_is_already_runs(debian_image: Path, tmp_path: Path) -> None:
-    """The inventory and the bill of materials, from the same lines."""
-    lines = [line for s in RUNNABLE for line in s.text.splitlines() if "guestrepair inspect" in line]
-    assert len(lines) == 3
-    done = run(Snippet("inspect", "sh", "set -e\n" + "\n".join(lines)), debian_image, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert all((tmp_path / n).stat().st_size for n in ("inventory.json", "sbom.cdx.json", "gl-sbom.cdx.json"))
-
-
 def test_the_action_validates_and_hands_on_the_status(debian_image: Path, tmp_path: Path) -> None:
     step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][-1]
     inputs = {

@@ -28,6 +28,8 @@ from guestrepair.events.secrets import MASK, masked, masked_document, without_se
         ("usermod -p $6$salt$abcdefghijkl bob", "abcdefghijkl"),
         ("aws configure set x AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
         ("api_key: hunter2", "hunter2"),
+        ("netroot=iscsi:alice:hunter2@10.0.0.1::3260::iqn.2026-01.test:x", "hunter2"),
+        ("netroot=iscsi:alice:hunter2:bob:hunter3@10.0.0.1::::iqn.2026-01.test:x", "hunter3"),
     ],
 )
 def test_a_secret_is_masked(text: str, secret: str) -> None:
@@ -39,6 +41,8 @@ def test_a_secret_is_masked(text: str, secret: str) -> None:
     "text",
     [
         "sudo vim /etc/fstab",
+        "netroot=iscsi:@10.0.0.1::3260::iqn.2026-01.test:x",
+        "netroot=iscsi:10.0.0.1::3260::iqn.2026-01.test:x",
         "passwd alice",
         "mkdir -p /srv/data",
         "pam_unix(sshd:session): session opened for user alice(uid=1000) by (uid=0)",

@@ -8,8 +8,10 @@ import json
 import pytest
 
 from guestrepair.analyzers.base import AnalysisOptions, Context
+from guestrepair.formats.kernel_cmdline import parse
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
+from guestrepair.inventory.boot import shown_arguments
 from guestrepair.inventory.model import Inventory
 from guestrepair.model import GuestPath
 from guestrepair.operations.inventory import take_inventory
@@ -139,7 +141,9 @@ def test_accounts_have_states_and_fingerprints_and_no_hash() -> None:
         passwd.content += f"{name}:x:{number}:100::/home/{name}:/bin/sh\n".encode()
         changed = "0" if name == "new" else "19700"
         shadow.content += f"{name}:{password}:{changed}:0:99999:7::{expires}:\n".encode()
-    of.file("/home/alice/.ssh/authorized_keys", 'environment="TOKEN=hunter2hunter2" ' + KEY)
+    passwd.content += b"note:x:1100:100:password=hunter2:/home/note:/bin/sh\n"
+    shadow.content += b"note:!:19700:0:99999:7:::\n"
+    of.file("/home/alice/.ssh/authorized_keys", f'environment="TOKEN=hunter2hunter2" {KEY} token=hunter2')
     found, lost = taken(of)
     assert found.accounts is not None
     told = {a.name: (a.password, a.must_change, a.expires, a.expired) for a in found.accounts}
@@ -150,6 +154,7 @@ def test_accounts_have_states_and_fingerprints_and_no_hash() -> None:
         "bob": ("empty", False, "2024-10-04", True),
         "new": ("set", True, None, False),
         "old": ("set", False, "2024-10-04", True),
+        "note": ("none", False, None, False),
     }
     keys = {a.name: [k.fingerprint for k in a.keys or ()] for a in found.accounts}
     assert keys["alice"] == [FINGERPRINT]
@@ -201,7 +206,7 @@ def test_the_first_line_of_sshd_counts_and_defaults_have_no_place(make: object, 
     assert callable(make)
     of: MemoryGuest = make()
     lines = ["Port 22", "Port 2222", "PasswordAuthentication no", "PasswordAuthentication yes",
-             "Match User alice", "PermitRootLogin yes", ""]  # fmt: skip
+             "SetEnv DB_PASSWORD=hunter2", "Match User alice", "PermitRootLogin yes", ""]  # fmt: skip
     of.file("/etc/ssh/sshd_config", "\n".join(lines))
     found, _ = taken(of)
     assert found.sshd
@@ -211,9 +216,26 @@ def test_the_first_line_of_sshd_counts_and_defaults_have_no_place(make: object, 
     assert ("passwordauthentication", "yes", "/etc/ssh/sshd_config:4") not in settings
     assert [value for name, value, _ in settings if name == "port"] == ["22", "2222"]
     assert ("permitrootlogin", root, "") in settings
-    assert [(s.name, s.place) for s in server.conditional] == [("permitrootlogin", "/etc/ssh/sshd_config:6")]
+    assert ("setenv", "DB_PASSWORD=********", "/etc/ssh/sshd_config:5") in settings
+    assert [(s.name, s.place) for s in server.conditional] == [("permitrootlogin", "/etc/ssh/sshd_config:7")]
     assert found.firewall is not None
     assert {p.port for p in found.firewall.ssh} == {22, 2222}
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("root=/dev/vda1 ro quiet", "root=/dev/vda1 ro quiet"),
+        ('rd.iscsi.password="two words" ro', "rd.iscsi.password=******** ro"),
+        ("rd.iscsi.in.password=one,two ro", "rd.iscsi.in.password=******** ro"),
+        ("systemd.set_credential=passwd.root:one,two ro", "systemd.set_credential=******** ro"),
+        ("netroot=iscsi:alice:one@10.0.0.1::::iqn", "netroot=iscsi:alice:********@10.0.0.1::::iqn"),
+        ("inst.ks=https://alice:one@host/ks", "inst.ks=https://alice:********@host/ks"),
+        ("passwd/root-password=one", "passwd/root-password=********"),
+    ],
+)
+def test_a_secret_of_the_kernel_s_arguments_is_masked(written: str, shown: str) -> None:
+    assert shown_arguments(parse(written.encode())) == shown
 
 
 def test_a_guest_without_systemd_has_no_units_and_that_is_no_error() -> None:
