@@ -62,6 +62,11 @@ class Starting:
             self._thread.start()
 
     @property
+    def begun(self) -> bool:
+        """True once the launch has begun: asking the appliance costs no launch any more."""
+        return self._begun
+
+    @property
     def started(self) -> bool:
         """True when nobody has to wait any more."""
         return self._started.is_set()

@@ -143,6 +143,10 @@ class _Files:
         """The differences of files."""
         guests = (self.one.guest, self.other.guest)
         found = list(pairs(*guests, self._hidden(), everything=self.options.deep))
+        self.result.missing = {
+            self.one.name: [pair.path for pair in found if pair.before is None],
+            self.other.name: [pair.path for pair in found if pair.after is None],
+        }
         for side in (self.one, self.other):
             lost = side.guest.damage.items()
             self.result.not_compared += [NotCompared(side.name, path, why) for path, why in lost]

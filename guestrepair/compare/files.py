@@ -49,15 +49,20 @@ def pairs(
     Raises:
         GuestReadError: a directory cannot be read.
     """
-    left = {r.path: r for r in one.file_records() if not r.deleted and not leave_out(r.path)}
+    left = {r.path: r for r in one.file_records() if _is_there(r) and not leave_out(r.path)}
     for after in other.file_records():
-        if after.deleted or leave_out(after.path):
+        if not _is_there(after) or leave_out(after.path):
             continue
         before = left.pop(after.path, None)
         if before is None or everything or not _certainly_same(before, after):
             yield Pair(after.path, before, after)
     for path in sorted(left):
         yield Pair(path, left[path], None)
+
+
+def _is_there(record: FileRecord) -> bool:
+    """Neither a deleted file nor the directory of them that only lists of deleted files know, of no mode."""
+    return not record.deleted and record.mode != 0
 
 
 def _certainly_same(a: FileRecord, b: FileRecord) -> bool:

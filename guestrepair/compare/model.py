@@ -96,6 +96,8 @@ class Comparison:
     not_compared: list[NotCompared] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was taken for the same by its size and times alone, and its like."""
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    """By system, the real paths that the other one alone has: its listings name them nowhere."""
 
     def shown(self, *, noise: bool) -> Iterator[Difference]:
         """The differences in the order of reports; those that are noise only where they are asked for."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from guestrepair import fence
 from guestrepair.compare.compare import Side, compare
-from guestrepair.compare.model import CompareOptions
+from guestrepair.compare.model import CompareOptions, Comparison, NotCompared
 from guestrepair.disk import Image, earlier, state_directory
-from guestrepair.errors import BudgetError, FormatError, GuestReadError
+from guestrepair.errors import BudgetError, FormatError, GuestReadError, LockedError, NoSystemError
 from guestrepair.fence import within
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
@@ -20,6 +20,7 @@ from guestrepair.packages import open_database
 from guestrepair.report.data import DiffReport
 from guestrepair.session.host.readable import FILESYSTEMS
 from guestrepair.session.live import LiveGuest
+from guestrepair.session.session import Session
 from guestrepair.system.guest_system import System
 
 _BEFORE = "before"
@@ -85,13 +86,69 @@ def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions
         _opened("A", parse_given(one), image_options, options, voice) as before,
         _opened("B", parse_given(other), image_options, options, voice) as after,
     ):
-        found = compare(before, after, options.compare, voice.progress)
-        return DiffReport(one, other, found, noise=options.noise)
+        for _ in range(3):  # what an appliance contradicts, once, it reads itself from then on
+            sides = before.look(), after.look()
+            found = compare(*sides, options.compare, voice.progress)
+            holding = [system.holds(side, found) for system, side in zip((before, after), sides, strict=True)]
+            if all(holding):
+                alone = tuple(system.name for system in (before, after) if not system.session.starting.begun)
+                return DiffReport(one, other, found, noise=options.noise, unconfirmed=alone)
+    raise AssertionError("what the appliances have read themselves is not confirmed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One system; its machine starts only where the host cannot read it.
+
+    Where none was started, nobody else is asked whether what the host has read is so: a launch costs more
+    than all the rest.
+    """
+
+    name: str
+    session: Session
+    options: ImageOptions
+    voice: Voice
+
+    def look(self) -> Side:
+        """The system with its facts, as it is read now.
+
+        Raises:
+            NoSystemError, LockedError: there is none that can be worked on.
+        """
+        for _ in range(2):
+            try:
+                return self._look()
+            except (NoSystemError, LockedError):
+                if self._is_confirmed():
+                    raise
+        raise AssertionError("what the appliance has read itself is not confirmed")
+
+    def _look(self) -> Side:
+        root, guest = opening.find_guest(self.session, self.options, self.voice)
+        guest = opening.mount_as_repaired(self.session, root, guest)
+        if any(mount.type not in FILESYSTEMS for mount in guest.mounts):
+            self.session.starting.begin()  # it will be asked: while it starts, the other one is looked at
+        return _side(self.name, guest)
+
+    def holds(self, side: Side, found: Comparison) -> bool:
+        """Whether its appliance, if it has one, confirms what was read of it, and what it is said to lack."""
+        if self.session.starting.begun and isinstance(side.guest, LiveGuest):
+            self.voice.progress(f"confirming what {self.name} lacks")
+            try:
+                side.guest.doubt(found.missing.get(self.name, ()))
+            except GuestReadError as error:
+                found.not_compared.append(NotCompared(self.name, error.path, error.reason))
+        return self._is_confirmed()
+
+    def _is_confirmed(self) -> bool:
+        return not self.session.starting.begun or self.session.verified()
 
 
 @contextlib.contextmanager
-def _opened(name: str, given: Given, options: ImageOptions, how: DiffOptions, voice: Voice) -> Iterator[Side]:
-    """One system; its machine starts only where the host cannot read it.
+def _opened(
+    name: str, given: Given, options: ImageOptions, how: DiffOptions, voice: Voice
+) -> Iterator[_Opened]:
+    """One of the two, opened.
 
     Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot
     keep apart.
@@ -105,11 +162,7 @@ def _opened(name: str, given: Given, options: ImageOptions, how: DiffOptions, vo
         _at(given.moment, images[0], how.state_dir) as first,
         opening.late_session((first, *images[1:]), options, voice, keys) as session,
     ):
-        root, guest = opening.find_guest(session, options, voice)
-        guest = opening.mount_as_repaired(session, root, guest)
-        if any(mount.type not in FILESYSTEMS for mount in guest.mounts):
-            session.starting.begin()  # it will be asked: while it starts, the other system is looked at
-        yield _side(name, guest)
+        yield _Opened(name, session, options, voice)
 
 
 def _side(name: str, guest: LiveGuest) -> Side:

@@ -140,12 +140,26 @@ class Repairs:
 
 @dataclass(frozen=True, slots=True)
 class DiffReport:
-    """What is different between two systems, each named as the user did; ``noise`` is shown too."""
+    """What is different between two systems, each named as the user did; ``noise`` is shown too.
+
+    ``unconfirmed`` are those of the two (A, B) that this host alone has read.
+    """
 
     before: str
     after: str
     comparison: Comparison
     noise: bool = False
+    unconfirmed: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know of how it was compared."""
+        if not self.unconfirmed:
+            return self.comparison.notes
+        who = " and ".join(self.unconfirmed)
+        them = "it" if len(self.unconfirmed) == 1 else "them"
+        alone = f"{who} read by this host alone: no appliance has confirmed what is missing in {them}"
+        return [*self.comparison.notes, alone]
 
     @property
     def exit_status(self) -> int:

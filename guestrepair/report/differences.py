@@ -74,7 +74,7 @@ def _end(report: DiffReport) -> Iterator[str]:
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         yield ""
         yield f"not shown: {listed} (--noise shows them)"
-    for note in report.comparison.notes:
+    for note in report.notes:
         yield f"note: {printable(note)}"
     if report.comparison.not_compared:
         yield ""
@@ -98,7 +98,8 @@ def render_json(report: DiffReport) -> str:
             "after": report.after,
             "differences": [_json(difference) for difference in differences],
             "noise": report.comparison.noise(),
-            "notes": report.comparison.notes,
+            "confirmed": not report.unconfirmed,
+            "notes": report.notes,
             "not_compared": [
                 {"side": lost.side, "what": lost.what, "reason": lost.reason}
                 for lost in report.comparison.not_compared

@@ -262,6 +262,9 @@ class ApplianceBackend:
         self._listed = {}
         self.damage = {}
 
+    def doubt(self, directory: str, names: Collection[str]) -> None:
+        """See :meth:`Backend.doubt`: nobody knows better."""
+
     def start_over(self) -> None:
         """See :meth:`Backend.start_over`."""
         self.forget()

@@ -104,6 +104,10 @@ class Backend(Protocol):
         """statvfs(3) of what is mounted on a path."""
         ...
 
+    def doubt(self, directory: str, names: Collection[str]) -> None:
+        """Those names, which no listing has named, are to be verified where that rests on the host alone."""
+        ...
+
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         """From now on a filesystem is mounted on a real path; None: one that only the appliance reads."""
         ...
@@ -286,6 +290,11 @@ class HostFirst:
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""
         return self._appliance.usage(target)
+
+    def doubt(self, directory: str, names: Collection[str]) -> None:
+        """See :meth:`Backend.doubt`."""
+        if self._host.reads(directory):
+            self._missing[directory].update(names)
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         """See :meth:`Backend.mounted`."""

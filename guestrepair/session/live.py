@@ -80,6 +80,23 @@ class LiveGuest(Guest):
         text = str(path)
         return self.backend.prefix + (text if text != "/" else "") or "/"
 
+    def doubt(self, paths: Iterable[str]) -> None:
+        """No listing has named these real paths: to be verified with all else that the host calls missing.
+
+        What lies below another missing path is so with that.
+
+        Raises:
+            GuestReadError: a directory of theirs cannot be read.
+        """
+        by_parent: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            parent, _, name = path.rpartition("/")
+            by_parent[parent or "/"].append(name)
+        for parent, names in by_parent.items():
+            real = self._directory(GuestPath(parent))
+            if real is not None and str(real) == parent:  # a link to elsewhere says nothing of those
+                self.backend.doubt(parent, names)
+
     @property
     def damage(self) -> Mapping[str, str]:
         """See :attr:`Guest.damage`."""

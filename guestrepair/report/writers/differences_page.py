@@ -99,5 +99,5 @@ def _end(report: DiffReport) -> Iterator[Markup]:
     if counts and not report.noise:
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         yield tag("p", f"Not shown: {listed} (--noise shows them).", cls="soft")
-    for note in report.comparison.notes[:200]:
+    for note in report.notes[:200]:
         yield tag("p", "note: ", text(note, most=_MAX_TEXT), cls="soft")

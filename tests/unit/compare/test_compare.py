@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import stat
+from collections.abc import Iterator
 
 import pytest
 
 from guestrepair.compare.compare import Side, compare
+from guestrepair.compare.files import pairs
 from guestrepair.compare.model import CompareOptions, NotCompared
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.memory import MemoryGuest, Node
 from guestrepair.model import GuestPath
 from guestrepair.report import differences
@@ -365,3 +368,22 @@ def test_deep_reads_everything() -> None:
     assert [line[2] for line in lines(compared(forged, options=CompareOptions(deep=True)))] == [
         "/usr/share/tool/data"
     ]
+
+
+class _Recorded(MemoryGuest):
+    records: tuple[FileRecord, ...] = ()
+
+    def file_records(self) -> Iterator[FileRecord]:
+        return iter(self.records)
+
+
+def test_what_was_deleted_is_no_name_of_a_guest() -> None:
+    """Nor is the directory in which only lists of deleted files have it: one of the two may be read so."""
+    there, without = _Recorded(), _Recorded()
+    there.records = (
+        FileRecord(path="/$OrphanFiles", inode=9, mode=0),
+        FileRecord(path="/etc/gone", inode=8, mode=stat.S_IFREG, deleted=True),
+        FileRecord(path="/etc/here", inode=7, mode=stat.S_IFREG),
+    )
+    for guests in ((there, without), (without, there)):
+        assert [pair.path for pair in pairs(*guests, lambda _: False)] == ["/etc/here"]

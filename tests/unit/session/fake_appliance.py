@@ -307,9 +307,11 @@ def session_on(
     disks: Sequence[Disk],
     overlays: Mapping[str, Path] | None = None,
     keys: KeyRing | None = None,
+    *,
+    at_once: bool = True,
 ) -> Iterator[Session]:
     """A session whose appliance that is; ``overlays``: of the disks that the host reads as well."""
-    starting = Starting(lambda _this: cast("Handle", appliance), lambda: None)
+    starting = Starting(lambda _this: cast("Handle", appliance), lambda: None, at_once=at_once)
     host = HostDisks(overlays or {}, lambda: starting.handle().sync())
     table = MountTable(starting, host)
     try:

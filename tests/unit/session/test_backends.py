@@ -139,6 +139,9 @@ class Appliance(Files):
         self.asked.append(("usage", target))
         return USAGE
 
+    def doubt(self, _directory: str, _names: Collection[str]) -> None:
+        """It knows."""
+
     def mounted(self, path: str, _device: BlockDevice | None) -> None:
         self.asked.append(("mounted", path))
 
@@ -331,6 +334,22 @@ def test_only_what_the_host_said_is_to_be_verified(both: HostFirst, appliance: A
     appliance.asked.clear()
     assert both.contradicted() == ""
     assert appliance.asked == []
+
+
+def test_what_no_listing_names_is_verified_where_the_host_has_listed_it(
+    both: HostFirst, guest: LiveGuest, appliance: Appliance
+) -> None:
+    guest.doubt(["/etc/none", "/etc/gone/below", "/etc/link/below", "/srv/none", "/boot"])
+    appliance.asked.clear()
+    assert both.contradicted() == ""
+    assert [path for kind, path in appliance.asked if kind == "present"] == [
+        "/boot",
+        "/etc/gone",
+        "/etc/none",
+    ]
+    appliance.files["/etc/hidden"] = b"seen by the kernel"
+    guest.doubt(["/etc/hidden"])
+    assert both.contradicted() == "/etc/hidden"
 
 
 def test_what_is_mounted_over_is_not_verified_by_what_lies_above(both: HostFirst, host: Host) -> None:
