@@ -66,7 +66,8 @@ def test_it_is_found_sealed_and_put_back(planted_image: Path, tmp_path: Path) ->
     assert golden(after) == BY_A_PERSON
     open_repairs = [f["repair"] for f in after.report["findings"] if f["rule"].startswith("golden/")]
     assert {repair["safety"] for repair in open_repairs} == {"manual"}
-    with fixtures.edit(image) as guest:
+    seen = fixtures.copy_of(image, tmp_path / "seen.qcow2")  # to mount it writes to it, which undo would see
+    with fixtures.edit(seen) as guest:
         left = [path for path in TEXTS if guest.exists(path) and guest.filesize(path)]
         assert left == []
         assert all(guest.filesize(path) for path in BY_HAND)
