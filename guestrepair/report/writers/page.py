@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from guestrepair.model import EditFile, Effect, Finding, Safety, Severity, Status, WriteFile
 from guestrepair.report.cause import cause_lines
 from guestrepair.report.data import ImageReport, Report, summary
-from guestrepair.report.diff import describe, target, unified_diff
+from guestrepair.report.diff import describe, target
 from guestrepair.report.headline import headline
+from guestrepair.report.masking import shown_diff
 from guestrepair.report.table import human_bytes
 from guestrepair.report.writers.inventory import inventory
 from guestrepair.report.writers.markup import Markup, join, tag, text
@@ -245,7 +246,7 @@ def _repair(finding: Finding) -> Iterator[Markup]:
     for change in repair.changes[:20]:
         if isinstance(change, EditFile | WriteFile):
             yield tag("p", tag("code", text(str(change.path), most=_MAX_TEXT)), cls="soft")
-            yield diff(unified_diff(change)[:_MAX_DIFF])
+            yield diff(shown_diff(change)[:_MAX_DIFF])
         else:
             words = f"{target(change)}: {describe(change)}"
             yield tag("p", text(words, most=_MAX_TEXT), cls="soft")

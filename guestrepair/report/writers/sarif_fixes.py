@@ -9,6 +9,7 @@ from typing import Any
 from guestrepair.events.secrets import masked
 from guestrepair.model import EditFile, Finding, WriteFile
 from guestrepair.report.fingerprint import path_and_line
+from guestrepair.report.masking import shown_line
 from guestrepair.report.writers.places import shown
 
 MAX_TEXT_BYTES = 64 * 1024
@@ -43,15 +44,19 @@ def line_of(finding: Finding) -> str:
     for change in finding.repair.changes:
         if isinstance(change, TextChange) and str(change.path) == path and _told(change.before or b""):
             lines = (change.before or b"").split(b"\n", line)
-            return (
-                shown(masked(lines[line - 1].decode().rstrip("\r")), _MAX_LINE) if line <= len(lines) else ""
-            )
+            if line > len(lines):
+                return ""
+            return shown(masked(shown_line(path, lines[line - 1].decode().rstrip("\r"))), _MAX_LINE)
     return ""
 
 
 def _replacements(change: TextChange) -> list[Json]:
     before = change.before or b""
     if not _told(before) or not _told(change.after):
+        return []
+    new = [change.after] if isinstance(change, WriteFile) else [edit.text for edit in change.edits]
+    lines = (line for text in new for line in text.decode(errors="replace").split("\n"))
+    if any(shown_line(str(change.path), line) != line for line in lines):
         return []
     if isinstance(change, WriteFile):
         return [_replacement(before, 0, len(before), change.after)]

@@ -8,6 +8,7 @@ from guestrepair.guest.devices import OperatingSystem
 from guestrepair.model import (
     Edit,
     EditFile,
+    Effect,
     Evidence,
     Finding,
     GuestPath,
@@ -62,3 +63,10 @@ def test_thousands_are_not_all_listed() -> None:
     text = shown(*[replace(KNOWN, subject=f"/etc/fstab:{n}") for n in range(5000)])
     assert text.count("is lent") == 100
     assert "and 4900 more, which the JSON report has" in text
+
+
+def test_what_is_known_and_stops_boot_is_said_at_the_top_and_counted_as_known() -> None:
+    text = shown(replace(KNOWN, effect=Effect.STOPS_BOOT))
+    lines = text.splitlines()
+    assert lines[2] == "  Does not boot, as is known: the words of the finding."
+    assert text.endswith("Result: 1 known\n")
