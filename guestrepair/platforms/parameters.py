@@ -246,9 +246,14 @@ EMULATED_BUSES = frozenset(
 )
 """Controllers that qemu has: the tests hold what is said of their drivers against boots."""
 
+EMULATED_CARDS = frozenset(["virtio-net", "e1000", "e1000e", "vmxnet3", "rtl8139"])
+"""The same of network cards."""
+
 
 def is_proved_by_boots(parameters: Parameters) -> bool | None:
     """Whether tests hold what is said of a requirement's hardware against boots; None for no hardware."""
     if isinstance(parameters, StorageDriver):
         return set(parameters.any) <= EMULATED_BUSES
-    return False if isinstance(parameters, NicDriver | Firmware) else None
+    if isinstance(parameters, NicDriver):
+        return set(parameters.any) <= EMULATED_CARDS
+    return True if isinstance(parameters, Firmware) else None

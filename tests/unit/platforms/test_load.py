@@ -12,7 +12,15 @@ from guestrepair.errors import UsageError
 from guestrepair.platforms.chosen import check_names, chosen
 from guestrepair.platforms.load import load, names, parse_platform
 from guestrepair.platforms.model import asked
-from guestrepair.platforms.parameters import KINDS
+from guestrepair.platforms.parameters import (
+    KINDS,
+    Agent,
+    Firmware,
+    NicDriver,
+    Parameters,
+    StorageDriver,
+    is_proved_by_boots,
+)
 
 NAMES = {
     "kvm", "openstack", "aws-nitro", "aws-xen", "azure-gen1", "azure-gen2", "azure-nvme", "gce", "alibaba",
@@ -103,3 +111,18 @@ def test_what_several_ask_alike_is_asked_once() -> None:
     assert cards.platforms == ("azure-gen1", "azure-gen2")
     found = asked(chosen(("azure-gen1", "gce"), None), "platform/nic-driver")
     assert [each.platforms for each in found] == [("azure-gen1",), ("gce",), ("gce",)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "proved"),
+    [
+        (StorageDriver(any=("virtio-blk", "virtio-scsi")), True),
+        (StorageDriver(any=("hyper-v",)), False),
+        (NicDriver(any=("virtio-net",)), True),
+        (NicDriver(any=("virtio-net", "ena")), False),
+        (Firmware(any=("uefi",)), True),
+        (Agent(any=("cloud-init",)), None),
+    ],
+)
+def test_what_boots_prove_is_what_qemu_has(parameters: Parameters, *, proved: bool | None) -> None:
+    assert is_proved_by_boots(parameters) is proved
