@@ -81,11 +81,13 @@ for candidate in /usr/bin/python3 /usr/bin/python3.[0-9]* python3; do
 done
 [ -n "$python" ] || die "no Python 3.11 or newer here can import guestfs (packages python3-guestfs, python3-venv)"
 stamp=.venv/.stamp
-key=$("$python" -c 'import sys; print(sys.version)'; cat pyproject.toml tools/setup.sh)
+wanted='.[test]'
+[ "$profile" != runtime ] || wanted=.
+key=$("$python" -c 'import sys; print(sys.version)'; echo "$wanted"; cat pyproject.toml tools/setup.sh)
 if [ "$(cat $stamp 2>/dev/null || true)" != "$key" ]; then
     say "making .venv with $python"
     [ -x .venv/bin/python ] && .venv/bin/python -c 'import guestfs' 2>/dev/null ||
         "$python" -m venv --clear --system-site-packages .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$wanted"
     printf '%s\n' "$key" > $stamp
 fi
