@@ -17,6 +17,7 @@ def test_a_wrong_uuid_in_fstab_ends_in_emergency_mode(booted: Booted) -> None:
     assert any("5F1D-DEAD" in unit for unit in units)
 
 
+@pytest.mark.long
 @needs(boot_of("sshd-host-keys", options=("--ssh",)))
 def test_host_keys_that_all_can_read_leave_a_login_prompt_without_ssh(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"]) == (1, "login")
@@ -43,17 +44,20 @@ def test_a_wrong_root_in_fstab_leaves_it_read_only_and_loose_modes_lock_root_out
     assert "Read-only file system" in booted.answers["admin"].errors
 
 
+@pytest.mark.long
 @needs(boot_of("sshd-config", options=("--ssh",)))
 def test_an_unknown_keyword_in_sshd_config_refuses_ssh(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"], booted.report["ssh_banner"]) == (1, "login", "")
 
 
+@pytest.mark.long
 @needs(boot_of("fstab-bad-option"))
 def test_an_option_that_the_filesystem_refuses_ends_in_emergency_mode(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"]) == (1, "emergency-mode")
     assert any("boot-efi" in unit or "/boot/efi" in unit for unit in booted.report["failed_units"])
 
 
+@pytest.mark.long
 @needs(boot_of("sshd-privsep-user", options=("--ssh",)))
 def test_without_its_user_sshd_refuses_ssh(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"], booted.report["ssh_banner"]) == (1, "login", "")
