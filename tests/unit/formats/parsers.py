@@ -822,5 +822,6 @@ WITHOUT_A_PARSER: Mapping[str, str] = {
     "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
     "lines": "it cuts text into lines, for the parsers",
     "splice": "it puts bytes of our own into a text, and reads none",
+    "unpackers": "it hands out the libraries' decompressors; packed_stream, which uses them, is tried",
 }
 """Modules that parse nothing, with the reason."""
