@@ -131,6 +131,11 @@ class StateError(RepairError):
     """The undo data is missing, damaged, or belongs to another state of the image."""
 
 
+def why_stopped(error: BudgetError | MemoryError) -> str:
+    """Why work on what is in the image was stopped, in words."""
+    return error.reason if isinstance(error, BudgetError) else "stopped: the host is out of memory"
+
+
 def words_of(error: BaseException) -> str:
     """Kind and words of any exception, in one line that is not long; whatever the exception is made of."""
     try:

@@ -20,7 +20,14 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from guestrepair import fence
-from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
+from guestrepair.errors import (
+    BudgetError,
+    FormatError,
+    GuestReadError,
+    GuestRepairError,
+    why_stopped,
+    words_of,
+)
 from guestrepair.model import Effect, Evidence, Examination, Finding, Inconclusive, Repair, Safety, Severity
 
 if TYPE_CHECKING:
@@ -254,7 +261,7 @@ def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fe
         )
     except (BudgetError, MemoryError) as error:
         context.start_over()
-        reason = error.reason if isinstance(error, BudgetError) else "stopped: the host is out of memory"
+        reason = why_stopped(error)
         inconclusive.append(Inconclusive(analyzer.name, reason))
     except GuestRepairError as error:
         inconclusive.append(Inconclusive(analyzer.name, error.message))
@@ -262,7 +269,7 @@ def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fe
         raise
     except BaseException as error:  # one analyzer's fault must not cost the findings of the others
         inconclusive.append(Inconclusive(analyzer.name, f"a fault of the analyzer: {words_of(error)}"))
-    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    findings.sort(key=lambda finding: finding.order)
     for words in undeclared(analyzer, findings):
         warnings.warn(words, UndeclaredWarning, stacklevel=2)
     return Examination(findings, inconclusive)

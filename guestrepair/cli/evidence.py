@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from guestrepair.cli.console import Console, check_output
-from guestrepair.cli.options import PATH, image_options, to_image_options
+from guestrepair.cli.options import PATH, digests_option, image_options, to_image_options
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import ImageOptions
 
@@ -33,13 +33,7 @@ from guestrepair.operations.options import ImageOptions
     "--timestamp", metavar="URL", help="Have this RFC 3161 server stamp the bundle: FILE.tar.tsr beside it."
 )
 @click.option("--show-secrets", is_flag=True, help="Do not mask passwords and tokens.")
-@click.option(
-    "--digests",
-    type=click.Choice(["none", "critical", "all"]),
-    default="critical",
-    show_default=True,
-    help="Whose content to compare with the package database.",
-)
+@digests_option("Whose content to compare with the package database.")
 @click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay).")
 @click.option(
     "--now",

@@ -9,7 +9,15 @@ import click
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.cli.console import Console, check_output
-from guestrepair.cli.options import PATH, image_options, now_option, output_options, to_image_options
+from guestrepair.cli.options import (
+    PATH,
+    WHOSE_CONTENT,
+    digests_option,
+    image_options,
+    now_option,
+    output_options,
+    to_image_options,
+)
 from guestrepair.operations.scan import inspect
 from guestrepair.report.data import Inspection, Report
 from guestrepair.report.formats import all_formats, renderer
@@ -23,14 +31,7 @@ from guestrepair.report.formats import all_formats, renderer
     help="Also what the system consists of: packages, modified files, units, accounts, network, boot "
     "entries, sshd, firewall. The formats of bills of materials imply it.",
 )
-@click.option(
-    "--digests",
-    type=click.Choice(["none", "critical", "all"]),
-    default="critical",
-    show_default=True,
-    help="With --full: whose content to compare with the package database: of none, of what boot and "
-    "login need, or of all packaged files.",
-)
+@digests_option(f"With --full: {WHOSE_CONTENT}")
 @now_option
 @image_options
 @output_options(Inspection)

@@ -21,6 +21,11 @@ from guestrepair.report.formats import names_for
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+WHOSE_CONTENT = (
+    "whose content to compare with the package database: of none, of what boot and login need, or of all "
+    "packaged files."
+)
+"""The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
 _OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_OF_STANDARDS})
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
@@ -87,6 +92,17 @@ def now_option(command: Command) -> Command:
     return click.option("--now", callback=_moment, hidden=True, help=text)(command)
 
 
+def digests_option(text: str) -> Callable[[Command], Command]:
+    """``--digests``, with its help."""
+    return click.option(
+        "--digests",
+        type=click.Choice(["none", "critical", "all"]),
+        default="critical",
+        show_default=True,
+        help=text,
+    )
+
+
 def analyzer_options(command: Command) -> Command:
     """``--only``, ``--skip``, ``--fail-on``, ``--digests``, ``--deep``."""
     decorators = (
@@ -99,14 +115,7 @@ def analyzer_options(command: Command) -> Command:
             show_default=True,
             help="Exit with 1 from this severity on.",
         ),
-        click.option(
-            "--digests",
-            type=click.Choice(["none", "critical", "all"]),
-            default="critical",
-            show_default=True,
-            help="Whose content to compare with the package database: of none, of what boot and login "
-            "need, or of all packaged files.",
-        ),
+        digests_option(f"{WHOSE_CONTENT[0].upper()}{WHOSE_CONTENT[1:]}"),
         click.option("--no-cause", is_flag=True, help="Do not look for how each finding came about."),
         click.option("--deep", is_flag=True, help="Also run the filesystems' own checkers (on an overlay)."),
         now_option,

@@ -77,7 +77,7 @@ def masked_document(value: Any) -> Any:
     match value:
         case str():
             return masked(value)
-        case list():
+        case list() | tuple():
             return [masked_document(each) for each in value]
         case dict():
             return {name: masked_document(each) for name, each in value.items()}

@@ -40,6 +40,7 @@ from guestrepair.model.findings import (
     Status,
     Subject,
     Suppressed,
+    names_rule,
 )
 from guestrepair.model.paths import ALIASED_DIRECTORIES, GuestPath
 
@@ -86,4 +87,5 @@ __all__ = [
     "Suspect",
     "WriteBytes",
     "WriteFile",
+    "names_rule",
 ]

@@ -7,6 +7,7 @@ and subject, never its wording.
 from __future__ import annotations
 
 import enum
+import fnmatch
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -162,6 +163,21 @@ class Finding:
     def identity(self) -> tuple[str, str]:
         """Rule and subject: what makes two findings the same one."""
         return (self.rule, self.subject)
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """What findings are sorted by: the worst first, then by rule and subject."""
+        return (self.severity.rank, self.rule, self.subject)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still wrong, and was not known before."""
+        return self.status is not Status.REPAIRED and self.suppressed is None
+
+
+def names_rule(pattern: str, rule: str) -> bool:
+    """Whether a rule's name, a shell pattern of names, or the name of an area means that rule."""
+    return pattern in (rule, rule.partition("/")[0]) or fnmatch.fnmatchcase(rule, pattern)
 
 
 @dataclass(frozen=True, slots=True)

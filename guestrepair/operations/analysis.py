@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from guestrepair.analyzers.base import Analyzer, Context, all_analyzers, run_analyzer
 from guestrepair.errors import UsageError
-from guestrepair.model import Examination, Finding, Inconclusive
+from guestrepair.model import Examination, Finding, Inconclusive, names_rule
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ScanOptions, Voice
 from guestrepair.report.data import ImageReport
@@ -64,13 +64,9 @@ def wanted(finding: Finding, options: ScanOptions) -> bool:
 
 
 def _lets_through(rule: str, options: ScanOptions) -> bool:
-    if options.only and not any(_names(given, rule) for given in options.only):
+    if options.only and not any(names_rule(given, rule) for given in options.only):
         return False
-    return not any(_names(given, rule) for given in options.skip)
-
-
-def _names(given: str, rule: str) -> bool:
-    return given == rule.partition("/")[0] or fnmatch.fnmatchcase(rule, given)
+    return not any(names_rule(given, rule) for given in options.skip)
 
 
 def of_disks(analyzers: Sequence[Analyzer]) -> list[Analyzer]:
@@ -102,7 +98,7 @@ def analyze(
         inconclusive.append(
             Inconclusive("filesystems", f"{path}: {reason}; its filesystem was not looked at")
         )
-    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    findings.sort(key=lambda finding: finding.order)
     inconclusive.sort(key=lambda each: each.analyzer)
     examined = Examination(findings, inconclusive)
     if not context.platforms:

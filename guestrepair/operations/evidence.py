@@ -6,7 +6,6 @@ timeline, and the files that findings name.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -206,8 +205,8 @@ def _all_of(event: Event) -> tuple[Any, ...]:
 
 
 def _report_text(report: ImageReport, *, masked: bool) -> str:
-    text = report_json.render(Report([report]))
-    return json_text(masked_document(json.loads(text))) if masked else text
+    document = report_json.document(Report([report]))
+    return json_text(masked_document(document) if masked else document)
 
 
 def _members(report: ImageReport, taken: Collected) -> dict[str, bytes | Path]:

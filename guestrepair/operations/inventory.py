@@ -14,7 +14,14 @@ from guestrepair.analyzers.packages.content import compared
 from guestrepair.analyzers.packages.differences import differences, lost_setuid
 from guestrepair.analyzers.packages.packaged import is_executable_place
 from guestrepair.analyzers.packages.survey import Survey, take_survey
-from guestrepair.errors import BudgetError, FormatError, GuestReadError, GuestRepairError, words_of
+from guestrepair.errors import (
+    BudgetError,
+    FormatError,
+    GuestReadError,
+    GuestRepairError,
+    why_stopped,
+    words_of,
+)
 from guestrepair.inventory import accounts, boot, services, sshd
 from guestrepair.inventory.accounts import Lost
 from guestrepair.inventory.model import Change, Inventory, Modified, ModifiedFile
@@ -107,7 +114,7 @@ class _Sections:
             reason = error.message
         except (BudgetError, MemoryError) as error:
             context.start_over()
-            reason = error.reason if isinstance(error, BudgetError) else "stopped: the host is out of memory"
+            reason = why_stopped(error)
         except GuestRepairError:
             raise
         except Exception as error:  # of ours: it costs this section, not the rest

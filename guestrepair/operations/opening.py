@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +39,7 @@ from guestrepair.session.session import Session, SessionDisk, open_session
 from guestrepair.system.guest_system import System
 
 T = TypeVar("T")
+_ELSEWHERE = "free some space there, or name another directory in TMPDIR"
 
 _UNCONFINED = (
     "this kernel has no means (Landlock) to keep the programs that read the image from this host's other "
@@ -106,7 +106,7 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voi
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = [throwaway_disk(stack, image, voice) for image in images]
+        disks = throwaway_disks(stack, images, voice)
         launch = launch_options(options, voice, throwaway=True)
         yield stack.enter_context(open_session(disks, keys=key_ring(options, voice), launch=launch))
 
@@ -141,7 +141,7 @@ def late_session(
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = [throwaway_disk(stack, image, voice) for image in images]
+        disks = throwaway_disks(stack, images, voice)
         launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
         yield stack.enter_context(open_session(disks, keys=keys, launch=launch))
 
@@ -180,30 +180,43 @@ def _confirmed(session: Session, watch: Stopwatch) -> bool:
     return confirmed
 
 
-def _give_up(voice: Voice, directory: Path) -> None:
-    voice.note(f"no room left in {directory}: free some space there, or name another directory in TMPDIR")
-    end_machines()
+def ended_without_room(directory: Path, voice: Voice, then: str) -> contextlib.AbstractContextManager[None]:
+    """While the block runs, an overlay in the directory that cannot grow ends the machines: ``then`` is said.
+
+    qemu would wait for room without end, and so would whoever talks to its machine.
+    """
+
+    def give_up() -> None:
+        voice.note(f"no room left in {directory}: {then}")
+        end_machines()
+
+    return watched_space(directory, give_up)
 
 
-def throwaway_disk(stack: contextlib.ExitStack, image: Image, voice: Voice) -> SessionDisk:
-    """A disk for a session, on an overlay that goes when the stack unwinds.
-
-    Where it cannot grow any more, the machine is ended: qemu would wait for room without end.
+def throwaway_disks(stack: contextlib.ExitStack, images: Sequence[Image], voice: Voice) -> list[SessionDisk]:
+    """Disks for a session, on overlays that go when the stack unwinds.
 
     Raises:
-        ImageError: and its kinds; there is no room, or the overlay cannot be made.
+        ImageError: and its kinds; there is no room, or an overlay cannot be made.
     """
+    if not images:
+        return []
     parent = default_parent()
     require_free(
         parent,
         2 * RESERVE_BYTES,
         "what is written to throw-away overlays",
-        hint="free some space there, or name another directory in TMPDIR",
+        hint=_ELSEWHERE,
     )
-    overlay = stack.enter_context(throwaway(image))
-    stack.enter_context(watched_space(parent, partial(_give_up, voice, parent)))
+    disks = [session_disk(stack.enter_context(throwaway(image)).path, image) for image in images]
+    stack.enter_context(ended_without_room(parent, voice, _ELSEWHERE))
+    return disks
+
+
+def session_disk(overlay: Path, image: Image) -> SessionDisk:
+    """The disk that an overlay of an image is."""
     return SessionDisk(
-        overlay=overlay.path,
+        overlay=overlay,
         host_path=str(image.path),
         size_bytes=image.virtual_size_bytes,
         image=image_file(image),

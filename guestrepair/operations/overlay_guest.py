@@ -44,7 +44,7 @@ def staged_session(
         staged(images[0], state_dir, voice, dry_run=dry_run) as (disk, transaction),
         contextlib.ExitStack() as stack,
     ):
-        disks = [disk, *(opening.throwaway_disk(stack, image, voice) for image in images[1:])]
+        disks = [disk, *opening.throwaway_disks(stack, images[1:], voice)]
         launch = opening.launch_options(options, voice)
         session = stack.enter_context(
             open_session(disks, keys=opening.key_ring(options, voice), launch=launch)

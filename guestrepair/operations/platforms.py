@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from guestrepair.model import Examination, Finding, Inconclusive, Severity, Status
+from guestrepair.model import Examination, Finding, Inconclusive, Severity
 from guestrepair.platforms.model import Platform, Requirement
 from guestrepair.platforms.parameters import Clean
-from guestrepair.report.data import ImageReport, PlatformVerdict
+from guestrepair.report.data import ImageReport, PlatformVerdict, keeps_from_fitting
 
 
 def concerning(found: Examination, platforms: Sequence[Platform]) -> Examination:
@@ -19,7 +19,7 @@ def concerning(found: Examination, platforms: Sequence[Platform]) -> Examination
     if not platforms:
         return found
     findings = [_concerning(finding, platforms) for finding in found.findings]
-    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    findings.sort(key=lambda finding: finding.order)
     return Examination(findings, found.inconclusive)
 
 
@@ -52,7 +52,7 @@ def _fits(
     findings: Sequence[Finding],
     inconclusive: Sequence[Inconclusive],
 ) -> bool | None:
-    if any(platform.name in f.platforms and _counts(f) for f in findings):
+    if any(keeps_from_fitting(finding, platform.name) for finding in findings):
         return False
     required = {each.rule for each in platform.requirements}
     areas = {rule.partition("/")[0] for rule in required} | {"platform"}
@@ -60,8 +60,3 @@ def _fits(
         platform.name in each.platforms if each.platforms else each.analyzer in areas for each in inconclusive
     )
     return None if unclear or platform.unknown or not required <= judged else True
-
-
-def _counts(finding: Finding) -> bool:
-    open_one = finding.status is not Status.REPAIRED and finding.suppressed is None
-    return open_one and finding.severity is not Severity.NOTE

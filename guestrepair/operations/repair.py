@@ -310,7 +310,7 @@ class _Run:
                 for f in after.findings
             ),
         ]
-        self.report.findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+        self.report.findings.sort(key=lambda finding: finding.order)
         self.report.inconclusive = after.inconclusive
 
     def outcome(self, *, undo: str = "", changed_bytes: int = 0) -> RepairOutcome:
@@ -373,5 +373,5 @@ def _together(first: Examination, second: Examination) -> Examination:
     """The findings of both, each once; what could not be looked at is what the second says."""
     known = {finding.identity for finding in first.findings}
     findings = [*first.findings, *(f for f in second.findings if f.identity not in known)]
-    findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+    findings.sort(key=lambda finding: finding.order)
     return Examination(findings, second.inconclusive)

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from guestrepair.appliance.qemu_processes import end_machines
-from guestrepair.disk import Image, Transaction, check_writable, state_directory, watched_space
+from guestrepair.disk import Image, Transaction, check_writable, state_directory
 from guestrepair.errors import StateError
 from guestrepair.operations import opening
 from guestrepair.operations.options import Voice
@@ -29,20 +28,12 @@ def staged(
             raise StateError(line, hint="a dry run finishes nothing")
         check_writable(image)
         with contextlib.ExitStack() as stack:
-            yield opening.throwaway_disk(stack, image, voice), None
+            yield opening.throwaway_disks(stack, (image,), voice)[0], None
         return
 
-    def give_up() -> None:
-        # qemu stops the machine when the overlay cannot grow, and the call in progress would never return.
-        voice.note(f"no room left in {state}: the repair is dropped")
-        end_machines()
-
     state = state_directory(state_dir)
-    with Transaction.begin(image, state, say=voice.note) as transaction, watched_space(state, give_up):
-        disk = SessionDisk(
-            overlay=transaction.overlay,
-            host_path=str(image.path),
-            size_bytes=image.virtual_size_bytes,
-            image=opening.image_file(image),
-        )
-        yield disk, transaction
+    with (
+        Transaction.begin(image, state, say=voice.note) as transaction,
+        opening.ended_without_room(state, voice, "the repair is dropped"),
+    ):
+        yield opening.session_disk(transaction.overlay, image), transaction

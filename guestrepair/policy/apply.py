@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from guestrepair.analyzers.policy import IGNORE_EXPIRED, IGNORE_UNUSED
-from guestrepair.model import Evidence, Finding, Severity, Suppressed
+from guestrepair.model import Evidence, Finding, Severity, Suppressed, names_rule
 from guestrepair.policy.baseline import OF_THE_POLICY, Baseline
-from guestrepair.policy.model import Ignore, Policy, names_rule
+from guestrepair.policy.model import Ignore, Policy
 from guestrepair.report.data import ImageReport, Report
 from guestrepair.report.fingerprint import fingerprints
 
@@ -58,7 +58,7 @@ def apply(standards: Standards, report: Report) -> Report:
     for number, finding in _of_the_policy(standards, images, use):
         images[number].findings.append(finding)
     for image in images:
-        image.findings.sort(key=lambda f: (f.severity.rank, f.rule, f.subject))
+        image.findings.sort(key=lambda finding: finding.order)
         if standards.policy is not None and standards.policy.ignores and image.ran:
             image.ran = tuple(sorted({*image.ran, *OF_THE_POLICY}))
     return replace(report, images=images)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from guestrepair.analyzers.platform.asking import listed
+from guestrepair.model import names_rule
 from guestrepair.model.requirements import (
     AccountRequirement,
     AnyRequirement,
@@ -13,7 +16,7 @@ from guestrepair.model.requirements import (
     PathRequirement,
     UnitRequirement,
 )
-from guestrepair.policy.model import Ignore, Override, Policy, names_rule
+from guestrepair.policy.model import Ignore, Override, Policy
 
 SOON = dt.timedelta(days=30)
 
@@ -44,7 +47,7 @@ def _line(place: str) -> int:
 def _of_the_run(policy: Policy) -> Iterator[str]:
     """What holds where the command line says nothing."""
     if policy.platforms:
-        yield f"the image is to fit {_listed(policy.platforms)}, unless --platform says otherwise"
+        yield f"the image is to fit {listed(policy.platforms, 'and')}, unless --platform says otherwise"
     if policy.profile:
         article = "a golden image that others are made from" if policy.profile == "golden" else "a machine"
         yield f"the image is {article}, unless --profile says otherwise"
@@ -83,7 +86,7 @@ def _required(requirement: AnyRequirement) -> str:
         case PathRequirement():
             return _path(requirement)
         case PackageRequirement():
-            versions = _listed([f"{c} {version}" for c, version in requirement.versions])
+            versions = _all([f"{c} {version}" for c, version in requirement.versions])
             state = "must be installed" if requirement.installed else "must not be installed"
             return f"package {requirement.name} {state}" + (f", in a version {versions}" if versions else "")
         case UnitRequirement():
@@ -107,11 +110,10 @@ def _path(wanted: PathRequirement) -> str:
     parts += [f"have the SHA-256 {wanted.sha256[:12]}…"] if wanted.sha256 else []
     parts += [f"hold {text!r}" for text in wanted.contains]
     parts += [f"have a line like {pattern!r}" for pattern in wanted.matches]
-    return f"{wanted.path} must {_listed(parts)}"
+    return f"{wanted.path} must {listed(parts, 'and')}"
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+_all = partial(listed, last="and")
 
 
 def _warnings(policy: Policy, today: dt.date) -> Iterator[tuple[str, str]]:

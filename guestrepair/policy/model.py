@@ -6,13 +6,8 @@ import datetime as dt
 import fnmatch
 from dataclasses import dataclass
 
-from guestrepair.model import Finding, Severity, Subject
+from guestrepair.model import Finding, Severity, Subject, names_rule
 from guestrepair.model.requirements import AnyRequirement
-
-
-def names_rule(pattern: str, rule: str) -> bool:
-    """Whether a rule's name, a shell pattern of names, or the name of an area means that rule."""
-    return pattern in (rule, rule.partition("/")[0]) or fnmatch.fnmatchcase(rule, pattern)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from guestrepair.errors import FormatError, UsageError
 from guestrepair.formats.toml_lines import MAX_SIZE_BYTES, TomlText, parse_toml
-from guestrepair.model import Severity
+from guestrepair.model import Severity, names_rule
 from guestrepair.platforms import load
-from guestrepair.policy.model import Ignore, Override, Policy, closeness, names_rule
+from guestrepair.policy.model import Ignore, Override, Policy, closeness
 from guestrepair.policy.requirements import contradictions, requirements
 from guestrepair.policy.table import Table, advice
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guestrepair.errors import UsageError
-from guestrepair.model import Finding, Safety
+from guestrepair.model import Finding, Safety, names_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def matches(pattern: str, finding: Finding) -> bool:
     rule, _, subject = pattern.partition("@")
     if subject and not fnmatch.fnmatchcase(finding.subject, subject):
         return False
-    return rule == finding.analyzer or fnmatch.fnmatchcase(finding.rule, rule)
+    return names_rule(rule, finding.rule)
 
 
 def check_selection(select: Sequence[str], rules: Sequence[str]) -> None:

@@ -62,6 +62,11 @@ class PlatformVerdict:
     fits: bool | None
 
 
+def keeps_from_fitting(finding: Finding, platform: str) -> bool:
+    """Whether a finding is why the image does not fit a platform."""
+    return finding.is_open and platform in finding.platforms and finding.severity is not Severity.NOTE
+
+
 @dataclass(slots=True, kw_only=True)
 class ImageReport:
     """All that is known about one image after a run."""
@@ -109,9 +114,7 @@ class ImageReport:
         return [
             finding
             for finding in self.findings
-            if finding.status is not Status.REPAIRED
-            and finding.suppressed is None
-            and finding.severity.rank <= threshold.rank
+            if finding.is_open and finding.severity.rank <= threshold.rank
         ]
 
 

@@ -23,13 +23,17 @@ Json = dict[str, Any]
 
 def render(report: Report) -> str:
     """The whole report as one JSON document with a final newline."""
-    document = {
+    return json_text(document(report))
+
+
+def document(report: Report) -> Json:
+    """The whole report, as the contract has it."""
+    return {
         "schema": SCHEMA,
         "tool": {"name": "guestrepair", "version": __version__},
         "images": [_image(image) for image in report.images],
         "summary": summary(report.images),
     }
-    return json_text(document)
 
 
 def _image(image: ImageReport) -> Json:

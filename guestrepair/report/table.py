@@ -11,11 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from tabulate import tabulate
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices
-from guestrepair.model import EditFile, Finding, Safety, Severity, Status, WriteFile
+from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
 from guestrepair.report import boot, differences, history
 from guestrepair.report.cause import cause_lines
-from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
+from guestrepair.report.data import (
+    Boot,
+    DiffReport,
+    ImageReport,
+    Inspection,
+    Repairs,
+    Report,
+    keeps_from_fitting,
+    summary,
+)
 from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import printable, shell_words
 from guestrepair.report.formats import Format
@@ -76,17 +85,12 @@ def _headline(image: ImageReport) -> Iterator[str]:
 def _platforms(image: ImageReport) -> Iterator[str]:
     """A line for each platform that was asked for: whether the guest fits it, and what keeps it from that."""
     for each in image.platforms:
-        against = [f for f in image.findings if each.name in f.platforms and _keeps_from_fitting(f)]
+        against = [f for f in image.findings if keeps_from_fitting(f, each.name)]
         rules = dict.fromkeys(f.rule for f in against)
         words = {True: "fits", False: "does not fit", None: "cannot be judged"}[each.fits]
         yield from _wrapped(
             f"{each.name}: {words}" + (f" ({', '.join(rules)})" if rules else ""), "  ", hang="  "
         )
-
-
-def _keeps_from_fitting(finding: Finding) -> bool:
-    open_one = finding.status is not Status.REPAIRED and finding.suppressed is None
-    return open_one and finding.severity is not Severity.NOTE
 
 
 def render_findings(findings: Sequence[Finding]) -> str:

@@ -70,5 +70,5 @@ def cannot_tell(asked: Asked, what: str, reason: str) -> Inconclusive:
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:
-    """``a, b or c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+    """``a, b or c``; "" for nothing."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)

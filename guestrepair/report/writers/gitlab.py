@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from guestrepair.model import Severity, Status
+from guestrepair.model import Severity
 from guestrepair.report.data import ImageReport, Report
 from guestrepair.report.escape import valid_unicode
 from guestrepair.report.fingerprint import fingerprints
@@ -39,7 +39,7 @@ def _entries(image: ImageReport, prefix: str) -> Iterator[dict[str, Any]]:
         words = f"{area} could not be examined: {why}"
         yield _entry(f"{area}/not-examined", prefix + words, _hash(words), "major", name, 1)
     for finding, fingerprint in zip(image.findings, fingerprints(image.findings), strict=True):
-        if finding.status is Status.REPAIRED or finding.suppressed is not None:
+        if not finding.is_open:
             continue
         place = place_of(finding.subject)
         where = shown(place.path, _MAX_TEXT) or name

@@ -105,7 +105,7 @@ def _rules(image: ImageReport, fail_on: Severity | None, counts: _Counts) -> Ite
 
 
 def _outcome(findings: Sequence[Finding], fail_on: Severity | None, unclear: bool, counts: _Counts) -> str:
-    wrong = [f for f in findings if f.status is not Status.REPAIRED and f.suppressed is None]
+    wrong = [finding for finding in findings if finding.is_open]
     failing = [f for f in wrong if _fails(f, fail_on)]
     mild = "".join(f"{line}\n" for line in _lines(f for f in findings if not _fails(f, fail_on)))
     if failing:
@@ -128,7 +128,7 @@ def _outcome(findings: Sequence[Finding], fail_on: Severity | None, unclear: boo
 
 
 def _fails(finding: Finding, fail_on: Severity | None) -> bool:
-    if finding.status is Status.REPAIRED or finding.suppressed is not None:
+    if not finding.is_open:
         return False
     return fail_on is not None and finding.severity.rank <= fail_on.rank
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from guestrepair.model import Finding, Status
+from guestrepair.model import Finding
 from guestrepair.report.data import ImageReport
 from guestrepair.report.escape import printable, valid_unicode
 from guestrepair.report.fingerprint import path_and_line
@@ -43,7 +43,7 @@ def file_name(image: ImageReport) -> str:
 
 def open_findings(image: ImageReport) -> list[Finding]:
     """What is still wrong, the worst first: neither repaired nor known before."""
-    return worst_first(f for f in image.findings if f.status is not Status.REPAIRED and f.suppressed is None)
+    return worst_first(finding for finding in image.findings if finding.is_open)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
