@@ -1,6 +1,6 @@
 """The sshds that boot starts, and what their configuration comes to.
 
-Sources: sshd_config(5); servconf.c, fill_default_server_options(), for the defaults.
+Source: sshd_config(5).
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ from guestrepair.formats.sshd_config.parse import Directive
 from guestrepair.formats.sshd_config.settings import ACCUMULATING, ALIASES
 from guestrepair.inventory import model
 from guestrepair.system.guest_system import System
+from guestrepair.system.sshd.defaults import default_of
 from guestrepair.system.sshd.sshd import Sshd
 
-_DEFAULTS = {
-    "passwordauthentication": "yes",
-    "pubkeyauthentication": "yes",
-    "kbdinteractiveauthentication": "yes",
-    "permitemptypasswords": "no",
-    "usepam": "no",
-    "x11forwarding": "no",
-}
-_SAFER_ROOT_SINCE = (7, 0)
+_SHOWN = (
+    "kbdinteractiveauthentication", "passwordauthentication", "permitemptypasswords", "permitrootlogin",
+    "pubkeyauthentication", "usepam", "x11forwarding",
+)  # fmt: skip
+"""Settings that are listed where no line gives them, too."""
 _SEVERAL = ACCUMULATING | {"port", "listenaddress", "hostkey", "hostcertificate", "subsystem"}
 """Keywords whose lines add up; of others the first one counts."""
 
@@ -57,8 +54,8 @@ def _settings(sshd: Sshd) -> Iterator[model.Setting]:
         name = ALIASES.get(directive.name, directive.name)
         if directive.is_global and name != "include" and (name in _SEVERAL or name not in found):
             found.setdefault(name, []).append(_setting(directive))
-    for name, value in {**_DEFAULTS, "permitrootlogin": _root_default(sshd)}.items():
-        found.setdefault(name, [model.Setting(name=name, value=value)])
+    for name in _SHOWN:
+        found.setdefault(name, [model.Setting(name=name, value=default_of(name, sshd.server.release))])
     for name in sorted(found):
         yield from found[name]
 
@@ -68,7 +65,3 @@ def _setting(directive: Directive) -> model.Setting:
     place = f"{directive.place.file}:{directive.place.line}"
     value = " ".join(directive.args) or directive.rest.strip()
     return model.Setting(name=name, value=masked(value), place=place)  # of SetEnv and ForceCommand
-
-
-def _root_default(sshd: Sshd) -> str:
-    return "prohibit-password" if sshd.server.release >= _SAFER_ROOT_SINCE else "yes"

@@ -139,7 +139,8 @@ class _Search:
     def _expand(self, tops: Sequence[GuestPath], parts: Sequence[str], holds: bytes) -> None:
         directories = list(tops)
         for part in parts[:-1]:
-            directories = [d for d in self._children(directories, part) if self.is_directory(d)]
+            found_there = self._guest.lstat_many(self._children(directories, part))
+            directories = [path for path, found in found_there.items() if self._may_enter(path, found)]
         if parts[-1] == "**":
             for directory in directories:
                 self.below(directory, ("*",))
@@ -166,7 +167,9 @@ class _Search:
 
     def is_directory(self, path: GuestPath) -> bool:
         """True for a directory that may be entered; a link in its place is kept, to be said."""
-        found = self._guest.lstat(path)
+        return self._may_enter(path, self._guest.lstat(path))
+
+    def _may_enter(self, path: GuestPath, found: Stat | None) -> bool:
         if found is None or not found.is_symlink:
             return found is not None and found.is_directory
         real = self._guest.resolve(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.formats.sshd_config.numbers import seconds
 from guestrepair.model import (
     Effect,
@@ -21,9 +21,9 @@ from guestrepair.model import (
 from guestrepair.platforms.model import Asked, asked, of_kind
 from guestrepair.platforms.parameters import AGENTS, Agent, Clean, SshdSetting
 from guestrepair.system.fact import Unreadable, attempt
+from guestrepair.system.sshd.defaults import default_of
 from guestrepair.system.sshd.sshd import Sshd
 
-_PAGE = "the platform's own page (guestrepair explain --platform NAME)"
 NO_DHCP = Rule(
     name="platform/no-dhcp",
     summary="no network card asks for its address, as the platform wants it",
@@ -34,7 +34,7 @@ NO_DHCP = Rule(
     why="The platform gives each machine an address of its own; one that keeps its old one is not reached.",
     repair="Configure the first card for DHCP; by hand, since the static address may be wanted elsewhere.",
     example="iface eth0 inet static in a guest that moves to a cloud",
-    sources=("netplan(5), dhcp4", "interfaces(5)", _PAGE),
+    sources=("netplan(5), dhcp4", "interfaces(5)", PAGE),
 )
 AGENT = Rule(
     name="platform/agent-missing",
@@ -46,7 +46,7 @@ AGENT = Rule(
     why="Keys, users and the host name that the platform hands to a new machine are not set up.",
     repair="Install one of them with the guest's package manager; by hand.",
     example="no cloud-init and no waagent on Azure",
-    sources=(_PAGE,),
+    sources=(PAGE,),
 )
 SSHD_SETTING = Rule(
     name="platform/sshd-setting",
@@ -60,17 +60,9 @@ SSHD_SETTING = Rule(
     " password.",
     repair="Write the setting in sshd_config; by hand, as it decides who gets in.",
     example="no ClientAliveInterval on Azure",
-    sources=("sshd_config(5)", _PAGE),
+    sources=("sshd_config(5)", PAGE),
 )
 RULES = (NO_DHCP, AGENT, SSHD_SETTING)
-
-_DEFAULTS = {
-    "ClientAliveInterval": "0",
-    "PasswordAuthentication": "yes",
-    "PermitRootLogin": "prohibit-password",
-}
-_ROOT_BY_PASSWORD = (7, 0)
-"""The release of OpenSSH before which root may log in by password unless told otherwise."""
 
 
 def check_dhcp(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -134,8 +126,9 @@ def _settings(sshd: Sshd, wanted: Sequence[tuple[Asked, SshdSetting]]) -> Iterat
     """One finding for each line that sets something otherwise, and one for all that nothing sets."""
     lines: dict[str, tuple[Subject, list[Unmet], dict[str, str]]] = {}
     for each, setting in wanted:
-        found = sshd.settings.first(setting.name.lower())
-        value = sshd.settings.text(setting.name.lower(), _default(sshd, setting.name))
+        name = setting.name.lower()
+        found = sshd.settings.first(name)
+        value = sshd.settings.text(name, default_of(name, sshd.server.release))
         if _holds(setting, value):
             continue
         subject = (
@@ -155,11 +148,6 @@ def _settings(sshd: Sshd, wanted: Sequence[tuple[Asked, SshdSetting]]) -> Iterat
             evidence=[Evidence(str(subject), f"{name} {value}") for name, value in values.items()],
             repair=Repair(f"write {unmet[0].wants} in {sshd.config_path}", Safety.MANUAL),
         )
-
-
-def _default(sshd: Sshd, name: str) -> str:
-    old = name == "PermitRootLogin" and sshd.server.release < _ROOT_BY_PASSWORD
-    return "yes" if old else _DEFAULTS[name]
 
 
 def _holds(setting: SshdSetting, value: str) -> bool:

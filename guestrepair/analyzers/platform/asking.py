@@ -10,6 +10,8 @@ from guestrepair.model import Evidence, Finding, Inconclusive, Repair, Severity
 from guestrepair.platforms.model import Asked
 
 NAME = "platform"
+PAGE = "the platform's own page (guestrepair explain --platform NAME)"
+"""What each rule here names among its sources."""
 
 
 @dataclass(frozen=True, slots=True)

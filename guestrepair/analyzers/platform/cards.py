@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.boot.kernels import release
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.model import (
     Effect,
     Evidence,
@@ -39,7 +39,7 @@ NIC_DRIVER = Rule(
     sources=(
         "modules.dep(5)",
         "modprobe.d(5)",
-        "the platform's own page (guestrepair explain --platform NAME)",
+        PAGE,
     ),
 )
 RULES = (NIC_DRIVER,)

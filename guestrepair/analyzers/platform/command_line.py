@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.model import (
     Edit,
     EditFile,
@@ -28,7 +28,7 @@ from guestrepair.system.guest_system import System
 
 _SOURCES = (
     "Linux Documentation/admin-guide/kernel-parameters.txt",
-    "the platform's own page (guestrepair explain --platform NAME)",
+    PAGE,
 )
 _ADDING = (
     "Add the words to the default entry and to GRUB_CMDLINE_LINUX in /etc/default/grub, from which the menu"

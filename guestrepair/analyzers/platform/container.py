@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.guest.devices import Disk, ImageFile
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity, Subject
 from guestrepair.platforms.model import Asked, asked, of_kind
@@ -25,7 +25,7 @@ CONTAINER = Rule(
     example="a dynamic VHD for Azure",
     sources=(
         "qemu-img(1), -O vpc, vmdk",
-        "the platform's own page (guestrepair explain --platform NAME)",
+        PAGE,
     ),
 )
 RULES = (CONTAINER,)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity, Subject
 from guestrepair.platforms.model import asked, of_kind
 from guestrepair.platforms.parameters import Clean, RootFilesystem
 from guestrepair.system.guest_system import System
 
-_PAGE = "the platform's own page (guestrepair explain --platform NAME)"
 ROOT_FILESYSTEM = Rule(
     name="platform/root-filesystem",
     summary="the root filesystem is of a kind that the platform does not take",
@@ -24,7 +23,7 @@ ROOT_FILESYSTEM = Rule(
     why="The import, which mounts the filesystem to prepare it, fails.",
     repair="Move the system to another filesystem; by hand.",
     example="a root on a btrfs subvolume (@), for AWS VM Import",
-    sources=(_PAGE,),
+    sources=(PAGE,),
 )
 LVM = Rule(
     name="platform/lvm",
@@ -37,7 +36,7 @@ LVM = Rule(
     " rescue, and the platform's tools do not grow it.",
     repair="Install on plain partitions; by hand.",
     example="the default layout of RHEL's installer",
-    sources=(_PAGE,),
+    sources=(PAGE,),
 )
 ENCRYPTED = Rule(
     name="platform/encrypted-root",
@@ -49,7 +48,7 @@ ENCRYPTED = Rule(
     why="The import fails, or the machine waits at its console for a passphrase that nobody can type.",
     repair="Use the platform's own encryption of disks; by hand.",
     example="Debian's guided installation with encrypted LVM",
-    sources=(_PAGE,),
+    sources=(PAGE,),
 )
 SWAP = Rule(
     name="platform/swap",
@@ -62,7 +61,7 @@ SWAP = Rule(
     " disk, and does not certify images with swap on the system's.",
     repair="Take its line out of /etc/fstab, wipefs the partition, and delete it; by hand.",
     example="the swap partition that an installer made",
-    sources=(_PAGE,),
+    sources=(PAGE,),
 )
 RULES = (ROOT_FILESYSTEM, LVM, ENCRYPTED, SWAP)
 

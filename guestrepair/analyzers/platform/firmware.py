@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.platform.asking import Unmet, cannot_tell, listed, not_met
+from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
 from guestrepair.formats.gpt import ESP_TYPE
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity, Subject
 from guestrepair.platforms.model import asked, of_kind
@@ -34,7 +34,7 @@ FIRMWARE = Rule(
     sources=(
         "UEFI specification 2.10, section 3.5.1.1",
         "GRUB manual, BIOS installation",
-        "the platform's own page (guestrepair explain --platform NAME)",
+        PAGE,
     ),
 )
 RULES = (FIRMWARE,)

@@ -24,9 +24,9 @@ from guestrepair.system.accounts import Account
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.files import guest_path
 from guestrepair.system.sshd.authorized_keys import KeyFile
+from guestrepair.system.sshd.defaults import default_of
 from guestrepair.system.sshd.sshd import Sshd
 
-ROOT_PASSWORD_FORBIDDEN_SINCE = (7, 0)
 ONE_DAY = dt.timedelta(days=1)
 """An expiry is in the guest's own time, which may be so far from UTC."""
 
@@ -303,8 +303,7 @@ def _password_possible(sshd: Sshd, account: Account) -> bool:
 
 def _root_may_use_password(sshd: Sshd, account: Account) -> bool:
     values = _values(sshd, "permitrootlogin", account)
-    default = "yes" if sshd.server.release < ROOT_PASSWORD_FORBIDDEN_SINCE else "prohibit-password"
-    texts = [value.text.lower() for value in values] or [default]
+    texts = [value.text.lower() for value in values] or [default_of("permitrootlogin", sshd.server.release)]
     return "yes" in texts
 
 
