@@ -10,13 +10,17 @@ import dataclasses
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from guestrepair.disk import history, interrupted
+from guestrepair.operations.opening import ended_without_room
+from guestrepair.operations.options import Voice
 from tests.fault.conftest import THOROUGH_RUNS, Bench, make_bench
+from tests.support.program import run
 
 pytestmark = [
     pytest.mark.fault,
@@ -115,3 +119,33 @@ def test_full_during_an_undo(
         assert [e.phase for e in history(bench.examine(), bench.state)] == ["undone"]
         outcomes[str(status)] = outcomes.get(str(status), 0) + 1
     print(f"{format_name}: {where} full at {sum(outcomes.values())} of {steps} steps, statuses {outcomes}")
+
+
+@pytest.mark.parametrize("small", ["50m"], indirect=True)
+def test_a_scan_without_room_for_its_overlay_is_refused(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "disk.raw"
+    image.touch()
+    os.truncate(image, 1 << 20)
+    monkeypatch.setenv("TMPDIR", str(small))
+    done = run("scan", image)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert f"{small}: " in line
+    assert "MiB needed for what is written to throw-away overlays" in line
+
+
+@pytest.mark.parametrize("small", ["100m"], indirect=True)
+def test_room_that_ends_meanwhile_is_said_once(small: Path) -> None:
+    said: list[str] = []
+    with ended_without_room(small, Voice(note=said.append), "what then"):
+        time.sleep(1)
+        assert said == []
+        with (small / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, 80 << 20)
+        deadline = time.monotonic() + 10
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+    assert said == [f"no room left in {small}: what then"]
