@@ -184,7 +184,7 @@ CELLS = [
     ("generic", "dracut", "virtio-blk", "", True),  # dracut adds qemu's devices by itself
     ("generic", "dracut", "nvme", "", False),
 ]
-SHORT = 2
+SHORT = 1
 """So many of them run by default: the case and its twin."""
 
 

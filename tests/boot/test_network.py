@@ -45,6 +45,7 @@ def repaired(folder: Path) -> Booted:
     return replace(visit(image, root=ADDRESSES), status=status, report=report, stderr=stderr)
 
 
+@pytest.mark.long
 @needs(pinned_to_a_mac)
 def test_a_guest_pinned_to_another_mac_comes_up_without_an_address(booted: Booted) -> None:
     assert found(booted.image) == [("warning", "network/pinned-mac")]

@@ -30,6 +30,7 @@ def assert_sound(booted: Booted) -> None:
     assert booted.answers["admin"].output == "root\n"
 
 
+@pytest.mark.long
 @needs(visit_of(root=HEALTH, admin=WHO))
 def test_the_healthy_server_comes_up_and_is_sound(booted: Booted) -> None:
     assert_sound(booted)
@@ -44,6 +45,7 @@ def test_the_three_cases_repaired_at_once_come_up_and_are_sound(booted: Booted) 
     assert_sound(booted)
 
 
+@pytest.mark.long
 @needs(visit_of_repaired(*FURTHER, root=HEALTH, admin=WHO))
 def test_further_faults_repaired_at_once_come_up_and_are_sound(booted: Booted) -> None:
     assert booted.status == 0, booted.stderr
