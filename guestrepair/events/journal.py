@@ -17,6 +17,7 @@ from guestrepair.events.context import Messages
 from guestrepair.events.login_messages import Details, Meaning, known
 from guestrepair.events.messages import is_known, meaning
 from guestrepair.events.model import Certainty, Event, Kind, Unread
+from guestrepair.events.schedules import Crontabs
 from guestrepair.formats.journal_data import parse_header
 from guestrepair.formats.journal_file import Damage, Entry, entries
 from guestrepair.guest.accounts import AccountNames
@@ -56,12 +57,12 @@ class Journals:
         self._guest = guest
         self._accounts = accounts
         self._boots: set[str] = set()
-        self._messages = Messages()
+        self._messages = Messages(Crontabs(guest))
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
         self._boots.clear()
-        self._messages = Messages()
+        self._messages = Messages(Crontabs(self._guest))
         found = []
         for file in self._files():
             if isinstance(file, Unread):

@@ -10,6 +10,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.events.context import Messages
 from guestrepair.events.local_time import LocalTime
 from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
+from guestrepair.events.schedules import Crontabs
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (
     MONTHS,
@@ -45,7 +46,7 @@ class SyslogFiles:
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
-        local = LocalTime(self._clock)
+        local, crontabs = LocalTime(self._clock), Crontabs(self._guest)
         if local.unread:
             yield local.unread
         for name in self._names():
@@ -53,7 +54,7 @@ class SyslogFiles:
                 if isinstance(file, Unread):
                     yield file
                 else:
-                    yield from _SyslogFile(self._guest, file, local).events()
+                    yield from _SyslogFile(self._guest, file, local, crontabs).events()
 
     def _names(self) -> tuple[str, ...]:
         try:
@@ -66,7 +67,7 @@ class SyslogFiles:
 class _SyslogFile:
     """One file: the years of its lines, and what is remembered from line to line."""
 
-    def __init__(self, guest: Guest, file: LogFile, local: LocalTime) -> None:
+    def __init__(self, guest: Guest, file: LogFile, local: LocalTime, crontabs: Crontabs) -> None:
         self._guest = guest
         self._file = file
         self._local = local
@@ -75,7 +76,7 @@ class _SyslogFile:
         self._key = ""
         self._base_ns: int | None = None
         self._last_ns: int | None = None
-        self._messages = Messages()
+        self._messages = Messages(crontabs)
         self._previous: LineParts | None = None
         self._moment: datetime | None = None
 

@@ -112,6 +112,53 @@ def test_a_history_is_weaker_and_without_times_weaker_still() -> None:
     assert [s.confidence for s in suspects(scene)] == [Confidence.POSSIBLE]
 
 
+def committed(message: str, minutes: float, path: str = FSTAB) -> Event:
+    text = f"{path} is changed in etckeeper commit: {message}"
+    return event(Kind.CONFIGURATION, text, minutes, path=path, record="etckeeper")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((committed("mounts", 5),), [("commit-of-path", Confidence.LIKELY)]),
+        ((committed("daily autocommit", 5),), [("commit-of-path", Confidence.POSSIBLE)]),
+        (
+            (committed("saving uncommitted changes in /etc prior to apt run", 5), committed("mounts", 9)),
+            [("commit-of-path", Confidence.POSSIBLE)],
+        ),
+        ((committed("mounts", -5),), []),
+        ((committed("mounts", 70),), []),
+        ((committed("mounts", 0, "/etc/hosts"),), []),
+    ],
+)
+def test_the_first_commit_that_recorded_the_change(
+    events: Sequence[Event], expected: list[tuple[str, Confidence]]
+) -> None:
+    scene = Scene(path=FSTAB, when_ns=NOON, events=events)
+    assert [(s.rule, s.confidence) for s in suspects(scene)] == expected
+
+
+def scheduled(command: str, minutes: float = -6000) -> Event:
+    return event(
+        Kind.COMMAND, command, minutes, certainty=Certainty.BOUNDED, record="schedule", times="5 4 * * *",
+        source="/etc/crontab:3",
+    )  # fmt: skip
+
+
+def test_a_crontab_that_names_the_path_is_possible_and_says_where_it_is_set() -> None:
+    scene = Scene(path=FSTAB, when_ns=NOON, events=(scheduled("rm -f /etc/fstab"),))
+    (suspect,) = suspects(scene)
+    assert (suspect.rule, suspect.confidence) == ("schedule-names-path", Confidence.POSSIBLE)
+    assert (suspect.what, suspect.source) == ("rm -f /etc/fstab (cron, at 5 4 * * *)", "/etc/crontab:3")
+    for other in ("rm -f /etc/hosts", "cat /etc/fstab", "test -e /etc/fstab && mine"):
+        assert found(scheduled(other)) == []
+    assert found(scheduled("rm -f /etc/fstab", 5)) == []  # the table was written afterwards
+    run = command("rm -f /etc/fstab", record="cron", pwd="", crontab="/etc/cron.d/x:3")
+    (suspect,) = suspects(Scene(path=FSTAB, when_ns=NOON, events=(run,)))
+    assert suspect.confidence is Confidence.STRONG
+    assert suspect.what == "rm -f /etc/fstab (cron, by /etc/cron.d/x:3)"
+
+
 def login(who: str, minutes: float, session: str, action: str = "login") -> Event:
     return event(Kind.LOGIN, f"{action} {who}", minutes, actor=who, action=action, session=session)
 
