@@ -25,6 +25,7 @@ RECURSIVE_NS = 900 * NANOSECOND
 PACKAGE_NS = 120 * NANOSECOND
 """Around a package transaction."""
 MAX_SUSPECTS = 5
+JOURNALS = ("/var/log/journal/", "/run/log/journal/")
 _WORD_END = r"(?=$|[\s'\";|&<>)])"
 _CHANGES = re.compile(
     r"\b(?:chmod|chown|chgrp|chattr|setfacl|setcap|chcon|restorecon|rm|mv|cp|install|ln|rsync|tar|unzip|sed|tee|"
@@ -80,17 +81,22 @@ def suspects(scene: Scene) -> tuple[Suspect, ...]:
 
 
 def _each_once(found: Iterable[Suspect]) -> list[Suspect]:
-    """What two logs tell of one thing, once: by the record with the exact time."""
+    """What two logs tell of one thing, once: by the record that is worth most."""
     kept: list[Suspect] = []
     for suspect in found:
         at = next((n for n, other in enumerate(kept) if _same(suspect, other)), None)
         if at is None:
             kept.append(suspect)
-        elif kept[at].certainty != "exact" and suspect.certainty == "exact":
+        elif _worth(suspect) > _worth(kept[at]):
             kept[at] = suspect
         if len(kept) > 4 * MAX_SUSPECTS:
             break
     return kept
+
+
+def _worth(suspect: Suspect) -> tuple[bool, bool]:
+    """An exact time first; then the journal, in which the sender is journald's word and not the sender's."""
+    return suspect.certainty == "exact", suspect.source.startswith(JOURNALS)
 
 
 def _same(one: Suspect, other: Suspect) -> bool:

@@ -248,6 +248,17 @@ def test_a_job_of_cron_is_no_login() -> None:
     assert len(sessions_of([entry("/var/log/secure:1", -1, pid="7"), session, job])) == 1
 
 
+@pytest.mark.parametrize("difference", [-0.01, 0, 0.01])
+def test_of_two_exact_records_the_journals_is_shown(difference: float) -> None:
+    text = event(Kind.COMMAND, "vim /etc/fstab", -1, source="/var/log/auth.log:7", record="sudo")
+    minutes = -1 + difference
+    source = "/var/log/journal/a/b.journal: 7"
+    journal = event(Kind.COMMAND, "vim /etc/fstab", minutes, source=source, record="sudo")
+    for told in ((text, journal), (journal, text)):
+        (one,) = suspects(Scene(path=FSTAB, when_ns=NOON, events=told))
+        assert one.source == source
+
+
 def test_one_command_in_two_logs_is_one_suspect_by_the_exact_record() -> None:
     text = event(Kind.COMMAND, "vim /etc/fstab", -1, certainty=Certainty.INFERRED, record="sudo")
     journal = event(
