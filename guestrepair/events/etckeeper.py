@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from guestrepair import fence
 from guestrepair.errors import FormatError, GuestReadError
@@ -94,7 +93,7 @@ def _path_event(commit: Commit, path: str, names: set[str]) -> Event:
     whole = _event(commit, names)
     path = f"{REPOSITORY.parent}/{path}"
     message = f"{path} is changed in {whole.message.replace(': ', ' commit: ', 1)}"
-    return replace(whole, message=message, path=path)
+    return whole._replace(message=message, path=path)
 
 
 def _event(commit: Commit | RefLogEntry, names: set[str]) -> Event:

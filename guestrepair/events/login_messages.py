@@ -29,7 +29,9 @@ class Meaning(NamedTuple):
 
 def known(*pairs: tuple[str, str | None]) -> Details:
     """The facts that there are, each cut where it is too long."""
-    return tuple((name, value[:MAX_VALUE]) for name, value in pairs if value)
+    return tuple(
+        [(name, value if len(value) <= MAX_VALUE else value[:MAX_VALUE]) for name, value in pairs if value]
+    )
 
 
 _ACCEPTED = re.compile(
@@ -108,15 +110,20 @@ def sshd(message: str) -> Meaning | None:
     return None
 
 
+_FAILURE, _UNKNOWN_USER = ("action", "failed"), ("invalid_user", "yes")
+
+
 def _sshd_failed(found: re.Match[str], *, invalid: bool, reason: str = "") -> Meaning:
+    """Who sits on the net writes most of a log with these: what is usual of them takes little time."""
+    user, address, port = found.group("user", "addr", "port")
+    if user and port and len(found.string) <= MAX_VALUE:
+        usual = (_FAILURE, ("from", address), ("port", port), ("user", user))
+        unknown = (*usual, _UNKNOWN_USER) if invalid else usual
+        return Meaning(Kind.LOGIN, (*unknown, ("reason", reason)) if reason else unknown)
     details = known(
-        ("action", "failed"),
-        ("from", found["addr"]),
-        ("port", found["port"]),
-        ("user", found["user"]),
-        ("invalid_user", "yes" if invalid else ""),
-        ("reason", reason),
-    )
+        _FAILURE, ("from", address), ("port", port), ("user", user),
+        ("invalid_user", "yes" if invalid else ""), ("reason", reason),
+    )  # fmt: skip
     return Meaning(Kind.LOGIN, details)
 
 

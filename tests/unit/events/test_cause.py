@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -190,7 +189,7 @@ def test_who_was_logged_in_is_likely_only_when_alone(
 def entry(source: str, minutes: float, action: str = "login", **detail: str) -> Event:
     who = "" if action == "logout" and "session" in detail else "alice"
     made = event(Kind.LOGIN, f"{action} alice", minutes, actor=who or None, source=source)
-    return replace(made, detail=(("action", action), *detail.items()))
+    return made._replace(detail=(("action", action), *detail.items()))
 
 
 @pytest.mark.parametrize(
@@ -315,7 +314,7 @@ def test_who_ran_dpkg_is_told_where_its_log_does_not_say() -> None:
     assert found(*dpkg, ran, package="a") == [package, person]
     assert found(*dpkg, command("/usr/bin/dpkg -i a.deb", -5), package="a") == [package]
     assert found(*dpkg, command("/usr/bin/vim dpkg", -0.1), package="a") == [package]
-    assert found(*(replace(e, actor="bob") for e in dpkg), ran, package="a") == [
+    assert found(*(e._replace(actor="bob") for e in dpkg), ran, package="a") == [
         ("package-of-the-path", "bob")
     ]
     assert found(dpkg[1], package="a") == [package]
