@@ -93,7 +93,7 @@ def repairing(broken: Path, donor: Path, folder: Path) -> list[Subject]:
 
 
 def timelines(image: Path, offset_sectors: int, folder: Path) -> list[Subject]:
-    """The whole history of a guest: of its files alone by The Sleuth Kit, of all its records by guestrepair."""
+    """The whole history of a guest: its files alone by The Sleuth Kit, all its records by guestrepair."""
     body, out = folder / "body", folder / "timeline"
     script = f"fls -r -m / -o {offset_sectors} {image} > {body} && mactime -d -y -b {body} > {out}"
     ours = (GUESTREPAIR, "timeline", "-o", str(out))
