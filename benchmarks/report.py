@@ -140,17 +140,32 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _measurements(results: Sequence[Result]) -> str:
-    head = ("", "median s", "runs", "our peak MiB", "children's peak MiB", "calls to the appliance")
+    head = (
+        "",
+        "median s",
+        "processor s",
+        "runs",
+        "our peak MiB",
+        "children's peak MiB",
+        "calls to the appliance",
+    )
     return _table(head, [_row(result) for result in results])
 
 
 def _row(result: Result) -> tuple[str, ...]:
     if not result.runs:
-        return (result.name, f"not measured: {result.problem}", "", "", "", "")
+        return (result.name, f"not measured: {result.problem}", "", "", "", "", "")
     runs = " ".join(f"{run.seconds:.2f}" for run in result.runs)
     peaks = (f"{result.own_peak_bytes / _MEBIBYTE:.0f}", f"{result.children_peak_bytes / _MEBIBYTE:.0f}")
     calls = _CALLS.search(result.runs[-1].stderr)
-    return (result.name, f"{result.seconds:.2f}", runs, *peaks, calls[1] if calls else "")
+    return (
+        result.name,
+        f"{result.seconds:.2f}",
+        f"{result.cpu_seconds:.2f}",
+        runs,
+        *peaks,
+        calls[1] if calls else "",
+    )
 
 
 def _stages(results: Sequence[Result]) -> str:
@@ -173,6 +188,7 @@ def _result_json(result: Result) -> dict[str, object]:
         "name": result.name,
         "seconds": [round(run.seconds, 3) for run in result.runs],
         "median": round(result.seconds, 3),
+        "cpu_seconds": round(result.cpu_seconds, 3),
         "own_peak_bytes": result.own_peak_bytes,
         "children_peak_bytes": result.children_peak_bytes,
         "calls": int(calls[1]) if calls else None,
