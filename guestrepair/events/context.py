@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guestrepair.events.login_messages import Meaning
 from guestrepair.events.messages import meaning
-from guestrepair.events.model import Kind
+from guestrepair.events.model import COMMAND, LOGIN
 from guestrepair.events.schedules import Crontabs
 
 _MAX_KEPT = 10_000
@@ -23,9 +23,9 @@ class Messages:
         what = meaning(program, pid, message)
         if what is None:
             return None
-        if what.kind is Kind.COMMAND:
+        if what.kind is COMMAND:
             return self._cron_run(what) if ("record", "cron") in what.details else self._sudo_line(what)
-        if what.kind is Kind.LOGIN and program.startswith("sshd") and pid and what.details:
+        if what.kind is LOGIN and program.startswith("sshd") and pid and what.details:
             return self._sshd(pid, what)
         return what
 

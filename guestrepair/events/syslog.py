@@ -9,7 +9,7 @@ from datetime import datetime
 from guestrepair.errors import GuestReadError
 from guestrepair.events.context import Messages
 from guestrepair.events.local_time import LocalTime
-from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
+from guestrepair.events.model import EXACT, INFERRED, LOG, NANOSECOND, Certainty, Event, Unread
 from guestrepair.events.schedules import Crontabs
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (
@@ -118,7 +118,7 @@ class _SyslogFile:
         seconds = _SECONDS.get(line[12:16])
         if self._base_ns is None or seconds is None:
             return None
-        return self._base_ns + seconds, Certainty.INFERRED, 16
+        return self._base_ns + seconds, INFERRED, 16
 
     def _minute(self, key: str) -> int | None:
         """The time of ``Nov 29 10:00``."""
@@ -146,10 +146,10 @@ class _SyslogFile:
             return None
         if end.zone_minutes is None:
             base = self._local.utc_ns(self._moment, after_ns=self._last_ns)
-            return base + end.nanoseconds, Certainty.INFERRED, len(token) + 1
+            return base + end.nanoseconds, INFERRED, len(token) + 1
         return (
             self._base_ns - end.zone_minutes * 60 * NANOSECOND + end.nanoseconds,
-            Certainty.EXACT,
+            EXACT,
             len(token) + 1,
         )
 
@@ -175,7 +175,7 @@ class _SyslogFile:
             repeated = (("repeated", times),) if times else ()
         self._previous = found
         what = self._messages.meaning(program, pid, message)
-        kind, details, actor, text = (Kind.LOG, (), None, "") if what is None else what
+        kind, details, actor, text = (LOG, (), None, "") if what is None else what
         if what is not None or program:
             own = (("program", program), ("pid", pid)) if pid else (("program", program),)
             details = (*details, *own, *repeated)

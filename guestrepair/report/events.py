@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, tzinfo
 from json.encoder import encode_basestring_ascii as _quoted
 
-from guestrepair.events.model import Certainty, Event, Kind
+from guestrepair.events.model import FILE, Certainty, Event
 from guestrepair.report.escape import printable, valid_unicode
 from guestrepair.report.times import local, utc
 
@@ -27,7 +27,7 @@ _MARKS = {Certainty.EXACT: " ", Certainty.INFERRED: "~", Certainty.BOUNDED: "<"}
 def table(events: Iterable[Event], zone: tzinfo = UTC) -> Iterator[str]:
     """A line an event: its time, kind, who, what happened, and where that is on record."""
     for time_ns, source, kind, description, message, certainty, actor, _path, _detail in events:
-        what = message if kind is not Kind.FILE else f"{_short(description)} {message}"
+        what = message if kind is not FILE else f"{_short(description)} {message}"
         who = f" {actor}:" if actor else ""
         time = _MARKS[certainty] + local(time_ns, zone)
         yield printable(f"{time}  {kind:<13}{who} {what}  [{source}]") + "\n"
