@@ -53,7 +53,7 @@ test-corpus: setup ## published images: make test-corpus CORPUS=DIR
 demo: setup ## build a broken server, find what is wrong, repair it, show what changed
 	@tools/demo.sh
 
-bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md (a quiet machine, about 20 minutes)
+bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md (a quiet machine, about half an hour)
 	$(PYTHON) -m fixtures build debian-server demo
 	$(PYTHON) -m benchmarks $(BENCH)
 

@@ -13,15 +13,26 @@ from pathlib import Path
 import click
 
 import fixtures
-from benchmarks.guests import SERIES, Growth, built
+from benchmarks.guests import FIRST_BYTES, HISTORY, SERIES, Growth, built
 from benchmarks.measure import Result, Run, measured
 from benchmarks.report import Report, machine
-from benchmarks.subjects import GUESTREPAIR, Subject, by_hand, environment, ours, peers, repairing, version
+from benchmarks.subjects import (
+    GUESTREPAIR,
+    Subject,
+    by_hand,
+    environment,
+    ours,
+    peers,
+    repairing,
+    timelines,
+    version,
+)
 from fixtures.run import run
 
 ROOT_DEVICE = "/dev/sda3"
 """Of the Debian server image: BIOS boot partition and ESP come before its root."""
 
+PARTS = ("side-by-side", "growth", "timeline")
 HERE = Path(__file__).parent
 
 
@@ -70,21 +81,24 @@ def growing(series: Sequence[Growth]) -> list[Result]:
     return alternating(subjects, 1)
 
 
+def history(work: Path) -> list[Result]:
+    """The timelines of a guest of many files and a gigabyte of logs, once each: they take minutes."""
+    return alternating(timelines(built(HISTORY), FIRST_BYTES // 512, work), 1)
+
+
 @click.command()
 @click.option(
     "--quick", is_flag=True, help="One round, and the smallest guests: to see that all of it works."
 )
 @click.option("--rounds", default=3, show_default=True, help="How often each subject is run.")
-@click.option(
-    "--part", "parts", multiple=True, type=click.Choice(["side-by-side", "growth"]), help="Only this part."
-)
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part.")
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where the results go."
 )
 def main(*, quick: bool, rounds: int, parts: tuple[str, ...], output: Path) -> None:
     """Measure what guestrepair costs; nobody else should use the machine meanwhile."""
     report = Report(machine=machine())
-    chosen = parts or ("side-by-side", "growth")
+    chosen = parts or PARTS
     # Once, untimed: the caches are filled, as they are for any second command.
     image = fixtures.build("debian-server")
     measured((GUESTREPAIR, "inspect", str(image)), env=environment())
@@ -93,6 +107,8 @@ def main(*, quick: bool, rounds: int, parts: tuple[str, ...], output: Path) -> N
             report.results = side_by_side(1 if quick else rounds, Path(work))
         if "growth" in chosen:
             report.growth = growing(SERIES[:1] if quick else SERIES)
+        if "timeline" in chosen and not quick:
+            report.history = history(Path(work))
     page = report.as_markdown()
     click.echo(page)
     output.mkdir(parents=True, exist_ok=True)

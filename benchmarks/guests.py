@@ -14,7 +14,8 @@ from fixtures.cache import cache_directory
 
 _MEBIBYTE = 1 << 20
 _FILES_A_PACKAGE = 100
-_FIRST_BYTES = _MEBIBYTE
+FIRST_BYTES = _MEBIBYTE
+"""Where the root's partition begins."""
 _OS_RELEASE = 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
 
 
@@ -67,7 +68,7 @@ def _build(guest: Growth, work: Path) -> Path:
     sizes = [root, *[small] * (guest.partitions - 1)]
     table = "label: gpt\n" + "".join(f"size={size}MiB, type=linux\n" for size in sizes)
     subprocess.run(["sfdisk", "-q", str(disk)], input=table, text=True, check=True)
-    offset = _FIRST_BYTES
+    offset = FIRST_BYTES
     for number, size in enumerate(sizes):
         extra = ["-U", uuid, "-d", str(tree)] if number == 0 else []
         where = ["-E", f"offset={offset}", str(disk), f"{size}M"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from guestrepair.appliance.acceleration import Acceleration, acceleration
 
+SLEUTH_KIT, TIMELINE = "fls -r -m, mactime", "timeline"
 GUESTREPAIR = str(Path(sys.executable).with_name("guestrepair"))
 _FLOOR = """
 import guestfs, sys
@@ -88,6 +89,20 @@ def repairing(broken: Path, donor: Path, folder: Path) -> list[Subject]:
     return [
         Subject("scan of the broken image", (GUESTREPAIR, "scan", "--timings", str(broken)), expected=(1,)),
         Subject("repair of the three cases", repair, prepare, expected=(0, 1)),
+    ]
+
+
+def timelines(image: Path, offset_sectors: int, folder: Path) -> list[Subject]:
+    """The whole history of a guest: its files alone by The Sleuth Kit, all its records by guestrepair."""
+    body, out = folder / "body", folder / "timeline"
+    script = f"fls -r -m / -o {offset_sectors} {image} > {body} && mactime -d -y -b {body} > {out}"
+    ours = (GUESTREPAIR, "timeline", "-o", str(out))
+    return [
+        Subject(SLEUTH_KIT, ("sh", "-c", script)),
+        Subject(TIMELINE, (*ours, str(image))),
+        Subject("timeline --format jsonl", (*ours, "--format", "jsonl", str(image))),
+        Subject("timeline --only file", (*ours, "--only", "file", str(image))),
+        Subject("timeline --format mactime", (*ours, "--format", "mactime", str(image))),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from guestrepair.report import bodyfile
 from guestrepair.report import events as rendered
 
 _OF_FILES = {"bodyfile": bodyfile.bodyfile, "mactime": bodyfile.mactime}
+_TOGETHER = 200
 FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
 
 
@@ -90,7 +92,7 @@ def _events(
 
 
 def _write(console: Console, lines: Iterator[str], output: Path | None) -> None:
-    """Line by line: there may be millions.
+    """Some lines at a time: there may be millions.
 
     Raises:
         UsageError: the file cannot be written.
@@ -99,8 +101,8 @@ def _write(console: Console, lines: Iterator[str], output: Path | None) -> None:
     console.clear()
     if output is None:
         click.echo(first, nl=False)
-        for line in lines:
-            click.echo(line, nl=False)
+        while some := "".join(islice(lines, _TOGETHER)):
+            click.echo(some, nl=False)
         return
     try:
         with output.open("w", encoding="utf-8", newline="") as file:

@@ -10,7 +10,7 @@ from functools import partial
 
 from guestrepair import fence
 from guestrepair.compare import accounts, attributes, facts
-from guestrepair.compare.contents import Contents, described, is_configuration
+from guestrepair.compare.contents import Contents, IsSame, described, is_configuration, never_known
 from guestrepair.compare.files import Pair, pairs
 from guestrepair.compare.folding import Folded, fold
 from guestrepair.compare.model import (
@@ -47,9 +47,16 @@ class Side:
 
 
 def compare(
-    one: Side, other: Side, options: CompareOptions, progress: Callable[[str], None] = lambda _text: None
+    one: Side,
+    other: Side,
+    options: CompareOptions,
+    progress: Callable[[str], None] = lambda _text: None,
+    is_same: IsSame = never_known,
 ) -> Comparison:
-    """All that is different from the first to the second."""
+    """All that is different from the first to the second.
+
+    ``is_same`` is true of two records of a file whose contents certainly are one.
+    """
     result = Comparison()
     result.not_compared += [lost for side in (one, other) for lost in _packages_lost(side)]
     for section, read in facts.tables():
@@ -61,7 +68,7 @@ def compare(
         progress(f"comparing {section.value}")
         _section(result, one, other, section, partial(differences, one.system, other.system))
     progress("comparing files")
-    files = _Files(one, other, options, result)
+    files = _Files(one, other, options, result, is_same)
     _section(result, one, other, Section.FILES, files.differences, fence.COMPARE)
     result.not_compared = list(dict.fromkeys(result.not_compared))
     if len(result.not_compared) > MAX_LOST:
@@ -138,6 +145,7 @@ class _Files:
     other: Side
     options: CompareOptions
     result: Comparison
+    is_same: IsSame
 
     def differences(self) -> Iterator[Difference]:
         """The differences of files."""
@@ -150,7 +158,7 @@ class _Files:
         for side in (self.one, self.other):
             lost = side.guest.damage.items()
             self.result.not_compared += [NotCompared(side.name, path, why) for path, why in lost]
-        contents = Contents(guests, self.options, self.result.not_compared, self.result.notes)
+        contents = Contents(guests, self.options, self.is_same, self.result.not_compared, self.result.notes)
         differing_content = contents.differing(found)
         explained = frozenset(path for d in self.result.differences for path in d.explains)
         changed = [

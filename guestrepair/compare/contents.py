@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from guestrepair.compare.files import Pair, same_modified
@@ -31,6 +31,14 @@ _CONFIGURATION = (
 _SECRET_NAMES = ("/etc/shadow", "/etc/gshadow")
 
 
+IsSame = Callable[[FileRecord, FileRecord], bool]
+
+
+def never_known(_before: FileRecord, _after: FileRecord) -> bool:
+    """Of no file it is known that its contents are the same before they are read."""
+    return False
+
+
 def is_configuration(path: str) -> bool:
     """True for what an administrator sets up, as far as the place tells."""
     return path.startswith(_CONFIGURATION)
@@ -38,10 +46,14 @@ def is_configuration(path: str) -> bool:
 
 @dataclass(slots=True)
 class Contents:
-    """The contents of files of both guests: asked for in bulk, and each once."""
+    """The contents of files of both guests: asked for in bulk, and each once.
+
+    ``is_same`` is true of two records of a file whose contents certainly are one: nothing is read of them.
+    """
 
     guests: tuple[Guest, Guest]
     options: CompareOptions
+    is_same: IsSame = never_known
     lost: list[NotCompared] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _digests: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -64,6 +76,7 @@ class Contents:
                 unknown.append(pair)
             else:
                 doubtful.append(pair)
+        unknown, doubtful = ([p for p in pairs if not self._is_shared(p)] for pairs in (unknown, doubtful))
         hashed = [*unknown, *self._hashed_of(doubtful)]
         self.digest(hashed)
         for pair in hashed:
@@ -74,6 +87,9 @@ class Contents:
             elif one != other:
                 differ.add(pair.path)
         return frozenset(differ)
+
+    def _is_shared(self, pair: Pair) -> bool:
+        return pair.both is not None and self.is_same(*pair.both)
 
     def _hashed_of(self, doubtful: list[Pair]) -> list[Pair]:
         """Times of modification can be set by anybody; where only few files changed since, all are hashed."""

@@ -25,6 +25,7 @@ RECURSIVE_NS = 900 * NANOSECOND
 PACKAGE_NS = 120 * NANOSECOND
 """Around a package transaction."""
 MAX_SUSPECTS = 5
+JOURNALS = ("/var/log/journal/", "/run/log/journal/")
 _WORD_END = r"(?=$|[\s'\";|&<>)])"
 _CHANGES = re.compile(
     r"\b(?:chmod|chown|chgrp|chattr|setfacl|setcap|chcon|restorecon|rm|mv|cp|install|ln|rsync|tar|unzip|sed|tee|"
@@ -46,6 +47,7 @@ _READERS = frozenset({
 _MANAGERS = frozenset({
     "apk", "apt", "apt-get", "aptitude", "dnf", "dnf5", "dpkg", "microdnf", "pacman", "rpm", "yum", "zypper",
 })  # fmt: skip
+_BY_ITSELF = re.compile(r"autocommit|saving uncommitted changes|committing changes in /etc (?:made by|after)")
 _MORE = re.compile(r"[>|;&`]|\$\(")
 
 
@@ -79,17 +81,22 @@ def suspects(scene: Scene) -> tuple[Suspect, ...]:
 
 
 def _each_once(found: Iterable[Suspect]) -> list[Suspect]:
-    """What two logs tell of one thing, once: by the record with the exact time."""
+    """What two logs tell of one thing, once: by the record that is worth most."""
     kept: list[Suspect] = []
     for suspect in found:
         at = next((n for n, other in enumerate(kept) if _same(suspect, other)), None)
         if at is None:
             kept.append(suspect)
-        elif kept[at].certainty != "exact" and suspect.certainty == "exact":
+        elif _worth(suspect) > _worth(kept[at]):
             kept[at] = suspect
         if len(kept) > 4 * MAX_SUSPECTS:
             break
     return kept
+
+
+def _worth(suspect: Suspect) -> tuple[bool, bool]:
+    """An exact time first; then the journal, in which the sender is journald's word and not the sender's."""
+    return suspect.certainty == "exact", suspect.source.startswith(JOURNALS)
 
 
 def _same(one: Suspect, other: Suspect) -> bool:
@@ -112,7 +119,7 @@ def _audit_names_path(scene: Scene) -> Iterator[Suspect]:
 def _command_names_path(scene: Scene) -> Iterator[Suspect]:
     """A command on record that names the path, or a directory above it, shortly before."""
     for event in scene.events:
-        other = event.kind is not Kind.COMMAND or event.get("record") == "history"
+        other = event.kind is not Kind.COMMAND or event.get("record") in {"history", "schedule"}
         if other or not scene.near(event) or _only_reads(event):
             continue
         if _names(event, scene.path):
@@ -125,7 +132,11 @@ def _program_names_path(scene: Scene) -> Iterator[Suspect]:
     """A program's own log says that it wrote the path (cloud-init, a configuration manager)."""
     for event in scene.events:
         own = event.kind is Kind.CONFIGURATION and event.path == scene.path
-        if own and scene.near(event, before=10 * NANOSECOND, after=10 * NANOSECOND):
+        if (
+            own
+            and event.get("record") != "etckeeper"
+            and scene.near(event, before=10 * NANOSECOND, after=10 * NANOSECOND)
+        ):
             yield _suspect("program-wrote-path", Confidence.STRONG, event)
 
 
@@ -152,7 +163,8 @@ def _package_commands(scene: Scene, changes: Sequence[Event]) -> Iterator[Suspec
     """Who ran a package manager shortly before these changes, by a record of commands."""
     for event in scene.events:
         program = event.message.partition(" ")[0].rpartition("/")[2]
-        if event.kind is not Kind.COMMAND or program not in _MANAGERS or event.get("record") == "history":
+        other = event.kind is not Kind.COMMAND or event.get("record") in {"history", "schedule"}
+        if other or program not in _MANAGERS:
             continue
         if any(-AFTER_NS <= change.time_ns - event.time_ns <= PACKAGE_NS for change in changes):
             yield _suspect("package-command", Confidence.LIKELY, event)
@@ -169,6 +181,35 @@ def _history_names_path(scene: Scene) -> Iterator[Suspect]:
                 yield _suspect("history-names-path", Confidence.LIKELY, event)
             elif not timed and event.time_ns >= scene.when_ns - AFTER_NS:
                 yield _suspect("history-names-path", Confidence.POSSIBLE, event)
+
+
+def _commit_of_path(scene: Scene) -> Iterator[Suspect]:
+    """The first commit that recorded the change: whoever made it, soon after, has most likely made that too.
+
+    Commits that etckeeper makes by itself, daily or around a package manager, say that it was there by then.
+    """
+    later = [
+        event
+        for event in scene.events
+        if event.path == scene.path
+        and event.get("record") == "etckeeper"
+        and scene.near(event, before=AFTER_NS, after=BEFORE_NS)
+    ]
+    if later:
+        first = min(later, key=lambda event: event.time_ns)
+        by_itself = _BY_ITSELF.search(first.message) is not None
+        yield _suspect("commit-of-path", Confidence.POSSIBLE if by_itself else Confidence.LIKELY, first)
+
+
+def _schedule_names_path(scene: Scene) -> Iterator[Suspect]:
+    """A crontab or a timer that was there by then, whose command changes things and names the path."""
+    for event in scene.events:
+        if event.get("record") != "schedule" or event.time_ns > scene.when_ns + AFTER_NS:
+            continue
+        if not _CHANGES.search(event.message) or _only_reads(event):
+            continue
+        if _names(event, scene.path) or _names_above(event, scene.path):
+            yield _suspect("schedule-names-path", Confidence.POSSIBLE, event)
 
 
 def _only_session(scene: Scene) -> Iterator[Suspect]:
@@ -231,17 +272,21 @@ _RULES: Sequence[Find] = (
     _program_names_path,
     _package_transaction,
     _history_names_path,
+    _commit_of_path,
+    _schedule_names_path,
     _only_session,
     _other_transaction,
 )
 
 
 def _suspect(rule: str, confidence: Confidence, event: Event) -> Suspect:
+    table, times = event.get("crontab"), event.get("times")
+    told = f" (cron, by {table})" if table else f" (cron, at {times})" if times else ""
     return Suspect(
         rule=rule,
         confidence=confidence,
         who=event.actor,
-        what=event.message,
+        what=event.message + told,
         when_ns=event.time_ns,
         certainty=event.certainty.value,
         source=event.source,

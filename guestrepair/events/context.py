@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from guestrepair.events.login_messages import Meaning
 from guestrepair.events.messages import meaning
-from guestrepair.events.model import Kind
+from guestrepair.events.model import COMMAND, LOGIN
+from guestrepair.events.schedules import Crontabs
 
 _MAX_KEPT = 10_000
 
@@ -12,7 +13,8 @@ _MAX_KEPT = 10_000
 class Messages:
     """The messages of one log, from the oldest on."""
 
-    def __init__(self) -> None:
+    def __init__(self, crontabs: Crontabs) -> None:
+        self._crontabs = crontabs
         self._logins: dict[str, None] = {}
         self._sudo_pwd: dict[str, str] = {}
 
@@ -21,9 +23,9 @@ class Messages:
         what = meaning(program, pid, message)
         if what is None:
             return None
-        if what.kind is Kind.COMMAND:
-            return self._sudo_line(what)
-        if what.kind is Kind.LOGIN and program.startswith("sshd") and pid and what.details:
+        if what.kind is COMMAND:
+            return self._cron_run(what) if ("record", "cron") in what.details else self._sudo_line(what)
+        if what.kind is LOGIN and program.startswith("sshd") and pid and what.details:
             return self._sshd(pid, what)
         return what
 
@@ -39,6 +41,10 @@ class Messages:
         elif action == ("action", "logout"):
             self._logins.pop(pid, None)
         return what
+
+    def _cron_run(self, what: Meaning) -> Meaning:
+        place = self._crontabs.place(what.actor or "", what.message or "")
+        return what._replace(details=(*what.details, ("crontab", place))) if place else what
 
     def _sudo_line(self, what: Meaning) -> Meaning:
         """A long command takes several lines; each is run from the directory of the first."""

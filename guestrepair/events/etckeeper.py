@@ -1,12 +1,14 @@
-"""etckeeper's commits of /etc: who had changes recorded, and when."""
+"""etckeeper's commits of /etc: who had which changes recorded, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from guestrepair import fence
 from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.events.model import Event, Kind, Unread
 from guestrepair.formats.git_repository import Commit, GitRepository, RefLogEntry, parse_reflog_line
+from guestrepair.formats.git_trees import Changes
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.accounts import Accounts
@@ -40,15 +42,18 @@ class Etckeeper:
             yield Unread(error.path, f"{error.reason}: its log alone is read")
             yield from self._reflog(names)
             return
+        found: list[Commit] = []
         try:
             for commit in GitRepository(files).commits():
                 if isinstance(commit, FormatError):
                     yield Unread(str(REPOSITORY), commit.message)
                 else:
+                    found.append(commit)
                     yield _event(commit, names)
         except FormatError as error:
             yield Unread(str(REPOSITORY), error.message)
             yield from self._reflog(names)
+        yield from _changes(GitRepository(files), found, names)
 
     def _reflog(self, names: set[str]) -> Iterator[Event | Unread]:
         path = REPOSITORY / "logs/HEAD"
@@ -63,6 +68,32 @@ class Etckeeper:
                 yield _event(entry, names)
             elif line.strip():
                 yield Unread(str(path), "a line that is no entry")
+
+
+def _changes(repository: GitRepository, commits: list[Commit], names: set[str]) -> Iterator[Event | Unread]:
+    """An event for each path that a commit changed, the newest commits first."""
+    changes, lost = Changes(repository), 0
+    why = ""
+    for commit in commits:
+        fence.check()
+        try:
+            paths, is_whole = changes.paths(commit)
+        except FormatError as error:
+            lost, why = lost + 1, why or f"{error.message} (commit {commit.name[:12]})"
+            continue
+        yield from (_path_event(commit, path, names) for path in paths)
+        if not is_whole:
+            source = f"{REPOSITORY}: commit {commit.name[:12]}"
+            yield Unread(source, f"of more paths that it changed, {len(paths)} are named")
+    if lost:
+        yield Unread(str(REPOSITORY), f"what {lost} of {len(commits)} commits changed is not known: {why}")
+
+
+def _path_event(commit: Commit, path: str, names: set[str]) -> Event:
+    whole = _event(commit, names)
+    path = f"{REPOSITORY.parent}/{path}"
+    message = f"{path} is changed in {whole.message.replace(': ', ' commit: ', 1)}"
+    return whole._replace(message=message, path=path)
 
 
 def _event(commit: Commit | RefLogEntry, names: set[str]) -> Event:

@@ -6,7 +6,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterator
 
-from guestrepair.events.model import Event, Kind, Unread
+from guestrepair.events.model import FILE, Event, Unread
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.guest.view import Guest
 
@@ -42,7 +42,7 @@ def events_of(record: FileRecord) -> Iterator[Event]:
     for value, names in by_time.items():
         yield Event(
             time_ns=value,
-            kind=Kind.FILE,
+            kind=FILE,
             description="; ".join(names),
             message=message,
             source=source,

@@ -16,7 +16,8 @@ from guestrepair.errors import FormatError, GuestReadError
 from guestrepair.events.context import Messages
 from guestrepair.events.login_messages import Details, Meaning, known
 from guestrepair.events.messages import is_known, meaning
-from guestrepair.events.model import Certainty, Event, Kind, Unread
+from guestrepair.events.model import LOG, Certainty, Event, Kind, Unread
+from guestrepair.events.schedules import Crontabs
 from guestrepair.formats.journal_data import parse_header
 from guestrepair.formats.journal_file import Damage, Entry, entries
 from guestrepair.guest.accounts import AccountNames
@@ -56,12 +57,12 @@ class Journals:
         self._guest = guest
         self._accounts = accounts
         self._boots: set[str] = set()
-        self._messages = Messages()
+        self._messages = Messages(Crontabs(guest))
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
         self._boots.clear()
-        self._messages = Messages()
+        self._messages = Messages(Crontabs(self._guest))
         found = []
         for file in self._files():
             if isinstance(file, Unread):
@@ -129,7 +130,7 @@ class Journals:
             found = None  # said by the boot's own event
         who = f"{program}[{pid}]" if pid else program
         if found is None:
-            found = Meaning(Kind.LOG, (), None, f"{who}: {text}" if who else text)
+            found = Meaning(LOG, (), None, f"{who}: {text}" if who else text)
         details = found.details + known(("program", program), ("pid", pid))
         if found.kind in {Kind.SERVICE, Kind.BOOT}:
             details += (("boot", entry.boot_id),)
@@ -139,7 +140,7 @@ class Journals:
             description="Recorded Time",
             message=found.message or f"{program}: {text}",
             source=source,
-            actor=found.actor or (self._person(fields) if found.kind is Kind.LOG else None),
+            actor=found.actor or (self._person(fields) if found.kind is LOG else None),
             detail=details,
         )
 

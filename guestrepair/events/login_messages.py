@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from guestrepair.events.model import Kind
+from guestrepair.events.model import LOG, LOGIN, Kind
 
 Details = tuple[tuple[str, str], ...]
 MAX_VALUE = 4096
@@ -29,7 +29,9 @@ class Meaning(NamedTuple):
 
 def known(*pairs: tuple[str, str | None]) -> Details:
     """The facts that there are, each cut where it is too long."""
-    return tuple((name, value[:MAX_VALUE]) for name, value in pairs if value)
+    return tuple(
+        [(name, value if len(value) <= MAX_VALUE else value[:MAX_VALUE]) for name, value in pairs if value]
+    )
 
 
 _ACCEPTED = re.compile(
@@ -69,7 +71,7 @@ def sshd(message: str) -> Meaning | None:
     if first == "A" and (found := _ACCEPTED.match(message)):
         certificate = found["more"].strip() if found["more"].startswith(" ID ") else ""
         return Meaning(
-            Kind.LOGIN,
+            LOGIN,
             known(
                 ("action", "login"),
                 ("from", found["addr"]),
@@ -91,14 +93,14 @@ def sshd(message: str) -> Meaning | None:
             ("key", found["key"]),
             ("invalid_user", "yes" if found["invalid"] else ""),
         )
-        return Meaning(Kind.LOGIN, details)  # nobody has come in: the name is what was tried
+        return Meaning(LOGIN, details)  # nobody has come in: the name is what was tried
     if first == "p":
         return pam(message)
     if first == "I" and (found := _INVALID.match(message)):
         return _sshd_failed(found, invalid=True)
     if first == "D" and (found := _ENDED.match(message)):
         details = known(("action", "logout"), ("from", found["addr"]), ("port", found["port"]))
-        return Meaning(Kind.LOGIN, details, found["user"])
+        return Meaning(LOGIN, details, found["user"])
     if first == "C" and (found := _LEFT.match(message)):
         return _sshd_failed(found, invalid=found["what"] == "invalid", reason="left before it was let in")
     if first in {"R", "S"}:
@@ -108,16 +110,21 @@ def sshd(message: str) -> Meaning | None:
     return None
 
 
+_FAILURE, _UNKNOWN_USER = ("action", "failed"), ("invalid_user", "yes")
+
+
 def _sshd_failed(found: re.Match[str], *, invalid: bool, reason: str = "") -> Meaning:
+    """Who sits on the net writes most of a log with these: what is usual of them takes little time."""
+    user, address, port = found.group("user", "addr", "port")
+    if user and port and len(found.string) <= MAX_VALUE:
+        usual = (_FAILURE, ("from", address), ("port", port), ("user", user))
+        unknown = (*usual, _UNKNOWN_USER) if invalid else usual
+        return Meaning(LOGIN, (*unknown, ("reason", reason)) if reason else unknown)
     details = known(
-        ("action", "failed"),
-        ("from", found["addr"]),
-        ("port", found["port"]),
-        ("user", found["user"]),
-        ("invalid_user", "yes" if invalid else ""),
-        ("reason", reason),
-    )
-    return Meaning(Kind.LOGIN, details)
+        _FAILURE, ("from", address), ("port", port), ("user", user),
+        ("invalid_user", "yes" if invalid else ""), ("reason", reason),
+    )  # fmt: skip
+    return Meaning(LOGIN, details)
 
 
 def _sshd_itself(message: str) -> Meaning | None:
@@ -152,11 +159,11 @@ def dropbear(message: str) -> Meaning | None:
             ("action", "login"), ("from", found["addr"]), ("port", found["port"]),
             ("method", found["what"].lower()), ("key", found["key"]),
         )  # fmt: skip
-        return Meaning(Kind.LOGIN, details, found["user"])
+        return Meaning(LOGIN, details, found["user"])
     if found := _DROPBEAR_FAILED.match(message):
         return _sshd_failed(found, invalid="nonexistent" in message)
     if found := _DROPBEAR_EXIT.match(message):
-        return Meaning(Kind.LOGIN, (("action", "logout"),), found["user"])
+        return Meaning(LOGIN, (("action", "logout"),), found["user"])
     return pam(message)
 
 
@@ -198,7 +205,7 @@ def pam(message: str) -> Meaning | None:
             ("action", "failed"), ("service", found["service"]), ("user", user),
             ("from", fields.get("rhost")), ("tty", fields.get("tty")),
         )  # fmt: skip
-        return Meaning(Kind.LOGIN, details, fields.get("ruser") or None)  # who asked, not who was asked for
+        return Meaning(LOGIN, details, fields.get("ruser") or None)  # who asked, not who was asked for
     if found := _PAM_PASSWORD.match(message):
         return Meaning(Kind.ACCOUNT, known(("action", "password"), ("user", found["user"])))
     return None
@@ -209,12 +216,12 @@ def _pam_session(found: re.Match[str]) -> Meaning:
     by = found["by"] if found["by"] not in {None, "", "LOGIN"} else None
     if service.startswith(_LOGIN_SERVICES):
         details = known(("action", "login" if opened else "logout"), ("service", service))
-        return Meaning(Kind.LOGIN, details, found["user"])
+        return Meaning(LOGIN, details, found["user"])
     # sudo, su, cron and systemd's own: who is at work is who called, where that is on record.
     details = known(
         ("action", "opened" if opened else "closed"), ("service", service), ("user", found["user"])
     )
-    return Meaning(Kind.LOGIN if service in {"su", "su-l"} else Kind.LOG, details, by)
+    return Meaning(LOGIN if service in {"su", "su-l"} else LOG, details, by)
 
 
 _LOGIN_ON = re.compile(
@@ -233,11 +240,9 @@ def login(message: str) -> Meaning | None:
         user = found["user"] or ("root" if message.startswith("ROOT") else None)
         # PAM says of the same login when it ends; that is the one with a session.
         details = known(("action", "opened"), ("line", found["tty"]), ("from", found["addr"]))
-        return Meaning(Kind.LOGIN, details, user)
+        return Meaning(LOGIN, details, user)
     if found := _LOGIN_FAILED.match(message):
-        return Meaning(
-            Kind.LOGIN, known(("action", "failed"), ("user", found["user"]), ("line", found["tty"]))
-        )
+        return Meaning(LOGIN, known(("action", "failed"), ("user", found["user"]), ("line", found["tty"])))
     return pam(message)
 
 
@@ -259,7 +264,7 @@ def logind(message: str) -> Meaning | None:
         person = (found["class"] or "user").startswith("user")
         action = "login" if person else "opened"
         details = known(("action", action), ("session", found["session"]), ("class", found["class"]))
-        return Meaning(Kind.LOGIN, details, found["user"])
+        return Meaning(LOGIN, details, found["user"])
     if message.startswith("Rem") and (found := _OLD_SESSION.match(message)):
-        return Meaning(Kind.LOGIN, (("action", "logout"), ("session", found["session"])))
+        return Meaning(LOGIN, (("action", "logout"), ("session", found["session"])))
     return Meaning(Kind.BOOT, (("action", "shutdown"),)) if message.startswith(_GOING_DOWN) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 NANOSECOND = 1_000_000_000
 
@@ -36,9 +36,13 @@ class Certainty(enum.StrEnum):
     """Only known to be no later than that: order is on record, and not time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One thing that happened.
+LOGIN, LOG, COMMAND, FILE = Kind.LOGIN, Kind.LOG, Kind.COMMAND, Kind.FILE
+EXACT, INFERRED = Certainty.EXACT, Certainty.INFERRED
+"""What is asked for by the million: by its name in the enumeration, it would take longer than all else."""
+
+
+class Event(NamedTuple):
+    """One thing that happened. Made and read by the million: a tuple takes a fraction of a class's time.
 
     ``time_ns`` is in nanoseconds since the epoch, UTC. ``description`` says which time that is, in the words
     of plaso ("Metadata Modification Time", "Last Login Time", "Start Time", "End Time", "Installation Time",
@@ -50,10 +54,10 @@ class Event:
     """
 
     time_ns: int
+    source: str
     kind: Kind
     description: str
     message: str
-    source: str
     certainty: Certainty = Certainty.EXACT
     actor: str | None = None
     path: str | None = None
@@ -61,7 +65,10 @@ class Event:
 
     def get(self, name: str) -> str:
         """A further fact by its name; "" where it is not on record."""
-        return next((value for key, value in self.detail if key == name), "")
+        for key, value in self.detail:
+            if key == name:
+                return value
+        return ""
 
 
 def known_details(*pairs: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:

@@ -6,13 +6,14 @@ the run before it ended is appended to that run, and a log of a gigabyte is one 
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import heapq
 import marshal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from guestrepair import fence
 from guestrepair.events.model import Certainty, Event, Kind, Reader, Unread
@@ -25,8 +26,9 @@ MAX_RUNS = 200
 """Files that are read back at a time; more of them are made one before."""
 
 _Packed: TypeAlias = tuple[Any, ...]
-"""An event as marshal takes it: its time and its source, by which it is sorted, and all else."""
-_key: Callable[[_Packed], tuple[int, str]] = itemgetter(0, 1)
+"""An event as marshal takes it: its time, by which it is sorted, and all else."""
+_time: Callable[[_Packed], int] = itemgetter(0)
+_first: Callable[[tuple[Any, ...]], tuple[int, int]] = itemgetter(0, 1)
 
 
 class Ordered:
@@ -48,15 +50,15 @@ class Ordered:
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
-    def add(self, reader: Reader, wanted: Callable[[Event], bool]) -> None:
-        """Take what a reader gives, of that only what is wanted."""
-        chunk: list[_Packed] = []
+    def add(self, reader: Reader, wanted: Callable[[Event], bool] | None = None) -> None:
+        """Take what a reader gives, of that only what is wanted (None: all of it)."""
+        chunk: list[Event] = []
         run: _Run | None = None
         for event in reader.events():
             if isinstance(event, Unread):
                 self._unread(event)
-            elif wanted(event):
-                chunk.append(_packed(event))
+            elif wanted is None or wanted(event):
+                chunk.append(event)
                 if len(chunk) >= CHUNK:
                     fence.check()
                     run = self._put_aside(chunk, run)
@@ -65,20 +67,23 @@ class Ordered:
             self._put_aside(chunk, run)
 
     def events(self) -> Iterator[Event]:
-        """All of them, by their times."""
+        """All of them, by their times; what is of one time in the order in which it was read."""
         while len(self._runs) > MAX_RUNS:
-            merged = self._new_run()
             first, self._runs = self._runs[:MAX_RUNS], self._runs[MAX_RUNS:]
-            merged.write(heapq.merge(*(run.read() for run in first), key=_key))
+            merged = self._new_run()
+            self._runs.insert(0, self._runs.pop())  # it is older than the others
+            for block in _merged(run.blocks() for run in first):
+                merged.write(block)
             for run in first:
                 run.remove()
-        return map(_unpacked, heapq.merge(*(run.read() for run in self._runs), key=_key))
+        for block in _merged(run.blocks() for run in self._runs):
+            yield from map(_unpacked, block)
 
-    def _put_aside(self, chunk: list[_Packed], run: _Run | None) -> _Run:
-        chunk.sort(key=_key)
-        if run is None or _key(chunk[0]) < run.last:
+    def _put_aside(self, chunk: list[Event], run: _Run | None) -> _Run:
+        chunk.sort(key=_time)
+        if run is None or chunk[0].time_ns < run.last:
             run = self._new_run()
-        run.write(chunk)
+        run.write(list(map(_packed, chunk)))
         return run
 
     def _new_run(self) -> _Run:
@@ -94,34 +99,52 @@ class _Run:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.last: tuple[int, str] = (-(1 << 70), "")
+        self.last = -(1 << 70)
 
-    def write(self, packed: Iterable[_Packed]) -> None:
-        """Put more at the end: what lies after all that is there."""
-        block: list[_Packed] = []
+    def write(self, packed: Sequence[_Packed]) -> None:
+        """Put more at the end: what is of no time before all that is there."""
         with self._path.open("ab") as file:
-            for each in packed:
-                block.append(each)
-                if len(block) >= _BLOCK:
-                    self._put(block, file)
-                    block = []
-            if block:
-                self._put(block, file)
+            for start in range(0, len(packed), _BLOCK):
+                data = marshal.dumps(list(packed[start : start + _BLOCK]))
+                file.write(len(data).to_bytes(4, "little") + data)
+        self.last = packed[-1][0]
 
-    def _put(self, block: list[_Packed], file: BinaryIO) -> None:
-        data = marshal.dumps(block)
-        file.write(len(data).to_bytes(4, "little") + data)
-        self.last = _key(block[-1])
-
-    def read(self) -> Iterator[_Packed]:
+    def blocks(self) -> Iterator[list[_Packed]]:
         """All of it, a block in memory."""
         with self._path.open("rb") as file:
             while head := file.read(4):
                 # a file that we have just written, in a directory of our own
-                yield from marshal.loads(file.read(int.from_bytes(head, "little")))  # noqa: S302
+                yield marshal.loads(file.read(int.from_bytes(head, "little")))  # noqa: S302
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
+
+
+def _merged(runs: Iterable[Iterator[list[_Packed]]]) -> Iterator[list[_Packed]]:
+    """What all runs hold, in order, in pieces: of the run that goes first, all up to where another comes.
+
+    Most of a timeline is one log, for long stretches, so that little is asked of an event by itself.
+    """
+    heap = [
+        (block[0][0], number, block, blocks)
+        for number, blocks in enumerate(runs)
+        if (block := next(blocks, []))
+    ]
+    heapq.heapify(heap)
+    while heap:
+        _, number, block, blocks = heap[0]
+        end = len(block)
+        if len(heap) > 1:
+            limit, other = min(heap[1:3], key=_first)[:2]
+            if block[-1][0] >= limit:
+                find = bisect.bisect_right if number < other else bisect.bisect_left
+                end = find(block, limit, key=_time)
+        yield block[:end]
+        rest = block[end:] or next(blocks, [])
+        if rest:
+            heapq.heapreplace(heap, (rest[0][0], number, rest, blocks))
+        else:
+            heapq.heappop(heap)
 
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -129,29 +152,12 @@ _CERTAINTIES = {certainty.value: certainty for certainty in Certainty}
 
 
 def _packed(event: Event) -> _Packed:
-    return (
-        event.time_ns,
-        event.source,
-        event.kind.value,
-        event.description,
-        event.message,
-        event.certainty.value,
-        event.actor,
-        event.path,
-        event.detail,
-    )
+    time_ns, source, kind, description, message, certainty, actor, path, detail = event
+    return time_ns, source, str(kind), description, message, str(certainty), actor, path, detail
 
 
 def _unpacked(packed: _Packed) -> Event:
     time_ns, source, kind, description, message, certainty, actor, path, detail = packed
     return Event(
-        time_ns=time_ns,
-        kind=_KINDS[kind],
-        description=description,
-        message=message,
-        source=source,
-        certainty=_CERTAINTIES[certainty],
-        actor=actor,
-        path=path,
-        detail=detail,
+        time_ns, source, _KINDS[kind], description, message, _CERTAINTIES[certainty], actor, path, detail
     )

@@ -14,6 +14,7 @@ from guestrepair.events.journal import Journals
 from guestrepair.events.logins import LastLogins, LoginDatabase, LoginRecords
 from guestrepair.events.model import Kind, Reader
 from guestrepair.events.packages import DebianPackages, OtherPackageLogs
+from guestrepair.events.schedules import Schedules
 from guestrepair.events.sudolog import SudoLog
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.events.traces import Traces
@@ -27,6 +28,7 @@ _LOGGED = frozenset(
 _AUDITED = _LOGGED | {Kind.FILE, Kind.PACKAGE}
 _CLOUD = frozenset({Kind.COMMAND, Kind.CONFIGURATION, Kind.LOG, Kind.SERVICE})
 _TRACES = frozenset({Kind.COMMAND, Kind.LOG, Kind.SERVICE})
+_SCHEDULED = frozenset({Kind.COMMAND, Kind.SERVICE})
 _PACKAGES = frozenset({Kind.CONFIGURATION, Kind.LOG, Kind.PACKAGE})
 Make = Callable[[Guest, System], Reader]
 
@@ -39,7 +41,8 @@ SOURCES: Sequence[tuple[frozenset[Kind], Make]] = (
     (_AUDITED, lambda guest, system: AuditLog(guest, system.accounts)),
     (_CLOUD, lambda guest, _system: CloudInit(guest)),
     (frozenset({Kind.CONFIGURATION}), lambda guest, system: Etckeeper(guest, system.accounts)),
-    (_TRACES, lambda guest, system: Traces(guest, system.accounts)),
+    (_TRACES, lambda guest, system: Traces(guest, system.accounts, system.systemd)),
+    (_SCHEDULED, lambda guest, system: Schedules(guest, system.systemd)),
     (_LOGINS, lambda guest, _system: LoginRecords(guest)),
     (_LOGINS, lambda guest, _system: LoginDatabase(guest)),
     (frozenset({Kind.LOGIN}), lambda guest, system: LastLogins(guest, system.accounts)),

@@ -9,7 +9,8 @@ from datetime import datetime
 from guestrepair.errors import GuestReadError
 from guestrepair.events.context import Messages
 from guestrepair.events.local_time import LocalTime
-from guestrepair.events.model import NANOSECOND, Certainty, Event, Kind, Unread
+from guestrepair.events.model import EXACT, INFERRED, LOG, NANOSECOND, Certainty, Event, Unread
+from guestrepair.events.schedules import Crontabs
 from guestrepair.events.streams import Lines, LogFile, rotations
 from guestrepair.formats.syslog_stamps import (
     MONTHS,
@@ -30,6 +31,7 @@ WITHOUT_SYSLOG = ("kern.log", "daemon.log", "user.log")
 """Debian's syslog holds what these do."""
 _REPEATED = re.compile(r"last message repeated (\d{1,9}) times?")
 _REPEATED_HERE = re.compile(r"message repeated (\d{1,9}) times: \[ (.*)\]", re.DOTALL)
+_SECONDS = {f":{second:02} ": second * NANOSECOND for second in range(100)}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with what has no zone either
 """Processes of sshd whose logins are remembered."""
 
@@ -45,7 +47,7 @@ class SyslogFiles:
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
-        local = LocalTime(self._clock)
+        local, crontabs = LocalTime(self._clock), Crontabs(self._guest)
         if local.unread:
             yield local.unread
         for name in self._names():
@@ -53,7 +55,7 @@ class SyslogFiles:
                 if isinstance(file, Unread):
                     yield file
                 else:
-                    yield from _SyslogFile(self._guest, file, local).events()
+                    yield from _SyslogFile(self._guest, file, local, crontabs).events()
 
     def _names(self) -> tuple[str, ...]:
         try:
@@ -66,7 +68,7 @@ class SyslogFiles:
 class _SyslogFile:
     """One file: the years of its lines, and what is remembered from line to line."""
 
-    def __init__(self, guest: Guest, file: LogFile, local: LocalTime) -> None:
+    def __init__(self, guest: Guest, file: LogFile, local: LocalTime, crontabs: Crontabs) -> None:
         self._guest = guest
         self._file = file
         self._local = local
@@ -75,7 +77,7 @@ class _SyslogFile:
         self._key = ""
         self._base_ns: int | None = None
         self._last_ns: int | None = None
-        self._messages = Messages()
+        self._messages = Messages(crontabs)
         self._previous: LineParts | None = None
         self._moment: datetime | None = None
 
@@ -100,26 +102,23 @@ class _SyslogFile:
         timed = self._traditional(line) if line[:1].isalpha() else self._iso(line)
         if timed is None:
             return None
-        time_ns, certainty, rest = timed
+        time_ns, certainty, at = timed
         self._last_ns = time_ns
-        found = parts(rest)
-        if found is None:
-            return None
-        return self._made(time_ns, certainty, found, source)
+        found = parts(line, at)
+        return None if found is None else self._made(time_ns, certainty, found, source)
 
     # --- times ------------------------------------------------------------------------
 
-    def _traditional(self, line: str) -> tuple[int, Certainty, str] | None:
+    def _traditional(self, line: str) -> tuple[int, Certainty, int] | None:
+        """The time of a line, and where what follows it begins."""
         key = line[:12]
         if key != self._key:
             self._base_ns = self._minute(key)
             self._key = key
-        if self._base_ns is None or line[12:13] != ":" or line[15:16] != " ":
+        seconds = _SECONDS.get(line[12:16])
+        if self._base_ns is None or seconds is None:
             return None
-        seconds = line[13:15]
-        if not (seconds.isascii() and seconds.isdigit()):
-            return None
-        return self._base_ns + int(seconds) * NANOSECOND, Certainty.INFERRED, line[16:]
+        return self._base_ns + seconds, INFERRED, 16
 
     def _minute(self, key: str) -> int | None:
         """The time of ``Nov 29 10:00``."""
@@ -134,8 +133,8 @@ class _SyslogFile:
             return None
         return self._local.utc_ns(moment, after_ns=self._last_ns)
 
-    def _iso(self, line: str) -> tuple[int, Certainty, str] | None:
-        token, _, rest = line.partition(" ")
+    def _iso(self, line: str) -> tuple[int, Certainty, int] | None:
+        token = line[:64].partition(" ")[0]
         end = iso_end(token[16:])
         if end is None:
             return None
@@ -147,8 +146,12 @@ class _SyslogFile:
             return None
         if end.zone_minutes is None:
             base = self._local.utc_ns(self._moment, after_ns=self._last_ns)
-            return base + end.nanoseconds, Certainty.INFERRED, rest
-        return self._base_ns - end.zone_minutes * 60 * NANOSECOND + end.nanoseconds, Certainty.EXACT, rest
+            return base + end.nanoseconds, INFERRED, len(token) + 1
+        return (
+            self._base_ns - end.zone_minutes * 60 * NANOSECOND + end.nanoseconds,
+            EXACT,
+            len(token) + 1,
+        )
 
     def _iso_moment(self, key: str) -> datetime | None:
         found = iso_minute(key)
@@ -165,33 +168,22 @@ class _SyslogFile:
 
     def _made(self, time_ns: int, certainty: Certainty, found: LineParts, source: str) -> Event:
         program, pid, message = found
-        repeated = ""
+        repeated: tuple[tuple[str, str], ...] = ()
         if "message repeated " in message:
-            found, repeated = self._repeated(found)
+            found, times = self._repeated(found)
             program, pid, message = found
-        what = self._messages.meaning(program, pid, message)
-        if what is None:
-            details: tuple[tuple[str, str], ...] = ()
-            if program:
-                details = (("program", program), ("pid", pid)) if pid else (("program", program),)
-            kind, actor, text = Kind.LOG, None, f"{program}: {message}" if program else message
-        else:
-            kind, details, actor, text = what
-            details = (*details, ("program", program), *((("pid", pid),) if pid else ()))
-            text = text or f"{program}: {message}"
-        if repeated:
-            details = (*details, ("repeated", repeated))
+            repeated = (("repeated", times),) if times else ()
         self._previous = found
-        return Event(
-            time_ns=time_ns,
-            kind=kind,
-            description="Recorded Time",
-            message=text,
-            source=source,
-            certainty=certainty,
-            actor=actor,
-            detail=details,
-        )
+        what = self._messages.meaning(program, pid, message)
+        kind, details, actor, text = (LOG, (), None, "") if what is None else what
+        if what is not None or program:
+            own = (("program", program), ("pid", pid)) if pid else (("program", program),)
+            details = (*details, *own, *repeated)
+        elif repeated:
+            details = repeated
+        if not text:
+            text = f"{program}: {message}" if program or what is not None else message
+        return Event(time_ns, source, kind, "Recorded Time", text, certainty, actor, None, details)
 
     def _repeated(self, found: LineParts) -> tuple[LineParts, str]:
         """What is said to be repeated, and how often."""

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 
 from guestrepair.errors import FormatError, GuestReadError
-from guestrepair.events.model import Certainty, Event, Kind, Unread
+from guestrepair.events.model import Certainty, Event, Kind, Unread, known_details
+from guestrepair.events.schedules import timer_of
 from guestrepair.events.streams import Lines, rotations
 from guestrepair.formats.lvm_backup import LvmBackup, parse_lvm_backup
 from guestrepair.formats.sudo_io import SudoSession, parse_sudo_json, parse_sudo_log
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 from guestrepair.system.accounts import Accounts
+from guestrepair.system.systemd import Systemd
 
 LVM = (GuestPath("/etc/lvm/archive"), GuestPath("/etc/lvm/backup"))
 SUDO_IO = GuestPath("/var/log/sudo-io")
@@ -33,9 +35,10 @@ class Traces:
 
     name = "traces of programs"
 
-    def __init__(self, guest: Guest, accounts: Accounts) -> None:
+    def __init__(self, guest: Guest, accounts: Accounts, systemd: Systemd) -> None:
         self._guest = guest
         self._accounts = accounts
+        self._systemd = systemd
 
     def events(self) -> Iterator[Event | Unread]:
         """See :class:`guestrepair.events.model.Reader`."""
@@ -76,7 +79,18 @@ class Traces:
             for path, found in self._files(directory):
                 if path.name.startswith(begin):
                     job = path.name.removeprefix(begin)
-                    yield _event(found.mtime, Kind.SERVICE, f"{job} ran", str(path), (("unit", job),))
+                    details = (("unit", job), *(self._started(job) if begin else ()))
+                    yield _event(found.mtime, Kind.SERVICE, f"{job} ran", str(path), details)
+
+    def _started(self, name: str) -> _Details:
+        """What a timer starts, as its units are now."""
+        try:
+            timer = timer_of(self._systemd, name)
+        except (FormatError, GuestReadError):  # Schedules says so
+            return ()
+        if timer is None:
+            return ()
+        return known_details(("starts", timer.starts), ("command", "; ".join(timer.commands)))
 
     def _at(self) -> Iterator[Event | Unread]:
         names: dict[int, str] = {}

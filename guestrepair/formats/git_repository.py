@@ -20,16 +20,18 @@ _NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WHO = re.compile(
     r"(?P<name>[^<\n]{0,400}?) ?<(?P<mail>[^>\n]{0,400})> (?P<seconds>-?\d{1,12}) (?P<zone>[+-]\d{4})"
 )
-_COMMIT, _OFFSET_DELTA, _NAME_DELTA = 1, 6, 7
+_COMMIT, _TREE, _OFFSET_DELTA, _NAME_DELTA = 1, 2, 6, 7
+_KINDS = {_COMMIT: "commit", _TREE: "tree"}
 _MAX_REFERENCES = 5
 _MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """One commit; the time in seconds is the author's."""
+    """One commit; the time in seconds is the author's. ``tree`` is the name of what it holds."""
 
     name: str
+    tree: str = ""
     author: str
     mail: str
     seconds: int
@@ -84,27 +86,46 @@ class GitRepository:
                 continue
             seen.add(name)
             try:
-                commit = parse_commit(name, self._commit(name))
+                commit = self.commit(name)
             except FormatError as error:
                 yield FormatError(f"commit {name[:12]}: {error.message}")
                 continue
             yield commit
             pending += reversed(commit.parents)
 
-    def _commit(self, name: str) -> bytes:
+    def commit(self, name: str) -> Commit:
+        """A commit by its name.
+
+        Raises:
+            FormatError: it is missing, damaged, or none.
+        """
+        return parse_commit(name, self._object(name, _COMMIT))
+
+    def tree(self, name: str) -> bytes:
+        """The content of a tree by its name.
+
+        Raises:
+            FormatError: it is missing, damaged, or none.
+        """
+        return self._object(name, _TREE)
+
+    def _object(self, name: str, wanted: int) -> bytes:
+        what = _KINDS[wanted]
+        if not _NAME.fullmatch(name):
+            raise FormatError(f"no name of a {what}")
         loose = self._files.get(f"objects/{name[:2]}/{name[2:]}")
         if loose is not None:
             kind, _, content = _inflated(loose).partition(b"\0")
-            if not kind.startswith(b"commit "):
-                raise FormatError("no commit")
+            if not kind.startswith(what.encode() + b" "):
+                raise FormatError(f"no {what}")
             return content
         raw = bytes.fromhex(name)
         for pack in self._packs:
             offset = pack.find(raw)
             if offset is not None:
                 number, content = pack.read(offset)
-                if number != _COMMIT:
-                    raise FormatError("no commit")
+                if number != wanted:
+                    raise FormatError(f"no {what}")
                 return content
         raise FormatError("it is missing")
 
@@ -120,17 +141,19 @@ def parse_commit(name: str, data: bytes) -> Commit:
         FormatError: it is none.
     """
     head, _, message = data.decode("utf-8", "surrogateescape").partition("\n\n")
-    parents, author = [], None
+    parents, author, tree = [], None, ""
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
         if key == "parent" and _NAME.fullmatch(value):
             parents.append(value)
+        elif key == "tree" and not tree and _NAME.fullmatch(value):
+            tree = value
         elif key == "author" and author is None:
             author = _WHO.fullmatch(value)
     if author is None:
         raise FormatError("it has no author")
     return Commit(
-        name=name, author=author["name"], mail=author["mail"], seconds=int(author["seconds"]),
+        name=name, tree=tree, author=author["name"], mail=author["mail"], seconds=int(author["seconds"]),
         message=message.strip(), parents=tuple(parents),
     )  # fmt: skip
 

@@ -30,6 +30,10 @@ _ISO_END = re.compile(r":(\d\d)(?:[.,](\d{1,9}))?(?:(Z)|([+-])(\d\d):?(\d\d))?")
 _TAG = re.compile(r"(?:[a-z0-9]{2,10}\.[a-z]{2,8} )?([^\s:\[\]]{1,80})(?:\[(\d{1,10})\])?:?$")
 
 
+_USUAL = re.compile(r"\S{1,255} ([^\s:\[\]/]{1,80})(?:\[(\d{1,10})\])?: ")
+"""Host and tag as nearly all lines have them."""
+
+
 class YearCounter:
     """How many years after that of its first line a line is, by the days of all before it."""
 
@@ -147,9 +151,12 @@ class LineParts(NamedTuple):
     message: str
 
 
-def parts(rest: str) -> LineParts | None:
-    """What follows the time: host, tag and message; None where it is no such thing."""
-    host, _, text = rest.partition(" ")
+def parts(line: str, at: int = 0) -> LineParts | None:
+    """What follows the time, from a place on: host, tag and message; None where it is no such thing."""
+    found = _USUAL.match(line, at)
+    if found is not None:
+        return LineParts(found[1], found[2] or "", line[found.end() :])
+    host, _, text = line[at:].partition(" ")
     tag, colon, message = text.partition(": ")
     if not colon and text.endswith(":"):
         tag, message = text[:-1], ""

@@ -51,6 +51,18 @@ class FormerFile:
     is_plain: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ContentPlace:
+    """Where the content of a file lies: on which disk, and in which pieces of it, in the file's order.
+
+    A piece is its first byte in the file, its first byte on the disk, and its length; between them are holes.
+    """
+
+    disk: str
+    size_bytes: int
+    pieces: tuple[tuple[int, int, int], ...]
+
+
 def record_of(path: GuestPath, found: Stat, target: str) -> FileRecord:
     """What lstat(2) tells, in whole seconds."""
     return FileRecord(

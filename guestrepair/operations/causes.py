@@ -30,6 +30,8 @@ _OF_BOOTS_NS = 400 * 86_400 * NANOSECOND
 """Logins and boots so long before a change still bracket it."""
 _NOBODYS = frozenset({"platform"})
 """What these find is no damage: a guest that does not fit a platform was never made for it."""
+_WITHOUT_TIME = frozenset({"history", "schedule"})
+"""Records that tell of things at other times than their own."""
 _OWN = re.compile(r"\.guestrepair-(\d{8}T\d{6})Z$")
 
 
@@ -174,7 +176,7 @@ def _moment(change: Changed) -> int:
 
 
 def _matters(event: Event, moments: Sequence[int], packages: frozenset[str]) -> bool:
-    if event.kind in {Kind.LOGIN, Kind.BOOT, Kind.SERVICE} or event.get("record") == "history":
+    if event.kind in {Kind.LOGIN, Kind.BOOT, Kind.SERVICE} or event.get("record") in _WITHOUT_TIME:
         return True
     if event.kind is Kind.PACKAGE and (
         event.get("action") in {"start", "end"} or _plain(event.get("package")) in packages

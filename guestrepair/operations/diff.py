@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from guestrepair import fence
 from guestrepair.compare.compare import Side, compare
+from guestrepair.compare.contents import IsSame, never_known
 from guestrepair.compare.model import CompareOptions, Comparison, NotCompared
-from guestrepair.disk import Image, earlier, state_directory
+from guestrepair.disk import Format, Image, Layer, earlier, state_directory
+from guestrepair.disk.shared import State, may_differ
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, LockedError, NoSystemError
 from guestrepair.fence import within
+from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.packages import open_database
@@ -55,23 +58,24 @@ def parse_given(text: str) -> Given:
 
 
 @contextlib.contextmanager
-def _at(moment: str, image: Image, state_dir: Path | None) -> Iterator[Image]:
-    """The image as it was then.
+def _at(moment: str, image: Image, state_dir: Path | None) -> Iterator[tuple[Image, tuple[State, ...]]]:
+    """The image as it was then, and what that is made of.
 
     Raises:
         GuestRepairError: there is no such moment, or it can no longer be shown.
     """
     if not moment:
-        yield image
+        yield image, _states(image)
         return
     snapshot = earlier.chosen_snapshot(image, moment)
     name, _, identifier = moment.partition(":")
     if snapshot is not None:
-        with earlier.at_snapshot(image, snapshot) as then:
-            yield then
+        with earlier.at_snapshot(image, snapshot) as then:  # a copy, of which the image's own tables tell
+            top = State(image.top, (snapshot.identifier, snapshot.name))
+            yield then, (top, *_states(image)[1:])
     elif name == _BEFORE:
         with earlier.before_repair(image, identifier, state_directory(state_dir)) as then:
-            yield then
+            yield then, _states(then)
     else:
         raise earlier.no_such_snapshot(image, moment)
 
@@ -88,7 +92,7 @@ def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions
     ):
         for _ in range(3):  # what an appliance contradicts, once, it reads itself from then on
             sides = before.look(), after.look()
-            found = compare(*sides, options.compare, voice.progress)
+            found = compare(*sides, options.compare, voice.progress, _one_content(before, after, sides))
             holding = [system.holds(side, found) for system, side in zip((before, after), sides, strict=True)]
             if all(holding):
                 alone = tuple(system.name for system in (before, after) if not system.session.starting.begun)
@@ -106,8 +110,17 @@ class _Opened:
 
     name: str
     session: Session
+    stored: Sequence[Sequence[State]]
+    """Of each disk, the files that it is made of, from the top."""
     options: ImageOptions
     voice: Voice
+
+    def chains(self) -> Iterator[list[State]]:
+        """Of each disk, the files that it is made of, with what its overlay here may hold on top."""
+        overlays = self.session.mount_table.disks.overlays
+        for disk, states in zip(self.session.disks, self.stored, strict=True):
+            overlay = Layer(overlays[disk.name], Format.QCOW2, virtual_size_bytes=disk.size_bytes)
+            yield [State(overlay), *states]
 
     def look(self) -> Side:
         """The system with its facts, as it is read now.
@@ -159,10 +172,36 @@ def _opened(
         voice.note(line)
     keys = opening.donor_keys(images[0], options, voice)
     with (
-        _at(given.moment, images[0], how.state_dir) as first,
+        _at(given.moment, images[0], how.state_dir) as (first, states),
         opening.late_session((first, *images[1:]), options, voice, keys) as session,
     ):
-        yield _Opened(name, session, options, voice)
+        stored = (states, *(_states(image) for image in images[1:]))
+        yield _Opened(name, session, stored, options, voice)
+
+
+def _states(image: Image) -> tuple[State, ...]:
+    return tuple(State(layer) for layer in image.layers)
+
+
+def _one_content(one: _Opened, other: _Opened, sides: tuple[Side, Side]) -> IsSame:
+    """Tells of a file in both whether its content lies in the very same bytes of a file that both share."""
+    before, after = (side.guest for side in sides)
+    differing = {
+        disk.name: parts
+        for disk, *chains in zip(one.session.disks, one.chains(), other.chains(), strict=False)
+        if (parts := may_differ(*chains)) is not None
+    }
+    if not (differing and isinstance(before, LiveGuest) and isinstance(after, LiveGuest)):
+        return never_known
+
+    def is_one(a: FileRecord, b: FileRecord) -> bool:
+        place = before.content_place(a)
+        parts = None if place is None else differing.get(place.disk)
+        if place is None or parts is None or any(parts.meet(at, size) for _, at, size in place.pieces):
+            return False
+        return place == after.content_place(b)
+
+    return is_one
 
 
 def _side(name: str, guest: LiveGuest) -> Side:

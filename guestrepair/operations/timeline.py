@@ -14,7 +14,7 @@ from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import GuestReadError, UsageError
 from guestrepair.events.model import Event, Kind, Unread
 from guestrepair.events.order import Ordered
-from guestrepair.events.secrets import masked, without_secrets
+from guestrepair.events.secrets import all_without_secrets, masked
 from guestrepair.events.sources import readers
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations.analysis import analyze, chosen_analyzers
@@ -44,6 +44,12 @@ class TimelineOptions:
     grep: re.Pattern[str] | None = None
     around: str = ""
     secrets: bool = False
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether none is left out."""
+        limits = (self.since_ns, self.until_ns, self.grep)
+        return self.kinds >= frozenset(Kind) and all(limit is None for limit in limits)
 
     def wants(self, event: Event) -> bool:
         """Whether an event is one of them."""
@@ -92,11 +98,11 @@ def timeline(
             for reader in readers(guest, system, options.kinds):
                 voice.progress(f"reading {reader.name}")
                 try:
-                    ordered.add(reader, options.wants)
+                    ordered.add(reader, None if options.is_everything else options.wants)
                 except GuestReadError as error:
                     lost(Unread(error.path, error.reason))
             events = ordered.events()
-            shown = events if options.secrets else map(without_secrets, events)
+            shown = events if options.secrets else all_without_secrets(events)
             yield Timeline(shown, _zone(system, unread), unread)
 
 

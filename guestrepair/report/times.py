@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -27,15 +28,17 @@ def _second(second: int) -> str:
 
 def local(time_ns: int, zone: tzinfo) -> str:
     """As people read it, with the zone's name."""
-    try:
-        there = _moment(time_ns).astimezone(zone)
-    except (OverflowError, ValueError):
-        there = _moment(time_ns)
-    return there.strftime("%Y-%m-%d %H:%M:%S") + f".{there.microsecond // 1000:03d} {there.tzname() or ''}"
+    second, rest = divmod(time_ns, 1_000_000_000)
+    if not _FIRST <= second <= _LAST:
+        second, rest = (_LAST, 999_999_999) if second > 0 else (_FIRST, 0)
+    clock, name = _local_second(second, zone)
+    return f"{clock}.{rest // 1_000_000:03d} {name}"
 
 
-def _moment(time_ns: int) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=time_ns // 1000)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if time_ns > 0 else datetime.min.replace(tzinfo=UTC)
+@lru_cache(maxsize=4096)
+def _local_second(second: int, zone: tzinfo) -> tuple[str, str]:
+    """A second as the clock of a zone shows it, and the zone's name."""
+    there = _EPOCH + timedelta(seconds=second)
+    with contextlib.suppress(OverflowError, ValueError):
+        there = there.astimezone(zone)
+    return there.strftime("%Y-%m-%d %H:%M:%S"), there.tzname() or ""

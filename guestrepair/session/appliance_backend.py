@@ -254,6 +254,9 @@ class ApplianceBackend:
             inodes_free=found["ffree"],
         )
 
+    def place(self, _path: str, _inode: int, _size_bytes: int) -> None:
+        """See :meth:`Backend.place`: the kernel is not asked for it."""
+
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         """See :meth:`Backend.mounted`: the appliance knows; it was mounted there."""
 

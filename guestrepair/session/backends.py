@@ -14,7 +14,7 @@ from typing import Protocol
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
-from guestrepair.guest.file_records import FileRecord, FormerFile
+from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.hashing import Hasher, HashInAppliance, LayoutsOnHost
@@ -100,6 +100,10 @@ class Backend(Protocol):
         """Deleted files of what is mounted on a path, as far as its journal can be read and has them."""
         ...
 
+    def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
+        """Where the content of a regular file of that inode and size lies; None: nobody has to know."""
+        ...
+
     def usage(self, target: str) -> FilesystemUsage:
         """statvfs(3) of what is mounted on a path."""
         ...
@@ -170,6 +174,10 @@ class PartialBackend(LayoutsOnHost, Protocol):
 
     def former_files(self, path: str) -> Iterator[FormerFile]:
         """As :meth:`Backend.former_files`."""
+        ...
+
+    def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
+        """As :meth:`Backend.place`."""
         ...
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
@@ -286,6 +294,10 @@ class HostFirst:
     def former_files(self, path: str) -> Iterator[FormerFile]:
         """See :meth:`Backend.former_files`: the host alone reads journals."""
         return self._host.former_files(path)
+
+    def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
+        """See :meth:`Backend.place`: the host alone knows."""
+        return self._host.place(path, inode, size_bytes)
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""

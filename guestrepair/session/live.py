@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.file_records import FileRecord, FormerFile
+from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Backend
@@ -303,6 +303,10 @@ class LiveGuest(Guest):
         """See :meth:`Guest.former_files`."""
         for target in self._targets():
             yield from self.backend.former_files(target)
+
+    def content_place(self, record: FileRecord) -> ContentPlace | None:
+        """Where the content of a regular file of :meth:`file_records` lies; None when that is not certain."""
+        return self.backend.place(record.path, record.inode, record.size_bytes)
 
     def _targets(self) -> list[str]:
         found = dict.fromkeys(self._real_target(mount.target) for mount in self.mounts)

@@ -61,6 +61,7 @@ class Header:
     refcount_table_clusters: int
     refcount_order: int
     snapshots: int
+    snapshots_offset: int
     incompatible: int
     backing_name: str
     backing_format: str | None
@@ -80,7 +81,7 @@ def parse(source: Source) -> Header:
     """
     fields = _V2.unpack(source.exactly(0, _V2.size, "qcow2 header"))
     magic, version, backing_offset, backing_size, cluster_bits, size, encryption, l1_entries = fields[:8]
-    l1_offset, table_offset, table_clusters, snapshots, _snapshots_offset = fields[8:]
+    l1_offset, table_offset, table_clusters, snapshots, snapshots_offset = fields[8:]
     if magic != MAGIC or version not in (2, 3):
         raise FormatError(f"qcow2 version {version} is not known")
     incompatible, refcount_order, header_length = 0, 4, _V2.size
@@ -101,6 +102,7 @@ def parse(source: Source) -> Header:
         refcount_table_clusters=table_clusters,
         refcount_order=refcount_order,
         snapshots=snapshots,
+        snapshots_offset=snapshots_offset,
         incompatible=incompatible,
         backing_name=_backing_name(source, backing_offset, backing_size, 1 << cluster_bits),
         backing_format=_text(extensions.get(EXTENSION_BACKING_FORMAT)),

@@ -18,7 +18,7 @@ from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.file_records import FileRecord, FormerFile
+from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
@@ -191,6 +191,17 @@ class HostBackend:
         if filesystem is None or layout is None or layout.size_bytes != stat.size_bytes:
             return None
         return layout, filesystem.read
+
+    def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
+        """Where the content of a regular file of that inode and size lies; None when that is not certain."""
+        device = None if self._closed else self.mounts[self.mount_point(path)]
+        filesystem = None if device is None else self.disks.filesystem(device)
+        layout = None if filesystem is None else filesystem.layout(inode)
+        if device is None or layout is None or layout.size_bytes != size_bytes:
+            return None
+        start = device.start_bytes
+        pieces = tuple((e.logical, start + e.physical, e.length) for e in layout.extents)
+        return ContentPlace(device.disk, size_bytes, pieces)
 
     def mappable(self) -> dict[str, tuple[Read, int]]:
         """See :meth:`guestrepair.session.hashing.LayoutsOnHost.mappable`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -112,6 +111,53 @@ def test_a_history_is_weaker_and_without_times_weaker_still() -> None:
     assert [s.confidence for s in suspects(scene)] == [Confidence.POSSIBLE]
 
 
+def committed(message: str, minutes: float, path: str = FSTAB) -> Event:
+    text = f"{path} is changed in etckeeper commit: {message}"
+    return event(Kind.CONFIGURATION, text, minutes, path=path, record="etckeeper")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((committed("mounts", 5),), [("commit-of-path", Confidence.LIKELY)]),
+        ((committed("daily autocommit", 5),), [("commit-of-path", Confidence.POSSIBLE)]),
+        (
+            (committed("saving uncommitted changes in /etc prior to apt run", 5), committed("mounts", 9)),
+            [("commit-of-path", Confidence.POSSIBLE)],
+        ),
+        ((committed("mounts", -5),), []),
+        ((committed("mounts", 70),), []),
+        ((committed("mounts", 0, "/etc/hosts"),), []),
+    ],
+)
+def test_the_first_commit_that_recorded_the_change(
+    events: Sequence[Event], expected: list[tuple[str, Confidence]]
+) -> None:
+    scene = Scene(path=FSTAB, when_ns=NOON, events=events)
+    assert [(s.rule, s.confidence) for s in suspects(scene)] == expected
+
+
+def scheduled(command: str, minutes: float = -6000) -> Event:
+    return event(
+        Kind.COMMAND, command, minutes, certainty=Certainty.BOUNDED, record="schedule", times="5 4 * * *",
+        source="/etc/crontab:3",
+    )  # fmt: skip
+
+
+def test_a_crontab_that_names_the_path_is_possible_and_says_where_it_is_set() -> None:
+    scene = Scene(path=FSTAB, when_ns=NOON, events=(scheduled("rm -f /etc/fstab"),))
+    (suspect,) = suspects(scene)
+    assert (suspect.rule, suspect.confidence) == ("schedule-names-path", Confidence.POSSIBLE)
+    assert (suspect.what, suspect.source) == ("rm -f /etc/fstab (cron, at 5 4 * * *)", "/etc/crontab:3")
+    for other in ("rm -f /etc/hosts", "cat /etc/fstab", "test -e /etc/fstab && mine"):
+        assert found(scheduled(other)) == []
+    assert found(scheduled("rm -f /etc/fstab", 5)) == []  # the table was written afterwards
+    run = command("rm -f /etc/fstab", record="cron", pwd="", crontab="/etc/cron.d/x:3")
+    (suspect,) = suspects(Scene(path=FSTAB, when_ns=NOON, events=(run,)))
+    assert suspect.confidence is Confidence.STRONG
+    assert suspect.what == "rm -f /etc/fstab (cron, by /etc/cron.d/x:3)"
+
+
 def login(who: str, minutes: float, session: str, action: str = "login") -> Event:
     return event(Kind.LOGIN, f"{action} {who}", minutes, actor=who, action=action, session=session)
 
@@ -143,7 +189,7 @@ def test_who_was_logged_in_is_likely_only_when_alone(
 def entry(source: str, minutes: float, action: str = "login", **detail: str) -> Event:
     who = "" if action == "logout" and "session" in detail else "alice"
     made = event(Kind.LOGIN, f"{action} alice", minutes, actor=who or None, source=source)
-    return replace(made, detail=(("action", action), *detail.items()))
+    return made._replace(detail=(("action", action), *detail.items()))
 
 
 @pytest.mark.parametrize(
@@ -199,6 +245,17 @@ def test_a_job_of_cron_is_no_login() -> None:
     job = command("run-parts /etc/cron.hourly", -1, record="cron")
     assert sessions_of([session, job]) == []
     assert len(sessions_of([entry("/var/log/secure:1", -1, pid="7"), session, job])) == 1
+
+
+@pytest.mark.parametrize("difference", [-0.01, 0, 0.01])
+def test_of_two_exact_records_the_journals_is_shown(difference: float) -> None:
+    text = event(Kind.COMMAND, "vim /etc/fstab", -1, source="/var/log/auth.log:7", record="sudo")
+    minutes = -1 + difference
+    source = "/var/log/journal/a/b.journal: 7"
+    journal = event(Kind.COMMAND, "vim /etc/fstab", minutes, source=source, record="sudo")
+    for told in ((text, journal), (journal, text)):
+        (one,) = suspects(Scene(path=FSTAB, when_ns=NOON, events=told))
+        assert one.source == source
 
 
 def test_one_command_in_two_logs_is_one_suspect_by_the_exact_record() -> None:
@@ -257,7 +314,7 @@ def test_who_ran_dpkg_is_told_where_its_log_does_not_say() -> None:
     assert found(*dpkg, ran, package="a") == [package, person]
     assert found(*dpkg, command("/usr/bin/dpkg -i a.deb", -5), package="a") == [package]
     assert found(*dpkg, command("/usr/bin/vim dpkg", -0.1), package="a") == [package]
-    assert found(*(replace(e, actor="bob") for e in dpkg), ran, package="a") == [
+    assert found(*(e._replace(actor="bob") for e in dpkg), ran, package="a") == [
         ("package-of-the-path", "bob")
     ]
     assert found(dpkg[1], package="a") == [package]

@@ -13,6 +13,7 @@ from guestrepair.events.etckeeper import Etckeeper
 from guestrepair.events.traces import Traces
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system.accounts import Accounts
+from guestrepair.system.systemd import Systemd
 from tests.unit.events.read import in_zone, read, utc
 
 PASSWD = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
@@ -77,7 +78,7 @@ SUDO = {
 
 def traces(guest: MemoryGuest) -> tuple[list[tuple[object, ...]], list[str]]:
     guest.file("/etc/passwd", PASSWD)
-    events, unread = read(Traces(guest, Accounts(guest)))
+    events, unread = read(Traces(guest, Accounts(guest), Systemd(guest)))
     return [(e.kind.value, e.actor, e.message, e.get("record"), e.get("pwd")) for e in events], [
         u.source for u in unread
     ]
@@ -117,7 +118,7 @@ def test_stamps_jobs_and_the_console() -> None:
         "\x1b[0;32m  OK  \x1b[0m] a\n[\x1b[0;31mFAILED\x1b[0m] Failed to mount /data.\r\n",
     )
     guest.file("/etc/passwd", PASSWD)
-    events, unread = read(Traces(guest, Accounts(guest)))
+    events, unread = read(Traces(guest, Accounts(guest), Systemd(guest)))
     assert not unread
     assert [(e.message, e.actor, e.time_ns // 10**9, e.certainty.value) for e in events] == [
         ("logrotate.timer ran", None, 1_700_000_000, "exact"),
@@ -160,8 +161,51 @@ def test_commits_of_etckeeper() -> None:
     )
     del files[f"objects/{first[:2]}/{first[2:]}"]
     assert kept(files) == (
-        [("alice", "etckeeper: daily", 1_700_000_100)], [f"commit {first[:12]}: it is missing"],
+        [("alice", "etckeeper: daily", 1_700_000_100)], [
+            f"commit {first[:12]}: it is missing",
+            f"what 1 of 1 commits changed is not known: it is missing (commit {second[:12]})",
+        ],
     )  # fmt: skip
+
+
+def tree(files: dict[str, bytes], **entries: str) -> str:
+    """Entries by names: their objects' names, those of directories with a stroke at the end."""
+    content = b"".join(
+        (b"40000 " if of.endswith("/") else b"100644 ") + name.encode() + b"\0" + bytes.fromhex(of.strip("/"))
+        for name, of in sorted(entries.items())
+    )
+    raw = b"tree %d\0" % len(content) + content
+    name = sha1(raw, usedforsecurity=False).hexdigest()
+    files[f"objects/{name[:2]}/{name[2:]}"] = zlib.compress(raw)
+    return name
+
+
+def test_paths_that_a_commit_of_etckeeper_changed() -> None:
+    files: dict[str, bytes] = {}
+    old, new = "a" * 40, "b" * 40
+    trees = [tree(files, fstab=old, hosts=old, ssh=tree(files, sshd_config=old) + "/")]
+    trees += [tree(files, fstab=new, hosts=old, ssh=tree(files, sshd_config=new, x=new) + "/")]
+    first = commit(files, f"tree {trees[0]}\nauthor root <root@h> 1700000000 +0100\n\nInitial commit\n")
+    second = commit(
+        files, f"tree {trees[1]}\nparent {first}\nauthor alice <alice@h> 1700000100 +0100\n\nmounts\n"
+    )
+    files["HEAD"] = second.encode()
+    guest = MemoryGuest()
+    guest.file("/etc/passwd", PASSWD)
+    for name, content in files.items():
+        guest.file(f"/etc/.git/{name}", content)
+    events, unread = read(Etckeeper(guest, Accounts(guest)))
+    assert not unread
+    assert [(e.path, e.actor) for e in events if e.path] == [
+        ("/etc/fstab", "alice"), ("/etc/ssh/sshd_config", "alice"), ("/etc/ssh/x", "alice"),
+    ]  # fmt: skip
+    assert {e.message for e in events if e.path == "/etc/fstab"} == {
+        "/etc/fstab is changed in etckeeper commit: mounts"
+    }
+    del files[f"objects/{trees[1][:2]}/{trees[1][2:]}"]
+    assert kept(files)[1] == [
+        f"what 1 of 2 commits changed is not known: it is missing (commit {second[:12]})"
+    ]
 
 
 def test_a_damaged_head_leaves_the_log() -> None:

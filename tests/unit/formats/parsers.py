@@ -6,6 +6,7 @@ A module of formats/ that is neither here nor in :data:`WITHOUT_A_PARSER` fails 
 from __future__ import annotations
 
 import datetime as dt
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from guestrepair.formats import (
     bootloader,
     capabilities,
     cloud_config,
+    crontab,
     crypttab,
     deb822,
     deb_version,
@@ -42,6 +44,7 @@ from guestrepair.formats import (
     firewalld,
     fstab,
     git_repository,
+    git_trees,
     gpt,
     hosts_access,
     ifcfg,
@@ -140,6 +143,25 @@ def _pack(data: bytes) -> object:
     index = b"\xfftOc\0\0\0\2" + fan + name + bytes(4) + (4).to_bytes(4, "big")
     files = {"HEAD": b"1" * 40, "objects/pack/a.idx": index, "objects/pack/a.pack": b"PACK" + data}
     return list(GitRepository(files).commits())
+
+
+def _changed_paths(data: bytes) -> object:
+    """The fuzzed bytes as the tree of a commit, whose parent's has other entries, among them a tree."""
+    one, other, parent = "1" * 40, "2" * 40, "3" * 40
+    entries = b"100644 b\0" + bytes(20) + b"40000 a\0" + bytes([0x11]) * 20
+    author = b"author a <b> 1 +0100\n\nc\n"
+    before = b"commit \0tree " + other.encode() + b"\n" + author
+    files = {
+        f"objects/11/{one[2:]}": zlib.compress(b"tree \0" + data),
+        f"objects/22/{other[2:]}": zlib.compress(b"tree \0" + entries),
+        f"objects/33/{parent[2:]}": zlib.compress(before),
+    }
+    after = f"tree {one}\nparent {parent}\n".encode() + author
+    return git_trees.Changes(GitRepository(files)).paths(git_repository.parse_commit("4" * 40, after))
+
+
+def _crontab(form: crontab.Form, data: bytes) -> object:
+    return list(crontab.parse_crontab(data, form))
 
 
 def _audit(data: bytes) -> object:
@@ -358,6 +380,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "identify": Registered(cloud_config.parse_identify, 64 * 1024, b"policy: search,found=all # x\n"),
         "kind": Registered(cloud_config.kind_of, yaml_nodes.MAX_SIZE_BYTES, b"#cloud-config\n"),
     },
+    "crontab": {
+        form.name: Registered(partial(_crontab, form), 256 * KIB, b"1 5 cron.daily root a b\n")
+        for form in crontab.Form
+    },
     "crypttab": {
         "unread": Registered(crypttab.unread_lines, crypttab.MAX_SIZE_BYTES, b"data\n"),
         "crypttab": Registered(crypttab.parse, crypttab.MAX_SIZE_BYTES, b"data UUID=1-2 none luks,discard\n"),
@@ -472,6 +498,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             lambda d: list(GitRepository({"HEAD": b"1" * 40, "objects/11/" + "1" * 38: d}).commits()), MIB
         ),
         "pack": Registered(_pack, MIB),
+    },
+    "git_trees": {
+        "tree": Registered(git_trees.parse_tree, MIB, b"100644 a\0" + bytes(range(1, 21))),
+        "changes": Registered(_changed_paths, MIB, b"100644 a\0" + bytes(range(1, 21))),
     },
     "gpt": {
         "copy": Registered(

@@ -13,7 +13,7 @@ from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Mount
-from guestrepair.guest.file_records import FileRecord, FormerFile
+from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.model import GuestPath as P
 from guestrepair.session import metadata
@@ -135,6 +135,9 @@ class Appliance(Files):
         self.asked.append(("deleted", mounts[0].target))
         yield "/", "etc/gone", 1700000000
 
+    def place(self, _path: str, _inode: int, _size_bytes: int) -> None:
+        """It does not tell."""
+
     def usage(self, target: str) -> FilesystemUsage:
         self.asked.append(("usage", target))
         return USAGE
@@ -196,6 +199,9 @@ class Host(Files):
     def former_files(self, path: str) -> Iterator[FormerFile]:
         for name in (f"{path}gone", ""):
             yield FormerFile(FileRecord(path=name, inode=9, mode=FILE, deleted=True, former=True))
+
+    def place(self, path: str, _inode: int, size_bytes: int) -> ContentPlace | None:
+        return ContentPlace("/dev/sda", size_bytes, ()) if self.sure(path) else None
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         self.asked.append(("mounted", f"{path} {device.name if device else None}"))
