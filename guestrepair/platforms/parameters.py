@@ -83,11 +83,15 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The file must have one of these formats; the disk's size is a multiple, and at most so much."""
+    """The file must have one of these formats; the disk's size is a multiple, and at most so much.
+
+    ``tarred``: it is delivered as a file of that name, in a tar archive of the old GNU kind, with gzip.
+    """
 
     any: Words
     multiple_mib: int = 0
     most_gib: int = 0
+    tarred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
