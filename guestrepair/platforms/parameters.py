@@ -130,10 +130,12 @@ class SshdSetting:
 class PinnedName:
     """The names that the platform gives its first card: configuration bound to one of them fits.
 
-    Without names it is not known which: configuration that is bound to a name cannot be judged.
+    Without names it is not known which: configuration that is bound to a name cannot be judged. ``by_slot``
+    are the names of all its cards in a guest that surely calls them after their slots, and in no other.
     """
 
     names: Words = ()
+    by_slot: Words = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
