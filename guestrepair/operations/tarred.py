@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guestrepair.disk.tarred import read_tarred
 from guestrepair.errors import ImageError
 from guestrepair.operations.analysis import chosen_analyzers
 from guestrepair.operations.options import ImageOptions, ScanOptions
@@ -25,6 +24,7 @@ def judge_archive(path: Path, image_options: ImageOptions, options: ScanOptions,
         return
     from guestrepair.analyzers.platform import ANALYZER
     from guestrepair.analyzers.platform.container import of_tar, takes_tar
+    from guestrepair.disk.tarred import read_tarred
     from guestrepair.platforms.chosen import chosen
 
     platforms = chosen(analysis.platforms, analysis.machine)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -64,6 +63,8 @@ def distributions() -> Mapping[str, Distribution]:
     Raises:
         ValueError: the table is not as it must be: a fault of guestrepair itself.
     """
+    import tomllib
+
     given = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
     return {name: Distribution(**each) for name, each in given.items()}
 

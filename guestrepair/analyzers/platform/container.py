@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
-from guestrepair.disk.tarred import Tarred
 from guestrepair.formats.tar_header import TarKind
 from guestrepair.guest.devices import Disk, ImageFile
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity, Subject
 from guestrepair.platforms.model import Asked, Platform, asked, of_kind
 from guestrepair.platforms.parameters import Container
+
+if TYPE_CHECKING:
+    from guestrepair.disk.tarred import Tarred
 
 CONTAINER = Rule(
     name="platform/container",
