@@ -479,6 +479,14 @@ def test_whatever_else_may_name_a_card_leaves_it_unknown(path: str, content: str
     assert [i.platforms for i in inconclusive] == [("here",)]
 
 
+def test_an_older_systemd_leaves_it_unknown() -> None:
+    made = named_by_slot("ens192")
+    made.remove("/usr/lib/systemd/libsystemd-shared-252.so")
+    made.file("/usr/lib/systemd/libsystemd-shared-237.so", "x")
+    _, inconclusive = run(made, SLOT_7, analyzer=NETWORK)
+    assert [i.platforms for i in inconclusive] == [("here",)]
+
+
 def test_a_kernel_that_is_told_of_no_slots_leaves_it_unknown() -> None:
     _, inconclusive = run(named_by_slot("ens192", "ro acpi=off"), SLOT_7, analyzer=NETWORK)
     assert [i.platforms for i in inconclusive] == [("here",)]
