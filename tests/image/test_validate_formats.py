@@ -129,7 +129,7 @@ def test_a_sealed_image_passes(validate: Validate, tmp_path: Path) -> None:
     sealed = guestrepair("repair", "--profile", "golden", "--no-cause", "--yes", "--all", *state, image)
     assert sealed.problems == {
         "golden/build-user-sudo@/etc/sudoers.d/admin:1",
-        "golden/no-time-sync@/etc/systemd/system",
+        "golden/no-time-sync@/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service",
     }
     (tmp_path / "guestrepair.toml").write_text(DECIDED)
     status, report = validate(image, "--platform", "kvm,openstack", "--no-cause")

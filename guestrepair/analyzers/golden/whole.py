@@ -105,6 +105,8 @@ RULES = (END_OF_LIFE, TIME, NO_SERIAL, UNZEROED)
 _RELEASE_FILES = tuple(
     map(GuestPath, ("/etc/os-release", "/usr/lib/os-release", "/etc/redhat-release", "/etc/debian_version"))
 )
+_STARTING = GuestPath("/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service")
+"""What would start the one that comes with systemd: the subject where nothing of the kind is started."""
 _PC = frozenset({"x86_64", "i386", "i486", "i586", "i686", ""})
 _SCREEN = re.compile(r"(?:tty[0-9]*|null|)\Z")
 _LEAST_BYTES = 64 << 20
@@ -159,7 +161,7 @@ def check_clock(context: Context) -> Iterator[Finding | Inconclusive]:
         yield Inconclusive("golden", _CLOCK_UNKNOWN)
         return
     yield TIME.finding(
-        Subject.of_path(GuestPath("/etc/systemd/system" if context.system.systemd.installed else "/etc")),
+        Subject.of_path(_STARTING if context.system.systemd.installed else GuestPath("/etc/init.d")),
         "boot starts no service that keeps the clock (systemd-timesyncd, chrony, ntpd, …)",
         evidence=(Evidence("what boot starts", "none of them", "one of them"),),
         repair=Repair("install or enable one of them, for the servers of where copies run", Safety.MANUAL),
