@@ -46,6 +46,7 @@ def command(console: Console, /, *, image: Path, full: bool, **values: Any) -> i
     guestrepair inspect snapshot.qcow2
     guestrepair inspect --full --format json -o inventory.json /dev/vdb
     guestrepair inspect --format cyclonedx --digests all -o sbom.cdx.json golden.qcow2
+    guestrepair inspect --format spdx -o sbom.spdx.json golden.qcow2
     """
     output: Path | None = values.pop("output")
     output_format = values.pop("output_format")

@@ -66,6 +66,11 @@ class Device:
             data = b"".join(bytes(self._handle.pread(min(REQUEST_BYTES, last - at), at)) for at in steps)
         return data[offset - first : offset - first + length]
 
+    @property
+    def tells_zeros(self) -> bool:
+        """Whether the server says at all where there are only zeros."""
+        return bool(self._handle.can_meta_context(_ALLOCATION))
+
     def zero_ranges(self, offset: int, length: int) -> Iterator[tuple[int, bool]]:
         """Lengths of the parts of a range, one after the other, and whether each is known to hold only zeros.
 
@@ -74,7 +79,7 @@ class Device:
         Raises:
             ImageError: the server failed.
         """
-        if not self._handle.can_meta_context(_ALLOCATION):
+        if not self.tells_zeros:
             yield length, False
             return
         found: list[tuple[int, int]] = []

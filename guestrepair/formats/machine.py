@@ -16,6 +16,7 @@ MAX_SIZE_BYTES = 1 << 20
 _MAX_LINES = 20_000
 _LINE = re.compile(r'(\.?[A-Za-z][A-Za-z0-9_.:-]{0,80})[ \t]*=[ \t]*"([^"]{0,4096})"[ \t]*')
 _DISK_KEY = re.compile(r"(scsi|sata|ide|nvme)(\d{1,2}):(\d{1,2})")
+_SLOT = re.compile(r"0|0x[0-9a-fA-F]{1,4}")
 _CARD_KEY = re.compile(r"ethernet(\d{1,2})")
 
 
@@ -34,10 +35,16 @@ class MachineDisk:
 
 @dataclass(frozen=True, slots=True)
 class MachineCard:
-    """A network card: its model and MAC address, "" where unsaid."""
+    """A network card: its model and MAC address, "" where unsaid.
+
+    ``slot`` is the number of its hot-plug slot, 0 where that is not certain. It is for a card on the root bus
+    of qemu's i440FX machine, which tells of its slots by ACPI. Other machines put cards behind bridges, whose
+    numbers the firmware gives.
+    """
 
     model: str
     mac: str = ""
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def _libvirt(data: bytes) -> MachineDescription:
         "uefi" if is_uefi else "bios",
         nvram is not None,
         tuple(_libvirt_disk(disk, devices) for disk in devices.all("disk") if _is_hard_disk(disk)),
-        tuple(map(_libvirt_card, devices.all("interface"))),
+        tuple(_libvirt_card(each, has_slots=_has_slots(domain)) for each in devices.all("interface")),
     )
 
 
@@ -112,11 +119,41 @@ def _bus_by_name(device: str) -> str:
                  if device.startswith(start)), "")  # fmt: skip
 
 
-def _libvirt_card(interface: Element) -> MachineCard:
-    model, mac = interface.first("model"), interface.first("mac")
-    return MachineCard(
-        model.get("type") if model is not None else "", mac.get("address").lower() if mac is not None else ""
+def _libvirt_card(interface: Element, *, has_slots: bool) -> MachineCard:
+    model, mac = (interface.first(name) or Element(name, {}, 0) for name in ("model", "mac"))
+    slot = _slot(interface) if has_slots and model.get("type") else 0
+    return MachineCard(model.get("type"), mac.get("address").lower(), slot)
+
+
+def _has_slots(domain: Element) -> bool:
+    """A PC with an i440FX, ACPI, hot-plug on its root bus, and nothing said to qemu behind libvirt's back."""
+    system, features, devices = (domain.first(n) or Element(n, {}, 0) for n in ("os", "features", "devices"))
+    kind = system.first("type") or Element("type", {}, 0)
+    roots = [c for c in devices.all("controller") if c.get("model") == "pci-root"]
+    fixed = any((c.first("target") or c).get("hotplug") == "off" for c in roots)
+    own_words = any(each.name.rpartition(":")[2] == "commandline" for each in domain.children)
+    return (
+        (kind.get("machine") == "pc" or kind.get("machine").startswith("pc-i440fx-"))
+        and features.first("acpi") is not None
+        and not fixed
+        and not own_words
     )
+
+
+def _slot(interface: Element) -> int:
+    """The slot of a card that is alone in it, on the root bus; 0 for any other, and a device of the host."""
+    address = interface.first("address") or Element("address", {}, 0)
+    is_plain = (
+        address.get("type") == "pci"
+        and address.get("multifunction", "off") == "off"
+        and interface.first("acpi") is None
+        and interface.get("type") not in {"hostdev", "vdpa"}
+    )
+    where = [_SLOT.fullmatch(address.get(name, "0")) for name in ("domain", "bus", "function", "slot")]
+    if not is_plain or any(match is None for match in where):
+        return 0
+    numbers = [int(match[0], 16) for match in where if match is not None]
+    return numbers[3] if not any(numbers[:3]) and numbers[3] < 32 else 0
 
 
 # --- VMware ----------------------------------------------------------------------------------

@@ -77,12 +77,14 @@ class ImageFile:
 
     ``format`` is as qemu calls it; ``kind`` is how a format with several ways lays the disk out ("fixed",
     "dynamic", "streamOptimized"), "" for others. ``layers`` counts it and its backing files.
+    ``allocated_bytes`` is what the file takes on this host's disk, None where that is not known.
     """
 
     format: str
     kind: str = ""
     is_block_device: bool = False
     layers: int = 1
+    allocated_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +151,7 @@ class OperatingSystem:
     hostname: str = ""
     id_like: tuple[str, ...] = ()
     codename: str = ""
+    support_end: str = ""
+    """SUPPORT_END as it is written: the last day of support, where it is said (os-release(5))."""
     unread: tuple[str, ...] = ()
     """Files that say who it is and could not be read: the rest may be of a system that it is derived from."""

@@ -47,6 +47,7 @@ def identify_system(guest: Guest) -> OperatingSystem:
         hostname=_hostname(guest),
         id_like=like,
         codename=release.get("VERSION_CODENAME", ""),
+        support_end=release.get("SUPPORT_END", ""),
         unread=tuple(unread),
     )
 

@@ -111,6 +111,10 @@ class LinkedGuest(Guest):
         """See :meth:`Guest.read_device`."""
         return self._guest.read_device(device, offset_bytes, size_bytes)
 
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """See :meth:`Guest.stored_bytes`."""
+        return self._guest.stored_bytes(disk, offset_bytes, size_bytes)
+
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Guest.usage`."""
         return self._guest.usage(target)

@@ -60,6 +60,8 @@ class MemoryGuest(Guest):
         self.volumes: dict[str, dict[str, bytes]] = {}
         """Files of filesystems that are not mounted, by device and path."""
         self.checks: dict[str, CheckResult] = {}
+        self.stored: dict[str, list[tuple[int, int]]] = {}
+        """What the images keep: (offset, size) of each part in bytes, by disk."""
         self.deleted: dict[str, int] = {}
         self._damage: dict[str, str] = {}
 
@@ -205,6 +207,13 @@ class MemoryGuest(Guest):
         if device not in self.devices:
             raise GuestReadError(device, "no such device")
         return self.devices[device][offset_bytes : offset_bytes + size_bytes]
+
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """See :meth:`Guest.stored_bytes`."""
+        if disk not in self.stored:
+            return super().stored_bytes(disk, offset_bytes, size_bytes)
+        end = offset_bytes + size_bytes
+        return sum(max(0, min(at + n, end) - max(at, offset_bytes)) for at, n in self.stored[disk])
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Guest.usage`."""

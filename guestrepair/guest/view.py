@@ -194,6 +194,16 @@ class Guest(abc.ABC):
             GuestReadError: no such device, or unreadable.
         """
 
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """How much of a part of a disk its image keeps: all but what its format knows to be only zeros.
+
+        Raises:
+            GuestReadError: nothing is known of the disk's image.
+        """
+        raise GuestReadError(
+            disk, f"what its image keeps of {size_bytes} bytes at {offset_bytes} is not known"
+        )
+
     @abc.abstractmethod
     def usage(self, target: str) -> FilesystemUsage:
         """statvfs(3) of a mounted filesystem of this guest.

@@ -231,7 +231,15 @@ def image_file(image: Image) -> ImageFile:
         kind=top.kind,
         is_block_device=top.is_block_device,
         layers=len(image.layers),
+        allocated_bytes=_allocated(image.path),
     )
+
+
+def _allocated(path: Path) -> int | None:
+    try:
+        return path.stat().st_blocks * 512
+    except OSError:
+        return None  # it is gone, or moved: whoever opens it will say so
 
 
 def launch_options(options: ImageOptions, voice: Voice, *, throwaway: bool = False) -> LaunchOptions:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, budget_for
+from guestrepair.disk import Image
 from guestrepair.errors import LockedError, NoSystemError
 from guestrepair.fence import LOOK, within
 from guestrepair.operations import opening
@@ -23,6 +24,7 @@ from guestrepair.operations.causes import explain
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.reported import reported
+from guestrepair.operations.tarred import judge_archive
 from guestrepair.report.data import ImageReport, StageError
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
@@ -75,8 +77,7 @@ def scan(
             then(guest, report)
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        images = opening.examine_all(path, image_options)
-        opening.describe_image(report, images)
+        images = _examined(path, image_options, options, report)
         report.partly = bool(options.only or options.skip)
         report.warnings += opening.warn_of_interruption(images[0])
         watch.lap("examine")
@@ -102,6 +103,20 @@ def scan(
     whole = budget if then is None else budget.times(_MORE, _MORE)
     found = reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
     return with_verdicts(found, options)
+
+
+def _examined(
+    path: Path, image_options: ImageOptions, options: ScanOptions, report: ImageReport
+) -> tuple[Image, ...]:
+    """The image and its further disks, described in the report.
+
+    Raises:
+        ImageError: and its kinds; also for an archive in its place, which is judged.
+    """
+    judge_archive(path, image_options, options, report)
+    images = opening.examine_all(path, image_options)
+    opening.describe_image(report, images)
+    return images
 
 
 def _complete(

@@ -93,7 +93,7 @@ def platform_of(name: str, source: str, described: MachineDescription) -> Platfo
     rules: list[tuple[str, Parameters, str]] = [
         ("platform/firmware", firmware, f"Its firmware is {described.firmware.upper()}."),
         ("network/pinned-mac", PinnedMac(macs=macs), "These are its cards' MAC addresses."),
-        ("network/pinned-name", PinnedName(), "Names by slot are those of the old machine."),
+        ("network/pinned-name", PinnedName(by_slot=_by_slot(described)), "Cards are called after its slots."),
         ("network/no-configuration", Clean(), "A machine without an address is not reached."),
     ]
     for parameters in found:
@@ -135,6 +135,12 @@ def _bus(disk: MachineDisk, described: MachineDescription) -> str:
     return _BUSES.get((disk.bus, disk.model), "") or (
         "" if disk.bus == "scsi" else _BUSES.get((disk.bus, ""), "")
     )
+
+
+def _by_slot(described: MachineDescription) -> tuple[str, ...]:
+    """Its cards' names after their slots; none where the slot of one of them is not known."""
+    slots = [card.slot for card in described.cards]
+    return tuple(f"ens{slot}" for slot in slots) if all(slots) else ()
 
 
 def _cards(described: MachineDescription) -> Iterator[Parameters | str]:

@@ -83,11 +83,15 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The file must have one of these formats; the disk's size is a multiple, and at most so much."""
+    """The file must have one of these formats; the disk's size is a multiple, and at most so much.
+
+    ``tarred``: it is delivered as a file of that name, in a tar archive of the old GNU kind, with gzip.
+    """
 
     any: Words
     multiple_mib: int = 0
     most_gib: int = 0
+    tarred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +130,12 @@ class SshdSetting:
 class PinnedName:
     """The names that the platform gives its first card: configuration bound to one of them fits.
 
-    Without names it is not known which: configuration that is bound to a name cannot be judged.
+    Without names it is not known which: configuration that is bound to a name cannot be judged. ``by_slot``
+    are the names of all its cards in a guest that surely calls them after their slots, and in no other.
     """
 
     names: Words = ()
+    by_slot: Words = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

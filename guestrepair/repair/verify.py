@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from guestrepair.guest.devices import BlockDevices
 from guestrepair.model import Examination, Finding, Severity
 
+_BY_REMOVING = frozenset({"golden/unzeroed-space"})
+"""What a removal brings by its nature, no fault of a repair: content of what is gone lies in free space."""
 _LINE = re.compile(r":[0-9]+$")
 # State bits of an ext superblock (ext4.h): EXT4_VALID_FS, EXT4_ERROR_FS.
 _VALID, _ERROR = 0x1, 0x2
@@ -35,7 +37,7 @@ def new_findings(before: Sequence[Finding], after: Sequence[Finding]) -> list[Fi
     folded = {(f.rule, _LINE.sub("", subject)) for f in before for subject in f.folded}
     new = []
     for finding in after:
-        if finding.severity is Severity.NOTE:
+        if finding.severity is Severity.NOTE or finding.rule in _BY_REMOVING:
             continue
         where = place(finding)
         if known[where]:

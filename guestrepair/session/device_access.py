@@ -24,6 +24,10 @@ class DeviceAccess(Protocol):
         """Bytes of a device; short at its end."""
         ...
 
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """How much of a part of a disk its image keeps."""
+        ...
+
     def peek(self, device: str) -> tuple[str, ...]:
         """Names in the top directory of a filesystem that mounts."""
         ...
@@ -46,6 +50,10 @@ class DevicesWritten:
     def read(self, device: str, offset_bytes: int, size_bytes: int) -> bytes:
         """See :meth:`DeviceAccess.read`."""
         return read_device(self.machine.handle(), device, offset_bytes, size_bytes)
+
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """See :meth:`DeviceAccess.stored_bytes`."""
+        raise GuestReadError(disk, "it is being written to")
 
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`DeviceAccess.peek`."""
@@ -79,6 +87,10 @@ class DevicesRead:
     def _on_the_host(self, name: str) -> Callable[[int, int], bytes] | None:
         device, disks = self.block.get(name), self.mount_table.disks
         return disks.disk(name) if device is None else disks.part(device)
+
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """See :meth:`DeviceAccess.stored_bytes`."""
+        return self.mount_table.disks.stored_bytes(disk, offset_bytes, size_bytes)
 
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`DeviceAccess.peek`."""

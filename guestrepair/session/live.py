@@ -244,6 +244,12 @@ class LiveGuest(Guest):
             raise GuestReadError(device, "not a device of this guest")
         return self._devices.read(device, offset_bytes, size_bytes)
 
+    def stored_bytes(self, disk: str, offset_bytes: int, size_bytes: int) -> int:
+        """See :meth:`Guest.stored_bytes`."""
+        if disk not in {d.name for d in self.block.disks}:
+            raise GuestReadError(disk, "not a disk of this guest")
+        return self._devices.stored_bytes(disk, offset_bytes, size_bytes)
+
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`Guest.peek`."""
         return self._devices.peek(device)

@@ -27,6 +27,7 @@ from guestrepair.system.files import Files
 from guestrepair.system.filesystems import Filesystems
 from guestrepair.system.firewall.firewall import Firewall
 from guestrepair.system.first_boot import FirstBoot
+from guestrepair.system.free_space import FreeSpace
 from guestrepair.system.hosts_access import AccessFile, read_hosts_access
 from guestrepair.system.initramfs_tools import ModulesPolicy, read_modules_policy
 from guestrepair.system.kernel_settings import KernelSettings
@@ -50,7 +51,9 @@ from guestrepair.system.selinux import Selinux
 from guestrepair.system.sshd.instances import Instances, find_instances
 from guestrepair.system.sshd.sshd import Sshd, find_sshds
 from guestrepair.system.sudoers import Sudoers
+from guestrepair.system.support import Support, support_of
 from guestrepair.system.systemd import Systemd
+from guestrepair.system.time_sync import TimeSync
 from guestrepair.system.tmpfiles import Tmpfiles
 from guestrepair.system.usrmerge import BrokenLink, as_if_linked, broken_links
 
@@ -192,6 +195,11 @@ class System:
         return FirstBoot(self)
 
     @fact
+    def free_space(self) -> FreeSpace:
+        """What its image keeps in the free space of its filesystems."""
+        return FreeSpace(self._guest)
+
+    @fact
     def hosts_access(self) -> tuple[AccessFile, ...]:
         """The rules of TCP wrappers."""
         return read_hosts_access(self.view)
@@ -317,9 +325,19 @@ class System:
         return Sudoers(self.view, self.packages)
 
     @fact
+    def support(self) -> Support:
+        """Until when its release gets security updates."""
+        return support_of(self.os)
+
+    @fact
     def systemd(self) -> Systemd:
         """Its units."""
         return Systemd(self.view)
+
+    @fact
+    def time_sync(self) -> TimeSync:
+        """What keeps its clock right."""
+        return TimeSync(self)
 
     @fact
     def tmpfiles(self) -> Tmpfiles:

@@ -62,6 +62,43 @@ def test_a_card_gets_the_guest_on_the_network_where_no_driver_is_missed(
     print(f"{card}: {'reached' if said else 'not reached'}, as was said")
 
 
+SLOTTED = """<domain type='kvm'><os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os>
+<features><acpi/></features><devices>
+<disk type='file' device='disk'><source file='/x'/><target dev='vda' bus='virtio'/></disk>
+<interface type='network'><model type='virtio'/>
+<address type='pci' domain='0x0000' bus='0x00' slot='0x{slot:02x}' function='0x0'/></interface>
+</devices></domain>
+"""
+
+
+def test_a_card_is_called_after_its_slot_as_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest's network is for ens12 alone: it is reached by a card in slot 12 and not by one in 13."""
+    image = tmp_path / "image.qcow2"
+    fixtures.damaged("debian-server", ["network-pinned-name"], out=image)
+    with fixtures.edit(image) as guest:
+        path = "/etc/systemd/network/10-first.network"
+        guest.write(path, guest.read_file(path).replace(b"ens192", b"ens12"))
+    plain = qemu_machine.command_line
+    for slot in (12, 13):
+        described = tmp_path / "machine.xml"
+        described.write_text(SLOTTED.format(slot=slot))
+        arguments = ("scan", image, "--machine", described, "--no-cause", "--only", "network")
+        _status, report = report_of(*arguments)
+        (found,) = [f for f in report["images"][0]["findings"] if f["rule"] == "network/pinned-name"]
+        assert report["images"][0]["inconclusive"] == []
+        said = found["severity"] != "error"
+
+        def on_such(*arguments: object, number: int = slot, **options: object) -> list[str]:
+            argv = plain(*arguments, **options)  # type: ignore[arg-type]
+            card = f"virtio-net-pci,addr={number:#x},"
+            return [w.replace("q35,", "pc,").replace("virtio-net-pci,", card) for w in argv]
+
+        monkeypatch.setattr(qemu_machine, "command_line", on_such)
+        boot = prove(image, options=BootOptions(ssh=True, timeout_seconds=300))
+        assert boot.outcome is Outcome.LOGIN
+        assert bool(boot.ssh_banner) is said is (slot == 12), boot.console_tail
+
+
 def without_boot_code(image: Path) -> None:
     with image.open("r+b") as disk:
         disk.write(bytes(440))

@@ -22,11 +22,14 @@ RULES = {
     "authorized-keys", "password", "credentials", "service-keys", "build-user-sudo", "cloud-init-state",
     "cloud-init-generated", "pinned-mac", "static-address", "history", "logs", "dhcp-lease", "random-seed",
     "package-cache", "temporary-files", "crash-dump", "account-copy", "installer-traces", "lvm-records",
-    "spool", "backup-copy",
+    "spool", "backup-copy", "end-of-life", "no-time-sync", "no-serial-console", "unzeroed-space",
 }  # fmt: skip
 """Every rule of the profile but the one on moved directories."""
 
-BY_A_PERSON = {"storage-identity", "service-keys", "build-user-sudo", "static-address"}
+BY_A_PERSON = {
+    "storage-identity", "service-keys", "build-user-sudo", "static-address", "end-of-life", "no-time-sync",
+    "unzeroed-space",
+}  # fmt: skip
 """What is left of a sealed image: nothing makes it again, or nobody knows what it should be."""
 
 NOT_SYSPREP = {
@@ -41,11 +44,15 @@ NOT_SYSPREP = {
     "cloud-init-generated",
     "cloud-init-state",
     "credentials",
+    "end-of-life",
     "hostname",
+    "no-serial-console",
+    "no-time-sync",
     "password",
     "service-keys",
     "static-address",
     "storage-identity",
+    "unzeroed-space",  # virt-sparsify's work
 }
 """What virt-sysprep 1.48 leaves, by its own list or since it does not know of it."""
 

@@ -2,7 +2,8 @@
 
 What it finds: identities (machine id, host keys, memberships, names of storage hosts), ways in that every
 copy would share (keys, passwords, credentials), what cloud-init knows already, network configuration of one
-machine, and what a machine leaves of itself: logs, histories, leases, seeds, caches.
+machine, and what a machine leaves of itself: logs, histories, leases, seeds, caches, deleted files in free
+space; and of the image as a whole, that its release is still supported, its clock kept, its console seen.
 
 Evidence: that the files are there, and are not empty; what a copy's first boot makes anew is read from its
 units, its scripts and cloud-init. Repairs remove files by name, or empty them where a program needs them to
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Analyzer, Context, Rule
-from guestrepair.analyzers.golden import access, cloud, identity, network, traces
+from guestrepair.analyzers.golden import access, cloud, identity, network, traces, whole
 from guestrepair.model import Effect, Evidence, Finding, GuestPath, Inconclusive, Severity, Subject
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.leftover_places import PLACES
@@ -67,13 +68,14 @@ def check_mounts(context: Context) -> Iterator[Inconclusive]:
 ANALYZER = Analyzer(
     name="golden",
     summary="what must not be in an image that many machines are made of",
-    rules=(*identity.RULES, *access.RULES, *cloud.RULES, *network.RULES, *traces.RULES, MOVED),
+    rules=(*identity.RULES, *access.RULES, *cloud.RULES, *network.RULES, *traces.RULES, *whole.RULES, MOVED),
     checks=(
         *identity.CHECKS,
         *access.CHECKS,
         *cloud.CHECKS,
         *network.CHECKS,
         *traces.CHECKS,
+        *whole.CHECKS,
         check_moved,
         check_mounts,
     ),

@@ -25,6 +25,7 @@ from guestrepair.system.guest_system import System
 from guestrepair.system.network.model import Configuration, Place, Reach
 from guestrepair.system.network.naming import GivenName
 from guestrepair.system.network.network import Network, Reached
+from guestrepair.system.slot_names import are_called_by_slot
 
 PINNED_MAC = Rule(
     name="network/pinned-mac",
@@ -75,7 +76,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
 def _for_platforms(context: Context, reached: Sequence[Reached], found: Finding) -> Finding:
     """Worse where a named platform surely has another card: no configuration is for its name or MAC."""
     wanted = asked(context.platforms, found.rule)
-    lost = [name for one in wanted if _is_other(one, reached) for name in one.platforms]
+    lost = [name for one in wanted if _is_other(context.system, one, reached) for name in one.platforms]
     if not lost or found.severity is Severity.NOTE:
         return found
     severity = Severity.ERROR if any(_is_grave(one, lost) for one in wanted) else found.severity
@@ -83,14 +84,21 @@ def _for_platforms(context: Context, reached: Sequence[Reached], found: Finding)
     return replace(found, severity=severity, message=said, platforms=tuple(lost))
 
 
-def _is_other(one: Asked, reached: Sequence[Reached]) -> bool:
+def _is_other(system: System, one: Asked, reached: Sequence[Reached]) -> bool:
     parameters = one.requirement.parameters
     if isinstance(parameters, PinnedMac):
         return not any(set(r.configuration.match.macs) & set(parameters.macs) for r in reached)
-    if isinstance(parameters, PinnedName) and parameters.names:
+    if isinstance(parameters, PinnedName) and (names := _names(system, parameters)):
         pinned = [r.configuration.match for r in reached if r.reach is not Reach.MAC]
-        return not any(match.has_name(name) for match in pinned for name in parameters.names)
+        return not any(match.has_name(name) for match in pinned for name in names)
     return False
+
+
+def _names(system: System, parameters: PinnedName) -> tuple[str, ...]:
+    """What the platform's cards are called in this guest; none where that is not known."""
+    if parameters.names or not parameters.by_slot:
+        return parameters.names
+    return parameters.by_slot if are_called_by_slot(system) else ()
 
 
 def _unknown_names(context: Context, found: Finding) -> Iterator[Inconclusive]:
@@ -98,7 +106,8 @@ def _unknown_names(context: Context, found: Finding) -> Iterator[Inconclusive]:
     if found.severity is Severity.NOTE:
         return
     for one in asked(context.platforms, found.rule):
-        if isinstance(one.requirement.parameters, PinnedName) and not one.requirement.parameters.names:
+        parameters = one.requirement.parameters
+        if isinstance(parameters, PinnedName) and not _names(context.system, parameters):
             reason = f"what its card is called depends on its slot, and {found.subject} is for one name alone"
             yield Inconclusive("network", f"{one.named}: {reason}", platforms=one.platforms)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.platform.asking import PAGE, Unmet, cannot_tell, listed, not_met
+from guestrepair.formats.tar_header import TarKind
 from guestrepair.guest.devices import Disk, ImageFile
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity, Subject
-from guestrepair.platforms.model import Asked, asked, of_kind
+from guestrepair.platforms.model import Asked, Platform, asked, of_kind
 from guestrepair.platforms.parameters import Container
+
+if TYPE_CHECKING:
+    from guestrepair.disk.tarred import Tarred
 
 CONTAINER = Rule(
     name="platform/container",
@@ -19,7 +24,9 @@ CONTAINER = Rule(
     safeties=(Safety.MANUAL,),
     what="The platform takes other formats (or the same one laid out otherwise: a VHD of fixed size, a"
     " streamOptimized VMDK), the disk's size is no whole number of MiB or GiB as it asks, is larger than it"
-    " takes, or the file needs another one behind it.",
+    " takes, or the file needs another one behind it. Where it takes a tar archive, that may be given itself:"
+    " judged are its kind, its compression, and the name and size of its first file; the disk in it is not"
+    " examined, and what follows it in the archive is not looked for.",
     why="The upload or import fails, mostly after all of it was transferred.",
     repair="Convert a copy: the commands are in the finding. The image itself is left as it is.",
     example="a dynamic VHD for Azure",
@@ -64,7 +71,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         if disk is None or disk.image is None:
             yield cannot_tell(each, "which file it takes", "nothing is known of the image's file")
             continue
-        wishes = list(_sizes(disk, container))
+        wishes = list(_sizes(disk.size_bytes, container))
         if disk.image.is_block_device:
             yield _of_device(each)
         else:
@@ -81,6 +88,46 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         )
 
 
+def of_tar(tarred: Tarred, path: str, platforms: tuple[Platform, ...]) -> Finding | None:
+    """What keeps a tar archive with a disk from being what those platforms take; None where it is that."""
+    member, unmet = tarred.member, []
+    for each, container in _takers(platforms):
+        wishes = []
+        if tarred.compression != "gzip":
+            wishes.append("gzip")
+        if member.kind is not TarKind.OLD_GNU:
+            wishes.append("the old GNU format of tar")
+        if not member.is_file or (member.name and member.name.removeprefix("./") != container.tarred):
+            wishes.append(f"{container.tarred} as its first and only file")
+        if member.size_bytes == 0:
+            wishes.append("a disk that is not empty")
+        wishes += _sizes(member.size_bytes or 0, container)
+        unmet += [Unmet(each, wish) for wish in wishes]
+    if not unmet:
+        return None
+    what = f"{member.kind.value}, {tarred.compression}, {member.name or 'a file named by an extension'}"
+    if member.size_bytes is not None:
+        what += f" of {_size(member.size_bytes)}"
+    return not_met(
+        CONTAINER,
+        Subject.of_device("/dev/sda"),
+        f"the image is a tar archive ({what})",
+        unmet,
+        evidence=[Evidence(path, what, "")],
+        repair=Repair(f"tar --format=oldgnu -Sczf IMAGE.tar.gz {takes_tar(platforms)}", Safety.MANUAL),
+    )
+
+
+def takes_tar(platforms: tuple[Platform, ...]) -> str:
+    """The name of the file that is delivered in a tar archive; "" where none of the platforms takes one."""
+    return next((container.tarred for _, container in _takers(platforms)), "")
+
+
+def _takers(platforms: tuple[Platform, ...]) -> Iterator[tuple[Asked, Container]]:
+    found = of_kind(asked(platforms, CONTAINER.name), Container)
+    return ((each, container) for each, container in found if container.tarred)
+
+
 def _of_device(each: Asked) -> Inconclusive:
     return cannot_tell(each, "which file it would be uploaded as", "the image is a block device")
 
@@ -93,11 +140,11 @@ def _formats(image: ImageFile, container: Container) -> Iterator[str]:
         yield "one file, without a backing file"
 
 
-def _sizes(disk: Disk, container: Container) -> Iterator[str]:
-    if container.multiple_mib and disk.size_bytes % (container.multiple_mib * _MIB):
+def _sizes(size_bytes: int, container: Container) -> Iterator[str]:
+    if container.multiple_mib and size_bytes % (container.multiple_mib * _MIB):
         whole = "GiB" if container.multiple_mib == _MIB_OF_GIB else f"{container.multiple_mib} MiB"
         yield f"a size of whole {whole.removeprefix('1 ')}"
-    if container.most_gib and disk.size_bytes > container.most_gib * _GIB:
+    if container.most_gib and size_bytes > container.most_gib * _GIB:
         yield f"at most {container.most_gib} GiB"
 
 

@@ -22,6 +22,9 @@ from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.host.readable import FILESYSTEMS, TOP_NAMES, Opener, ReadableFilesystem
 
+_PIECE_BYTES = 256 << 20
+"""The most that one question about what is kept is about: an answer has room for all its blocks of 4 KiB."""
+
 
 @dataclass(slots=True)
 class HostDisks:
@@ -62,6 +65,25 @@ class HostDisks:
         """The same for a disk or partition; None for whatever does not lie in one piece on one disk."""
         whole = self.disk(device.disk) if device.kind in (DeviceKind.DISK, DeviceKind.PARTITION) else None
         return None if whole is None else partial(_within, whole, device)
+
+    def stored_bytes(self, name: str, offset: int, size: int) -> int:
+        """How much of a part of a disk its image keeps: see :meth:`Guest.stored_bytes`.
+
+        Raises:
+            GuestReadError: the disk cannot be opened here, or the server fails.
+        """
+        device = self._device(name)
+        if device is None or not device.tells_zeros:
+            raise GuestReadError(name, "the host cannot be told what its image keeps")
+        end, total = min(offset + size, device.size_bytes), 0
+        try:
+            for start in range(offset, end, _PIECE_BYTES):
+                fence.check()
+                parts = device.zero_ranges(start, min(_PIECE_BYTES, end - start))
+                total += sum(length for length, is_zero in parts if not is_zero)
+        except ImageError as error:
+            raise GuestReadError(name, error.message) from error
+        return total
 
     def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
         """The filesystem on a device; None when the host is not certain of it."""

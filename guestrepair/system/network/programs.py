@@ -6,12 +6,13 @@ directories where there is no systemd.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, fact
 from guestrepair.system.network.model import Manager, Program
+from guestrepair.system.runlevels import runlevel_services
 from guestrepair.system.systemd import Systemd
 
 _BIN = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
@@ -100,21 +101,7 @@ class Programs:
 
     @fact
     def _runlevels(self) -> frozenset[str] | None:
-        """Every service of the runlevels; None where there are none."""
-        found: set[str] = set()
-        known = False
-        for directory in self._runlevel_directories():
-            known = True
-            for name in self._guest.listdir(directory):
-                sysv = len(name) > 3 and name[0] == "S" and name[1:3].isdigit()
-                found.add(name[3:] if sysv else name)
-        return frozenset(found) if known else None
-
-    def _runlevel_directories(self) -> Iterator[GuestPath]:
-        places = [GuestPath("/etc/runlevels") / n for n in ("sysinit", "boot", "default")]
-        for top in (GuestPath("/etc"), GuestPath("/etc/rc.d")):
-            places += [top / f"rc{n}.d" for n in ("S", "2", "3", "5")]
-        return filter(self._guest.is_directory, places)
+        return runlevel_services(self._guest)
 
     @fact
     def others(self) -> tuple[str, ...]:

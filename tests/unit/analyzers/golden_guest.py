@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from guestrepair.analyzers.base import AnalysisOptions, Context, run_analyzer
 from guestrepair.analyzers.golden import ANALYZER
 from guestrepair.guest.memory import MemoryGuest
@@ -10,6 +12,8 @@ from guestrepair.model import Finding, Inconclusive, RemoveFile, Repair, Safety,
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 SAFE, REVIEW, MANUAL = Safety.SAFE, Safety.REVIEW, Safety.MANUAL
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/bash\n"
+NOW = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC).timestamp()
+TIMESYNCD = "/usr/lib/systemd/system/systemd-timesyncd.service"
 
 
 def sealed(*, cloud: bool = True, sshd: bool = False) -> MemoryGuest:
@@ -18,6 +22,9 @@ def sealed(*, cloud: bool = True, sshd: bool = False) -> MemoryGuest:
     guest.file("/usr/lib/systemd/systemd", b"\x7fELF", mode=0o755)
     guest.file("/usr/lib/systemd/system/multi-user.target", "[Unit]\n")
     guest.link("/etc/systemd/system/default.target", "/usr/lib/systemd/system/multi-user.target")
+    guest.file(TIMESYNCD, "[Service]\nExecStart=!!/usr/lib/systemd/systemd-timesyncd\n")
+    guest.link(f"/etc/systemd/system/sysinit.target.wants/{TIMESYNCD.rpartition('/')[2]}", TIMESYNCD)
+    guest.file("/usr/lib/systemd/system/sysinit.target", "[Unit]\n")
     guest.file("/etc/passwd", PASSWD)
     guest.file("/etc/shadow", "root:*:1::::::\nann:!:1::::::\n", mode=0o640)
     guest.file("/etc/group", "root:x:0:\nann:x:1000:\n")
@@ -41,7 +48,7 @@ def sealed(*, cloud: bool = True, sshd: bool = False) -> MemoryGuest:
 
 
 def examine(guest: MemoryGuest) -> tuple[list[Finding], list[Inconclusive]]:
-    found = run_analyzer(ANALYZER, Context(guest, options=AnalysisOptions(profile="golden")))
+    found = run_analyzer(ANALYZER, Context(guest, options=AnalysisOptions(profile="golden", now=NOW)))
     return found.findings, found.inconclusive
 
 

@@ -60,6 +60,7 @@ def test_only_a_valid_identity_is_one(content: str | None, *, found: bool) -> No
 def test_without_systemd_nothing_makes_an_empty_identity_new() -> None:
     guest = sealed(cloud=False)
     guest.remove("/usr/lib/systemd")
+    guest.link("/etc/runlevels/default/chronyd", "/etc/init.d/chronyd")
     guest.file("/etc/machine-id", IDENTITY)
     finding = only(guest, "machine-id")
     assert (gone(finding), repair_of(finding).safety) == ({"/etc/machine-id"}, REVIEW)

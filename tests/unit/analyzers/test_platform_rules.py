@@ -421,6 +421,77 @@ def test_a_name_by_slot_cannot_be_judged_where_slots_are_not_known() -> None:
     assert unclear.platforms == ("here",)
 
 
+LINK = "/usr/lib/systemd/network/99-default.link"
+POLICY = "[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep kernel database onboard slot path\n"
+
+
+def named_by_slot(name: str, cmdline: str = "ro") -> MemoryGuest:
+    """systemd 252 with its own policy, and a kernel that knows slots; its network is for one name alone."""
+    made = guest(cmdline=cmdline)
+    made.file(NET, PINNED.format(f"Name={name}"))
+    made.file("/usr/lib/systemd/libsystemd-shared-252.so", "x")
+    made.file(LINK, POLICY)
+    made.file(
+        "/usr/lib/systemd/network/73-usb-net-by-mac.link", "[Match]\nPath=*-usb-*\n[Link]\nNamePolicy=mac\n"
+    )
+    made.file("/usr/lib/systemd/network/80-wifi-adhoc.network", "[Match]\nType=wlan\n")
+    for release in (drivers.RELEASE, "6.1"):
+        made.file(f"/boot/config-{release}", "CONFIG_HOTPLUG_PCI_ACPI=y\n")
+    return made
+
+
+SLOT_7 = platform(requirement("network/pinned-name", PinnedName(by_slot=("ens7",))))
+
+
+@pytest.mark.parametrize(("name", "platforms"), [("ens7", ()), ("ens192", ("here",)), ("ens*", ())])
+def test_a_name_by_slot_is_judged_where_guest_and_machine_make_it_certain(
+    name: str, platforms: tuple[str, ...]
+) -> None:
+    found, inconclusive = run(named_by_slot(name), SLOT_7, analyzer=NETWORK)
+    assert inconclusive == []
+    pinned = [f for f in found if f.rule == "network/pinned-name"]
+    assert [f.platforms for f in pinned] == ([] if name == "ens*" else [platforms])
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/usr/lib/systemd/libsystemd-shared-252.so", None),
+        (LINK, None),
+        (LINK, POLICY.replace("onboard slot", "onboard path")),
+        (LINK, POLICY.replace("keep kernel", "mac")),
+        ("/usr/lib/systemd/network/50-x.link", "[Match]\nDriver=virtio_net\n[Link]\nName=lan\n"),
+        ("/etc/systemd/network/50-x.link", "[Match]\nOriginalName=*\n[Link]\nName=lan\n"),
+        ("/etc/udev/rules.d/70-x.rules", 'SUBSYSTEM=="net", ATTR{address}=="1", NAME="lan"\n'),
+        (f"/boot/config-{drivers.RELEASE}", None),
+        (f"/boot/config-{drivers.RELEASE}", "# CONFIG_HOTPLUG_PCI_ACPI is not set\n"),
+        ("/usr/sbin/biosdevname", "x"),
+    ],
+)
+def test_whatever_else_may_name_a_card_leaves_it_unknown(path: str, content: str | None) -> None:
+    made = named_by_slot("ens192")
+    if content is None:
+        made.remove(path)
+    else:
+        made.file(path, content)
+    found, inconclusive = run(made, SLOT_7, analyzer=NETWORK)
+    assert [f.platforms for f in found if f.rule == "network/pinned-name"] == [()]
+    assert [i.platforms for i in inconclusive] == [("here",)]
+
+
+def test_an_older_systemd_leaves_it_unknown() -> None:
+    made = named_by_slot("ens192")
+    made.remove("/usr/lib/systemd/libsystemd-shared-252.so")
+    made.file("/usr/lib/systemd/libsystemd-shared-237.so", "x")
+    _, inconclusive = run(made, SLOT_7, analyzer=NETWORK)
+    assert [i.platforms for i in inconclusive] == [("here",)]
+
+
+def test_a_kernel_that_is_told_of_no_slots_leaves_it_unknown() -> None:
+    _, inconclusive = run(named_by_slot("ens192", "ro acpi=off"), SLOT_7, analyzer=NETWORK)
+    assert [i.platforms for i in inconclusive] == [("here",)]
+
+
 def test_it_runs_only_where_a_platform_is_named() -> None:
     from guestrepair.analyzers.base import AnalysisOptions
     from guestrepair.analyzers.platform import ANALYZER

@@ -90,6 +90,7 @@ from guestrepair.formats import (
     syslog_stamps,
     systemd_unit,
     sysusers,
+    tar_header,
     timestamp_reply,
     tmpfiles,
     toml_lines,
@@ -800,6 +801,9 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "name": Registered(lambda d: systemd_unit.unit_name_of_path(text(d)), MIB, b"/a-b/.c"),
     },
     "sysusers": {"sysusers.d": Registered(sysusers.parse_sysusers, sample=b'u a 1 "A B" /a /bin/sh\n')},
+    "tar_header": {
+        "first": Registered(tar_header.parse_first_member, 1 * MIB, b"disk.raw".ljust(512, b"\0"))
+    },
     "tmpfiles": {"tmpfiles.d": Registered(tmpfiles.parse_tmpfiles, sample=b"d /run/a 0755 root root - -\n")},
     "udev_rules": {
         "names": Registered(

@@ -11,7 +11,7 @@ from guestrepair.errors import FormatError, UsageError
 from guestrepair.formats.machine import parse_machine
 from guestrepair.platforms.machine import read_machine
 from guestrepair.platforms.model import Platform
-from guestrepair.platforms.parameters import Firmware, NicDriver, PinnedMac, StorageDriver
+from guestrepair.platforms.parameters import Firmware, NicDriver, PinnedMac, PinnedName, StorageDriver
 
 DISK = "<disk type='file' device='disk'><source file='/a.qcow2'/><target dev='{dev}'{bus}/>{more}</disk>"
 CARD = "<interface type='network'><mac address='52:54:00:AA:bb:01'/>{model}</interface>"
@@ -182,3 +182,40 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
 def test_a_machine_is_never_called_as_a_platform(tmp_path: Path) -> None:
     (tmp_path / "kvm.xml").write_bytes(domain(disk("vda")))
     assert read_machine(tmp_path / "kvm.xml").name == "machine-kvm"
+
+
+PC = "<os><type arch='x86_64' machine='pc-i440fx-8.2'>hvm</type></os><features><acpi/></features>"
+AT = "<address type='pci' domain='0x0000' bus='0x00' slot='0x07' function='0x0'/>"
+ROOT = "<controller type='pci' index='0' model='pci-root'>{}</controller>"
+
+
+def card(address: str = AT, *, kind: str = "network", model: str = "<model type='virtio'/>") -> str:
+    return f"<interface type='{kind}'>{model}{address}</interface>"
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (domain(cards=card(), system=PC), ("ens7",)),
+        (domain(cards=card(), system=PC, controllers=ROOT.format("")), ("ens7",)),
+        (domain(cards=card() + card(AT.replace("07", "1f")), system=PC), ("ens7", "ens31")),
+        (domain(cards=card() + card(""), system=PC), ()),  # of one it is not known
+        (domain(cards=card(AT.replace("07", "00")), system=PC), ()),
+        (domain(cards=card(AT.replace("07", "20")), system=PC), ()),
+        (domain(cards=card(AT.replace("0x07", "7")), system=PC), ()),  # by which base?
+        (domain(cards=card(AT.replace("bus='0x00'", "bus='0x01'")), system=PC), ()),
+        (domain(cards=card(AT.replace("function='0x0'", "function='0x1'")), system=PC), ()),
+        (domain(cards=card(AT.replace("/>", " multifunction='on'/>")), system=PC), ()),
+        (domain(cards=card(AT + "<acpi index='2'/>"), system=PC), ()),  # eno2
+        (domain(cards=card(kind="hostdev"), system=PC), ()),
+        (domain(cards=card(model=""), system=PC), ()),
+        (domain(cards=card(), system=PC, controllers=ROOT.format("<target hotplug='off'/>")), ()),
+        (domain(cards=card(), system=PC.replace("<acpi/>", "<pae/>")), ()),
+        (domain(cards=card(), system=PC.replace("pc-i440fx-8.2", "pc-q35-8.2")), ()),
+        (domain(cards=card(), system=PC + "<qemu:commandline><qemu:arg/></qemu:commandline>"), ()),
+        (vmx('ethernet0.present = "TRUE"', 'ethernet0.pciSlotNumber = "192"'), ()),
+    ],
+)
+def test_names_by_slot_where_slots_are_certain(tmp_path: Path, data: bytes, names: tuple[str, ...]) -> None:
+    found = [r.parameters for r in read(tmp_path, data).requires("network/pinned-name")]
+    assert found == [PinnedName(by_slot=names)]

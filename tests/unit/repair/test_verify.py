@@ -25,6 +25,11 @@ def test_a_new_finding() -> None:
     assert gone_wrong([A], Examination([A], []), Examination([B], []))
 
 
+def test_what_was_removed_lies_in_free_space_and_that_is_no_fault_of_the_repair() -> None:
+    left = finding("golden/unzeroed-space", "/dev/sda3")
+    assert gone_wrong([A], Examination([A], []), Examination([left], [])) == []
+
+
 def test_a_line_that_moved_is_not_new() -> None:
     assert (
         gone_wrong([A], Examination([A, B], []), Examination([finding(B.rule, "/etc/ssh/sshd_config:8")], []))

@@ -372,3 +372,29 @@ def test_deleted_files_that_a_journal_has(toy: ToyFilesystem) -> None:
     assert nameless.read(0, 4) is None  # it ends behind the device's end
     assert lost.read is None
     assert list(HostBackend(Disks(toy), {"/": None}).former_files("/")) == []
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_what_an_image_keeps_of_a_part_is_what_was_written_there(form: str, tmp_path: Path) -> None:
+    """Data at the start and at 600 MiB, zeros written out at 300 MiB: those a raw file keeps, too."""
+    image = tmp_path / f"image.{form}"
+    subprocess.run(["qemu-img", "create", "-q", "-f", form, str(image), "700M"], check=True)
+    writes = ["write -P 7 0 2M", "write -P 7 600M 1M", "write 300M 4M"]
+    commands = [word for write in writes for word in ("-c", write)]
+    subprocess.run(["qemu-io", "-f", form, *commands, str(image)], check=True, stdout=subprocess.DEVNULL)
+    if form == "raw":
+        with image.open("r+b") as file:
+            file.seek(300 * MIB)
+            file.write(bytes(4 * MIB))
+    (tmp_path / "private").mkdir()
+    disks = HostDisks({"/dev/sda": create_overlay(tmp_path / "private", examine(image))}, lambda: None)
+    written_out = 4 * MIB
+    asked = [(0, 700 * MIB), (0, MIB), (4 * MIB, 200 * MIB), (299 * MIB, 6 * MIB), (600 * MIB, 500 * MIB)]
+    expected = [3 * MIB + written_out, MIB, 0, written_out, MIB]
+    assert [disks.stored_bytes("/dev/sda", *part) for part in asked] == expected
+    with pytest.raises(GuestReadError, match="cannot be told"):
+        disks.stored_bytes("/dev/sdb", 0, MIB)
+    disks.close()
