@@ -172,7 +172,7 @@ TRIED_WHOLE = 2
 @pytest.mark.skipif(not THOROUGH, reason="minutes: GUESTREPAIR_TEST_DEPTH=thorough, as in make test-all")
 @pytest.mark.parametrize("module", PARSERS)
 def test_memory_is_bounded(module: str) -> None:
-    script = "from tests.unit.formats.test_every_parser import print_memory; print_memory()"
+    script = "from tests.limits.test_every_parser import print_memory; print_memory()"
     done = subprocess.run(
         [sys.executable, "-c", script], input=module, capture_output=True, text=True, timeout=800, check=True
     )
