@@ -90,7 +90,8 @@ def test_memory_that_others_have_taken_does_not_end_small_work() -> None:
     assert within(Budget(what="this", cpu_seconds=5, memory_bytes=1), lambda: sum(range(10**6))) > 0
 
 
-def test_an_overrun_that_was_swallowed_comes_again() -> None:
+def test_an_overrun_that_was_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fence, "_AGAIN_SECONDS", 0.5)
     swallowed = []
 
     def work() -> None:
