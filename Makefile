@@ -5,6 +5,8 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 BENCH ?=
+# Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs clean
 

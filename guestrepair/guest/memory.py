@@ -7,6 +7,7 @@ built in :class:`guestrepair.guest.view.Guest`.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import stat as stat_module
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,12 @@ class Node:
     xattrs: dict[str, bytes] = field(default_factory=dict)
     unreadable: str = ""
     damaged: str = ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _stat(mode: int, uid: int, gid: int, size_bytes: int, mtime: int) -> Stat:
+    """What many files have alike is made once: analyzers ask hundreds of times for each guest."""
+    return Stat(mode, uid, gid, size_bytes, mtime)
 
 
 class MemoryGuest(Guest):
@@ -110,6 +117,10 @@ class MemoryGuest(Guest):
         """See :meth:`Guest.lstat_many`."""
         return {path: self._lstat_one(path) for path in paths}
 
+    def lstat(self, path: GuestPath) -> Stat | None:
+        """See :meth:`Guest.lstat`."""
+        return self._lstat_one(path)
+
     def _lstat_one(self, path: GuestPath) -> Stat | None:
         node = self._node(path)
         if node is None:
@@ -120,30 +131,29 @@ class MemoryGuest(Guest):
             self._damage[str(path)] = node.damaged
             return None
         size = len(node.content) if node.size_bytes is None else node.size_bytes
-        return Stat(node.mode, node.uid, node.gid, len(node.target) or size, node.mtime)
+        return _stat(node.mode, node.uid, node.gid, len(node.target) or size, node.mtime)
 
     def _node(self, path: GuestPath) -> Node | None:
         exact = self.nodes.get(path)
-        if exact is not None or path.parent == path:
+        if exact is not None:
             return exact
-        where = self._canonical(path)
-        return None if where is None else self.nodes.get(where)
-
-    def _canonical(self, path: GuestPath) -> GuestPath | None:
         # As the kernel does for lstat(2): the parents' links are followed, the last one is not.
         parent = path.parent
-        if parent in self.nodes and stat_module.S_ISDIR(self.nodes[parent].mode):
-            return path
-        resolved = self.resolve(parent)
-        return None if resolved is None else resolved / path.name
+        known = self.nodes.get(parent)
+        if known is not None and stat_module.S_ISDIR(known.mode):
+            return None
+        resolved = None if parent == path else self.resolve(parent)
+        return None if resolved is None else self.nodes.get(resolved / path.name)
 
     def listdir(self, path: GuestPath) -> tuple[str, ...]:
         """See :meth:`Guest.listdir`."""
         where = self.resolve(path)
         node = None if where is None else self.nodes[where]
-        if node is None or not stat_module.S_ISDIR(node.mode):
+        if where is None or node is None or not stat_module.S_ISDIR(node.mode):
             raise GuestReadError(path, "not a directory" if node else "no such directory")
-        return tuple(sorted(p.name for p in self.nodes if p.parent == where and p != where))
+        above = where.parts
+        inside = (p.parts for p in self.nodes if len(p.parts) == len(above) + 1)
+        return tuple(sorted(parts[-1] for parts in inside if parts[:-1] == above))
 
     def readlink(self, path: GuestPath) -> str:
         """See :meth:`Guest.readlink`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 import fnmatch
+import functools
 import stat as stat_module
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ def is_possible(path: str) -> bool:
 def components(path: GuestPath) -> list[str]:
     """The names in a path, the last one first."""
     return [part for part in path.parts if part.strip("/")][::-1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _step(directory: GuestPath, name: str) -> GuestPath:
+    """The path of a name in a directory: the same object each time, which is hashed and compared once."""
+    return directory / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +318,7 @@ class Guest(abc.ABC):
             if name == "..":
                 current = current.parent
                 continue
-            step = current / name
+            step = _step(current, name)
             if not pending and not follow_last:
                 return step
             found = self.lstat(step)

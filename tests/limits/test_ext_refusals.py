@@ -3,6 +3,7 @@ files over its metadata, directories in circles."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import struct
@@ -12,6 +13,7 @@ import pytest
 
 from guestrepair.formats.ext_extents import MAX_NODES
 from guestrepair.formats.ext_geometry import read_geometry
+from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.ext_tree import Tree
 from guestrepair.formats.superblock.ext import SUPERBLOCK_BYTES
 from tests.unit.formats.ext_images import (
@@ -54,14 +56,30 @@ def number_of(found: Tree, path: str) -> int:
     return number
 
 
+@functools.lru_cache(maxsize=1)
+def place_of(image: Path, path: str) -> tuple[bytes, int]:
+    """The image's bytes, and where in them the inode of a file is."""
+    data = image.read_bytes()
+    found = tree_of(data)
+    at, _ = found.inodes.place(number_of(found, path))
+    return data, at
+
+
 def with_extent(image: Path, path: str, block: int, count: int = 1) -> Tree:
     """The image with a file whose only extent is that run of blocks."""
-    data, found = bytearray(image.read_bytes()), tree(image)
-    number = number_of(found, path)
-    at, _ = found.inodes.place(number)
+    data, at = place_of(image, path)
+    at += 40
     high, low = block >> 32, block & 0xFFFFFFFF
-    data[at + 40 : at + 64] = struct.pack("<HHHHIIHHI", 0xF30A, 1, 4, 0, 0, 0, count, high, low)
-    return tree_of(bytes(data))
+    extent = struct.pack("<HHHHIIHHI", 0xF30A, 1, 4, 0, 0, 0, count, high, low)
+
+    def read(offset: int, size: int) -> bytes:
+        found = data[offset : offset + size]
+        first, last = max(at, offset), min(at + len(extent), offset + len(found))
+        if first >= last:
+            return found
+        return found[: first - offset] + extent[first - at : last - at] + found[last - offset :]
+
+    return Tree(Inodes(read, len(data)))
 
 
 def test_all_of_it_is_read(image: Path) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SHORT = Budget(what="this", cpu_seconds=0.3, wall_seconds=20)
 BRIEF = Budget(what="this", cpu_seconds=20, wall_seconds=0.3)
-PATIENT = Budget(what="this", cpu_seconds=60, wall_seconds=2)
+PATIENT = Budget(what="this", cpu_seconds=60, wall_seconds=1)
 AMPLE = Budget(what="all of it", cpu_seconds=60, wall_seconds=120)
 
 
@@ -90,7 +90,8 @@ def test_memory_that_others_have_taken_does_not_end_small_work() -> None:
     assert within(Budget(what="this", cpu_seconds=5, memory_bytes=1), lambda: sum(range(10**6))) > 0
 
 
-def test_an_overrun_that_was_swallowed_comes_again() -> None:
+def test_an_overrun_that_was_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fence, "_AGAIN_SECONDS", 0.5)
     swallowed = []
 
     def work() -> None:
@@ -137,8 +138,8 @@ def test_an_inner_budget_ends_before_the_outer_one_and_leaves_it_time_to_say_so(
                 said.append(error.message)
         return "done"
 
-    assert within(Budget(what="the whole", cpu_seconds=4), outer) == "done"
-    assert said == ["all of it: stopped: the whole may take 4 s of processor time"] * 3
+    assert within(Budget(what="the whole", cpu_seconds=2), outer) == "done"
+    assert said == ["all of it: stopped: the whole may take 2 s of processor time"] * 3
 
 
 def test_the_end_of_the_outer_budget_is_not_taken_for_that_of_the_inner_one() -> None:
@@ -174,7 +175,7 @@ def test_nothing_is_raised_in_a_shelter_and_what_is_due_comes_after_it() -> None
 def test_waiting_for_the_user_does_not_count() -> None:
     def work() -> str:
         with uncounted():
-            time.sleep(2.5)
+            time.sleep(1.3)
         return "answered"
 
     assert within(PATIENT, work) == "answered"
@@ -187,9 +188,9 @@ def test_waiting_for_the_user_does_not_count() -> None:
 def test_a_slow_call_counts_for_less_where_the_machine_is_slow() -> None:
     def work() -> str:
         with sheltered():
-            time.sleep(2.5)
-            fence.credit(2.4)
-        time.sleep(0.3)
+            time.sleep(1.3)
+            fence.credit(1.2)
+        time.sleep(0.2)
         return "done"
 
     assert within(PATIENT, work) == "done"

@@ -242,15 +242,3 @@ def test_what_cannot_be_read_is_not_judged() -> None:
 )
 def test_any_order_of_lines_is_judged(lines: list[str]) -> None:
     run_analyzer(ANALYZER, Context(debian(common_auth="".join(f"{line}\n" for line in lines))))
-
-
-def test_a_tangle_is_given_up_and_said() -> None:
-    text = "".join(f"auth substack s{n}\n" for n in range(14))
-    guest = debian(common_auth=text)
-    for n in range(14):
-        deeper = "".join(f"auth substack s{m}\n" for m in range(n + 1, 14))
-        guest.file(
-            f"/etc/pam.d/s{n}", f"auth [success=1 ignore=reset auth_err=ok default=2] pam_x.so\n{deeper}"
-        )
-    _, inconclusive = run_analyzer(ANALYZER, Context(guest))
-    assert any("tangled" in item.reason or "more than" in item.reason for item in inconclusive)

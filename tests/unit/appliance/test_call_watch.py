@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from guestrepair import fence
+from guestrepair.appliance import call_watch
 from guestrepair.appliance.background import Prepared, Starting
 from guestrepair.appliance.call_watch import (
     LONG_SECONDS,
@@ -22,6 +23,12 @@ from guestrepair.appliance.call_watch import (
 from guestrepair.appliance.handle import Handle, reading
 from guestrepair.errors import ApplianceError, BudgetError
 from guestrepair.fence import Budget, within
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch looks each second; here ten times, so that no test waits for it."""
+    monkeypatch.setattr(call_watch, "_LOOK_SECONDS", 0.1)
 
 
 class Appliance:
@@ -150,11 +157,11 @@ def test_an_overrun_waits_for_the_end_of_a_call_and_of_the_mounts_ahead_of_it() 
 
 def test_the_wait_for_the_launch_does_not_count() -> None:
     def launch(_this: Starting) -> Handle:
-        time.sleep(2.5)
+        time.sleep(1.2)
         return cast("Handle", Appliance())
 
     starting = Starting(launch, lambda: None)
-    small = Budget(what="this", cpu_seconds=60, wall_seconds=2)
+    small = Budget(what="this", cpu_seconds=60, wall_seconds=0.8)
     assert within(small, lambda: starting.handle().ls("/")) == ["/"]
     starting.end()
 

@@ -12,7 +12,7 @@ from guestrepair.boot.firmware import needs_uefi
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 
 LINUX_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4"
-SIZE = 64 << 20
+SIZE = 8 << 20
 
 
 def disk(*types: str, boot_code: bool) -> bytes:

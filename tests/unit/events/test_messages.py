@@ -144,5 +144,5 @@ def test_long_lines_take_no_time(program: str, piece: str) -> None:
     begin = time.process_time()
     for start in ("", "Accepted a for ", "Failed a for ", "a : ", "add '", "(a) CMD (", "Writing to /",
                   "pam_unix(sshd:auth): authentication failure; "):  # fmt: skip
-        meaning(program, "", start + piece * 200_000)
-    assert time.process_time() - begin < 1
+        meaning(program, "", start + piece * 20_000)
+    assert time.process_time() - begin < 0.5

@@ -19,13 +19,13 @@ def test_the_passphrase_of_a_donor_may_take_its_time(tmp_path: Path) -> None:
 
     def ask(container: BlockDevice) -> str:
         asked.append(container.name)
-        time.sleep(3)
+        time.sleep(1)
         return "open sesame"
 
     keys = donor_keys(examine(donor), ImageOptions(), Voice(ask_passphrase=ask))
     assert keys.ask is not None
     container = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1 << 20)
     question = keys.ask
-    budget = Budget(what="this", cpu_seconds=60, wall_seconds=1)
+    budget = Budget(what="this", cpu_seconds=60, wall_seconds=0.6)
     assert within(budget, lambda: question(container)) == "open sesame"
     assert asked == [f"/dev/sda1 of the donor {donor}"]

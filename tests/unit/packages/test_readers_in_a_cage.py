@@ -70,7 +70,7 @@ def told_by_reader(place: Path, secret: Path, by: str, user: int | None) -> str:
         return b"\n".join(child.lines()).decode()
 
 
-@pytest.mark.parametrize("user", [None, lesser_user()])
+@pytest.mark.parametrize("user", [None, lesser_user()], ids=["same user", "lesser user"])
 @pytest.mark.parametrize("by", usable())
 def test_a_reader_that_was_fooled_shows_nothing(by: str, user: int | None, place: Path, secret: Path) -> None:
     told = told_by_reader(place, secret, by, user)
@@ -78,7 +78,7 @@ def test_a_reader_that_was_fooled_shows_nothing(by: str, user: int | None, place
     assert SECRET not in told
 
 
-@pytest.mark.parametrize("user", [None, lesser_user()])
+@pytest.mark.parametrize("user", [None, lesser_user()], ids=["same user", "lesser user"])
 def test_without_a_cage_it_would(user: int | None, place: Path, secret: Path) -> None:
     assert told_by_reader(place, secret, means.NOTHING, user).count(SECRET) >= 4
 

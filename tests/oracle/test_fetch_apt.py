@@ -195,7 +195,7 @@ MOUNTED = """
 mount --bind "$1" /etc/apt/apt.conf.d && exec "$2" -c '
 import sys
 from pathlib import Path
-from tests.unit.packages.test_fetch_apt import fetched, guest_with, TRUSTED
+from tests.oracle.test_fetch_apt import fetched, guest_with, TRUSTED
 guest = guest_with({"/etc/apt/sources.list": sys.argv[2], TRUSTED: Path(sys.argv[3]).read_bytes()})
 print(fetched(guest, Path(sys.argv[1])))
 ' "$3" "$4" "$5"
