@@ -31,6 +31,9 @@ MAX_PATTERN = 4096
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
 """The longest name and path that a kernel looks up (limits.h: NAME_MAX, and PATH_MAX with its NUL)."""
 
+_step = functools.lru_cache(maxsize=1024)(GuestPath.joinpath)
+"""The path of a name in a directory: the same object each time, which is hashed and compared once."""
+
 LABEL_ATTRIBUTE = "security.selinux"
 KNOWN_ATTRIBUTES = (
     "security.capability", "security.evm", "security.ima", LABEL_ATTRIBUTE, "system.posix_acl_access",
@@ -57,12 +60,6 @@ def is_possible(path: str) -> bool:
 def components(path: GuestPath) -> list[str]:
     """The names in a path, the last one first."""
     return [part for part in path.parts if part.strip("/")][::-1]
-
-
-@functools.lru_cache(maxsize=1024)
-def _step(directory: GuestPath, name: str) -> GuestPath:
-    """The path of a name in a directory: the same object each time, which is hashed and compared once."""
-    return directory / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +204,7 @@ class Guest(abc.ABC):
         Raises:
             GuestReadError: nothing is known of the disk's image.
         """
-        raise GuestReadError(
-            disk, f"what its image keeps of {size_bytes} bytes at {offset_bytes} is not known"
-        )
+        raise GuestReadError(disk, f"what its image keeps at {offset_bytes}+{size_bytes} is not known")
 
     @abc.abstractmethod
     def usage(self, target: str) -> FilesystemUsage:
