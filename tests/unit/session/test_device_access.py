@@ -106,6 +106,8 @@ def test_what_did_not_mount_cannot_be_looked_into(tmp_path: Path) -> None:
         with pytest.raises(GuestReadError, match="wrong fs type"):
             opened.devices.peek(NAME)
         table.disks.trusted = True
+        table.disks.start_over()
+        assert table.disks.filesystem(opened.devices.block.devices[0]) is not None
         with pytest.raises(GuestReadError, match="wrong fs type"):
             opened.devices.peek(NAME)
         with pytest.raises(GuestReadError, match="wrong fs type"):
