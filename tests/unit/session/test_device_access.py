@@ -120,3 +120,18 @@ def test_on_large_sectors_it_is_mounted(tmp_path: Path) -> None:
         opened.devices.peek(NAME)
         assert opened.devices.peek_file(NAME, "meta-data", 100) == b"instance-id: a\n"
         assert opened.appliance.calls["mount_options"] == 1
+
+
+def test_of_fat_that_was_in_use_the_top_names_alone_are_told(tmp_path: Path) -> None:
+    image = tmp_path / "image.raw"
+    fat_images.make(image, "32")
+    fat_images.mtools("mmd", image, "::EFI")
+    with image.open("r+b") as file:
+        file.seek(0x41)
+        file.write(b"\1")
+    (tmp_path / "private").mkdir()
+    disks = HostDisks({NAME: create_overlay(tmp_path / "private", examine(image))}, lambda: None)
+    device = BlockDevice(NAME, DeviceKind.DISK, image.stat().st_size, "vfat", disk=NAME)
+    assert disks.filesystem(device) is None
+    assert disks.top_names(device) == ("EFI",)
+    disks.close()
