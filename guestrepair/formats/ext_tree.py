@@ -24,7 +24,7 @@ from guestrepair.formats.ext_accepted import (
 )
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
@@ -174,6 +174,12 @@ class Tree:
         from guestrepair.formats.ext_history import former_files  # which is built on this
 
         return former_files(self)
+
+    def space(self) -> Space | None:
+        """What statfs(2) says of the filesystem; None: not certain."""
+        from guestrepair.formats.ext_space import space  # which is asked for seldom
+
+        return space(self.inodes)
 
     def deletion_times(
         self, directory: int, wanted: Collection[bytes] | None = None

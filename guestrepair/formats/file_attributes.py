@@ -22,6 +22,19 @@ class Attributes:
     ctime: int
 
 
+class Space(NamedTuple):
+    """What statfs(2) says of a filesystem that is mounted without options, in bytes and numbers of inodes.
+
+    ``available_bytes`` is what is left to users without privileges. Without inodes of its own: 0.
+    """
+
+    size_bytes: int
+    free_bytes: int
+    available_bytes: int
+    inodes: int
+    inodes_free: int
+
+
 class Found(NamedTuple):
     """One name, by its path below the top; times in nanoseconds since the epoch, None where none is kept."""
 

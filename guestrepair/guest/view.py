@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import abc
 import fnmatch
-import functools
 import stat as stat_module
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,6 @@ MAX_PATTERN = 4096
 """A longer pattern of names matches nothing: to compile it would take more than all else."""
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
 """The longest name and path that a kernel looks up (limits.h: NAME_MAX, and PATH_MAX with its NUL)."""
-
-_step = functools.lru_cache(maxsize=1024)(GuestPath.joinpath)
-"""The path of a name in a directory: the same object each time, which is hashed and compared once."""
 
 LABEL_ATTRIBUTE = "security.selinux"
 KNOWN_ATTRIBUTES = (
@@ -313,7 +309,7 @@ class Guest(abc.ABC):
             if name == "..":
                 current = current.parent
                 continue
-            step = _step(current, name)
+            step = current / name
             if not pending and not follow_last:
                 return step
             found = self.lstat(step)

@@ -180,6 +180,10 @@ class PartialBackend(LayoutsOnHost, Protocol):
         """As :meth:`Backend.place`."""
         ...
 
+    def usage(self, target: str) -> FilesystemUsage | None:
+        """As :meth:`Backend.usage`; None also for what nothing is mounted on."""
+        ...
+
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         """As :meth:`Backend.mounted`."""
         ...
@@ -301,7 +305,8 @@ class HostFirst:
 
     def usage(self, target: str) -> FilesystemUsage:
         """See :meth:`Backend.usage`."""
-        return self._appliance.usage(target)
+        found = self._host.usage(target)
+        return self._appliance.usage(target) if found is None else found
 
     def doubt(self, directory: str, names: Collection[str]) -> None:
         """See :meth:`Backend.doubt`."""

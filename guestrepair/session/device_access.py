@@ -11,10 +11,13 @@ from guestrepair.appliance.fsck import check_filesystem
 from guestrepair.appliance.handle import Machine, reading
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.errors import GuestReadError
-from guestrepair.guest.devices import BlockDevices
+from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.guest.view import CheckResult
 from guestrepair.session.discovery import read_device
+from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.mount_table import MountTable
+
+_USUAL_SECTOR = 512
 
 
 class DeviceAccess(Protocol):
@@ -29,11 +32,11 @@ class DeviceAccess(Protocol):
         ...
 
     def peek(self, device: str) -> tuple[str, ...]:
-        """Names in the top directory of a filesystem that mounts."""
+        """Names in the top directory of a filesystem that mounts, or of which it is certain that it would."""
         ...
 
     def peek_file(self, device: str, path: str, limit_bytes: int) -> bytes | None:
-        """A regular file of a filesystem that mounts; None where there is none."""
+        """A regular file of such a filesystem; None where there is none."""
         ...
 
     def check(self, device: str) -> CheckResult:
@@ -94,21 +97,50 @@ class DevicesRead:
 
     def peek(self, device: str) -> tuple[str, ...]:
         """See :meth:`DeviceAccess.peek`."""
-        found = self.block.get(device)
-        if found is None or not found.is_filesystem:
-            raise GuestReadError(device, "no filesystem of this guest")
+        found = self._filesystem(device)
+        names = None if self._certain(found) is None else self.mount_table.disks.top_names(found)
+        if names is not None:
+            return names
         self.mount_table.mount(found)  # that it mounts is part of the answer
         return self.mount_table.names(found)
 
     def peek_file(self, device: str, path: str, limit_bytes: int) -> bytes | None:
         """See :meth:`DeviceAccess.peek_file`; each step is looked at, so that no link leads elsewhere."""
+        found = self._filesystem(device)
+        filesystem = self._certain(found)
+        inodes = None if filesystem is None else filesystem.regular_file(path)
+        if filesystem is None or inodes is None:
+            return self._file_in_appliance(found, path, limit_bytes)
+        for inode in inodes:
+            if inode.size_bytes > limit_bytes:
+                raise _too_large(found, path, limit_bytes)
+            content = filesystem.content(inode.inode, 0, inode.size_bytes)
+            return self._file_in_appliance(found, path, limit_bytes) if content is None else content
+        return None
+
+    def _filesystem(self, device: str) -> BlockDevice:
         found = self.block.get(device)
         if found is None or not found.is_filesystem:
             raise GuestReadError(device, "no filesystem of this guest")
-        place = self.mount_table.mount(found)
+        return found
+
+    def _certain(self, device: BlockDevice) -> HostFilesystem | None:
+        """The filesystem where the host is so certain of it that it need not be mounted; else None.
+
+        Then its features are known, it was unmounted in order, and what the kernel looks at before it
+        mounts was looked at: all but the size of the disk's sectors, which a filesystem may be too fine for.
+        """
+        usual = all(
+            disk.sector_size_bytes <= _USUAL_SECTOR for disk in self.block.disks if disk.name == device.disk
+        )
+        failed = (device.name, "") in self.mount_table.failures
+        return self.mount_table.disks.filesystem(device) if usual and not failed else None
+
+    def _file_in_appliance(self, device: BlockDevice, path: str, limit_bytes: int) -> bytes | None:
+        place = self.mount_table.mount(device)
         self.mount_table.settle()
         steps = path.split("/")
-        with reading(f"{device}: {path}"):
+        with reading(f"{device.name}: {path}"):
             handle = self.machine.handle()
             for left, step in zip(range(len(steps) - 1, -1, -1), steps, strict=True):
                 (stat,) = handle.lstatnslist(place, [step])
@@ -117,7 +149,7 @@ class DevicesRead:
                 if stat["st_ino"] == -1 or not wanted(stat["st_mode"]):
                     return None
             if stat["st_size"] > limit_bytes:
-                raise GuestReadError(f"{device}: {path}", f"larger than {limit_bytes} bytes")
+                raise _too_large(device, path, limit_bytes)
             return handle.pread(place, stat["st_size"], 0) if stat["st_size"] else b""
 
     def check(self, device: str) -> CheckResult:
@@ -126,3 +158,7 @@ class DevicesRead:
         if found is None:
             raise GuestReadError(device, "no device of this guest")
         return check_filesystem(self.toolbox, found)
+
+
+def _too_large(device: BlockDevice, path: str, limit_bytes: int) -> GuestReadError:
+    return GuestReadError(f"{device.name}: {path}", f"larger than {limit_bytes} bytes")

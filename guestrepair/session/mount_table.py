@@ -23,7 +23,7 @@ from guestrepair.guest.devices import BlockDevice
 from guestrepair.session.host.disks import HostDisks
 
 _SIMPLE = frozenset({"vfat", "xfs"})
-"""Not read on the host, and mounted without fail when they were not in use when the disk was copied."""
+"""Mounted without fail when they were not in use when the disk was copied, whoever reads them."""
 
 _OPTIONS = {
     # Two copies of one filesystem on the guest's disks share their UUID: harmless here.

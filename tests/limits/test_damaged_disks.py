@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from guestrepair.errors import FormatError
-from guestrepair.formats import gpt, mbr
+from guestrepair.formats import fat_tree, gpt, mbr
 from guestrepair.formats.ext_tree import Tree, open_tree
+from guestrepair.formats.file_attributes import Found
 from guestrepair.formats.superblock import ext, fat, identify, journal, luks_keys
 from guestrepair.session.host.filesystem import HostFilesystem
+from tests.unit.formats import fat_images
 from tests.unit.formats.ext_images import ROOT, WITHOUT_CHECKSUMS, edit, make, metadata, tree, tree_of
 
 THOROUGH = os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough"
@@ -138,6 +140,8 @@ def everything(data: bytes) -> None:
         lambda: logical(data),
         lambda: [journal.unclean(read, content) for content in ("xfs", "btrfs", "vfat")],
         lambda: contents(HostFilesystem(read, size, open_tree)),
+        lambda: HostFilesystem(read, size, open_tree).space(),
+        lambda: all_of_fat(fat_tree.open_tree(read, size)),
     ]
     for call in calls:
         try:
@@ -150,6 +154,13 @@ def logical(data: bytes) -> None:
     record = mbr.parse_mbr(data[:512])
     for entry in record.entries if record else ():
         mbr.parse_logical(lambda number: data[number * 512 : number * 512 + 512], entry)
+
+
+def all_of_fat(tree: fat_tree.Tree) -> None:
+    for found in tree.records(()):
+        if isinstance(found, Found):
+            assert tree.attributes(found.inode) is not None
+            tree.layout(found.inode)
 
 
 def contents(filesystem: HostFilesystem) -> None:
@@ -181,6 +192,10 @@ def disks(sound: Path, unsealed: Path, tmp_path_factory: pytest.TempPathFactory)
             file.truncate(size << 20)
         subprocess.run(command.format(path).split(), input=b"x", check=True, capture_output=True)
         made.append(path)
+    for bits in ("12", "16"):
+        fat_images.make(folder / f"used fat{bits}", bits)
+        fat_images.age(folder / f"used fat{bits}", seed=1, steps=40)
+        made.append(folder / f"used fat{bits}")
     return made
 
 

@@ -41,6 +41,11 @@ def crc32_lvm(data: bytes) -> int:
     return _reflected(data, 0xF597A6CF, 0xEDB88320)
 
 
+def crc16(data: bytes) -> int:
+    """The CRC-16 of ext4's group descriptors (x^16 + x^15 + x^2 + 1, reflected, all ones, no inversion)."""
+    return _reflected(data, 0xFFFF, 0xA001)
+
+
 @cache
 def _table64() -> tuple[int, ...]:
     table = []

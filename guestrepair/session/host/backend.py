@@ -1,7 +1,7 @@
 """A mounted guest as the host sees it: which of its filesystems the host reads, and where each is mounted.
 
 Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
-a command. For ext4 on a partition or a whole disk the host finds the answers itself. It answers only
+a command. For ext4 and FAT on a partition or a whole disk the host finds the answers itself. It answers only
 what it is certain of; every other question goes to the appliance (``session/backends.py``).
 """
 
@@ -19,12 +19,15 @@ from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import Stat
+from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
 
 MAPPED_BY_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs"})
 """Filesystems whose extents lie where FIEMAP says; btrfs answers in addresses of its own."""
+
+FOLD_CASE = frozenset({"vfat"})
+"""Filesystems on which one directory is reached by many spellings of its path."""
 
 
 class Filesystems(Protocol):
@@ -61,6 +64,10 @@ class HostBackend:
 
     def mounted(self, path: str, device: BlockDevice | None) -> None:
         """A filesystem is mounted on a real path; None: not one that the host may read."""
+        above = self.mount_point(path.rpartition("/")[0] or "/")
+        holder = self.mounts[above]
+        if path != above and holder is not None and holder.content in FOLD_CASE:
+            self.mounts[above] = None  # mount points are known here by one spelling of their paths
         self.mounts[path] = device
         self._count_mounts()
 
@@ -96,7 +103,9 @@ class HostBackend:
 
     def number(self, path: str) -> int | None:
         """The number of the filesystem that a path lies on; None where the host does not read it."""
-        return None if self.filesystem(path) is None else self._numbers[self.mount_point(path)]
+        filesystem = self.filesystem(path)
+        known = filesystem is not None and filesystem.root is not None
+        return self._numbers[self.mount_point(path)] if known else None
 
     def stats(self, directory: Directory, names: Iterable[str]) -> dict[str, Stat | None]:
         """Lstat of names in a directory; None for what is missing; a name that is not certain is left out."""
@@ -171,6 +180,12 @@ class HostBackend:
             if not isinstance(record, str):
                 read = None if former.layout is None else partial(filesystem.lying_at, former.layout)
                 yield FormerFile(replace(record, former=True), read, former.is_plain)
+
+    def usage(self, target: str) -> FilesystemUsage | None:
+        """See :meth:`guestrepair.session.backends.PartialBackend.usage`."""
+        filesystem = self.filesystem(target) if target in self.mounts else None
+        space = None if filesystem is None else filesystem.space()
+        return None if space is None else FilesystemUsage(*space)
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
         """Whether a file has extended attributes; None when that is not certain."""

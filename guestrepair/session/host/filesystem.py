@@ -9,13 +9,15 @@ from __future__ import annotations
 import bisect
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from stat import S_ISDIR, S_ISREG
 from typing import TypeVar
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.session.host.readable import Opener, ReadableFilesystem
 
@@ -90,6 +92,30 @@ class HostFilesystem:
     def former_files(self) -> Iterator[Former] | None:
         """Deleted files as its journal still has them."""
         return self._ask(lambda tree: tree.former_files())
+
+    def regular_file(self, path: str) -> tuple[Attributes, ...] | None:
+        """The regular file at a path below the top, no link followed: none or one; None: not certain."""
+        here, steps = self.root, [os.fsencode(step) for step in path.split("/")]
+        for index, step in enumerate(steps):
+            inside = None if here is None else self.names(here)
+            if inside is None or step in {b"", b"."}:
+                return None
+            inode = inside.get(step)
+            if inode is None:
+                return ()
+            found = self.attributes(inode)
+            if found is None or index + 1 == len(steps):
+                return None if found is None else (found,) if S_ISREG(found.mode) else ()
+            if not S_ISDIR(found.mode):
+                return ()
+            if self.parent(inode) != here:
+                return None  # no child of its parent: the kernel goes no such way
+            here = inode
+        return None
+
+    def space(self) -> Space | None:
+        """What statfs(2) says of it."""
+        return self._ask(lambda tree: tree.space())
 
     def lying_at(self, layout: Layout, offset: int, size: int) -> bytes | None:
         """What lies at a layout, whosever it is now; None where it is not on the device."""

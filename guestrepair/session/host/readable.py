@@ -13,7 +13,8 @@ from typing import Protocol, Self
 
 from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.extents import Layout
-from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
+from guestrepair.formats.fat_tree import open_tree as open_fat
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
 from guestrepair.formats.superblock.fat import root_names
 from guestrepair.formats.superblock.model import Read
 
@@ -27,7 +28,11 @@ class ReadableFilesystem(Protocol):
         ...
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
-        """The names in a directory and their inode numbers, ``.`` and ``..`` left out."""
+        """The names in a directory and their inode numbers, ``.`` and ``..`` left out.
+
+        What is asked of the mapping is looked up as the kernel looks it up: where that is not by the exact
+        bytes (FAT), the mapping finds more spellings than it lists.
+        """
         ...
 
     def parent(self, directory: int) -> int | None:
@@ -64,6 +69,16 @@ class ReadableFilesystem(Protocol):
         """Deleted files as its journal still has them."""
         ...
 
+    def space(self) -> Space | None:
+        """What statfs(2) says once it is mounted read-only, without options, by the appliance's kernel.
+
+        To the byte as that kernel counts (what it takes for its own structures, keeps for root or holds
+        back): rules compare the numbers with limits, and they are the same whoever was asked. None: not
+        certain, for instance where two copies of a counter differ, or kernels count differently. A reader
+        that does not count always answers None.
+        """
+        ...
+
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:
         """Keep what another reader of the same device has found, where its bytes did not change since."""
         ...
@@ -75,8 +90,10 @@ Opener = Callable[[Read, int], ReadableFilesystem]
 TopNames = Callable[[Read, int], Sequence[str] | None]
 """The names in the top directory alone; None: not certain."""
 
-FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(dict.fromkeys(("ext2", "ext3", "ext4"), open_tree))
+FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), open_tree), "vfat": open_fat}
+)
 """By content as blkid(8) calls it."""
 
 TOP_NAMES: Mapping[str, TopNames] = MappingProxyType({"vfat": root_names})
-"""Of filesystems of which no more than that is read here."""
+"""Of filesystems of which no more than that is certain."""

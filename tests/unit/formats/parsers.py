@@ -37,8 +37,12 @@ from guestrepair.formats import (
     ext_inodes,
     ext_journal,
     ext_records,
+    ext_space,
     ext_tree,
     extents,
+    fat_entries,
+    fat_geometry,
+    fat_tree,
     file_contexts,
     find_records,
     firewalld,
@@ -273,6 +277,35 @@ def _fat(data: bytes) -> object:
     return fat.root_names(reader(boot), len(boot))
 
 
+_FAT12_BOOT = (
+    bytes.fromhex(
+        "eb3c906d6b66732e66617400020101000110000c00f801002000020000000000000000008000290000000000"
+    ).ljust(510, b"\0")
+    + b"\x55\xaa"
+)
+_FAT12_SECTORS = 12
+
+
+def _fat_tree(data: bytes) -> object:
+    """A FAT12 of a few sectors, whose table and top directory are the data."""
+    half = max(1, min(data[0] if data else 1, len(data)))
+    table = b"\xf8\xff\xff" + data[:half].ljust(509, b"\0")[:509]
+    disk = (_FAT12_BOOT + table + data[half:].ljust(512, b"\0")).ljust(_FAT12_SECTORS * 512, b"\0")
+    found = fat_tree.open_tree(reader(disk), len(disk))
+    return list(found.records(())), found.space()
+
+
+def _fat_table(data: bytes) -> object:
+    boot = data[:510].ljust(510, b"\0") + b"\x55\xaa"
+    geometry = fat_geometry.read_geometry(boot, 1 << 40)
+    return fat_geometry.read_table(reader(boot + data), geometry).free
+
+
+def _space(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return ext_space.space(ext_inodes.Inodes(reader(filesystem)))
+
+
 def _geometry(data: bytes) -> object:
     geometry = ext_geometry.read_geometry(data[:56].ljust(56, b"\0") + b"\x53\xef" + data)
     return None if geometry is None else ext_geometry.read_groups(reader(data), geometry)
@@ -447,6 +480,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         "superblock": Registered(ext_journal.parse_shape, 4096, _JOURNAL),
     },
     "ext_records": {"records": Registered(_records)},
+    "ext_space": {"space": Registered(_space)},
     "ext_tree": {
         "tree": Registered(_tree),
         "block": Registered(lambda d: ext_tree.parse_block(d, 1 << 31, {}), 64 * KIB),
@@ -458,6 +492,15 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             b"File size of a is 1 (1 block of 1 bytes)\n 0: 0.. 0: 8.. 8: 1: last,eof\na: 1 extent found\n",
         )
     },
+    "fat_entries": {
+        "directory": Registered(
+            lambda d: list(fat_entries.parse_entries(d)),
+            fat_tree.MAX_DIRECTORY_BYTES,
+            b"A          \x20\x18" + bytes(15) + b"\2\0\5\0\0\0" + b"\xe5" + bytes(31),
+        )
+    },
+    "fat_geometry": {"table": Registered(_fat_table, sample=_FAT12_BOOT)},
+    "fat_tree": {"tree": Registered(_fat_tree, sample=b"\x09" + bytes(8) + b"A          \x20")},
     "file_contexts": {
         "labels": Registered(_labels, 16 * MIB, b"/etc/ssh(/.*)?  --  system_u:object_r:etc_t:s0\n"),
         "substitutions": Registered(file_contexts.parse_substitutions, 16 * MIB, b"/run /var/run\n"),

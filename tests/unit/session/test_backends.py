@@ -25,7 +25,7 @@ from tests.unit.session.fake_appliance import Running
 
 FILE, DIRECTORY, LINK = (kind | 0o644 for kind in (0o100000, 0o040000, 0o120000))
 BY_HOST, BY_APPLIANCE = -1, 7
-USAGE = FilesystemUsage(1, 2, 3, 4, 5)
+USAGE, COUNTED = FilesystemUsage(1, 2, 3, 4, 5), FilesystemUsage(6, 7, 8, 9, 10)
 DEVICE = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1, "ext4")
 
 
@@ -180,6 +180,9 @@ class Host(Files):
         found = {name: directory.inside(name) for name in names}
         return {name: self.link(path) for name, path in found.items() if self.sure(path)}
 
+    def usage(self, target: str) -> FilesystemUsage | None:
+        return COUNTED if target == "/" and "/" not in self.uncertain else None
+
     def content(self, path: str, _stat: Stat, offset: int, size: int) -> bytes | None:
         content = self.files[path] if self.sure(path) else None
         return content[offset : offset + size] if isinstance(content, bytes) else None
@@ -272,6 +275,7 @@ def test_what_the_host_is_certain_of_is_not_asked_of_the_appliance(
     assert both.tree("/etc", (), 1) is None
     assert both.deletion_times(ETC, ["gone"]) == {"gone": 1600000000}
     assert both.top().device == BY_HOST
+    assert both.usage("/") == COUNTED
     assert both.digests("md5", {P("/etc/passwd"): passwd["passwd"]}, through_filesystem=False) == {
         P("/etc/passwd"): hashlib.md5(b"root", usedforsecurity=False).hexdigest()
     }
@@ -291,8 +295,9 @@ def test_everything_else_is_asked_of_the_appliance(both: HostFirst, host: Host, 
     assert both.xattr("/etc/passwd", None, "a.b") == b"a.b"
     assert both.tree("/srv", (), 1) == {"all": b"by appliance"}
     assert both.deletion_times(SRV, ["gone"]) is None
-    assert both.usage("/") == USAGE
+    assert both.usage("/srv") == USAGE
     host.uncertain = ("", "/")
+    assert both.usage("/") == USAGE
     assert both.top().device == BY_APPLIANCE
     assert both.stats(SRV, ["data"])["data"] == Stat(FILE, size_bytes=16, inode=16, device=BY_APPLIANCE)
     assert {kind for kind, _ in appliance.asked} == {
@@ -412,7 +417,7 @@ def test_a_guest_reads_through_links_whoever_has_them(guest: LiveGuest, applianc
         guest.read_tree(P("/no/such"))
     with pytest.raises(GuestReadError, match="not a regular file"):
         guest.read_range(P("/etc"), 0, 1)
-    assert guest.usage("/") == USAGE
+    assert guest.usage("/") == COUNTED
     with pytest.raises(GuestReadError, match="nothing is mounted there"):
         guest.usage("/home")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Extent, Layout
-from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
+from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
-from guestrepair.guest.view import Stat
+from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host import filesystem as host_filesystem
 from guestrepair.session.host.backend import HostBackend
@@ -55,7 +56,7 @@ class ToyFilesystem:
         return self.parents.get(directory)
 
     def attributes(self, number: int) -> Attributes | None:
-        modes = {1: FOLDER, 2: FOLDER, 3: FOLDER, 4: REGULAR, 5: LINK, 6: LINK}
+        modes = {1: FOLDER, 2: FOLDER, 3: FOLDER, 4: REGULAR, 5: LINK, 6: LINK, 8: FOLDER}
         mode = modes.get(number)
         return None if mode is None else Attributes(number, mode, 1, 2, len(CONTENT), 1, 5, 6)
 
@@ -87,6 +88,9 @@ class ToyFilesystem:
         yield Former(found, Layout(10, (Extent(0, 500, 10),)))
         yield Former(found._replace(path=b""), Layout(10, (Extent(0, 995, 10),)))
         yield Former(found, None)
+
+    def space(self) -> Space | None:
+        return None if self.broken else Space(1000, 600, 500, 7, 3)
 
     def adopt(self, former: Self, is_unchanged: Callable[[int, int], bool]) -> None:
         if is_unchanged(0, 1):
@@ -183,6 +187,52 @@ def test_what_is_mounted_is_the_top_of_another_filesystem(host: HostBackend) -> 
     assert set(host.names(Directory("/boot", boot)) or ()) == {"etc", "boot", "loop", "odd\udcff"}
     assert (host.mount_point("/boot/etc/x"), host.number("/boot/etc/x")) == ("/boot", -2)
     assert host.targets(Directory("/"), ["boot"]) == {}
+
+
+def test_below_a_filesystem_of_many_spellings_nothing_is_mounted_that_the_host_reads(
+    host: HostBackend,
+) -> None:
+    """A mount point is known by one spelling: by another, the directory under it would be seen."""
+    host.mounted("/boot", dataclasses.replace(OTHER, content="vfat"))
+    assert host.reads("/boot/x")
+    host.mounted("/boot/efi", TOY)
+    assert (host.reads("/boot/x"), host.reads("/boot/efi/x"), host.reads("/etc/x")) == (False, True, True)
+
+
+def test_space_is_of_what_is_mounted_there_and_certain(host: HostBackend, toy: ToyFilesystem) -> None:
+    assert host.usage("/") == FilesystemUsage(1000, 600, 500, 7, 3)
+    assert host.usage("/etc") is None
+    toy.broken = True
+    assert host.usage("/") is None
+    host.mounted("/boot", None)
+    assert host.usage("/boot") is None
+
+
+def test_of_what_can_be_read_no_more_the_number_is_the_appliances(
+    host: HostBackend, toy: ToyFilesystem
+) -> None:
+    """The kernel's inode numbers of FAT are others than ours, and must not pass for them."""
+    assert host.number("/etc/x") == -1
+    toy.broken = True
+    assert host.names(Directory("/")) is None
+    assert host.number("/etc/x") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "inodes"),
+    [
+        ("etc/file", [4]), ("none", []), ("etc/none", []), ("etc", []), ("etc/link", []), ("boot/x", []),
+        ("etc/file/x", []), ("loop/file", None), ("etc//file", None), (".", None), ("odd\udcff", [4]),
+    ],
+)  # fmt: skip
+def test_a_regular_file_by_its_path(path: str, inodes: list[int] | None) -> None:
+    toy = ToyFilesystem()
+    toy.folders[1][b"loop"] = 3
+    toy.parents[3] = 2
+    toy.folders[1][b"boot"] = 8
+    toy.folders[8], toy.parents[8] = {}, 1
+    found = opened(toy).regular_file(path)
+    assert (None if found is None else [each.inode for each in found]) == inodes
 
 
 def test_what_the_host_may_not_read_is_left_to_others(host: HostBackend) -> None:
