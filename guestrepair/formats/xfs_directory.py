@@ -18,8 +18,8 @@ from guestrepair.formats.xfs_accepted import LOCAL, Inode
 from guestrepair.formats.xfs_blocks import DIRECTORY_DATA, HASH_TREE, Blocks, Seal
 from guestrepair.formats.xfs_extents import Run
 
-MAX_DIRECTORY_BYTES = 16 << 20
-"""Larger directories (some 250,000 names) are left to the filesystem itself."""
+MAX_DIRECTORY_BYTES = 8 << 20
+"""Larger directories (some 150,000 names) are left to the filesystem itself."""
 
 LEAVES_AT, FREE_AT = 1 << 35, 2 << 35
 """Where a directory's leaves and the index of its free space begin, in bytes of its own."""
@@ -250,17 +250,17 @@ class Directories:
                 break
             if first + (length << log) <= start:
                 continue
-            at = geometry.address(block)
             if held and held_from + len(held) != first:
                 yield Piece(held_from, held_at, held)
                 held = b""
+            at, done = geometry.address(block), 0
             data = self.blocks.read(at, min(length << log, end - first))
-            while data:
+            while done < len(data):
                 if not held:
-                    held_from, held_at = first, at
-                taken = size - len(held)
-                held, data = held + data[:taken], data[taken:]
-                first, at = first + taken, at + taken
+                    held_from, held_at = first + done, at + done
+                taken = min(size - len(held), len(data) - done)
+                held += data[done : done + taken]
+                done += taken
                 if len(held) == size:
                     yield Piece(held_from, held_at, held)
                     held = b""
