@@ -1,11 +1,13 @@
 """Was an XFS filesystem unmounted in order? The log is walked as the kernel does that mounts it.
 
 The log is a ring of sectors. Each begins with the number of the round (cycle) in which it was written; a
-record's header with a magic number, and the cycle behind it. The head is where the cycle drops. Whatever is
-unusual before the head is not certain here, where the kernel would go on looking.
+record's header with a magic number, and the cycle behind it. The head is where the cycle drops, or where a
+record begins that was not written whole. Sectors in a wrong order are not certain here, where the kernel goes
+on looking.
 
 Source: the XFS Algorithms & Data Structures document (Journaling Log); Linux fs/xfs/xfs_log_recover.c
-(xlog_find_head, xlog_find_zeroed, xlog_find_tail, xlog_check_unmount_rec), libxfs/xfs_log_format.h.
+(xlog_find_head, xlog_find_zeroed, xlog_find_verify_log_record, xlog_find_tail, xlog_check_unmount_rec) and
+libxfs/xfs_log_format.h.
 """
 
 from __future__ import annotations
@@ -78,22 +80,54 @@ def last_lsn(read: Read, geometry: Geometry) -> int | None:
     if not first or last is None or last not in (first, first - 1):
         return None  # a log of zeros that begins with a later cycle than the first is none
     head = log.sectors if last == first else log.start_of(last)
-    if head is None or not _is_unmounted(log, head, first, geometry.log_uuid):
+    data = None if head is None else _before(log, head, stop=last if last < first else last - 1)
+    if head is None or data is None:
         return None
-    return (first + 1) << 32 if head == log.sectors else first << 32 | head
+    whole = _without_torn_record(data)
+    at = head - (len(data) - len(whole)) // _SECTOR
+    if at < 0 or not _ends_in_unmount(whole, geometry.log_uuid):
+        return None
+    return (first + 1) << 32 if at == log.sectors else first << 32 | at
 
 
-def _is_unmounted(log: _Log, head: int, first: int, uuid: bytes) -> bool:
-    """Whether the record that ends at the head is that of an unmount, and nothing odd lies before it."""
+def _before(log: _Log, head: int, stop: int) -> bytes | None:
+    """The sectors before the head; None where one of them has the cycle that ends there, and so is older."""
     inside = min(head, _WINDOW)
     before = min(_WINDOW - inside, log.sectors - head)
-    data = log.get(0, inside) if inside == head else log.get(head - inside, inside)
+    data = log.get(head - inside, inside)
     wrapped = log.get(log.sectors - before, before) if before else b""
     if len(data) != inside * _SECTOR or len(wrapped) != before * _SECTOR:
-        return False
-    if not (_are_all(data, first) and _are_all(wrapped, first - 1)):
-        return False
-    return _ends_in_unmount(wrapped + data, uuid)
+        return None
+    return None if stop in _cycles(data) or stop - 1 in _cycles(wrapped) else wrapped + data
+
+
+def _without_torn_record(data: bytes) -> bytes:
+    """What lies before the head; a last record that does not end there was not written whole."""
+    at = _last_header(data)
+    if at < 0:
+        return b""
+    length, size = (
+        int.from_bytes(data[at + 12 : at + 16], "big"),
+        int.from_bytes(data[at + 320 : at + 324], "big"),
+    )
+    end = at + _header_bytes(size) + _padded(length)
+    return data if end == len(data) else data[:at]
+
+
+def _last_header(data: bytes) -> int:
+    """Where the last record begins; negative if none does."""
+    at = len(data) - _SECTOR
+    while at >= 0 and data[at : at + 4] != _MAGIC:
+        at -= _SECTOR
+    return at
+
+
+def _header_bytes(size: int) -> int:
+    return max(1, -(-size // _HEADER_COVERS)) * _SECTOR
+
+
+def _padded(length: int) -> int:
+    return -(-length // _SECTOR) * _SECTOR
 
 
 def _cycle(data: bytes) -> int:
@@ -101,30 +135,22 @@ def _cycle(data: bytes) -> int:
     return int.from_bytes(data[at : at + 4], "big")
 
 
-def _are_all(data: bytes, cycle: int) -> bool:
-    """Whether all those sectors were written in one cycle."""
-    stamp = cycle.to_bytes(4, "big")
-    for at in range(0, len(data), _SECTOR):
-        word = data[at : at + 4]
-        if word != stamp and (word != _MAGIC or data[at + 4 : at + 8] != stamp):
-            return False
-    return True
+def _cycles(data: bytes) -> set[int]:
+    """The cycles in which those sectors were written."""
+    heads = {data[at : at + 8] for at in range(0, len(data), _SECTOR)}
+    return {_cycle(head) for head in heads}
 
 
 def _ends_in_unmount(data: bytes, uuid: bytes) -> bool:
     """Whether the last record of what lies before the head ends there, and is that of an unmount."""
-    at = len(data) - _SECTOR
-    while at >= 0 and data[at : at + 4] != _MAGIC:
-        at -= _SECTOR
+    at = _last_header(data)
     if at < 0:
         return False
     _, _, version, length, _, _, stored, _, operations, form, own, size = _HEADER.unpack_from(data, at)
     if (version, form, operations, own) != (_VERSION, _LINUX_LITTLE_ENDIAN, 1, uuid):
         return False
-    headers = max(1, -(-size // _HEADER_COVERS)) * _SECTOR
-    body = at + headers
-    padded = -(-length // _SECTOR) * _SECTOR
-    if not length or body + padded != len(data) or not data[body + 9] & _UNMOUNT:
+    body = at + _header_bytes(size)
+    if not length or body + _padded(length) != len(data) or not data[body + 9] & _UNMOUNT:
         return False
     return stored == bytes(4) or _is_intact(data[at:body], data[body : body + length], stored)
 

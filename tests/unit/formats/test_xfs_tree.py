@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,21 @@ def test_files_to_be_freed_are_left_to_the_mount(usual: Path) -> None:
     raw = Disk(usual)(1024, 512)
     assert Disk(usual, {1024: sealed(raw, 312)}).tree().root
     assert not Disk(usual, {1024: sealed(raw[:40] + b"\0\0\0\x85" + raw[44:], 312)}).tree().root
+
+
+@pytest.mark.parametrize(
+    "command", [("xfs_admin", "-U", "generate"), ("xfs_repair", "-L"), ("xfs_repair",)], ids=" ".join
+)
+def test_logs_that_other_programs_have_written(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """xfs_admin's begins with a record that is not whole: the head lies before it, and all is clean."""
+    image = make(tmp_path)
+    before = answers(Disk(image).tree())
+    subprocess.run([*command, image], check=True, capture_output=True)
+    tree = Disk(image).tree()
+    assert answers(tree) == before
+    said = subprocess.run(["xfs_logprint", "-t", image], check=True, capture_output=True, text=True).stdout
+    assert tree.inodes.blocks is not None
+    assert f"head: {tree.inodes.blocks.last_lsn & 0xFFFFFFFF} state: <CLEAN>" in said
 
 
 def test_what_is_newer_than_the_log_is_not_believed(usual: Path) -> None:
