@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
-from guestrepair.formats import ext_tree, xfs_tree
+from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
 from guestrepair.formats.superblock.fat import root_names
@@ -75,8 +75,15 @@ Opener = Callable[[Read, int], ReadableFilesystem]
 TopNames = Callable[[Read, int], Sequence[str] | None]
 """The names in the top directory alone; None: not certain."""
 
+
+def _open_xfs(read: Read, size_bytes: int) -> ReadableFilesystem:
+    from guestrepair.formats.xfs_tree import open_tree as opened  # where there is one: it takes milliseconds
+
+    return opened(read, size_bytes)
+
+
 FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_tree.open_tree), "xfs": xfs_tree.open_tree}
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), open_tree), "xfs": _open_xfs}
 )
 """By content as blkid(8) calls it."""
 
