@@ -3,8 +3,8 @@
 Under software emulation the appliance hashes some ten times slower than the
 host. So where it is known at which bytes of the disk a file lies, the host reads
 them through the overlay. That is known for plain files on partitions and whole
-disks: of ext4 from the inodes, of XFS and other ext from filefrag in the appliance. Everything
-else is hashed in the appliance (``hash_programs.py``).
+disks: of ext4 and XFS from the inodes; of those that are not certain there, from filefrag in the appliance.
+Everything else is hashed in the appliance (``hash_programs.py``).
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from guestrepair.model import GuestPath
 from guestrepair.operations import opening
 from guestrepair.operations.options import ImageOptions, Voice
 from guestrepair.session import hashing
+from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.device_access import DevicesWritten
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 
@@ -78,7 +80,12 @@ def test_what_was_written_a_moment_ago_is_hashed_as_it_is_now(debian_image: Path
 
 def test_a_part_of_a_large_file_is_carried_out_as_that_part() -> None:
     """Nothing of this process grows beyond the part: the first piece of a file is not the whole file."""
-    with opened(fixtures.build("debian-xfs")) as (session, _, guest):
+    with opened(fixtures.build("debian-xfs")) as (session, _, on_host):
+        guest = LiveGuest(
+            ApplianceBackend(session.starting, on_host.backend.prefix),
+            DevicesWritten(session.starting),
+            block=on_host.block,
+        )
         directory = GuestPath("/usr/lib/x86_64-linux-gnu")
         stats = guest.lstat_many(directory / name for name in guest.listdir(directory))
         sizes = {path: stat.size_bytes for path, stat in stats.items() if stat is not None and stat.is_file}

@@ -48,14 +48,16 @@ def test_the_body_file_is_that_of_fls_line_for_line(debian_image: Path, tmp_path
 
 
 @pytest.mark.parametrize("name", ["debian-xfs", "debian-btrfs", "debian-lvm"])
-def test_in_the_appliance_all_names_come_at_once(name: str) -> None:
+def test_all_names_that_come_at_once_are_those_that_come_one_by_one(name: str) -> None:
     with opened(fixtures.build(name)) as (_, _, guest):
+        # Where something is mounted, the host tells of the directory that is covered.
+        covered = {mount.target for mount in guest.mounts} - {"/"}
         records = [r for r in guest.file_records() if not r.deleted and r.mode]
         slow = {r.path: r for r in Guest.file_records(guest)}
     assert {r.path for r in records} == set(slow)
     assert len(records) == len(slow) > 3000
     for record in records:
-        assert facts(record) == facts(slow[record.path])
+        assert record.path in covered or facts(record) == facts(slow[record.path])
         assert record.accessed_ns is not None
     created = sum(r.created_ns is not None for r in records)
     fine = sum((r.changed_ns or 0) % 10**9 > 0 for r in records)

@@ -90,8 +90,15 @@ Opener = Callable[[Read, int], ReadableFilesystem]
 TopNames = Callable[[Read, int], Sequence[str] | None]
 """The names in the top directory alone; None: not certain."""
 
+
+def _open_xfs(read: Read, size_bytes: int) -> ReadableFilesystem:
+    from guestrepair.formats.xfs_tree import open_tree as opened  # where there is one: it takes milliseconds
+
+    return opened(read, size_bytes)
+
+
 FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), open_tree), "vfat": open_fat}
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), open_tree), "vfat": open_fat, "xfs": _open_xfs}
 )
 """By content as blkid(8) calls it."""
 

@@ -102,6 +102,17 @@ from guestrepair.formats import (
     utmp,
     web_address,
     words,
+    xfs_accepted,
+    xfs_attributes,
+    xfs_blocks,
+    xfs_chunks,
+    xfs_directory,
+    xfs_extents,
+    xfs_geometry,
+    xfs_inodes,
+    xfs_log,
+    xfs_records,
+    xfs_tree,
     xml_elements,
     yaml_nodes,
     yum_repo,
@@ -349,6 +360,79 @@ def _journal(data: bytes) -> object:
 def _layouts(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_inodes.Inodes(reader(filesystem)).layouts(range(1, 50)))
+
+
+_XFS = xfs_geometry.Geometry(
+    block_bytes=4096,
+    block_log=12,
+    sector_bytes=512,
+    blocks=4 << 20,
+    header_blocks=1,
+    group_blocks=1 << 20,
+    groups=4,
+    group_log=20,
+    inode_bytes=512,
+    inodes_log=3,
+    directory_bytes=4096,
+    root=128,
+    log_at=1 << 30,
+    log_bytes=2 << 20,
+    uuid=bytes(16),
+    log_uuid=bytes(16),
+    own_inodes=frozenset({129}),
+    incompat=0x2B,
+    ro_compat=5,
+)
+
+
+def _xfs_block(data: bytes) -> object:
+    blocks = xfs_blocks.Blocks(reader(data), _XFS, 1 << 40)
+    return blocks.node(0, xfs_blocks.SHORT_TREE, magic=data[:4], owner=0)
+
+
+def _xfs_inode(data: bytes) -> object:
+    inode = xfs_accepted.parse_inode(data.ljust(512, b"\0"))
+    accepted = xfs_accepted.is_accepted(inode, xfs_accepted.known_flags(_XFS))
+    return accepted, xfs_accepted.is_intact(inode, 128, _XFS), xfs_accepted.times_of(inode)
+
+
+def _xfs_forks(data: bytes) -> object:
+    """Extents in an inode, and the root of a tree whose blocks are all the same bytes."""
+    forks = xfs_extents.Forks(_Unsealed(lambda _offset, size: data[:size].ljust(size, b"\0"), _XFS, 0))
+    shown = data[:336].ljust(336, b"\0")
+    return [forks.runs(128, form, shown, count) for form, count in ((2, 21), (3, 250), (3, 5000))]
+
+
+class _Unsealed(xfs_blocks.Blocks):
+    """Blocks whose checksums do not count: whatever is in them is parsed."""
+
+    def is_intact(self, data: bytes, _seal: xfs_blocks.Seal, *, magic: bytes, at: int, owner: int) -> bool:
+        return bool(data) and (len(magic), at, owner) != (0, 0, 0)
+
+
+def _xfs_directory(data: bytes) -> object:
+    blocks = _Unsealed(lambda offset, size: data[offset % 8192 :][:size].ljust(size, b"\0"), _XFS, 0)
+    directories = xfs_directory.Directories(blocks)
+    inode = xfs_accepted.parse_inode(data.ljust(512, b"\0"))._replace(form=2, size=8192)
+    runs = [xfs_extents.Run(at, 8 + at % 9, 2, written=True) for at in (0, 1 << 23, 1 << 24)]
+    return [directories.names(128, inode, runs[:count]) for count in (1, 2, 3)]
+
+
+def _xfs_leaves(data: bytes) -> object:
+    blocks = _Unsealed(lambda _offset, size: data[:size].ljust(size, b"\0"), _XFS, 0)
+    inode = xfs_accepted.parse_inode(data.ljust(512, b"\0"))._replace(attribute_form=2)
+    runs = [xfs_extents.Run(0, 8, 1 << 20, written=True)]
+    return xfs_attributes.ExtendedAttributes(blocks).are_there(128, inode, runs)
+
+
+def _xfs_log(data: bytes) -> object:
+    ring = (data * (1 + (2 << 20) // max(1, len(data))))[: 2 << 20]
+    return xfs_log.last_lsn(lambda offset, size: ring[offset - (1 << 30) :][:size], _XFS)
+
+
+def _xfs_tree(data: bytes) -> object:
+    found = xfs_tree.open_tree(reader(b"XFSB" + data), 1 << 34)
+    return [(found.names(n), found.attributes(n), found.link_target(n)) for n in range(1, 30)]
 
 
 def _packed(magic: bytes, data: bytes) -> object:
@@ -868,6 +952,34 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         )
     },
     "words": {"words": Registered(lambda d: words.split_words(text(d), maximum=10), sample=b'a "b c" ')},
+    "xfs_accepted": {"inode": Registered(_xfs_inode, 4 * KIB)},
+    "xfs_attributes": {
+        "short": Registered(xfs_attributes.short_flags, 4 * KIB),
+        "leaf": Registered(xfs_attributes.leaf_flags, 64 * KIB),
+        "leaves": Registered(_xfs_leaves, 64 * KIB, b"\0\0\0\1\0\0\0\0\x3b\xee"),
+    },
+    "xfs_blocks": {"block": Registered(_xfs_block, 64 * KIB)},
+    "xfs_chunks": {
+        "node": Registered(xfs_chunks.parse_node, 64 * KIB, b"IAB3" + bytes(4)),
+    },
+    "xfs_directory": {
+        "short": Registered(lambda d: xfs_directory.short_names(d, 128, len(d)), 4 * KIB),
+        "one block": Registered(lambda d: xfs_directory.one_block(d, xfs_directory.Names(128)), 64 * KIB),
+        "data": Registered(
+            lambda d: xfs_directory.parse_data(d, len(d), 0, xfs_directory.Names(128)), 64 * KIB
+        ),
+        "directory": Registered(_xfs_directory, 64 * KIB, b"\xff\xff\0\x08"),
+    },
+    "xfs_extents": {"forks": Registered(_xfs_forks, 64 * KIB, b"\0\1\0\1" + bytes(4))},
+    "xfs_geometry": {"geometry": Registered(lambda d: xfs_geometry.read_geometry(b"XFSB" + d), 64 * KIB)},
+    "xfs_inodes": {"layouts": Registered(lambda d: xfs_inodes.Inodes(reader(b"XFSB" + d)).layout(128))},
+    "xfs_log": {"end": Registered(_xfs_log, 2 << 20, b"\0\0\0\1" + bytes(508))},
+    "xfs_records": {
+        "records": Registered(
+            lambda d: list(xfs_records.records(xfs_tree.open_tree(reader(b"XFSB" + d), 1 << 34)))
+        )
+    },
+    "xfs_tree": {"tree": Registered(_xfs_tree)},
     "xml_elements": {
         "elements": Registered(xml_elements.parse_xml, sample=b'<a><b c="d"/></a>'),
     },
