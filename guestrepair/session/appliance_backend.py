@@ -254,7 +254,7 @@ class ApplianceBackend:
             inodes_free=found["ffree"],
         )
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """See :meth:`Backend.mounted`: the appliance knows; it was mounted there."""
 
     def forget(self) -> None:
