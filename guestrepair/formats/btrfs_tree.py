@@ -262,7 +262,8 @@ class BtrfsTree:
         extent = None if data is None else parse_extent(data)
         if data is None or extent is None or extent.kind != INLINE or extent.compression != NO_COMPRESSION:
             raise FormatError("a link whose target does not lie beside its inode")
-        target = data[INLINE_AT:]
+        # mkfs.btrfs --rootdir stores a zero behind it, which the size leaves out.
+        target = data[INLINE_AT : INLINE_AT + inode.size]
         if len(target) != inode.size or len(target) > _LINK_MOST_BYTES or not target or b"\0" in target:
             raise FormatError("a link whose target is of another length")
         return target

@@ -52,7 +52,7 @@ class Pieces:
 
     read: Read
     size_bytes: int
-    _kept: dict[int, bytes] = field(init=False, default_factory=dict)
+    _kept: dict[int, bytes] = field(init=False, repr=False, default_factory=dict)
 
     def get(self, offset: int, size: int) -> bytes:
         """Bytes of the device, short where it ends; whatever ``read`` raises."""
@@ -88,8 +88,8 @@ class Volume:
     geometry: Geometry
     pieces: Pieces
     _chunks: list[Chunk] = field(init=False, default_factory=list)
-    _leaves: dict[int, tuple[Place, Leaf]] = field(init=False, default_factory=dict)
-    _branches: dict[int, tuple[Place, Branch]] = field(init=False, default_factory=dict)
+    _leaves: dict[int, tuple[Place, Leaf]] = field(init=False, repr=False, default_factory=dict)
+    _branches: dict[int, tuple[Place, Branch]] = field(init=False, repr=False, default_factory=dict)
 
     def load_chunks(self) -> None:
         """Learn where everything lies: system chunks from the superblock, all others from the chunk tree."""
