@@ -57,7 +57,7 @@ MAX_NAMES = 200_000
 """A directory of more names is left to the kernel."""
 
 _KEPT_NAMES = 100_000
-_KEPT_INODES = 50_000
+_KEPT_INODES = 10_000
 _LINK_MOST_BYTES = 4095
 _UNCLEAR = -1
 """The kind of what several names call different things."""
