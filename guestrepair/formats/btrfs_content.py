@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.btrfs_items import (
@@ -175,28 +176,35 @@ def _inline(extent: FileExtent, data: bytes) -> bytes:
 def unpack(kind: int, data: bytes, size: int) -> bytes:
     """Compressed bytes unpacked to that size.
 
+    Newer kernels compress no more than the file has; what is missing in its last sector reads as zeros.
+
     Raises:
         FormatError: they hold less or do not unpack; lzo.
     """
     if kind not in _UNPACKERS:
         raise FormatError("compressed with lzo, which is not unpacked here")
+    unpacker = _UNPACKERS[kind]()
     try:
-        found = _UNPACKERS[kind](data, size)
+        found = unpacker.decompress(data, size)
     except MemoryError:
         raise
     except Exception as error:  # each of the libraries has an error of its own
         raise FormatError(f"a compressed extent does not unpack: {error}") from error
-    if len(found) != size:
+    missing = size - len(found)
+    if missing and (missing >= SECTOR_BYTES or not unpacker.eof):
         raise FormatError("a compressed extent that holds less than it says")
-    return found
+    return found + bytes(missing)
 
 
-def _unzlib(data: bytes, size: int) -> bytes:
-    return zlib.decompressobj().decompress(data, size)
+class _Unpacker(Protocol):
+    """What zlib and zstd give alike."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream was reached."""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """At most so many bytes of what the data holds."""
 
 
-def _unzstd(data: bytes, size: int) -> bytes:
-    return zstd().decompress(data, size)
-
-
-_UNPACKERS: Mapping[int, Callable[[bytes, int], bytes]] = {ZLIB: _unzlib, ZSTD: _unzstd}
+_UNPACKERS: Mapping[int, Callable[[], _Unpacker]] = {ZLIB: zlib.decompressobj, ZSTD: zstd}
