@@ -47,6 +47,7 @@ class Ageing:
     def begin(self) -> None:
         for path in self._folders[1:]:
             self._handle.btrfs_subvolume_create(path)
+        self._new("/first")
 
     def run(self, operations: int) -> None:
         """So many operations, one after the other."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from guestrepair.errors import FormatError
+from guestrepair.formats.btrfs_content import unpack
 from guestrepair.formats.btrfs_items import name_hash
 from guestrepair.formats.btrfs_subvolumes import list_subvolumes
 from guestrepair.formats.btrfs_tree import NOWHERE, BtrfsTree, open_tree
@@ -124,7 +126,6 @@ def packed_files(image: Image) -> dict[str, int]:
         "does not unpack": (len(TEXT), 0, {0: packed(image, b"?", 1).pack()}),
         "zlib without the rest": (len(TEXT), 0, {0: packed(image, zlib.compress(TEXT), 1).pack()}),
         "zstd without the rest": (len(TEXT), 0, {0: packed(image, compressed(TEXT), 3).pack()}),
-        "cut short": (len(TEXT), 0, {0: packed(image, zlib.compress(TEXT)[:-6], 1).pack()}),
         "unpacks to less": (len(TEXT), 0, {0: packed(image, zlib.compress(PADDED[:-4096]), 1).pack()}),
         "not verified": (18, 1, {0: Stored(address=plain, disk=4096).pack()}),
         "without a checksum": (18, 0, {0: Stored(address=plain, disk=4096).pack()}),
@@ -158,8 +159,8 @@ CONTENTS: dict[str, bytes | None] = {
     "whole": TEXT, "part": RANDOM[4096:12096], "hole before": bytes(8192) + RANDOM[:4096],
     "hole behind": RANDOM + bytes(99999 - 16384), "hole that is told": bytes(8192),
     "preallocated": bytes(8192),
-    "zlib": TEXT, "zstd": TEXT, "zlib without the rest": TEXT, "zstd without the rest": TEXT, "lzo": None,
-    "cut short": None, "does not unpack": None, "unpacks to less": None,
+    "zlib": TEXT, "zstd": TEXT,
+    "zlib without the rest": TEXT, "zstd without the rest": TEXT, "lzo": None, "does not unpack": None, "unpacks to less": None,
     "not verified": b"without a checksum", "without a checksum": None, "beyond what is stored": None,
     "over each other": None, "verifies itself": None,
     "an inline one and more": b"12345" + bytes(8187) + RANDOM[:4096],
@@ -177,6 +178,12 @@ def test_every_form_of_content(kind: int) -> None:
         if expected is not None:
             assert tree.content(numbers[name], 3, 5000) == expected[3:5003], name
             assert tree.content(numbers[name], len(expected), 5) == b""
+
+
+@pytest.mark.parametrize(("kind", "data"), [(1, zlib.compress(TEXT)[:-6]), (3, compressed(TEXT)[:-6])])
+def test_what_is_packed_and_cut_short_is_nothing(kind: int, data: bytes) -> None:
+    with pytest.raises(FormatError, match="holds less"):
+        unpack(kind, data, len(PADDED))
 
 
 def test_a_file_of_many_holes_is_left_to_the_kernel() -> None:
