@@ -279,22 +279,32 @@ def _is_name(name: bytes) -> bool:
     return b"/" not in name and b"\0" not in name and name not in (b".", b"..")
 
 
-def open_tree(read: Read, size_bytes: int, subvolume: str = "") -> BtrfsTree:
-    """What a mount of the filesystem that ``read`` reads shows, on a device of that size.
-
-    ``subvolume`` is a path from the top of the filesystem; without one, it is the default subvolume.
+def open_tree(read: Read, size_bytes: int) -> BtrfsTree:
+    """What a mount of the filesystem that ``read`` reads shows: its default subvolume.
 
     Raises:
         Whatever ``read`` raises.
     """
     try:
         roots = read_roots(read, size_bytes)
-        if not subvolume:
-            roots.tree(roots.default)
-            return BtrfsTree(roots, roots.default)
-        return BtrfsTree(roots, _subvolume(roots, subvolume.encode(errors="surrogateescape")))
+        roots.tree(roots.default)
     except FormatError:
         return BtrfsTree(None)
+    return BtrfsTree(roots, roots.default)
+
+
+def open_subvolume(opened: object, path: str) -> BtrfsTree:
+    """Another subvolume of a filesystem that is open, by its path from the top; they share what was read.
+
+    Raises:
+        Whatever reading the device raises.
+    """
+    roots = opened.roots if isinstance(opened, BtrfsTree) else None
+    try:
+        number = None if roots is None else _subvolume(roots, path.encode(errors="surrogateescape"))
+    except FormatError:
+        number = None
+    return BtrfsTree(None) if number is None else BtrfsTree(roots, number)
 
 
 def _subvolume(roots: Roots, path: bytes) -> int:

@@ -75,7 +75,7 @@ class HostDisks:
         """The filesystem on a device, or one of its subvolumes; None when the host is not certain of it."""
         key = (device.disk, device.name, subvolume)
         if key not in self._filesystems:
-            opener = self._opener(device.content, subvolume)
+            opener = self._opener(device, subvolume)
             read = None if opener is None else self.part(device)
             found = (
                 None if opener is None or read is None else HostFilesystem(read, device.size_bytes, opener)
@@ -86,12 +86,13 @@ class HostDisks:
             self._filesystems[key] = found if found is not None and found.is_certain else None
         return self._filesystems[key]
 
-    def _opener(self, content: str, subvolume: str) -> Opener | None:
-        opener = self.readers.get(content) if self.trusted else None
+    def _opener(self, device: BlockDevice, subvolume: str) -> Opener | None:
+        opener = self.readers.get(device.content) if self.trusted else None
         if opener is None or not subvolume:
             return opener
-        by_path = SUBVOLUMES.get(content)
-        return None if by_path is None else lambda read, size: by_path(read, size, subvolume)
+        whole, by_path = self.filesystem(device), SUBVOLUMES.get(device.content)
+        tree = None if whole is None else whole.tree
+        return None if tree is None or by_path is None else lambda _read, _size: by_path(tree, subvolume)
 
     def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
         """The names in the top directory of a filesystem, sorted; None when the host is not certain."""

@@ -45,6 +45,11 @@ class HostFilesystem:
         return self._ask(lambda tree: tree.names(tree.root)) is not None
 
     @property
+    def tree(self) -> ReadableFilesystem | None:
+        """What reads it; None when it cannot be read here."""
+        return self._tree
+
+    @property
     def root(self) -> int | None:
         """The inode number of the top directory."""
         return None if self._tree is None else self._tree.root

@@ -84,11 +84,11 @@ FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
 )
 """By content as blkid(8) calls it."""
 
-SUBVOLUMES: Mapping[str, Callable[[Read, int, str], ReadableFilesystem]] = MappingProxyType(
-    {"btrfs": btrfs_tree.open_tree}
+SUBVOLUMES: Mapping[str, Callable[[ReadableFilesystem, str], ReadableFilesystem]] = MappingProxyType(
+    {"btrfs": btrfs_tree.open_subvolume}
 )
-"""What opens one of several trees by its path. In a number that such a tree gives, what stands above 64 bits
-tells in which tree below the opened one a file lies; 0: in itself."""
+"""What opens another of several trees by its path, of a filesystem that is open. In a number that such a tree
+gives, what stands above 64 bits tells in which tree below the opened one a file lies; 0: in itself."""
 
 TOP_NAMES: Mapping[str, TopNames] = MappingProxyType({"vfat": root_names})
 """Of filesystems of which no more than that is read here."""

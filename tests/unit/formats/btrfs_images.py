@@ -15,7 +15,7 @@ from guestrepair.formats.btrfs_items import name_hash
 from guestrepair.formats.btrfs_nodes import Place, parse_node
 from guestrepair.formats.btrfs_subvolumes import read_roots
 from guestrepair.formats.btrfs_superblock import Geometry, read_geometry
-from guestrepair.formats.btrfs_tree import BtrfsTree, open_tree
+from guestrepair.formats.btrfs_tree import BtrfsTree, open_subvolume, open_tree
 from guestrepair.formats.btrfs_volume import END
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Read
@@ -224,7 +224,8 @@ class Image:
 
 def tree_of(data: bytes, subvolume: str = "") -> BtrfsTree:
     """What reads those bytes as a filesystem."""
-    return open_tree(lambda offset, size: data[offset : offset + size], len(data), subvolume)
+    tree = open_tree(*device(data))
+    return open_subvolume(tree, subvolume) if subvolume else tree
 
 
 def device(data: bytes) -> tuple[Read, int]:

@@ -11,6 +11,7 @@ import pytest
 from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.errors import GuestReadError
+from guestrepair.formats.btrfs_tree import BtrfsTree
 from guestrepair.formats.extents import Layout
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.guest.view import Stat
@@ -86,6 +87,13 @@ def test_a_subvolume_by_its_path_and_one_that_is_not_there(disks: HostDisks) -> 
     assert HostBackend(disks, {"/": DISK}, {"/": "none"}).top() is None
     assert disks.top_names(DISK) is not None
     assert disks.filesystem(DISK, "d/a/b") is disks.filesystem(DISK, "d/a/b")
+
+
+def test_subvolumes_share_what_was_read_of_their_filesystem(disks: HostDisks) -> None:
+    found = [disks.filesystem(DISK, subvolume) for subvolume in ("", "d/a", "d/a/b")]
+    trees = [each.tree for each in found if each is not None]
+    assert len({id(tree.roots) for tree in trees if isinstance(tree, BtrfsTree)}) == 1
+    assert len(trees) == 3
 
 
 class Nobody:
