@@ -22,9 +22,10 @@ from guestrepair.session.session import Session
 from tests.image.test_host_tree import session_of, walked
 
 pytestmark = pytest.mark.image
-SEED, OPERATIONS = 20_261_130, 4000
+SEED, OPERATIONS = 20_261_130, 2400
 COMPRESSIONS = ("compress-force=zstd", "compress=zlib", "compress=no", "compress=lzo")
 _PAGE = 4096
+_MADE_UP = 2
 Seen = dict[GuestPath, dict[str, tuple[Stat | None, str]]]
 
 
@@ -173,7 +174,8 @@ def regular(seen: Seen) -> list[GuestPath]:
 
 
 def recorded(guest: Guest) -> dict[str, FileRecord]:
-    return {record.path: record for record in guest.file_records()}
+    """All but the directories that the kernel makes up where a snapshot has none: they were made just now."""
+    return {record.path: record for record in guest.file_records() if record.inode != _MADE_UP}
 
 
 def test_an_aged_filesystem_is_the_same_both_ways(aged: Path) -> None:
