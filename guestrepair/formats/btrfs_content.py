@@ -1,7 +1,8 @@
 """The content of a btrfs file, as its kernel gives it: inline, in extents, compressed, with holes.
 
 Each sector that is read is held against the checksum tree; where one is wrong, or has none, the kernel
-gives an error, and nothing is given here. zlib and zstd are unpacked; lzo is left to the kernel.
+gives an error, and nothing is given here. What was written without checksums (nodatacow) is given as it lies
+there, as the kernel does. zlib and zstd are unpacked; lzo is left to the kernel.
 
 Source: Linux fs/btrfs/inode.c (btrfs_get_extent), file-item.c (btrfs_lookup_bio_sums), compression.c.
 """

@@ -6,6 +6,7 @@ Source: btrfs-subvolume(8); Linux fs/btrfs/super.c (get_default_subvol_objectid,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,6 +38,9 @@ MAX_ROOTS = 20_000
 MAX_PATH_BYTES = 4096
 _MAX_CLIMBS = 200_000
 """Directories that are passed on the way from all subvolumes to the top."""
+
+_MAX_ITEMS = 1_000_000
+"""In the tree of trees, which also holds the inodes of older caches of free space."""
 
 _REF_HEAD_BYTES = 10
 _DEFAULT = b"default"
@@ -85,7 +89,7 @@ class Roots:
             FormatError: a path is not certain.
         """
         known: dict[tuple[int, int], bytes] = {}
-        climbs = _MAX_CLIMBS
+        climbs = iter(range(_MAX_CLIMBS))
         for number in sorted(self.items):
             item = self.items[number]
             if not FIRST_FREE <= number <= LAST_FREE or not item.references:
@@ -94,23 +98,23 @@ class Roots:
             at = number
             while at != FS_TREE:
                 parent = self.parents.get(at)
-                climbs -= 1
-                if parent is None or climbs < 0 or sum(map(len, parts)) > MAX_PATH_BYTES:
+                last = next(climbs, None) is None
+                if parent is None or last or sum(map(len, parts)) > MAX_PATH_BYTES:
                     raise FormatError(f"where the subvolume {number} hangs is not certain")
                 key = (parent.tree, parent.directory)
                 if key not in known:
-                    known[key] = self._inside(*key)
+                    known[key] = self._inside(*key, climbs)
                 parts += [parent.name, known[key]]
                 at = parent.tree
             yield number, b"/".join(filter(None, reversed(parts)))
 
-    def _inside(self, number: int, directory: int) -> bytes:
+    def _inside(self, number: int, directory: int, climbs: Iterator[int]) -> bytes:
         """The path of a directory in its own subvolume."""
         tree, parts = self.tree(number), list[bytes]()
         while directory != FIRST_FREE:
             directory, name = parent_of(self.volume, tree, directory)
             parts.append(name)
-            if len(parts) > MAX_PATH_BYTES // 2:
+            if len(parts) > MAX_PATH_BYTES // 2 or next(climbs, None) is None:
                 raise FormatError("a directory that lies too deep, or in itself")
         return b"/".join(reversed(parts))
 
@@ -122,7 +126,8 @@ def parent_of(volume: Volume, tree: Tree, directory: int) -> tuple[int, bytes]:
         FormatError: not exactly one.
     """
     first = key_of(directory, INODE_REF, 0)
-    found = list(volume.items(tree, first, key_of(directory, INODE_REF + 1, (1 << 64) - 1)))
+    items = volume.items(tree, first, key_of(directory, INODE_REF + 1, (1 << 64) - 1))
+    found = list(itertools.islice(items, 2))
     if len(found) != 1 or split(found[0][0])[1] != INODE_REF:
         raise FormatError("a directory that lies in several others, or in none")
     key, data = found[0]
@@ -143,7 +148,7 @@ def read_roots(read: Read, size_bytes: int) -> Roots:
     up: dict[int, Parent] = {}
     down: dict[int, Parent] = {}
     top = Tree(ROOT_TREE, geometry.roots)
-    for key, data in volume.items(top, 0, END):
+    for count, (key, data) in enumerate(volume.items(top, 0, END)):
         objectid, kind, offset = split(key)
         if kind == ROOT_ITEM:
             items[objectid] = parse_root(data)  # of several (snapshots have one each), the last counts
@@ -153,7 +158,7 @@ def read_roots(read: Read, size_bytes: int) -> Roots:
             if child in into:
                 raise FormatError("a subvolume that hangs in several places")
             into[child] = Parent(parent, *parse_root_ref(data))
-        if max(len(items), len(up), len(down)) > MAX_ROOTS:
+        if count > _MAX_ITEMS or max(len(items), len(up), len(down)) > MAX_ROOTS:
             raise FormatError("a btrfs of more subvolumes than are looked at")
     if up != down:
         raise FormatError("subvolumes whose places are told in two ways")

@@ -197,21 +197,19 @@ class BtrfsTree:
         """What a directory holds: told twice, for lookups by hash and for listings, which must agree."""
         tree, objectid = self._tree(roots, number), number & _HIGHEST
         by_hash: dict[bytes, tuple[int, ...]] = {}
-        listed: dict[bytes, tuple[int, ...]] = {}
+        for entry in _entries(roots, tree, objectid, DIR_ITEM):
+            if entry.name in by_hash or len(by_hash) >= MAX_NAMES or not _is_name(entry.name):
+                raise FormatError("a name that is there twice, is none, or one too many")
+            by_hash[entry.name] = (*entry[:3], entry.kind)
         names: dict[bytes, int] = {}
         kinds: dict[int, int] = {}
-        for kind, into in ((DIR_ITEM, by_hash), (DIR_INDEX, listed)):
-            first, last = key_of(objectid, kind, 0), key_of(objectid, kind, _HIGHEST)
-            for _, data in roots.volume.items(tree, first, last):
-                for entry in parse_entries(data):
-                    if entry.name in into or len(into) >= MAX_NAMES or not _is_name(entry.name):
-                        raise FormatError("a name that is there twice, is none, or one too many")
-                    into[entry.name] = (*entry[:3], entry.kind)
-                    if into is listed:
-                        reached = names[entry.name] = self._reached(roots, tree, objectid, entry)
-                        told = entry.format_bits
-                        kinds[reached] = told if kinds.get(reached, told) == told else _UNCLEAR
-        if by_hash != listed or number in kinds:
+        for entry in _entries(roots, tree, objectid, DIR_INDEX):
+            if by_hash.pop(entry.name, None) != (*entry[:3], entry.kind):
+                raise FormatError("a directory whose two lists differ")
+            reached = names[entry.name] = self._reached(roots, tree, objectid, entry)
+            told = entry.format_bits
+            kinds[reached] = told if kinds.get(reached, told) == told else _UNCLEAR
+        if by_hash or number in kinds:
             raise FormatError("a directory whose two lists differ, or that holds itself")
         return names, kinds
 
@@ -273,6 +271,12 @@ class BtrfsTree:
         if inode.kind != REGULAR or self._content is None:
             raise FormatError("no regular file")
         return self._content.get(self._tree(roots, number), number & _HIGHEST, inode, offset, size)
+
+
+def _entries(roots: Roots, tree: Tree, directory: int, kind: int) -> Iterator[Entry]:
+    first, last = key_of(directory, kind, 0), key_of(directory, kind, _HIGHEST)
+    for _, data in roots.volume.items(tree, first, last):
+        yield from parse_entries(data)
 
 
 def _is_name(name: bytes) -> bool:

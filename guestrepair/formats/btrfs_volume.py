@@ -103,8 +103,8 @@ class Volume:
                 self._verify_device(offset, data)
             elif kind == CHUNK_ITEM and objectid == FIRST_FREE:
                 found.append(parse_chunk(offset, data, self.geometry))
-            if len(found) > MAX_CHUNKS:
-                raise FormatError("a btrfs of more chunks than are looked at")
+            if devices + len(found) > MAX_CHUNKS or kind not in (DEV_ITEM, CHUNK_ITEM):
+                raise FormatError("a btrfs of more chunks than are looked at, or of other things among them")
         if devices != 1 or not set(known) <= set(found):
             raise FormatError("a btrfs on other devices, or whose system chunks are told in two ways")
         if any(a.address + a.length > b.address for a, b in itertools.pairwise(found)):

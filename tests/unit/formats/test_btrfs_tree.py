@@ -249,6 +249,17 @@ def test_subvolumes_are_other_trees_and_their_numbers_tell() -> None:
     assert list_subvolumes(*device(data)) == [(300, b"d/a"), (301, b"d/a/b")]
 
 
+def test_subvolumes_that_hang_in_each_other_are_not_listed() -> None:
+    image = Image()
+    a, b = Subvolume(300), Subvolume(301)
+    image.nest(a, b, 256, b"a")
+    image.nest(b, a, 256, b"b")
+    data = image.finish()
+    assert list_subvolumes(*device(data)) is None
+    assert tree_of(data).names(256) == {}
+    assert tree_of(data, "a").roots is None
+
+
 def test_a_mount_shows_the_default_subvolume() -> None:
     image, _ = nested()
     image.default = 301
