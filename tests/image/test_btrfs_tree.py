@@ -163,9 +163,10 @@ def both(session: Session, subvolume: str) -> tuple[LiveGuest, LiveGuest]:
     views = session._look.views
     device = session.block().devices[0]
     by_host = views.open(device, subvolume)
-    backend = ApplianceBackend(session.starting, by_host.backend.prefix, session._hashing)
-    access = DevicesWritten(session.starting)
-    return by_host, LiveGuest(backend, access, block=by_host.block, mounts=by_host.mounts)
+    # What has the mounts made that wait for the appliance: the host may not have asked it for anything.
+    machine = session._machine
+    backend = ApplianceBackend(machine, by_host.backend.prefix, session._hashing)
+    return by_host, LiveGuest(backend, DevicesWritten(machine), block=by_host.block, mounts=by_host.mounts)
 
 
 def regular(seen: Seen) -> list[GuestPath]:
