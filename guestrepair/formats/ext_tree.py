@@ -163,6 +163,10 @@ class Tree:
         """Where the content of a regular file lies; None: not certain."""
         return self.inodes.layout(number)
 
+    def content(self, number: int, offset: int, size: int) -> bytes | None:
+        """None: what has no layout is not certain."""
+        return None
+
     def records(self, beyond: Collection[bytes]) -> Iterator[Found | Unsure]:
         """Every name with its inode, and what is left of deleted ones; not what lies below ``beyond``."""
         from guestrepair.formats.ext_records import records  # which is built on this

@@ -143,6 +143,10 @@ class Tree:
         """Empty: there are no symbolic links on FAT; None: no file, or not certain."""
         return b"" if number in self._files else None
 
+    def content(self, number: int, offset: int, size: int) -> bytes | None:
+        """None: what has no layout is not certain."""
+        return None
+
     def layout(self, number: int) -> Layout | None:
         """Where the content of a regular file lies; None: it is none, in too many pieces, or not certain."""
         found = self._files.get(number)

@@ -141,6 +141,10 @@ class Tree:
         target = inode.content_fork[: inode.size] if inode.form == LOCAL else self._remote(number, inode)
         return target if target is not None and len(target) == inode.size and b"\0" not in target else None
 
+    def content(self, number: int, offset: int, size: int) -> bytes | None:
+        """None: what has no layout is not certain."""
+        return None
+
     def layout(self, number: int) -> Layout | None:
         """Where the content of a regular file lies; None: not certain."""
         return self.inodes.layout(number)

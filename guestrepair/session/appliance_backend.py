@@ -257,7 +257,7 @@ class ApplianceBackend:
     def place(self, _path: str, _inode: int, _size_bytes: int) -> None:
         """See :meth:`Backend.place`: the kernel is not asked for it."""
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """See :meth:`Backend.mounted`: the appliance knows; it was mounted there."""
 
     def forget(self) -> None:

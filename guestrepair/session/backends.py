@@ -112,7 +112,7 @@ class Backend(Protocol):
         """Those names, which no listing has named, are to be verified where that rests on the host alone."""
         ...
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """From now on a filesystem is mounted on a real path; None: one that only the appliance reads."""
         ...
 
@@ -140,8 +140,8 @@ class PartialBackend(LayoutsOnHost, Protocol):
         """Lstat of a directory that something is mounted on."""
         ...
 
-    def number(self, path: str) -> int | None:
-        """The number of the filesystem that a path lies on, as :meth:`stats` has it."""
+    def number(self, directory: Directory, name: str) -> int | None:
+        """The number of the filesystem that a name in a directory lies on, as :meth:`stats` has it."""
         ...
 
     def stats(self, directory: Directory, names: Sequence[str]) -> Mapping[str, Stat | None]:
@@ -184,7 +184,7 @@ class PartialBackend(LayoutsOnHost, Protocol):
         """As :meth:`Backend.usage`; None also for what nothing is mounted on."""
         ...
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """As :meth:`Backend.mounted`."""
         ...
 
@@ -231,7 +231,7 @@ class HostFirst:
 
     def _numbered(self, directory: Directory, name: str, stat: Stat | None) -> Stat | None:
         """The appliance's answer, with the host's number of the filesystem where it has one."""
-        number = None if stat is None else self._host.number(directory.inside(name))
+        number = None if stat is None else self._host.number(directory, name)
         return stat if stat is None or number is None else replace(stat, device=number)
 
     def names(self, directory: Directory) -> Iterable[str]:
@@ -313,10 +313,10 @@ class HostFirst:
         if self._host.reads(directory):
             self._missing[directory].update(names)
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """See :meth:`Backend.mounted`."""
-        self._host.mounted(path, device)
-        self._appliance.mounted(path, device)
+        self._host.mounted(path, device, subvolume)
+        self._appliance.mounted(path, device, subvolume)
         self.cover(path)
 
     def cover(self, path: str) -> None:

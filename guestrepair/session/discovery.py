@@ -8,6 +8,7 @@ each device is looked at by itself, by reading a few blocks of it.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
 from guestrepair.errors import GuestReadError
+from guestrepair.formats.btrfs_subvolumes import list_subvolumes
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.journal import unclean
@@ -63,7 +65,7 @@ class Discovery:
     locked: list[BlockDevice] = field(default_factory=list)
     """LUKS containers that no given key opens."""
     _readers: dict[str, Read] = field(default_factory=dict)
-    """What reads the LUKS containers."""
+    """What reads the LUKS containers, and each btrfs."""
     _refused: set[str] = field(default_factory=set)
     """Those on which no key is tried."""
 
@@ -121,7 +123,7 @@ class Discovery:
             self.unread.append((device.name, error.reason))
             self.devices.append(device)
             return
-        if found.content == "crypto_LUKS":
+        if found.content in ("crypto_LUKS", "btrfs"):
             self._readers[device.name] = read
         self.devices.append(
             dataclasses.replace(
@@ -238,18 +240,29 @@ class Discovery:
             if device.content != "btrfs":
                 continue
             if device.uuid not in seen:
-                try:
-                    with reading(device.name):
-                        listed = self.machine.handle().btrfs_subvolume_list(device.name)
-                except GuestReadError as error:
-                    self.unread.append((device.name, f"btrfs subvolumes: {error.reason}"))
-                    listed = ()
-                seen[device.uuid] = (
-                    tuple(str(s["btrfssubvolume_path"]) for s in listed),
-                    tuple(int(s["btrfssubvolume_id"]) for s in listed),
-                )
+                alone = sum(d.content == "btrfs" and d.uuid == device.uuid for d in self.devices) == 1
+                by_host = self._subvolumes_on_host(device) if alone else None
+                listed = self._subvolumes_in_appliance(device) if by_host is None else by_host
+                seen[device.uuid] = (tuple(path for _, path in listed), tuple(number for number, _ in listed))
             paths, ids = seen[device.uuid]
             self.devices[index] = dataclasses.replace(device, subvolumes=paths, subvolume_ids=ids)
+
+    def _subvolumes_on_host(self, device: BlockDevice) -> list[tuple[int, str]] | None:
+        """Numbers and paths; None: not certain."""
+        try:
+            listed = list_subvolumes(self._readers[device.name], device.size_bytes)
+        except GuestReadError:
+            return None
+        return None if listed is None else [(number, os.fsdecode(path)) for number, path in listed]
+
+    def _subvolumes_in_appliance(self, device: BlockDevice) -> list[tuple[int, str]]:
+        try:
+            with reading(device.name):
+                listed = self.machine.handle().btrfs_subvolume_list(device.name)
+        except GuestReadError as error:
+            self.unread.append((device.name, f"btrfs subvolumes: {error.reason}"))
+            return []
+        return [(int(s["btrfssubvolume_id"]), str(s["btrfssubvolume_path"])) for s in listed]
 
 
 def _partitions(disk: Disk, table: PartitionTable) -> Iterator[tuple[BlockDevice, int]]:

@@ -4,7 +4,8 @@ Under software emulation the appliance hashes some ten times slower than the
 host. So where it is known at which bytes of the disk a file lies, the host reads
 them through the overlay. That is known for plain files on partitions and whole
 disks: of ext4 and XFS from the inodes; of those that are not certain there, from filefrag in the appliance.
-Everything else is hashed in the appliance (``hash_programs.py``).
+btrfs is read on the host as a filesystem, with all that it verifies. Everything else is hashed in the
+appliance (``hash_programs.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -76,6 +77,10 @@ class LayoutsOnHost(Protocol):
         """Where a file of such a filesystem lies, and what reads its device; None: not certain."""
         ...
 
+    def reader(self, path: str, stat: Stat) -> Callable[[int, int], bytes | None] | None:
+        """What reads a file there that has no plain layout, as its filesystem does; None: not certain."""
+        ...
+
     def mount_point(self, path: str) -> str:
         """The mount point that a path lies below."""
         ...
@@ -136,7 +141,32 @@ class Hasher:
                     # What cannot be read here is hashed in the appliance, which may fare better.
                     with contextlib.suppress(GuestReadError):
                         answer[path] = _digest(algorithm, ahead.read, layout)
+        return answer | self._unpacked(host, algorithm, {p: s for p, s in files.items() if p not in answer})
+
+    def _unpacked(
+        self, host: LayoutsOnHost, algorithm: str, files: Mapping[GuestPath, Stat]
+    ) -> dict[GuestPath, str]:
+        """Of files that do not lie on the disk as they are: compressed, or to be verified."""
+        answer: dict[GuestPath, str] = {}
+        for path, stat in sorted(files.items(), key=lambda item: item[1].inode):
+            read = host.reader(str(path), stat) if host.reads(str(path)) else None
+            digest = None if read is None else self._read_through(algorithm, read, stat.size_bytes)
+            if digest is not None:
+                answer[path] = digest
         return answer
+
+    def _read_through(
+        self, algorithm: str, read: Callable[[int, int], bytes | None], size_bytes: int
+    ) -> str | None:
+        state = hashlib.new(algorithm, usedforsecurity=False)
+        for offset in range(0, size_bytes, _PIECE_BYTES):
+            size = min(_PIECE_BYTES, size_bytes - offset)
+            self.left_bytes -= size + _READ_COST_BYTES
+            piece = read(offset, size) if self.left_bytes >= 0 else None
+            if piece is None or len(piece) != size:
+                return None
+            state.update(piece)
+        return state.hexdigest()
 
     def _counted(self, read: Read) -> Read:
         """What reads as ``read`` does, until what may be read in all is used up."""

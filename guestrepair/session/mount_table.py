@@ -78,7 +78,7 @@ class MountTable:
         if key in self.failures:
             raise GuestReadError(device.name, self.failures[key])
         if key not in self.prefixes:
-            can_wait = self._is_expected_to_mount(device)
+            can_wait = self._is_expected_to_mount(device, subvolume)
             with sheltered():  # a mount that is made and not known of would be made again over itself
                 prefix = self._names.setdefault(key, f"/m{len(self._names)}")
                 work = partial(self._mount_apart, device, subvolume, prefix)
@@ -96,14 +96,14 @@ class MountTable:
             return
         options = mount_options(device.content, writable=writable)
         work = partial(self._mount, device, subvolume, options, point)
-        can_wait = not writable and self._is_expected_to_mount(device)
+        can_wait = not writable and self._is_expected_to_mount(device, subvolume)
         with sheltered():
             (self._once_started if can_wait else self._now)(work)
             self._points[point] = (device.name, subvolume)
 
-    def _is_expected_to_mount(self, device: BlockDevice) -> bool:
+    def _is_expected_to_mount(self, device: BlockDevice, subvolume: str) -> bool:
         simple = device.content in _SIMPLE and not device.unclean and self.disks.trusted
-        return simple or self.disks.filesystem(device) is not None
+        return simple or self.disks.filesystem(device, subvolume) is not None
 
     def settle(self) -> None:
         """Make the mounts that wait; the appliance has started. One that fails is in ``contradicted``."""

@@ -48,17 +48,27 @@ class Views:
             GuestReadError: it cannot be mounted.
         """
         prefix = self.mount_table.mount(device, subvolume)
-        host = HostBackend(self.mount_table.disks, {"/": _readable(device, subvolume)})
+        host = HostBackend(self.mount_table.disks, {"/": self._readable(device)}, {"/": subvolume})
         backend = HostFirst(host, ApplianceBackend(self.machine, prefix, self.hashing))
         self._given.append(_View(backend, host))
         return LiveGuest(backend, self.devices, block=self.block, mounts=(mount_of(device, "/", subvolume),))
 
     def mounted(self, guest: LiveGuest, device: BlockDevice, subvolume: str, real: GuestPath) -> None:
         """A filesystem was mounted below one of the guests, on a real path of it."""
-        guest.backend.mounted(str(real), _readable(device, subvolume))
+        guest.backend.mounted(str(real), self._readable(device), subvolume)
         for view in self._given:
             if view.backend is not guest.backend and view.backend.prefix == guest.backend.prefix:
                 view.backend.cover(str(real))
+
+    def _readable(self, device: BlockDevice) -> BlockDevice | None:
+        """The device where the host may read what is mounted of it: not one of two btrfs of one identity.
+
+        A kernel that sees both may show either of them.
+        """
+        if device.content != "btrfs":
+            return device
+        same = [d for d in self.block.devices if d.content == "btrfs" and d.uuid == device.uuid]
+        return device if len(same) == 1 else None
 
     def contradicted(self) -> str:
         """The first path that the host called missing and the appliance finds; "" when there is none.
@@ -73,11 +83,6 @@ class Views:
         for view in self._given:
             view.host.close()
         self.mount_table.disks.forget()
-
-
-def _readable(device: BlockDevice, subvolume: str) -> BlockDevice | None:
-    """The device where the host may read what is mounted of it: not one of several trees on it."""
-    return None if subvolume else device
 
 
 def mount_of(device: BlockDevice, target: str, subvolume: str) -> Mount:

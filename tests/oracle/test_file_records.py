@@ -74,7 +74,7 @@ class Disks:
         data = image.read_bytes()
         self.found = HostFilesystem(lambda offset, size: data[offset : offset + size], len(data), open_tree)
 
-    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
+    def filesystem(self, device: BlockDevice, _subvolume: str = "") -> HostFilesystem | None:
         return self.found
 
     def part(self, device: BlockDevice) -> None:

@@ -1,15 +1,15 @@
 """A mounted guest as the host sees it: which of its filesystems the host reads, and where each is mounted.
 
 Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
-a command. For ext4, XFS and FAT on a partition or a whole disk the host finds the answers itself. It answers
-only what it is certain of; every other question goes to the appliance (``session/backends.py``).
+a command. For ext4, XFS, btrfs and FAT on a partition or a whole disk the host finds the answers itself. It
+answers only what it is certain of; every other question goes to the appliance (``session/backends.py``).
 """
 
 from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -22,6 +22,7 @@ from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
+from guestrepair.session.host.readable import SUBVOLUMES
 
 MAPPED_BY_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs"})
 """Filesystems whose extents lie where FIEMAP says; btrfs answers in addresses of its own."""
@@ -29,12 +30,14 @@ MAPPED_BY_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs"})
 FOLD_CASE = frozenset({"vfat"})
 """Filesystems on which one directory is reached by many spellings of its path."""
 
+_INODE_BITS, _SUBVOLUME_SHIFT = 64, 32
+
 
 class Filesystems(Protocol):
     """The disks that the filesystems lie on (:class:`guestrepair.session.host.disks.HostDisks`)."""
 
-    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
-        """The filesystem on a device; None when the host is not certain of it."""
+    def filesystem(self, device: BlockDevice, subvolume: str = "") -> HostFilesystem | None:
+        """The filesystem on a device, or one of its subvolumes; None when the host is not certain of it."""
         ...
 
     def part(self, device: BlockDevice) -> Read | None:
@@ -50,11 +53,15 @@ class Filesystems(Protocol):
 class HostBackend:
     """A guest's filesystems by the real paths that they are mounted on; None: not the host's to read.
 
-    Its numbers of filesystems (``Stat.device``) are negative, and no device number of the appliance.
+    Its numbers of filesystems (``Stat.device``) are negative, and no device number of the appliance. What
+    lies in a subvolume below the mounted one has a number of its own, as under a kernel: lower by the
+    subvolume's number times 2^32.
     """
 
     disks: Filesystems
     mounts: dict[str, BlockDevice | None]
+    subvolumes: dict[str, str] = field(default_factory=dict)
+    """The subvolume that is mounted on a path, where it is not the one that a mount without a name shows."""
     _numbers: dict[str, int] = field(init=False, default_factory=dict)
     _holders: dict[str, str] = field(init=False, default_factory=dict)
     _closed: bool = field(init=False, default=False)
@@ -62,13 +69,14 @@ class HostBackend:
     def __post_init__(self) -> None:
         self._count_mounts()
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
         """A filesystem is mounted on a real path; None: not one that the host may read."""
         above = self.mount_point(path.rpartition("/")[0] or "/")
         holder = self.mounts[above]
         if path != above and holder is not None and holder.content in FOLD_CASE:
             self.mounts[above] = None  # mount points are known here by one spelling of their paths
         self.mounts[path] = device
+        self.subvolumes[path] = subvolume
         self._count_mounts()
 
     def start_over(self) -> None:
@@ -94,18 +102,28 @@ class HostBackend:
 
     def filesystem(self, path: str) -> HostFilesystem | None:
         """The filesystem that a real path lies on, where the host reads it."""
-        device = None if self._closed else self.mounts[self.mount_point(path)]
-        return None if device is None else self.disks.filesystem(device)
+        target = self.mount_point(path)
+        device = None if self._closed else self.mounts[target]
+        return None if device is None else self.disks.filesystem(device, self.subvolumes.get(target, ""))
 
     def reads(self, path: str) -> bool:
         """Whether a real path lies on a filesystem that is read here."""
         return self.filesystem(path) is not None
 
-    def number(self, path: str) -> int | None:
-        """The number of the filesystem that a path lies on; None where the host does not read it."""
-        filesystem = self.filesystem(path)
-        known = filesystem is not None and filesystem.root is not None
-        return self._numbers[self.mount_point(path)] if known else None
+    def number(self, directory: Directory, name: str) -> int | None:
+        """The number of the filesystem that a name in a directory lies on; None where that is not certain."""
+        path = directory.inside(name)
+        target, filesystem = self.mount_point(path), self.filesystem(path)
+        device = self.mounts[target]
+        if device is None or filesystem is None or filesystem.root is None:
+            return None
+        if device.content not in SUBVOLUMES or path == target:
+            return self._numbers[target]
+        # It may be a subvolume that hangs there: only its number tells.
+        _, here, inside = self._look(directory)
+        reached = (inside or {}).get(os.fsencode(name))
+        same = reached is not None and reached >> _INODE_BITS == here >> _INODE_BITS
+        return self._device(target, here) if same else None
 
     def stats(self, directory: Directory, names: Iterable[str]) -> dict[str, Stat | None]:
         """Lstat of names in a directory; None for what is missing; a name that is not certain is left out."""
@@ -113,7 +131,7 @@ class HostBackend:
         found: dict[str, Stat | None] = {}
         if filesystem is None or inside is None:
             return found
-        number = self._numbers[self.mount_point(directory.path)]
+        target = self.mount_point(directory.path)
         for name in names:
             path = directory.inside(name)
             inode = inside.get(name.encode(errors="surrogateescape"))
@@ -121,7 +139,7 @@ class HostBackend:
                 found[name] = None
                 continue
             attributes = _reached(filesystem, here, inode) if path not in self.mounts else None
-            stat = self.top(path) if attributes is None else _stat(attributes, number)
+            stat = self.top(path) if attributes is None else _stat(attributes, self._device(target, inode))
             if stat is not None:
                 found[name] = stat
         return found
@@ -189,34 +207,43 @@ class HostBackend:
 
     def has_xattrs(self, path: str, stat: Stat) -> bool | None:
         """Whether a file has extended attributes; None when that is not certain."""
-        filesystem = self._of(path, stat)
-        return None if filesystem is None else filesystem.has_xattrs(stat.inode)
+        filesystem, inode = self._of(path, stat)
+        return None if filesystem is None else filesystem.has_xattrs(inode)
 
     def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file; None when they are not certain."""
-        filesystem = self.filesystem(path)
-        if filesystem is None or self.located(path, stat) is None:
-            return None
-        return filesystem.content(stat.inode, offset, size)
+        if self.located(path, stat) is None:
+            read = self.reader(path, stat)
+            return None if read is None else read(offset, size)
+        filesystem, inode = self._of(path, stat)
+        return None if filesystem is None else filesystem.content(inode, offset, size)
 
     def located(self, path: str, stat: Stat) -> tuple[Layout, Read] | None:
         """Where a regular file lies on its filesystem, and what reads that; None when that is not certain."""
-        filesystem = self._of(path, stat)
-        layout = None if filesystem is None else filesystem.layout(stat.inode)
+        filesystem, inode = self._of(path, stat)
+        layout = None if filesystem is None else filesystem.layout(inode)
         if filesystem is None or layout is None or layout.size_bytes != stat.size_bytes:
             return None
         return layout, filesystem.read
 
     def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
         """Where the content of a regular file of that inode and size lies; None when that is not certain."""
-        device = None if self._closed else self.mounts[self.mount_point(path)]
-        filesystem = None if device is None else self.disks.filesystem(device)
+        device, filesystem = self.mounts[self.mount_point(path)], self.filesystem(path)
         layout = None if filesystem is None else filesystem.layout(inode)
         if device is None or layout is None or layout.size_bytes != size_bytes:
             return None
         start = device.start_bytes
         pieces = tuple((e.logical, start + e.physical, e.length) for e in layout.extents)
         return ContentPlace(device.disk, size_bytes, pieces)
+
+    def reader(self, path: str, stat: Stat) -> Callable[[int, int], bytes | None] | None:
+        """See :meth:`guestrepair.session.hashing.LayoutsOnHost.reader`."""
+        filesystem, inode = self._of(path, stat)
+        if filesystem is None or filesystem.layout(inode) is not None:
+            return None
+        attributes = filesystem.attributes(inode)
+        same = attributes is not None and attributes.size_bytes == stat.size_bytes
+        return partial(filesystem.unpacked, inode) if same else None
 
     def mappable(self) -> dict[str, tuple[Read, int]]:
         """See :meth:`guestrepair.session.hashing.LayoutsOnHost.mappable`."""
@@ -228,9 +255,19 @@ class HostBackend:
                 found[path] = (read, device.size_bytes)
         return found
 
-    def _of(self, path: str, stat: Stat) -> HostFilesystem | None:
-        """The filesystem of a file, whose lstat is from there."""
-        return self.filesystem(path) if stat.device == self._numbers[self.mount_point(path)] else None
+    def _device(self, target: str, inode: int) -> int:
+        """The number of the filesystem, or of the subvolume on it, that an inode is of."""
+        return self._numbers[target] - (inode >> _INODE_BITS << _SUBVOLUME_SHIFT)
+
+    def _inode(self, target: str, stat: Stat) -> int | None:
+        """The inode whose lstat it is, as its filesystem counts; None: of another filesystem."""
+        subvolume, other = divmod(self._numbers[target] - stat.device, 1 << _SUBVOLUME_SHIFT)
+        return None if other or subvolume < 0 else subvolume << _INODE_BITS | stat.inode
+
+    def _of(self, path: str, stat: Stat) -> tuple[HostFilesystem | None, int]:
+        """The filesystem of a file, whose lstat is from there, and its inode."""
+        inode = self._inode(self.mount_point(path), stat)
+        return (None, 0) if inode is None else (self.filesystem(path), inode)
 
     def _look(self, directory: Directory) -> tuple[HostFilesystem | None, int, Mapping[bytes, int] | None]:
         """The filesystem of a directory, the directory's inode number, and what it holds."""
@@ -240,9 +277,8 @@ class HostBackend:
         if directory.path == target:
             return filesystem, filesystem.root, filesystem.names(filesystem.root)
         top = directory.stat
-        if top is None or not top.is_directory or top.device != self._numbers[target]:
-            return None, 0, None
-        return filesystem, top.inode, filesystem.names(top.inode)
+        inode = None if top is None or not top.is_directory else self._inode(target, top)
+        return (None, 0, None) if inode is None else (filesystem, inode, filesystem.names(inode))
 
 
 def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attributes | None:

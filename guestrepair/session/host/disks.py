@@ -20,7 +20,16 @@ from guestrepair.errors import GuestReadError, ImageError
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.session.host.filesystem import HostFilesystem
-from guestrepair.session.host.readable import FILESYSTEMS, TOP_NAMES, Opener, ReadableFilesystem
+from guestrepair.session.host.readable import (
+    FILESYSTEMS,
+    SUBVOLUMES,
+    TOP_NAMES,
+    Opener,
+    ReadableFilesystem,
+)
+
+_Key = tuple[str, str, str]
+"""Disk, device and subvolume."""
 
 _PIECE_BYTES = 256 << 20
 """The most that one question about what is kept is about: an answer has room for all its blocks of 4 KiB."""
@@ -42,10 +51,9 @@ class HostDisks:
     """False: filesystems are left to the appliance."""
     _written: bool = field(init=False, default=False)
     _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
-    _filesystems: dict[tuple[str, str], HostFilesystem | None] = field(init=False, default_factory=dict)
-    """By disk and device."""
-    _former: dict[tuple[str, str], ReadableFilesystem] = field(init=False, default_factory=dict)
-    """What was read of filesystems before their disks were written to, by disk and device."""
+    _filesystems: dict[_Key, HostFilesystem | None] = field(init=False, default_factory=dict)
+    _former: dict[_Key, ReadableFilesystem] = field(init=False, default_factory=dict)
+    """What was read of filesystems before their disks were written to."""
     _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
     """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
 
@@ -85,11 +93,11 @@ class HostDisks:
             raise GuestReadError(name, error.message) from error
         return total
 
-    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
-        """The filesystem on a device; None when the host is not certain of it."""
-        key = (device.disk, device.name)
+    def filesystem(self, device: BlockDevice, subvolume: str = "") -> HostFilesystem | None:
+        """The filesystem on a device, or one of its subvolumes; None when the host is not certain of it."""
+        key = (device.disk, device.name, subvolume)
         if key not in self._filesystems:
-            opener = self.readers.get(device.content) if self.trusted else None
+            opener = self._opener(device, subvolume)
             read = None if opener is None else self.part(device)
             found = (
                 None if opener is None or read is None else HostFilesystem(read, device.size_bytes, opener)
@@ -99,6 +107,14 @@ class HostDisks:
                 found.adopt(former, partial(self._is_unchanged, device))
             self._filesystems[key] = found if found is not None and found.is_certain else None
         return self._filesystems[key]
+
+    def _opener(self, device: BlockDevice, subvolume: str) -> Opener | None:
+        opener = self.readers.get(device.content) if self.trusted else None
+        if opener is None or not subvolume:
+            return opener
+        whole, by_path = self.filesystem(device), SUBVOLUMES.get(device.content)
+        tree = None if whole is None else whole.tree
+        return None if tree is None or by_path is None else lambda _read, _size: by_path(tree, subvolume)
 
     def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
         """The names in the top directory of a filesystem, sorted; None when the host is not certain."""

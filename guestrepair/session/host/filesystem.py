@@ -47,6 +47,11 @@ class HostFilesystem:
         return self._ask(lambda tree: tree.names(tree.root)) is not None
 
     @property
+    def tree(self) -> ReadableFilesystem | None:
+        """What reads it; None when it cannot be read here."""
+        return self._tree
+
+    @property
     def root(self) -> int | None:
         """The inode number of the top directory."""
         return None if self._tree is None else self._tree.root
@@ -128,9 +133,13 @@ class HostFilesystem:
         """Bytes of a regular file, short at its end."""
         layout = self.layout(inode)
         if layout is None:
-            return None
+            return self.unpacked(inode, offset, size)
         end = min(offset + size, layout.size_bytes)
         return b"" if offset >= end else self._ask(lambda _tree: _content(self.read, layout, offset, end))
+
+    def unpacked(self, inode: int, offset: int, size: int) -> bytes | None:
+        """Bytes of a regular file that has no layout."""
+        return self._ask(lambda tree: tree.content(inode, offset, size))
 
     def layout(self, inode: int) -> Layout | None:
         """Where the content of a regular file lies."""

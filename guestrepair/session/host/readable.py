@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
-from guestrepair.formats.ext_tree import open_tree
+from guestrepair.formats import btrfs_tree, ext_tree
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.fat_tree import open_tree as open_fat
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
@@ -52,7 +52,11 @@ class ReadableFilesystem(Protocol):
         ...
 
     def layout(self, number: int) -> Layout | None:
-        """Where the content of a regular file lies on the device."""
+        """Where the content of a regular file lies on the device; None, too, where it does not."""
+        ...
+
+    def content(self, number: int, offset: int, size: int) -> bytes | None:
+        """Bytes of a regular file that has no layout (packed, or to be verified), short at its end."""
         ...
 
     def deletion_times(
@@ -98,9 +102,20 @@ def _open_xfs(read: Read, size_bytes: int) -> ReadableFilesystem:
 
 
 FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), open_tree), "vfat": open_fat, "xfs": _open_xfs}
+    {
+        **dict.fromkeys(("ext2", "ext3", "ext4"), ext_tree.open_tree),
+        "btrfs": btrfs_tree.open_tree,
+        "vfat": open_fat,
+        "xfs": _open_xfs,
+    }
 )
 """By content as blkid(8) calls it."""
+
+SUBVOLUMES: Mapping[str, Callable[[ReadableFilesystem, str], ReadableFilesystem]] = MappingProxyType(
+    {"btrfs": btrfs_tree.open_subvolume}
+)
+"""What opens another of several trees by its path, of a filesystem that is open. In a number that such a tree
+gives, what stands above 64 bits tells in which tree below the opened one a file lies; 0: in itself."""
 
 TOP_NAMES: Mapping[str, TopNames] = MappingProxyType({"vfat": root_names})
 """Of filesystems of which no more than that is certain."""

@@ -5,6 +5,7 @@ A module of formats/ that is neither here nor in :data:`WITHOUT_A_PARSER` fails 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from guestrepair.errors import FormatError
 from guestrepair.formats import (
     apkdb,
     apt_sources,
     audit_log,
     authorized_keys,
     bootloader,
+    btrfs_content,
+    btrfs_items,
+    btrfs_records,
+    btrfs_subvolumes,
+    btrfs_superblock,
+    btrfs_volume,
     capabilities,
     cloud_config,
     crontab,
@@ -125,6 +133,7 @@ from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
 from guestrepair.packages import dpkg_open, listed
+from tests.unit.formats import btrfs_images
 
 Parser: TypeAlias = Callable[[bytes], object]
 KIB, MIB = 1024, 1024 * 1024
@@ -268,6 +277,33 @@ def _tree(data: bytes) -> object:
         (found.names(n), found.attributes(n), found.link_target(n), found.deletion_times(n))
         for n in range(1, 30)
     ] + list(ext_tree.deleted_entries(data, 30))
+
+
+def _btrfs_items(data: bytes) -> object:
+    found: list[object] = []
+    parse: Parser
+    for parse in (
+        btrfs_items.parse_inode, btrfs_items.parse_extent, btrfs_items.parse_root, btrfs_items.parse_root_ref,
+        btrfs_items.parse_refs, btrfs_items.parse_extrefs, lambda d: list(btrfs_items.parse_entries(d)),
+    ):  # fmt: skip
+        with contextlib.suppress(FormatError):
+            found.append(parse(data))
+    return found
+
+
+def _btrfs_unpacked(kind: int, data: bytes) -> object:
+    return btrfs_content.unpack(kind, data, btrfs_content.MOST_UNPACKED_BYTES)
+
+
+def _btrfs_records(data: bytes) -> object:
+    tree = btrfs_images.tree_of(btrfs_images.around(data))
+    contents = [(tree.content(n, 0, 9000), tree.link_target(n), tree.has_xattrs(n)) for n in range(256, 300)]
+    return list(btrfs_records.records(tree)), contents
+
+
+def _btrfs_system_chunks(data: bytes) -> object:
+    geometry = btrfs_images.geometry()._replace(system_chunks=data)
+    return list(btrfs_volume.system_chunks(geometry))
 
 
 def _history(data: bytes) -> object:
@@ -489,6 +525,28 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
         "command line": Registered(entries.parse_cmdline_file, sample=b"root=/dev/sda1 ro quiet "),
     },
+    "btrfs_content": {
+        name: Registered(partial(_btrfs_unpacked, kind), 128 * KIB)
+        for name, kind in (("zlib", 1), ("lzo", 2), ("zstd", 3))
+    },
+    "btrfs_items": {"items": Registered(_btrfs_items, 64 * KIB)},
+    "btrfs_nodes": {"node": Registered(btrfs_images.node, 64 * KIB)},
+    "btrfs_records": {"records": Registered(_btrfs_records, 16 * KIB)},
+    "btrfs_subvolumes": {
+        "list": Registered(
+            lambda d: btrfs_subvolumes.list_subvolumes(*btrfs_images.device(btrfs_images.around(d, 1))),
+            16 * KIB,
+        )
+    },
+    "btrfs_superblock": {
+        "superblock": Registered(
+            lambda d: btrfs_superblock.parse_superblock(btrfs_images.block(d), 1 << 60), 4 * KIB
+        )
+    },
+    "btrfs_tree": {
+        "tree": Registered(lambda d: btrfs_images.tree_of(btrfs_images.around(d)).names(256), 16 * KIB)
+    },
+    "btrfs_volume": {"system chunks": Registered(_btrfs_system_chunks, 2 * KIB)},
     "capabilities": {
         "xattr": Registered(capabilities.parse_xattr, 64 * KIB),
         "text": Registered(lambda d: capabilities.parse_text(text(d)), sample=b"cap_chown=ep "),

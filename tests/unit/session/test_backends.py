@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import stat as stat_module
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -145,7 +145,7 @@ class Appliance(Files):
     def doubt(self, _directory: str, _names: Collection[str]) -> None:
         """It knows."""
 
-    def mounted(self, path: str, _device: BlockDevice | None) -> None:
+    def mounted(self, path: str, _device: BlockDevice | None, subvolume: str = "") -> None:
         self.asked.append(("mounted", path))
 
     def forget(self) -> None:
@@ -166,8 +166,8 @@ class Host(Files):
     def top(self, path: str = "/") -> Stat | None:
         return self.stat(path) if self.sure(path) else None
 
-    def number(self, path: str) -> int | None:
-        return self.device if "/" not in self.uncertain and path else None
+    def number(self, directory: Directory, _name: str) -> int | None:
+        return self.device if "/" not in self.uncertain and directory else None
 
     def stats(self, directory: Directory, names: Sequence[str]) -> dict[str, Stat | None]:
         found = {name: directory.inside(name) for name in names}
@@ -206,8 +206,8 @@ class Host(Files):
     def place(self, path: str, _inode: int, size_bytes: int) -> ContentPlace | None:
         return ContentPlace("/dev/sda", size_bytes, ()) if self.sure(path) else None
 
-    def mounted(self, path: str, device: BlockDevice | None) -> None:
-        self.asked.append(("mounted", f"{path} {device.name if device else None}"))
+    def mounted(self, path: str, device: BlockDevice | None, subvolume: str = "") -> None:
+        self.asked.append(("mounted", f"{path} {device.name if device else None}{subvolume}"))
 
     def start_over(self) -> None:
         self.asked.append(("start over", ""))
@@ -221,6 +221,9 @@ class Host(Files):
         held = content
         layout = Layout(stat.size_bytes, (Extent(0, 0, stat.size_bytes),) if held else ())
         return layout, lambda offset, size: held[offset : offset + size]
+
+    def reader(self, path: str, stat: Stat) -> Callable[[int, int], bytes | None] | None:
+        return None
 
     def mount_point(self, _path: str) -> str:
         return "/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from guestrepair.appliance.keys import KeyRing, parse_key
 from guestrepair.formats.superblock.checksums import crc32_lvm
 from guestrepair.guest.devices import DeviceKind, Disk
 from guestrepair.session.discovery import Discovery, read_device
+from tests.unit.formats.test_btrfs_tree import nested
 from tests.unit.session.fake_appliance import FakeAppliance, Running
 
 MIB = 1 << 20
@@ -140,6 +142,20 @@ def test_subvolumes_are_listed_once_for_all_members(tmp_path: Path, broken: bool
     assert [(d.subvolumes, d.subvolume_ids) for d in discovery.block().devices] == [expected] * 2
     assert bool(discovery.unread) == broken
     assert appliance.calls["btrfs_subvolume_list"] == 1
+
+
+def test_subvolumes_that_the_host_reads_are_not_asked_for(tmp_path: Path) -> None:
+    image, _ = nested()
+    (tmp_path / "a").write_bytes(image.finish())
+    appliance = FakeAppliance({}, {"/dev/sda": tmp_path / "a"})
+    (device,) = found(appliance).block().devices
+    assert (device.subvolumes, device.subvolume_ids) == (("d/a", "d/a/b"), (300, 301))
+    assert appliance.calls["btrfs_subvolume_list"] == 0
+    # Of two with one identity the kernel may take either.
+    shutil.copy(tmp_path / "a", tmp_path / "b")
+    appliance = FakeAppliance({}, {f"/dev/sd{letter}": tmp_path / letter for letter in "ab"})
+    appliance.subvolumes["/dev/sda"] = [("@", 256)]
+    assert [d.subvolumes for d in found(appliance).block().devices] == [("@",)] * 2
 
 
 def test_a_disk_that_cannot_be_read_is_a_device_that_nothing_is_known_of(tmp_path: Path) -> None:

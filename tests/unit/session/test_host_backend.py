@@ -70,6 +70,9 @@ class ToyFilesystem:
         beyond = number == 7
         return Layout(len(CONTENT), (Extent(0, 990 if beyond else 500, 60), Extent(80, 700, 20)))
 
+    def content(self, number: int, offset: int, size: int) -> bytes | None:
+        return CONTENT[offset : offset + size] if number == 8 else None
+
     def deletion_times(
         self, directory: int, wanted: Collection[bytes] | None = None
     ) -> Mapping[bytes, int] | None:
@@ -114,7 +117,7 @@ class Disks:
         self.toys = dict(zip(names, map(opened, toys), strict=False))
         self.started_over = 0
 
-    def filesystem(self, device: BlockDevice) -> HostFilesystem | None:
+    def filesystem(self, device: BlockDevice, _subvolume: str = "") -> HostFilesystem | None:
         return self.toys.get(device.name)
 
     def part(self, _device: BlockDevice) -> Read | None:
@@ -156,7 +159,7 @@ def test_names_attributes_and_links_of_what_is_certain(host: HostBackend) -> Non
     assert host.located("/etc/file", file) is not None
     assert host.top() == Stat(FOLDER, 1, 2, 100, 5, 1, 1, -1, 6)
     assert host.top("/etc") is None  # nothing is mounted there
-    assert (host.reads("/etc"), host.number("/etc/x"), host.mount_point("/etc/x")) == (True, -1, "/")
+    assert (host.reads("/etc"), host.number(etc, "x"), host.mount_point("/etc/x")) == (True, -1, "/")
 
 
 def test_a_directory_that_is_no_child_of_its_parent_is_not_certain(
@@ -185,7 +188,7 @@ def test_what_is_mounted_is_the_top_of_another_filesystem(host: HostBackend) -> 
     boot = host.stats(Directory("/"), ["boot"])["boot"]
     assert boot == Stat(FOLDER, 1, 2, 100, 5, 1, 1, -2, 6)
     assert set(host.names(Directory("/boot", boot)) or ()) == {"etc", "boot", "loop", "odd\udcff"}
-    assert (host.mount_point("/boot/etc/x"), host.number("/boot/etc/x")) == ("/boot", -2)
+    assert (host.mount_point("/boot/etc/x"), host.number(Directory("/boot/etc"), "x")) == ("/boot", -2)
     assert host.targets(Directory("/"), ["boot"]) == {}
 
 
@@ -212,10 +215,10 @@ def test_of_what_can_be_read_no_more_the_number_is_the_appliances(
     host: HostBackend, toy: ToyFilesystem
 ) -> None:
     """The kernel's inode numbers of FAT are others than ours, and must not pass for them."""
-    assert host.number("/etc/x") == -1
+    assert host.number(Directory("/etc"), "x") == -1
     toy.broken = True
     assert host.names(Directory("/")) is None
-    assert host.number("/etc/x") is None
+    assert host.number(Directory("/etc"), "x") is None
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,7 @@ def test_what_the_host_may_not_read_is_left_to_others(host: HostBackend) -> None
     assert host.stats(Directory("/"), ["boot"]) == {}
     assert host.names(Directory("/boot")) is None
     assert not host.reads("/boot/x")
-    assert host.number("/boot/x") is None
+    assert host.number(Directory("/boot"), "x") is None
     assert host.top("/boot") is None
 
 

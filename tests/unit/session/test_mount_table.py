@@ -12,12 +12,16 @@ import pytest
 from guestrepair.appliance.background import Starting
 from guestrepair.appliance.handle import Handle, Machine
 from guestrepair.appliance.toolbox import Toolbox
+from guestrepair.disk.examine import examine
+from guestrepair.disk.overlay import create_overlay
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock import ExtDetails
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.session.device_access import DevicesRead
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.mount_table import MountTable, mount_options, mountable
+from tests.unit.formats.btrfs_images import SIZE
+from tests.unit.formats.test_btrfs_tree import nested
 from tests.unit.session.fake_appliance import FakeAppliance
 
 XFS = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1, "xfs", disk="/dev/sda")
@@ -87,6 +91,26 @@ def test_a_doubtful_mount_is_made_at_once_and_after_those_that_wait(late: Late) 
     assert late.table.mount(BTRFS, "@") == "/m1"
     assert list(late.appliance.mounted) == ["/m0", "/m1"]
     assert late.appliance.mounted["/m1"] == ("btrfsvol:/dev/sda3/@", "ro")
+
+
+def test_a_subvolume_that_the_host_reads_is_mounted_later_and_one_that_it_does_not_find_at_once(
+    late: Late, tmp_path: Path
+) -> None:
+    image, _ = nested()
+    (tmp_path / "image.raw").write_bytes(image.finish())
+    (tmp_path / "private").mkdir()
+    overlay = create_overlay(tmp_path / "private", examine(tmp_path / "image.raw"))
+    disk = BlockDevice("/dev/sdb", DeviceKind.DISK, SIZE, "btrfs", disk="/dev/sdb")
+    late.appliance.trees |= {f"btrfsvol:/dev/sdb/{name}": tmp_path for name in ("d/a", "none")}
+    late.table.disks = HostDisks({"/dev/sdb": overlay}, lambda: None)
+    late.table.mount(disk, "d/a")
+    assert not late.starting.started
+    late.go.set()
+    late.table.mount(disk, "none")
+    assert [device for device, _ in late.appliance.mounted.values()] == [
+        "btrfsvol:/dev/sdb/d/a", "btrfsvol:/dev/sdb/none",
+    ]  # fmt: skip
+    late.table.disks.close()
 
 
 def test_a_mount_that_waited_and_fails_contradicts_what_was_read(late: Late) -> None:
