@@ -29,6 +29,9 @@ class Starting:
     first asked for.
     """
 
+    left_out = False
+    """True where there is no appliance, and none is to be started."""
+
     def __init__(
         self,
         start: Callable[[Starting], Handle],
@@ -40,6 +43,10 @@ class Starting:
     ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
+        self.unanswered: dict[str, None] = {}
+        """Paths and devices that nobody answered for, where there is no appliance."""
+        self.asked = False
+        """Set when somebody needed an answer: what waits to be done once it runs needs none."""
         self.waited_seconds = 0.0
         """How long others have waited for the appliance."""
         self.watch = watch or CallWatch(self.end_machine)
@@ -157,6 +164,7 @@ class Prepared:
     def handle(self) -> Handle:
         """See :class:`guestrepair.appliance.handle.Machine`."""
         fence.check()
+        self.starting.asked = True
         with fence.sheltered():
             handle = self.starting.handle()
             self.before()

@@ -13,6 +13,7 @@ from guestrepair.cli.options import (
     PATH,
     again,
     analyzer_options,
+    host_only_option,
     image_options,
     output_options,
     threshold,
@@ -41,6 +42,7 @@ def options_of_a_scan(command: Command) -> Command:
         target_options,
         standard_options,
         image_options,
+        host_only_option,
         click.option("--timings", is_flag=True, help="Say on stderr how long each stage took."),
         output_options(Report),
     )

@@ -151,13 +151,21 @@ class Tree:
         return bool(attribute_block(inode, geometry)) or inode.has_attributes_inside
 
     def link_target(self, number: int) -> bytes | None:
-        """Where a short symbolic link leads, empty for what is none; None for a long one, or not certain."""
+        """Where a symbolic link leads, empty for what is none; None: not certain."""
         inode, geometry = self.inodes.inode(number), self.inodes.geometry
         if inode is None or geometry is None:
             return None
         if inode.kind != SYMLINK:
             return b""
-        return inode.places[: inode.size] if is_fast_link(inode, geometry) else None
+        return inode.places[: inode.size] if is_fast_link(inode, geometry) else self._long_target(number)
+
+    def _long_target(self, number: int) -> bytes | None:
+        """The target of a link that lies in a block of its own."""
+        layout = self.inodes.layout(number, kind=SYMLINK)
+        if layout is None or layout.hole_bytes or len(layout.extents) != 1:
+            return None
+        target = self.inodes.read(layout.extents[0].physical, layout.size_bytes)
+        return target if len(target) == layout.size_bytes and target and b"\0" not in target else None
 
     def layout(self, number: int) -> Layout | None:
         """Where the content of a regular file lies; None: not certain."""

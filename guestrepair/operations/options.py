@@ -40,6 +40,8 @@ class ImageOptions:
     keys: tuple[Key, ...] = ()
     allow_backing: tuple[Path, ...] = ()
     stock_appliance: bool = False
+    host_only: bool = False
+    """No appliance: what only it could tell is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from functools import partial
 from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
-from guestrepair.errors import GuestReadError
+from guestrepair.errors import GuestReadError, LeftOutError
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.journal import unclean
@@ -146,8 +146,12 @@ class Discovery:
         members = self._of("linux_raid_member")
         if not members:
             return
-        with reading("md arrays"):
-            names = self.machine.handle().list_md_devices()
+        try:
+            with reading("md arrays"):
+                names = self.machine.handle().list_md_devices()
+        except LeftOutError as error:
+            self.unread.extend((m.name, f"RAID member: {error.reason}") for m in members)
+            return
         for name in names:
             with reading(name):
                 used = {

@@ -20,7 +20,7 @@ from guestrepair.repair.plan import Plan
 from guestrepair.report import table
 from guestrepair.report.data import ImageReport, RepairOutcome
 
-OF_ONE_RUN = {"dry_run", "images", "image", "yes", "policy", "baseline", "write_baseline"}
+OF_ONE_RUN = {"host_only", "dry_run", "images", "image", "yes", "policy", "baseline", "write_baseline"}
 SECRETS = ("/dev/sda2:key:sesame", "key:sesame", "all:key:sesame", "file:/x:key:sesame", "key:sesame:file:")
 IMAGE_OPTIONS = (
     ("--input-format", "raw"),
@@ -30,6 +30,7 @@ IMAGE_OPTIONS = (
     ("--key", "/dev/sda2:file:my key.txt"),
     ("--allow-backing", "/srv/base images"),
     ("--stock-appliance",),
+    ("--host-only",),
     ("--only", "fstab,sshd", "--skip", "sshd/config-syntax"),
     ("--fail-on", "note"),
     ("--profile", "golden", "--platform", "kvm,gce"),
