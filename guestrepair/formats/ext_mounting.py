@@ -14,9 +14,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from guestrepair.formats.ext_accepted import REGULAR
+from guestrepair.formats.ext_accepted import FLAG_EXTENTS, REGULAR
 from guestrepair.formats.ext_geometry import (
     COMPAT_JOURNAL,
+    JOURNAL_INODE,
     RO_GDT_CSUM,
     RO_METADATA_CSUM,
     ROOT_INODE,
@@ -24,7 +25,6 @@ from guestrepair.formats.ext_geometry import (
 )
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.ext_journal import MAGIC
-from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.checksums import crc16, crc32c
 from guestrepair.formats.superblock.ext import PRIMARY_OFFSET, SUPERBLOCK_BYTES
 from guestrepair.formats.superblock.model import Block, Read
@@ -44,6 +44,8 @@ _MAX_BLOCK_BYTES = 4096
 _DESCRIPTOR_CHECKSUM_AT = 0x1E
 _PIECE_DESCRIPTORS = _MAX_OLD_GROUPS = 4096
 
+_JOURNAL_FLAGS = FLAG_EXTENTS | 0x40000
+"""With extents, and counted in blocks."""
 _JOURNAL_SUPERBLOCK = 4
 _JOURNAL_LEAST_BLOCKS = 1024
 _JOURNAL_CSUM_V2, _JOURNAL_CSUM_V3 = 0x8, 0x10
@@ -125,23 +127,26 @@ def _is_descriptor_intact(data: bytes, group: int, seed: int, *, old: bool) -> b
 def _journal_doubt(inodes: Inodes, geometry: Geometry, superblock: Block) -> str:
     if not geometry.compat & COMPAT_JOURNAL:
         return ""
-    layout = inodes.journal_layout()
+    layout, inode = inodes.journal_layout(), inodes.intact(JOURNAL_INODE, inodes.bytes_of(JOURNAL_INODE))
+    if inode is None or inode.flags & ~_JOURNAL_FLAGS:
+        return "its journal's inode is an odd one"
     if layout is None or not layout.extents or superblock.le32(0xE4):
         return "its journal is not a file of its own"
     data = inodes.read(layout.extents[0].physical, _JOURNAL_BYTES)
     if len(data) < _JOURNAL_BYTES or layout.extents[0].logical or layout.hole_bytes:
         return "its journal has holes"
-    return _journal_superblock_doubt(data, layout, geometry.block_bytes)
+    return journal_doubt(data, layout.size_bytes, geometry.block_bytes)
 
 
-def _journal_superblock_doubt(data: bytes, layout: Layout, block_bytes: int) -> str:
+def journal_doubt(data: bytes, size_bytes: int, block_bytes: int) -> str:
+    """Why the superblock of a journal of that size is none that every kernel takes; "" where it is one."""
     magic, kind, _, size, blocks, first, _, start, failed = struct.unpack_from(">9I", data)
     compat, incompat, ro_compat = struct.unpack_from(">3I", data, 36)
     checked = incompat & (_JOURNAL_CSUM_V2 | _JOURNAL_CSUM_V3)
     both = checked == _JOURNAL_CSUM_V2 | _JOURNAL_CSUM_V3
     if magic != MAGIC or kind != _JOURNAL_SUPERBLOCK or size != block_bytes:
         return "its journal's superblock is damaged"
-    if not _JOURNAL_LEAST_BLOCKS <= blocks <= layout.size_bytes // block_bytes or not 0 < first < blocks:
+    if not _JOURNAL_LEAST_BLOCKS <= blocks <= size_bytes // block_bytes or not 0 < first < blocks:
         return "its journal's superblock is damaged"
     if compat or ro_compat or both or incompat & ~_JOURNAL_KNOWN:
         return "its journal has features that not every kernel knows"

@@ -29,7 +29,6 @@ from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
 ROOT_INODE = 2
-_FLAG_CASEFOLD = 0x40000000
 _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
 
@@ -226,7 +225,7 @@ class Tree:
 
     def _layout(self, directory: int) -> Layout | None:
         layout, inode = self.inodes.layout(directory, kind=DIRECTORY), self.inodes.inode(directory)
-        if layout is None or inode is None or inode.flags & _FLAG_CASEFOLD:
+        if layout is None or inode is None:
             return None
         if layout.size_bytes > _MAX_DIRECTORY_BYTES or layout.size_bytes % self.inodes.block_bytes:
             return None

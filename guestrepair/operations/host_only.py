@@ -27,7 +27,8 @@ def left_open(session: Session, said: Sequence[Inconclusive]) -> list[Inconclusi
         for name, why in session.mount_table.doubts.items()
     ]
     text = "\n".join((text, *devices, *mounts))
-    asked = [path for path in session.starting.unanswered if not _names(text, path)]
+    # Volumes and arrays are asked about without a path: their parts are among the devices.
+    asked = [p for p in session.starting.unanswered if p.startswith("/") and not _names(text, p)]
     return [Inconclusive(_AREA, reason) for reason in (*devices, *mounts, *_together(asked))]
 
 
