@@ -15,7 +15,7 @@ from typing import Any, cast
 from guestrepair import fence
 from guestrepair.appliance.call_watch import CallWatch
 from guestrepair.appliance.handle import Handle
-from guestrepair.appliance.qemu_processes import end_machines_of
+from guestrepair.appliance.qemu_processes import end_launch_of, end_machines_of
 
 _POLL_SECONDS = 0.05
 
@@ -109,11 +109,17 @@ class Starting:
             end_machines_of(self._thread.native_id)
 
     def end(self) -> None:
-        """Close the handle; a launch that is under way is ended, not waited for."""
+        """Close the handle; a launch that is under way is ended, not waited for.
+
+        Nor is a machine that nobody has asked anything asked to shut down.
+        """
         self.given_up = True
         if not self._begun:
             return
         while not self._started.wait(_POLL_SECONDS):
+            if self._thread.native_id is not None:
+                end_launch_of(self._thread.native_id)
+        if not self.asked:
             self.end_machine()
         if self._handle is not None:
             self.watch.close(self._handle.close)

@@ -147,6 +147,8 @@ def _started(this: Starting, machine: _Machine) -> Handle:
     """
     try:
         handle = _fast(this, machine) if not machine.options.stock else None
+        if handle is None and this.given_up:
+            raise ApplianceError("the appliance is not wanted any more")
         handle = handle or _stock(machine)
         if machine.options.count is not None:
             handle.set_event_callback(machine.options.count.called, _bindings().EVENT_ENTER)
@@ -189,7 +191,7 @@ def _fast(this: Starting, machine: _Machine) -> Handle | None:
     running = False
     try:
         version = ".".join(str(part) for part in handle.version().values())
-        appliance = fast_appliance(handle.get_path(), version, options.progress)
+        appliance = fast_appliance(handle.get_path(), version, options.progress, lambda: not this.given_up)
         if appliance is None:
             return None
         handle.set_path(str(appliance.directory))
