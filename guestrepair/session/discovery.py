@@ -7,6 +7,7 @@ each device is looked at by itself, by reading a few blocks of it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,8 @@ class Discovery:
         for disk in disks:
             by_appliance = partial(self._read, disk.name)
             self._disk(disk, (readers or {}).get(disk.name, by_appliance))
-        self._md()
+        with contextlib.suppress(LeftOutError):  # members in which nobody has looked are told by themselves
+            self._md()
         self._volumes()
         while self._unlock():
             self._volumes()
@@ -146,12 +148,8 @@ class Discovery:
         members = self._of("linux_raid_member")
         if not members:
             return
-        try:
-            with reading("md arrays"):
-                names = self.machine.handle().list_md_devices()
-        except LeftOutError as error:
-            self.unread.extend((m.name, f"RAID member: {error.reason}") for m in members)
-            return
+        with reading("md arrays"):
+            names = self.machine.handle().list_md_devices()
         for name in names:
             with reading(name):
                 used = {

@@ -21,6 +21,7 @@ from guestrepair.errors import GuestReadError, GuestRepairError
 from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.session.host.disks import HostDisks
+from guestrepair.session.host.mounting import mount_doubt
 
 _SIMPLE = frozenset({"vfat", "xfs"})
 """Not read on the host, and mounted without fail when they were not in use when the disk was copied."""
@@ -146,7 +147,7 @@ class MountTable:
     def _once_started(self, device: BlockDevice, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
         if device.name not in self._doubts:
-            self._doubts[device.name] = self.disks.mount_doubt(device)
+            self._doubts[device.name] = mount_doubt(self.disks, device)
         if self.starting.left_out:
             return
         self._waiting.append(work)

@@ -20,7 +20,7 @@ from guestrepair.errors import GuestReadError, ImageError
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.session.host.filesystem import HostFilesystem
-from guestrepair.session.host.readable import FILESYSTEMS, MOUNT_DOUBTS, TOP_NAMES, Opener, ReadableFilesystem
+from guestrepair.session.host.readable import FILESYSTEMS, TOP_NAMES, Opener, ReadableFilesystem
 
 
 @dataclass(slots=True)
@@ -77,17 +77,6 @@ class HostDisks:
                 found.adopt(former, partial(self._is_unchanged, device))
             self._filesystems[key] = found if found is not None and found.is_certain else None
         return self._filesystems[key]
-
-    def mount_doubt(self, device: BlockDevice) -> str:
-        """Why it is not certain that Linux mounts what is on a device; "" where it is certain."""
-        doubt_of = MOUNT_DOUBTS.get(device.content) if self.trusted else None
-        read = None if doubt_of is None else self.part(device)
-        if doubt_of is None or read is None:
-            return f"{device.content or 'what is on it'} is mounted by the appliance alone"
-        try:
-            return doubt_of(read, device.size_bytes)
-        except GuestReadError as error:
-            return error.reason
 
     def top_names(self, device: BlockDevice) -> tuple[str, ...] | None:
         """The names in the top directory of a filesystem, sorted; None when the host is not certain."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
-from guestrepair.formats.ext_mounting import mount_doubt
 from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Unsure
@@ -76,15 +75,8 @@ Opener = Callable[[Read, int], ReadableFilesystem]
 TopNames = Callable[[Read, int], Sequence[str] | None]
 """The names in the top directory alone; None: not certain."""
 
-MountDoubt = Callable[[Read, int], str]
-"""Why it is not certain that Linux mounts a filesystem, to be read and to be written to; "" where it is."""
-
-_EXT = ("ext2", "ext3", "ext4")
-FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(dict.fromkeys(_EXT, open_tree))
+FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(dict.fromkeys(("ext2", "ext3", "ext4"), open_tree))
 """By content as blkid(8) calls it."""
-
-MOUNT_DOUBTS: Mapping[str, MountDoubt] = MappingProxyType(dict.fromkeys(_EXT, mount_doubt))
-"""Of those of which a mount can be certain without being made; all others are mounted by the appliance."""
 
 TOP_NAMES: Mapping[str, TopNames] = MappingProxyType({"vfat": root_names})
 """Of filesystems of which no more than that is read here."""
