@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,8 @@ def scan_images(
         weighing = Weighing.read(standards, scan_opts, fail_on, said_by_the_user(click.get_current_context()))
         scan_opts, fail_on = weighing.wanted.scan, weighing.wanted.fail_on
     limit = threshold(fail_on)
+    has_policy = weighing is not None and weighing.standards.policy is not None
+    scan_opts = replace(scan_opts, notes_count=has_policy or limit is Severity.NOTE)
     report = _scanned(console, images, image_opts, scan_opts, limit, timings=timings)
     if weighing is not None:
         report = weighing.weigh(report)

@@ -53,6 +53,8 @@ class ScanOptions:
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     causes: bool = True
     """Whether to look for how each finding came about."""
+    notes_count: bool = False
+    """Whether somebody acts on notes, too: they make the command fail, or a policy may raise them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

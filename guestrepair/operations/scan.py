@@ -88,7 +88,7 @@ def scan(
             watch.lap("disks")
             report.block, report.on_host_alone = session.block(), session.on_host_alone
             try:
-                claims = partial(to_be_confirmed, report, then)
+                claims = partial(to_be_confirmed, report, options, then)
                 opening.until_confirmed(
                     session, watch, lambda: look(session, report, watch), claims, voice.detail
                 )
@@ -112,7 +112,9 @@ def keep(session: Session, report: ImageReport, found: Examination) -> None:
     report.inconclusive += left_open(session, found.inconclusive)
 
 
-def to_be_confirmed(report: ImageReport, then: Then | None, _looked: None = None) -> str:
+def to_be_confirmed(
+    report: ImageReport, options: ScanOptions, then: Then | None, _looked: None = None
+) -> str:
     """What in a report the appliance has to confirm before anybody acts on it; "" for nothing.
 
     That is whatever says that something is wrong, and all that goes into more than a report. A system in
@@ -120,7 +122,7 @@ def to_be_confirmed(report: ImageReport, then: Then | None, _looked: None = None
     """
     if then is not None:
         return "more than a report is made of it"
-    wrong = [finding for finding in report.findings if finding.severity is not Severity.NOTE]
+    wrong = [f for f in report.findings if options.notes_count or f.severity is not Severity.NOTE]
     return f"{wrong[0].rule} of {wrong[0].subject}" if wrong else ""
 
 

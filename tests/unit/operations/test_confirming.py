@@ -14,7 +14,7 @@ from guestrepair.errors import NoSystemError
 from guestrepair.guest.devices import BlockDevices, Disk
 from guestrepair.model import Effect, Finding, GuestPath, Severity
 from guestrepair.operations.opening import Stopwatch, find_guest, until_confirmed
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.scan import to_be_confirmed
 from guestrepair.report import json, table
 from guestrepair.report.data import ImageReport, Report, StageError
@@ -109,12 +109,13 @@ def test_what_a_report_claims() -> None:
         return Finding("a/b", severity, "/c", "text", effect=Effect.HYGIENE)
 
     report = ImageReport(path="x")
-    assert to_be_confirmed(report, None) == ""
+    assert to_be_confirmed(report, ScanOptions(), None) == ""
     report.findings = [found(Severity.NOTE)]
-    assert to_be_confirmed(report, None) == ""
-    assert to_be_confirmed(report, lambda *_: None)
+    assert to_be_confirmed(report, ScanOptions(), None) == ""
+    assert to_be_confirmed(report, ScanOptions(), lambda *_: None)
+    assert to_be_confirmed(report, ScanOptions(notes_count=True), None) == "a/b of /c"
     report.findings.append(found(Severity.WARNING))
-    assert to_be_confirmed(report, None) == "a/b of /c"
+    assert to_be_confirmed(report, ScanOptions(), None) == "a/b of /c"
 
 
 def test_a_report_says_who_has_read_it() -> None:
