@@ -74,6 +74,10 @@ def ours(image: Path) -> list[Subject]:
         Subject("scan --stock-appliance", (*scan, "--stock-appliance")),
         Subject("scan --digests none", (*scan, "--digests", "none"), rounds=1),
         Subject("scan --digests all", (*scan, "--digests", "all")),
+        Subject("scan --host-only", (*scan, "--host-only"), expected=(0, 3)),
+        Subject(
+            "scan --host-only --digests all", (*scan, "--host-only", "--digests", "all"), expected=(0, 3)
+        ),
     ]
 
 

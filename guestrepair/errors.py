@@ -16,6 +16,8 @@
     │   ├── BootError           qemu cannot boot the overlay on this host
     │   ├── BudgetError         it takes more time or memory than work on it may
     │   └── GuestReadError      one path or device of the guest cannot be read
+    │       ├── DamageError     …because its filesystem, or the disk under it, is damaged
+    │       └── LeftOutError    …because that needs the appliance, which is left out by request
     ├── FormatError             the text or bytes of a guest's file do not parse
     ├── TimestampError          a time stamping authority gave no time stamp
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -28,6 +30,7 @@ to do next). Only ``cli/`` turns them into an exit status.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 _WORDS = 300
@@ -111,6 +114,24 @@ class GuestReadError(GuestError):
 
 class DamageError(GuestReadError):
     """A path cannot be read because its filesystem, or the disk under it, is damaged."""
+
+
+class LeftOutError(GuestReadError):
+    """A path or device that only the appliance could examine, where the user wants none to be started."""
+
+    def __init__(self, path: object = "", keep: Callable[[str], None] = lambda _path: None) -> None:
+        super().__init__(
+            path or "the guest",
+            "needs the appliance, which --host-only leaves out",
+            hint="run it without --host-only",
+        )
+        self._keep = keep
+        if path:
+            keep(str(path))
+
+    def about(self, path: object) -> LeftOutError:
+        """The same, of a path or device; the first that is named holds."""
+        return LeftOutError(path, self._keep) if self.path == "the guest" else self
 
 
 class FormatError(GuestRepairError):

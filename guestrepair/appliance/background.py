@@ -15,7 +15,7 @@ from typing import Any, cast
 from guestrepair import fence
 from guestrepair.appliance.call_watch import CallWatch
 from guestrepair.appliance.handle import Handle
-from guestrepair.appliance.qemu_processes import end_machines_of
+from guestrepair.appliance.qemu_processes import end_launch_of, end_machines_of
 
 _POLL_SECONDS = 0.05
 
@@ -29,6 +29,9 @@ class Starting:
     first asked for.
     """
 
+    left_out = False
+    """True where there is no appliance, and none is to be started."""
+
     def __init__(
         self,
         start: Callable[[Starting], Handle],
@@ -40,6 +43,10 @@ class Starting:
     ) -> None:
         self.given_up = False
         """Set when the appliance is not wanted any more: a launch that then fails is not tried again."""
+        self.unanswered: dict[str, None] = {}
+        """Paths and devices that nobody answered for, where there is no appliance."""
+        self.asked = False
+        """Set when somebody needed an answer: what waits to be done once it runs needs none."""
         self.waited_seconds = 0.0
         """How long others have waited for the appliance."""
         self.watch = watch or CallWatch(self.end_machine)
@@ -102,11 +109,17 @@ class Starting:
             end_machines_of(self._thread.native_id)
 
     def end(self) -> None:
-        """Close the handle; a launch that is under way is ended, not waited for."""
+        """Close the handle; a launch that is under way is ended, not waited for.
+
+        Nor is a machine that nobody has asked anything asked to shut down.
+        """
         self.given_up = True
         if not self._begun:
             return
         while not self._started.wait(_POLL_SECONDS):
+            if self._thread.native_id is not None:
+                end_launch_of(self._thread.native_id)
+        if not self.asked:
             self.end_machine()
         if self._handle is not None:
             self.watch.close(self._handle.close)
@@ -157,6 +170,7 @@ class Prepared:
     def handle(self) -> Handle:
         """See :class:`guestrepair.appliance.handle.Machine`."""
         fence.check()
+        self.starting.asked = True
         with fence.sheltered():
             handle = self.starting.handle()
             self.before()

@@ -31,6 +31,7 @@ BUILD_SECONDS = 300.0
 _OLD_SECONDS = 24 * 3600
 """An appliance of another key that was not used for so long is removed."""
 
+_POLL_SECONDS = 0.05
 _PREFIX = "appliance-"
 _DATABASES = ("/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/pacman/local")
 
@@ -79,10 +80,16 @@ class FastAppliance:
             (self.directory / name).touch(mode=0o600)
 
 
-def fast_appliance(search_path: str, version: str, progress: Callable[[str], None]) -> FastAppliance | None:
+def fast_appliance(
+    search_path: str,
+    version: str,
+    progress: Callable[[str], None],
+    wanted: Callable[[], bool] = lambda: True,
+) -> FastAppliance | None:
     """The fast appliance for this host, built now when the cache has none; None when it cannot be had.
 
-    ``search_path`` and ``version`` are libguestfs's. Never raises for what the host lacks.
+    ``search_path`` and ``version`` are libguestfs's; ``wanted`` is false once nobody needs it any more, and
+    whoever waits for it may then kill supermin. Never raises for what the host lacks.
     A cache that is not ours alone is not used; ``progress`` is told why.
     """
     try:
@@ -93,10 +100,10 @@ def fast_appliance(search_path: str, version: str, progress: Callable[[str], Non
         if appliance.given_up:
             return None
         if not appliance.built:
-            with _locked(cache / "appliance.lock"):
+            with _locked(cache / "appliance.lock", wanted):
                 if not appliance.built:
                     progress("preparing a faster appliance (once; it takes some seconds)")
-                    _build_or_give_up(stock, appliance)
+                    _build_or_give_up(stock, appliance, wanted)
                     _tidy(cache, directory)
         with contextlib.suppress(OSError):
             os.utime(directory)
@@ -138,17 +145,29 @@ def _key(stock: Path, version: str) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, wanted: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock on a file, as soon as nobody else does.
+
+    Raises:
+        _UnfitError: nobody wants it any more.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not wanted():
+                    raise _UnfitError from None
+                time.sleep(_POLL_SECONDS)
         yield
     finally:
         os.close(lock)
 
 
-def _build_or_give_up(stock: Path, appliance: FastAppliance) -> None:
-    """Build it; what keeps it from being built is raised, and remembered.
+def _build_or_give_up(stock: Path, appliance: FastAppliance, wanted: Callable[[], bool]) -> None:
+    """Build it; what keeps it from being built is raised, and remembered unless it was wanted no longer.
 
     Raises:
         OSError, subprocess.SubprocessError, tarfile.TarError, _UnfitError: as it came.
@@ -156,7 +175,8 @@ def _build_or_give_up(stock: Path, appliance: FastAppliance) -> None:
     try:
         _build(stock, appliance.directory)
     except Exception:
-        appliance.give_up()
+        if wanted():
+            appliance.give_up()
         raise
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from guestrepair.errors import ApplianceError, DamageError, GuestReadError
+from guestrepair.errors import ApplianceError, DamageError, GuestReadError, LeftOutError
 
 _OF_DAMAGE = (
     "Structure needs cleaning",  # EUCLEAN, EFSCORRUPTED
@@ -133,11 +133,14 @@ def reading(path: object) -> Iterator[None]:
 
     Raises:
         ApplianceError: the appliance is gone.
+        LeftOutError: there is none, by request.
         DamageError: the filesystem is damaged there.
         GuestReadError: any other failure, with the path.
     """
     try:
         yield
+    except LeftOutError as error:
+        raise error.about(path) from error.__cause__
     except RuntimeError as error:
         text = message(error)
         if "appliance" in text and ("closed" in text or "exited" in text or "unexpectedly" in text):

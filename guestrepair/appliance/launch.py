@@ -15,6 +15,7 @@ from guestrepair.appliance.acceleration import Acceleration, Verdict, accelerati
 from guestrepair.appliance.background import Starting
 from guestrepair.appliance.fast_build import fast_appliance
 from guestrepair.appliance.handle import Handle, message
+from guestrepair.appliance.left_out import LeftOut
 from guestrepair.appliance.qemu_processes import end_machines_of
 from guestrepair.appliance.toolbox import drive_label
 from guestrepair.confine.cage import Cage
@@ -73,10 +74,12 @@ class LaunchOptions:
     """How to launch: ``stock`` keeps to libguestfs's own appliance; ``note`` and ``progress`` get lines.
 
     ``throwaway`` says that nothing on the overlays is wanted afterwards: nothing is flushed at the end.
-    ``at_once`` false: the launch begins when the appliance is first needed. ``count`` is told of the calls.
+    ``at_once`` false: the launch begins when the appliance is first needed; ``left_out``: there is none, and
+    nothing of libguestfs is looked for. ``count`` is told of the calls.
     """
 
     stock: bool = False
+    left_out: bool = False
     throwaway: bool = False
     at_once: bool = True
     count: CallCount | None = None
@@ -94,6 +97,9 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
         ApplianceError: libguestfs is not installed. That the appliance does not start is raised
             where its handle is asked for.
     """
+    if options.left_out:
+        yield LeftOut()
+        return
     verdict = acceleration()
     _say(verdict, options)
     _bindings()
@@ -141,6 +147,8 @@ def _started(this: Starting, machine: _Machine) -> Handle:
     """
     try:
         handle = _fast(this, machine) if not machine.options.stock else None
+        if handle is None and this.given_up:
+            raise ApplianceError("the appliance is not wanted any more")
         handle = handle or _stock(machine)
         if machine.options.count is not None:
             handle.set_event_callback(machine.options.count.called, _bindings().EVENT_ENTER)
@@ -183,7 +191,7 @@ def _fast(this: Starting, machine: _Machine) -> Handle | None:
     running = False
     try:
         version = ".".join(str(part) for part in handle.version().values())
-        appliance = fast_appliance(handle.get_path(), version, options.progress)
+        appliance = fast_appliance(handle.get_path(), version, options.progress, lambda: not this.given_up)
         if appliance is None:
             return None
         handle.set_path(str(appliance.directory))

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 _MACHINES = ("qemu-system", "qemu-kvm")
+_BUILDERS = ("supermin",)
 _TASKS = Path("/proc/self/task")
 
 
@@ -22,12 +23,21 @@ def end_machines_of(thread: int) -> None:
 
     The kernel keeps the children of each thread apart as long as that thread is there (proc(5), "children").
     """
+    _end_children(thread, _MACHINES)
+
+
+def end_launch_of(thread: int) -> None:
+    """The same, of a launch that nobody wants any more: what builds an appliance for it is killed, too."""
+    _end_children(thread, (*_MACHINES, *_BUILDERS))
+
+
+def _end_children(thread: int, names: tuple[str, ...]) -> None:
     with contextlib.suppress(OSError):
         for word in (_TASKS / str(thread) / "children").read_text().split():
-            _end_machine(int(word))
+            _end(int(word), names)
 
 
-def _end_machine(process: int) -> None:
+def _end(process: int, names: tuple[str, ...]) -> None:
     with contextlib.suppress(OSError):
-        if Path(f"/proc/{process}/comm").read_text().startswith(_MACHINES):
+        if Path(f"/proc/{process}/comm").read_text().startswith(names):
             os.kill(process, signal.SIGKILL)

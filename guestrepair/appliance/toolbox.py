@@ -122,7 +122,8 @@ class Toolbox:
             GuestReadError: they could not be brought there.
         """
         with reading(device):
-            if self._loader and self.directory in self.machine.handle().mountpoints().values():
+            handle = self.machine.handle()
+            if self._loader and self.directory in handle.mountpoints().values():
                 return  # still there; whoever unmounts everything takes it along
         found = _host_programs((*_BASE, *self.programs))
         libraries = _libraries(found.values())

@@ -13,6 +13,7 @@ from guestrepair.cli.options import (
     PATH,
     WHOSE_CONTENT,
     digests_option,
+    host_only_option,
     image_options,
     now_option,
     output_options,
@@ -34,6 +35,7 @@ from guestrepair.report.formats import all_formats, renderer
 @digests_option(f"With --full: {WHOSE_CONTENT}")
 @now_option
 @image_options
+@host_only_option
 @output_options(Inspection)
 @click.pass_obj
 def command(console: Console, /, *, image: Path, full: bool, **values: Any) -> int:

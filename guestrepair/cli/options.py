@@ -14,6 +14,7 @@ from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import names_a_file, parse_key
 from guestrepair.cli.profile import MACHINE
 from guestrepair.cli.targets import to_targets
+from guestrepair.errors import UsageError
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.report.data import Again
@@ -27,7 +28,9 @@ WHOSE_CONTENT = (
 )
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
-_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_OF_STANDARDS})
+_OF_ONE_COMMAND = frozenset(
+    {"dry_run", "yes", "output", "output_format", "timings", "host_only", *_OF_STANDARDS}
+)
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
@@ -71,6 +74,16 @@ def image_options(command: Command) -> Command:
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
+
+
+def host_only_option(command: Command) -> Command:
+    """``--host-only``."""
+    return click.option(
+        "--host-only",
+        is_flag=True,
+        help="Start no appliance: no virtual machine, no root, no libguestfs. What only that could tell is "
+        "said to be not examined, and nobody confirms the rest.",
+    )(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -193,8 +206,15 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
     """The image options from a command's parameters (which lose them).
 
     Raises:
-        UsageError: a key that is not understood.
+        UsageError: a key that is not understood, or something that needs the appliance that is left out.
     """
+    host_only = values.pop("host_only", False)
+    needing = (("keys", "--key"), ("stock_appliance", "--stock-appliance"), ("deep", "--deep"))
+    for name, option in needing if host_only else ():
+        if values.get(name):
+            raise UsageError(
+                f"{option} needs the appliance, which --host-only leaves out", hint="give one of them"
+            )
     wanted = values.pop("input_format")
     return ImageOptions(
         input_format="vpc" if wanted == "vhd" else wanted,
@@ -203,6 +223,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         keys=tuple(parse_key(text) for text in values.pop("keys")),
         allow_backing=tuple(values.pop("allow_backing")),
         stock_appliance=values.pop("stock_appliance"),
+        host_only=host_only,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from guestrepair.cli.options import (
     PATH,
     again,
     analyzer_options,
+    host_only_option,
     image_options,
     output_options,
     threshold,
@@ -41,6 +43,7 @@ def options_of_a_scan(command: Command) -> Command:
         target_options,
         standard_options,
         image_options,
+        host_only_option,
         click.option("--timings", is_flag=True, help="Say on stderr how long each stage took."),
         output_options(Report),
     )
@@ -87,6 +90,8 @@ def scan_images(
         weighing = Weighing.read(standards, scan_opts, fail_on, said_by_the_user(click.get_current_context()))
         scan_opts, fail_on = weighing.wanted.scan, weighing.wanted.fail_on
     limit = threshold(fail_on)
+    has_policy = weighing is not None and weighing.standards.policy is not None
+    scan_opts = replace(scan_opts, notes_count=has_policy or limit is Severity.NOTE)
     report = _scanned(console, images, image_opts, scan_opts, limit, timings=timings)
     if weighing is not None:
         report = weighing.weigh(report)

@@ -27,8 +27,8 @@ FLAG_EXTENTS, FLAG_INDEX = 0x80000, 0x1000
 _OTHERS = frozenset({0x1000, 0x2000, 0x6000, 0xC000})
 """FIFO, devices and socket."""
 
-# encrypted, EA inode, inline data: left to the kernel, which asks more of them
-_FLAGS_REFUSED = 0x800 | 0x200000 | 0x10000000
+# encrypted, EA inode, inline data, names without case: left to the kernel, which asks more of them
+_FLAGS_REFUSED = 0x800 | 0x200000 | 0x10000000 | 0x40000000
 # immutable, append only, compressed, with a size in blocks: what no symbolic link has
 _FLAGS_OF_NO_LINK = 0x10 | 0x20 | 0x4 | 0x40000
 INODE_BASE_BYTES = 128

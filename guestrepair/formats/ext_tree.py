@@ -29,7 +29,6 @@ from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
 ROOT_INODE = 2
-_FLAG_CASEFOLD = 0x40000000
 _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
 
@@ -151,13 +150,21 @@ class Tree:
         return bool(attribute_block(inode, geometry)) or inode.has_attributes_inside
 
     def link_target(self, number: int) -> bytes | None:
-        """Where a short symbolic link leads, empty for what is none; None for a long one, or not certain."""
+        """Where a symbolic link leads, empty for what is none; None: not certain."""
         inode, geometry = self.inodes.inode(number), self.inodes.geometry
         if inode is None or geometry is None:
             return None
         if inode.kind != SYMLINK:
             return b""
-        return inode.places[: inode.size] if is_fast_link(inode, geometry) else None
+        return inode.places[: inode.size] if is_fast_link(inode, geometry) else self._long_target(number)
+
+    def _long_target(self, number: int) -> bytes | None:
+        """The target of a link that lies in a block of its own."""
+        layout = self.inodes.layout(number, kind=SYMLINK)
+        if layout is None or layout.hole_bytes or len(layout.extents) != 1:
+            return None
+        target = self.inodes.read(layout.extents[0].physical, layout.size_bytes)
+        return target if len(target) == layout.size_bytes and target and b"\0" not in target else None
 
     def layout(self, number: int) -> Layout | None:
         """Where the content of a regular file lies; None: not certain."""
@@ -228,7 +235,7 @@ class Tree:
 
     def _layout(self, directory: int) -> Layout | None:
         layout, inode = self.inodes.layout(directory, kind=DIRECTORY), self.inodes.inode(directory)
-        if layout is None or inode is None or inode.flags & _FLAG_CASEFOLD:
+        if layout is None or inode is None:
             return None
         if layout.size_bytes > _MAX_DIRECTORY_BYTES or layout.size_bytes % self.inodes.block_bytes:
             return None

@@ -157,20 +157,40 @@ def donor_keys(donor: Image, options: ImageOptions, voice: Voice) -> KeyRing:
     return KeyRing(options.keys, None if ask is None else fence.unhurried(ask_for_donor))
 
 
-def until_confirmed(session: Session, watch: Stopwatch, look: Callable[[], T]) -> T:
+def _anything(_found: object) -> str:
+    return "whatever is found is to be confirmed"
+
+
+def until_confirmed(
+    session: Session,
+    watch: Stopwatch,
+    look: Callable[[], T],
+    claims: Callable[[T], str] = _anything,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> T:
     """What ``look`` finds, once the appliance has confirmed what was read on the host meanwhile.
 
     ``look`` is called a second time when it has not, and then reads everything through the appliance.
+    Nobody waits for it where the host was certain of all that it read, and ``claims`` names nothing among
+    what was found that needs confirmation; nor where there is none. ``tell`` gets a line about who answered.
     """
     for _ in range(2):
         try:
             found = look()
         except (NoSystemError, LockedError):
-            if _confirmed(session, watch):
+            if session.on_host_alone or _confirmed(session, watch):
                 raise
-        else:
-            if _confirmed(session, watch):
-                return found
+            continue
+        why = session.uncertain or claims(found)
+        if session.on_host_alone:
+            tell("answered by this host alone: the appliance is left out")
+            return found
+        if not why:
+            tell("answered by this host alone: it was certain of all, and the appliance is not waited for")
+            return found
+        tell(f"the appliance is to confirm it: {why}")
+        if _confirmed(session, watch):
+            return found
     raise AssertionError("what the appliance has read itself is not confirmed")
 
 
@@ -245,12 +265,18 @@ def _allocated(path: Path) -> int | None:
 def launch_options(options: ImageOptions, voice: Voice, *, throwaway: bool = False) -> LaunchOptions:
     """Which appliance, who is told about it, and whether what is on the overlays may be lost at its end."""
     return LaunchOptions(
-        stock=options.stock_appliance, throwaway=throwaway, note=voice.note, progress=voice.progress
+        stock=options.stock_appliance,
+        left_out=options.host_only,
+        throwaway=throwaway,
+        note=voice.note,
+        progress=voice.progress,
     )
 
 
 def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:
-    """The keys given, and the question for one more."""
+    """The keys given, and the question for one more; none where nothing could be opened with them."""
+    if options.host_only:
+        return KeyRing(())
     return KeyRing(options.keys, fence.unhurried(voice.ask_passphrase))
 
 

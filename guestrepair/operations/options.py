@@ -40,6 +40,8 @@ class ImageOptions:
     keys: tuple[Key, ...] = ()
     allow_backing: tuple[Path, ...] = ()
     stock_appliance: bool = False
+    host_only: bool = False
+    """No appliance: what only it could tell is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class ScanOptions:
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     causes: bool = True
     """Whether to look for how each finding came about."""
+    notes_count: bool = False
+    """Whether somebody acts on notes, too: they make the command fail, or a policy may raise them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

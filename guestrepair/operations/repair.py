@@ -150,6 +150,7 @@ class _Run:
                 return True
             block_before = self.overlay.session.block()
         opening.describe_guest(self.report, guest)
+        self.report.confirmed = self.overlay.session.confirmed
         self.report.analyzed = True
         if self.overlay.system is not None and not self.report.partly:
             self.report.without_sshd = without_sshd(self.overlay.system)

@@ -10,6 +10,7 @@ from guestrepair.analyzers.base import Context, budget_for
 from guestrepair.disk import Image
 from guestrepair.errors import LockedError, NoSystemError
 from guestrepair.fence import LOOK, within
+from guestrepair.model import Examination, Severity
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import (
     analyze,
@@ -21,6 +22,7 @@ from guestrepair.operations.analysis import (
     without_sshd,
 )
 from guestrepair.operations.causes import explain
+from guestrepair.operations.host_only import left_open
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
 from guestrepair.operations.reported import reported
@@ -59,8 +61,9 @@ def scan(
         except (NoSystemError, LockedError):
             # What is wrong with the disks may be why: the findings on them belong to the report.
             context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
-            found = analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
-            report.findings, report.inconclusive = found
+            keep(
+                session, report, analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
+            )
             raise
         opening.describe_guest(report, guest)
         watch.lap("find and mount")
@@ -70,7 +73,7 @@ def scan(
         chosen = chosen_analyzers(options)
         report.ran = rules_of(chosen, options)
         judge = partial(analyze, chosen, context, options, voice, watch)
-        report.findings, report.inconclusive = judge() if then is None else within(budget, judge)
+        keep(session, report, judge() if then is None else within(budget, judge))
         _complete(report, guest, context, options, voice)
         watch.lap("causes")
         if then is not None:
@@ -84,19 +87,18 @@ def scan(
         with opening.read_only_session(images, image_options, voice) as session:
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
-            report.block = session.block()
+            report.block, report.on_host_alone = session.block(), session.on_host_alone
             try:
-                opening.until_confirmed(session, watch, lambda: look(session, report, watch))
+                claims = partial(to_be_confirmed, report, options, then)
+                opening.until_confirmed(
+                    session, watch, lambda: look(session, report, watch), claims, voice.detail
+                )
             except (NoSystemError, LockedError):
                 raise
             except BaseException:
-                report.findings, report.inconclusive, report.analyzed = (
-                    [],
-                    [],
-                    False,
-                )  # nobody has confirmed them
+                _forget(report)  # nobody has confirmed it
                 raise
-            report.round_trips = session.calls.count
+            report.round_trips, report.confirmed = session.calls.count, session.confirmed
         watch.lap("close")
 
     budget = budget_for(options.analysis, LOOK)
@@ -119,6 +121,31 @@ def _examined(
     return images
 
 
+def keep(session: Session, report: ImageReport, found: Examination) -> None:
+    """Put what was found into the report, and what could not be looked at."""
+    report.findings, report.inconclusive = found
+    report.inconclusive += left_open(session, found.inconclusive)
+
+
+def to_be_confirmed(
+    report: ImageReport, options: ScanOptions, then: Then | None, _looked: None = None
+) -> str:
+    """What in a report the appliance has to confirm before anybody acts on it; "" for nothing.
+
+    That is whatever says that something is wrong, and all that goes into more than a report. A system in
+    which nothing is wrong needs nobody's word, where the host was certain of all that it read.
+    """
+    if then is not None:
+        return "more than a report is made of it"
+    wrong = [f for f in report.findings if options.notes_count or f.severity is not Severity.NOTE]
+    return f"{wrong[0].rule} of {wrong[0].subject}" if wrong else ""
+
+
+def _forget(report: ImageReport) -> None:
+    """Take back what was found."""
+    report.findings, report.inconclusive, report.analyzed, report.inventory = [], [], False, None
+
+
 def _complete(
     report: ImageReport, guest: LiveGuest, context: Context, options: ScanOptions, voice: Voice
 ) -> None:
@@ -137,6 +164,7 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
 
     def look(session: Session, report: ImageReport) -> None:
         report.errors.clear()
+        report.inconclusive.clear()
         try:
             root, guest = opening.find_guest(session, image_options, voice)
             if then is not None:
@@ -146,6 +174,7 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
                 then(guest, report)
         except (NoSystemError, LockedError) as error:
             report.errors.append(StageError("system", error.message, error.hint, error.exit_status))
+        report.inconclusive += left_open(session, report.inconclusive)
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
@@ -154,12 +183,22 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
         with opening.read_only_session(images, image_options, voice) as session:
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
-            report.block = session.block()
+            report.block, report.on_host_alone = session.block(), session.on_host_alone
             try:
-                opening.until_confirmed(session, watch, lambda: look(session, report))
+                opening.until_confirmed(
+                    session, watch, lambda: look(session, report), lambda _: told(report), voice.detail
+                )
             except BaseException:
-                report.inventory, report.inconclusive = None, []  # nobody has confirmed them
+                _forget(report)
                 raise
+            report.confirmed = session.confirmed
+
+    def told(report: ImageReport) -> str:
+        """What of it rests on something that is missing."""
+        if report.errors:
+            return "no system that can be read"
+        files = report.inventory.modified.files if report.inventory and report.inventory.modified else ()
+        return next((f"{file.path} is missing" for file in files if file.what == "missing"), "")
 
     whole = LOOK if then is None else LOOK.times(_MORE, _MORE)
     return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))

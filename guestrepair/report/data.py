@@ -84,6 +84,10 @@ class ImageReport:
     warnings: list[str] = field(default_factory=list)
     confined: bool = True
     """Whether the programs that read the image could open nothing else of this host."""
+    confirmed: bool = False
+    """Whether an appliance's kernel has confirmed what was read on this host."""
+    on_host_alone: bool = False
+    """Whether the appliance was left out by request."""
     analyzed: bool = False
     """Whether the analyzers looked at a system on it; an inspection, or disks without one, are not that."""
     without_sshd: bool = False
@@ -106,6 +110,16 @@ class ImageReport:
     again: Again = Again()
     round_trips: int = 0
     """Calls into libguestfs after the launch."""
+
+    @property
+    def unconfirmed(self) -> str:
+        """What a reader has to know of a guest that no appliance has read; "" where one confirmed it."""
+        if self.confirmed or self.block is None:
+            return ""
+        if self.on_host_alone:
+            return "read by this host alone (--host-only): no appliance has confirmed it"
+        # Where an error ended the work, nothing was found that could be confirmed.
+        return "" if self.errors else "read by this host alone, which was certain of all that it read"
 
     def open_at_or_above(self, threshold: Severity | None) -> list[Finding]:
         """Findings not repaired whose severity reaches the threshold (None: none do)."""

@@ -48,6 +48,7 @@ def _image(image: ImageReport) -> Json:
         "errors": [{"stage": e.stage, "message": e.message, "hint": e.hint} for e in image.errors],
         "warnings": list(image.warnings),
         "confined": image.confined,
+        "confirmed": image.confirmed,
     }
     if image.platforms:
         rendered["platforms"] = [{"name": each.name, "fits": each.fits} for each in image.platforms]

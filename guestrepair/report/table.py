@@ -72,6 +72,8 @@ def _heading(image: ImageReport) -> Iterator[str]:
         product = system.product or system.distro or "unknown system"
         extra = [word for word in (system.arch, system.hostname) if word]
         yield printable(f"  {product}" + (f" ({', '.join(extra)})" if extra else ""))
+    if image.unconfirmed:
+        yield f"  {image.unconfirmed}"
     for warning in image.warnings:
         yield printable(f"  warning: {warning}")
     for where, why in image.unmounted:
@@ -304,7 +306,7 @@ def render_inspection(image: ImageReport) -> str:
         from guestrepair.report.bom.table import inventory_lines
 
         lines += inventory_lines(image.inventory)
-        lines += _inconclusive(image)
+    lines += _inconclusive(image)
     lines += _errors(image)
     return "\n".join(lines) + "\n"
 

@@ -243,6 +243,12 @@ class HostFirst:
         """See :meth:`Backend.targets`."""
         found = dict(self._host.targets(directory, names))
         left = [name for name in names if name not in found]
+        if left:
+            missing = [name for name, stat in self._host.stats(directory, left).items() if stat is None]
+            if missing:  # where a missing name leads is asked of nobody; that it is missing is verified
+                self._missing[directory.path].update(missing)
+                found |= dict.fromkeys(missing, "")
+                left = [name for name in left if name not in found]
         return found | dict(self._appliance.targets(directory, left)) if left else found
 
     def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes:

@@ -88,7 +88,7 @@ class HashPrograms:
         skip = len(os.fsencode(self.prefix))
         names = (os.fsencode(f"{self.prefix}{path}") for path in paths if "\n" not in str(path))
         for batch in _batches(names):
-            toolbox.prepare(self.prefix)
+            toolbox.prepare(os.fsdecode(batch[0][skip:]))
             listed, answer = f"{toolbox.directory}/list", f"{toolbox.directory}/answer"
             with reading(listed):
                 self.machine.handle().write(listed, b"\0".join(batch) + b"\0")

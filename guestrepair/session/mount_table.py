@@ -21,6 +21,7 @@ from guestrepair.errors import GuestReadError, GuestRepairError
 from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.session.host.disks import HostDisks
+from guestrepair.session.host.mounting import mount_doubt
 
 _SIMPLE = frozenset({"vfat", "xfs"})
 """Mounted without fail when they were not in use when the disk was copied, whoever reads them."""
@@ -67,6 +68,8 @@ class MountTable:
     _names: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     """The prefix that each filesystem always gets."""
     _made: set[str] = field(init=False, default_factory=set)
+    _doubts: dict[str, str] = field(init=False, default_factory=dict)
+    """By device, why it is not certain that it mounts."""
 
     def mount(self, device: BlockDevice, subvolume: str = "") -> str:
         """The prefix under which a filesystem stands read-only; mounts it the first time.
@@ -78,11 +81,12 @@ class MountTable:
         if key in self.failures:
             raise GuestReadError(device.name, self.failures[key])
         if key not in self.prefixes:
+            self._require_host(device, subvolume)
             can_wait = self._is_expected_to_mount(device, subvolume)
             with sheltered():  # a mount that is made and not known of would be made again over itself
                 prefix = self._names.setdefault(key, f"/m{len(self._names)}")
                 work = partial(self._mount_apart, device, subvolume, prefix)
-                (self._once_started if can_wait else self._now)(work)
+                (self._once_started if can_wait else self._now)(device, work)
                 self.prefixes[key] = prefix
         return self.prefixes[key]
 
@@ -94,12 +98,28 @@ class MountTable:
         """
         if self._points.get(point) == (device.name, subvolume):
             return
+        self._require_host(device, subvolume)
         options = mount_options(device.content, writable=writable)
         work = partial(self._mount, device, subvolume, options, point)
         can_wait = not writable and self._is_expected_to_mount(device, subvolume)
         with sheltered():
-            (self._once_started if can_wait else self._now)(work)
+            (self._once_started if can_wait else self._now)(device, work)
             self._points[point] = (device.name, subvolume)
+
+    def _require_host(self, device: BlockDevice, subvolume: str) -> None:
+        """Without an appliance, what the host does not read is not mounted; all else needs no mount.
+
+        Raises:
+            LeftOutError: it is left out, and this filesystem needs it.
+        """
+        if self.starting.left_out and self.disks.filesystem(device, subvolume) is None:
+            with reading(device.name):
+                self.starting.handle()
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """By device, of what was mounted: why only the mount itself shows whether Linux mounts it."""
+        return {name: why for name, why in self._doubts.items() if why}
 
     def _is_expected_to_mount(self, device: BlockDevice, subvolume: str) -> bool:
         simple = device.content in _SIMPLE and not device.unclean and self.disks.trusted
@@ -124,8 +144,12 @@ class MountTable:
             except GuestRepairError as error:
                 self.contradicted = self.contradicted or error.message
 
-    def _once_started(self, work: Callable[[], None]) -> None:
+    def _once_started(self, device: BlockDevice, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
+        if device.name not in self._doubts:
+            self._doubts[device.name] = mount_doubt(self.disks, device)
+        if self.starting.left_out:
+            return
         self._waiting.append(work)
         if self.starting.started and self._worker is None:
             self._worker = threading.Thread(
@@ -140,8 +164,9 @@ class MountTable:
             self.starting.end_machine()  # nobody waits for it: what was to be written was, or is not wanted
         self.settle()
 
-    def _now(self, work: Callable[[], None]) -> None:
+    def _now(self, _device: BlockDevice, work: Callable[[], None]) -> None:
         """Mount at once. That may write to the disk: a journal is replayed whatever the options say."""
+        self.starting.asked = True
         self.settle()
         self.disks.forget()
         work()
@@ -174,22 +199,11 @@ class MountTable:
             GuestReadError: it cannot be mounted.
         """
         options = mount_options(device.content, writable=writable)
-        self._now(partial(self._mount, device, subvolume, options, "/"))
+        self._now(device, partial(self._mount, device, subvolume, options, "/"))
 
     def _mount(self, device: BlockDevice, subvolume: str, options: str, point: str) -> None:
         with reading(device.name):
             self.starting.handle().mount_options(options, mountable(device, subvolume), point)
-
-    def empty(self) -> str:
-        """The prefix of a directory without any file, for a view of disks that nothing is mounted from."""
-        prefix = "/empty"
-        self.settle()
-        with sheltered():
-            self._make_point(prefix)
-        with reading("an empty directory"):
-            # tmpfs takes no device, only a name for one.
-            self.starting.handle().mount_vfs("mode=0755", "tmpfs", "/dev/sda", prefix)
-        return prefix
 
     def names(self, device: BlockDevice) -> tuple[str, ...]:
         """Names in the top directory of a filesystem, mounted only when the host does not know them.
@@ -201,6 +215,7 @@ class MountTable:
         if known is not None:
             return known
         prefix = self.mount(device)
+        self.starting.asked = True
         self.settle()
         with reading(device.name):
             return tuple(sorted(self.starting.handle().ls(prefix)))

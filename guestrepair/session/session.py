@@ -20,7 +20,7 @@ from guestrepair.appliance.keys import KeyRing
 from guestrepair.appliance.launch import CallCount, Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.disk.sectors import sector_bytes_of
-from guestrepair.errors import GuestReadError, LockedError, NoSystemError
+from guestrepair.errors import GuestReadError, LeftOutError, LockedError, NoSystemError
 from guestrepair.guest.choose_root import choose, why_none
 from guestrepair.guest.devices import BlockDevice, BlockDevices, Disk, ImageFile
 from guestrepair.guest.mount_plan import MountPlan, holders, mount_points, plan_mounts
@@ -34,6 +34,7 @@ from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.look import Look
 from guestrepair.session.mount_table import MountTable
+from guestrepair.session.nothing import Nothing
 from guestrepair.session.views import Views, mount_of
 
 
@@ -58,6 +59,8 @@ class Session:
     calls: CallCount = field(default_factory=CallCount)
     toolbox: Toolbox = field(init=False)
     """The checkers of filesystems."""
+    confirmed: bool = field(init=False, default=False)
+    """Whether the appliance has confirmed what was found."""
     _machine: Machine = field(init=False)
     """Has the mounts made that wait for the appliance."""
     _hashing: Toolbox = field(init=False)
@@ -85,6 +88,23 @@ class Session:
         views = Views(self._machine, self.mount_table, discovery.block(), self.toolbox, self._hashing)
         return Look.of(discovery, views)
 
+    @property
+    def on_host_alone(self) -> bool:
+        """True where there is no appliance, by request."""
+        return self.starting.left_out
+
+    @property
+    def uncertain(self) -> str:
+        """Why what was read needs the appliance's word, whatever was found; "" where the host is certain.
+
+        It was asked something that the host does not answer, or may refuse to mount something.
+        """
+        for device, why in self.mount_table.doubts.items():
+            return f"{device}: {why}"
+        if self.mount_table.contradicted:
+            return self.mount_table.contradicted
+        return "the host alone does not know everything" if self.starting.asked else ""
+
     # --- systems --------------------------------------------------------------------
 
     def block(self) -> BlockDevices:
@@ -110,8 +130,32 @@ class Session:
 
     def no_system(self) -> NoSystemError | LockedError:
         """Why there is no system, in words that help."""
+        closed = self.not_looked_at() if self.on_host_alone else ()
+        if closed:
+            return NoSystemError(
+                f"no Linux system that this host can read by itself ({'; '.join(map(': '.join, closed))})",
+                hint="run it without --host-only",
+            )
         unread = [*self._look.unread, *self.block().unread]
         return why_none(self.block(), self._look.locked, unread)
+
+    def not_looked_at(self) -> list[tuple[str, str]]:
+        """Devices with something in it that could not be looked at, each with the reason."""
+        inside = {parent for device in self.block().devices for parent in device.parents}
+        needs = LeftOutError().reason if self.on_host_alone else "nothing in it was opened"
+        closed = [
+            (device.name, f"{device.content}: {needs}")
+            for device in self.block().devices
+            if device.content in TOLD_BY_APPLIANCE and not device.is_filesystem and device.name not in inside
+        ]
+        named = {name for name, _ in closed}
+        for name, reason in (*self.block().unread, *self._look.unread):
+            if name not in named:
+                named.add(name)
+                device = self.block().get(name)
+                content = f"{device.content}: " if device is not None and reason == needs else ""
+                closed.append((name, content + reason))
+        return closed
 
     # --- reading --------------------------------------------------------------------
 
@@ -168,6 +212,7 @@ class Session:
         except GuestReadError as error:
             contradicted = error.message
         if not contradicted:
+            self.confirmed = True
             return True
         self._look.views.close()
         self.mount_table.distrust()
@@ -180,7 +225,7 @@ class Session:
         Its ``unmounted`` names the filesystems that do not mount, with the reason.
         """
         return LiveGuest(
-            ApplianceBackend(self._machine, self.mount_table.empty()),
+            Nothing(),
             self._look.views.devices,
             block=self.block(),
             unmounted=[(device, reason) for (device, _), reason in self.mount_table.failures.items()],

@@ -36,14 +36,14 @@ def crc32c(data: bytes, seed: int = _ALL_ONES) -> int:
     return _crc32c.crc32c(data, seed ^ _ALL_ONES) ^ _ALL_ONES
 
 
+def crc16(data: bytes, seed: int = 0xFFFF) -> int:
+    """CRC-16 (polynomial 0x8005, reflected), as ext4's group descriptors carry it without metadata_csum."""
+    return _reflected(data, seed, 0xA001)
+
+
 def crc32_lvm(data: bytes) -> int:
     """The CRC-32 of LVM2 labels: the usual polynomial, its own start value, no inversion."""
     return _reflected(data, 0xF597A6CF, 0xEDB88320)
-
-
-def crc16(data: bytes) -> int:
-    """The CRC-16 of ext4's group descriptors (x^16 + x^15 + x^2 + 1, reflected, all ones, no inversion)."""
-    return _reflected(data, 0xFFFF, 0xA001)
 
 
 @cache

@@ -72,6 +72,7 @@ def _facts(image: ImageReport) -> str:
     system = image.os or OperatingSystem()
     facts = [
         ("headline", headline(image)), ("distro", system.distro), ("version", system.version),
+        ("confirmed", str(image.confirmed).lower()),
         *((f"platform {each.name}", _fits(each.fits)) for each in image.platforms),
         *(("warning", warning) for warning in image.warnings),
     ]  # fmt: skip

@@ -95,6 +95,8 @@ def _facts(image: ImageReport) -> Iterator[str]:
         for each in image.platforms:
             yield f"| {code(each.name)} | {_FITS[each.fits]} |\n"
         yield "\n"
+    if image.unconfirmed:
+        yield f"{image.unconfirmed}.\n\n"
     for warning in image.warnings:
         yield f"- warning: {code(warning)}\n"
     if image.warnings:

@@ -101,6 +101,8 @@ def _verdict(image: ImageReport) -> Iterator[Markup]:
         tag("p", _counted(image), cls="soft"),
         cls=f"verdict {state}",
     )
+    if image.unconfirmed:
+        yield tag("p", text(image.unconfirmed), cls="soft")
     for warning in image.warnings[:50]:
         yield tag("p", tag("strong", "warning: "), text(warning, most=_MAX_TEXT))
 

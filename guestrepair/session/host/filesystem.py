@@ -83,7 +83,7 @@ class HostFilesystem:
         return self._ask(lambda tree: tree.has_xattrs(inode))
 
     def link_target(self, inode: int) -> bytes | None:
-        """Where a short symbolic link leads; empty for what is none."""
+        """Where a symbolic link leads; empty for what is none."""
         return self._ask(lambda tree: tree.link_target(inode))
 
     def deletion_times(self, directory: int, wanted: Collection[bytes]) -> Mapping[bytes, int] | None:

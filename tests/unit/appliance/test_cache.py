@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -125,6 +126,30 @@ def test_a_cache_directory_that_is_not_absolute_is_not_used(
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     planted(tmp_path / "cache" / "guestrepair", stock)
     assert launched(stock)[0] is None
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_build_that_fails_is_remembered_only_where_it_was_wanted(
+    wanted: bool, tmp_path: Path, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said: list[str] = []
+    assert fast_appliance.fast_appliance(str(stock), VERSION, said.append, lambda: wanted) is None
+    marks = list((tmp_path / "cache" / "guestrepair").rglob("unusable"))
+    assert bool(marks) == wanted
+
+
+def test_nobody_waits_for_another_build_that_is_not_wanted(
+    tmp_path: Path, stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert launched(stock)[0] is None
+    cache = tmp_path / "cache" / "guestrepair"
+    for mark in cache.rglob("unusable"):
+        mark.unlink()
+    with (cache / "appliance.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert fast_appliance.fast_appliance(str(stock), VERSION, print, lambda: False) is None
 
 
 def memory_of_another_user(memory: Path) -> None:

@@ -101,6 +101,45 @@ def test_a_session_that_ends_leaves_one_that_still_launches_alone(program: Path)
     slow.end()
 
 
+@pytest.mark.parametrize("name", ["supermin", "qemu-system-x86_64"])
+def test_a_launch_that_nobody_needs_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    """Whatever it is at: building its appliance, or starting its machine."""
+    program = tmp_path / name
+    shutil.copy("/bin/sleep", program)
+    made: list[int] = []
+
+    def launch(_this: Starting) -> Handle:
+        process = subprocess.Popen([program, "600"])
+        made.append(process.pid)
+        process.wait(60)
+        raise ApplianceError("it ended")
+
+    starting = Starting(launch, lambda: None)
+    while not made or not Path(f"/proc/{made[0]}/comm").read_text().startswith(name[:15]):
+        time.sleep(0.01)
+    since = time.monotonic()
+    starting.end()
+    assert time.monotonic() - since < 20
+    assert not Path(f"/proc/{made[0]}").exists()
+
+
+def test_a_machine_that_was_asked_nothing_is_killed_and_one_that_was_asked_is_closed(program: Path) -> None:
+    ended: list[int | None] = []
+
+    class Ending(Machine):
+        def close(self) -> None:
+            time.sleep(0.2)
+            ended.append(self.process.poll())
+            super().close()
+
+    for asked in (False, True):
+        starting = Starting(lambda _this: cast("Handle", Ending(program, answers=True)), lambda: None)
+        starting.handle()
+        starting.asked = asked
+        starting.end()
+    assert ended == [-signal.SIGKILL, None]
+
+
 def test_ctrl_c_ends_all_of_them(program: Path) -> None:
     with started(program) as (_, one), started(program) as (_, other):
         end_machines()

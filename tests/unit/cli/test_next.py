@@ -20,7 +20,7 @@ from guestrepair.repair.plan import Plan
 from guestrepair.report import table
 from guestrepair.report.data import ImageReport, RepairOutcome
 
-OF_ONE_RUN = {"dry_run", "images", "image", "yes", "policy", "baseline", "write_baseline"}
+OF_ONE_RUN = {"dry_run", "host_only", "images", "image", "yes", "policy", "baseline", "write_baseline"}
 SECRETS = ("/dev/sda2:key:sesame", "key:sesame", "all:key:sesame", "file:/x:key:sesame", "key:sesame:file:")
 IMAGE_OPTIONS = (
     ("--input-format", "raw"),
@@ -91,7 +91,8 @@ def test_a_dry_run_names_the_same_repair_without_it(given: list[tuple[str, ...]]
 
 def test_what_belongs_to_one_run_is_not_repeated(tmp_path: Path) -> None:
     report = tmp_path / "report"
-    assert words(scan.command, ["--timings", "-o", str(report), "--format", "json"], "x") == [
+    given = ["--timings", "--host-only", "-o", str(report), "--format", "json"]
+    assert words(scan.command, given, "x") == [
         "guestrepair", "repair", "--dry-run", "x",
     ]  # fmt: skip
 

@@ -44,6 +44,7 @@ from guestrepair.formats import (
     ext_history,
     ext_inodes,
     ext_journal,
+    ext_mounting,
     ext_records,
     ext_space,
     ext_tree,
@@ -309,6 +310,11 @@ def _btrfs_system_chunks(data: bytes) -> object:
 def _history(data: bytes) -> object:
     filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
     return list(ext_history.former_files(ext_tree.Tree(ext_inodes.Inodes(reader(filesystem)))))
+
+
+def _mounting(data: bytes) -> object:
+    filesystem = data[:1080].ljust(1080, b"\0") + b"\x53\xef" + data
+    return ext_mounting.mount_doubt(reader(filesystem), len(filesystem))
 
 
 _JOURNAL = ext_journal.MAGIC.to_bytes(4, "big") + b"\0\0\0\4\0\0\0\0\0\0\4\0\0\1\0\0\0\0\0\1" + bytes(1000)
@@ -620,6 +626,12 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             + bytes(4),
         ),
         "superblock": Registered(ext_journal.parse_shape, 4096, _JOURNAL),
+    },
+    "ext_mounting": {
+        "doubt": Registered(_mounting),
+        "journal": Registered(
+            lambda d: ext_mounting.journal_doubt(d.ljust(1024, b"\0"), 1 << 30, 1024), 4096, _JOURNAL
+        ),
     },
     "ext_records": {"records": Registered(_records)},
     "ext_space": {"space": Registered(_space)},

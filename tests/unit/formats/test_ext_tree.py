@@ -95,7 +95,7 @@ def test_sizes_times_and_links(image: Path) -> None:
     assert empty.mtime == (4_000_000_000 if wide else 4_000_000_000 - (1 << 32))
     assert empty.links == 2
     assert found.link_target(names[b"short"]) == b"usr/lib"
-    assert found.link_target(names[b"long"]) is None
+    assert found.link_target(names[b"long"]) == b"a/" * 40
     assert found.link_target(names[b"setuid"]) == b""
 
 

@@ -1,0 +1,43 @@
+"""Of which filesystems it is certain that Linux mounts them, without mounting them.
+
+What the host reads of a filesystem is worth nothing where a kernel would not mount it. So the appliance
+mounts it before anybody relies on that, unless a module in ``formats/`` can tell for certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from guestrepair.errors import GuestReadError
+from guestrepair.formats.ext_mounting import mount_doubt as ext_doubt
+from guestrepair.formats.fat_tree import open_tree as open_fat
+from guestrepair.formats.superblock.model import Read
+from guestrepair.guest.devices import BlockDevice
+from guestrepair.session.host.disks import HostDisks
+
+MountDoubt = Callable[[Read, int], str]
+"""Why it is not certain that Linux mounts a filesystem, to be read and to be written to; "" where it is."""
+
+
+def _fat_doubt(read: Read, size_bytes: int) -> str:
+    tree = open_fat(read, size_bytes)  # is believed as a whole, or not at all
+    return "" if tree.names(tree.root) is not None else "it contradicts itself somewhere"
+
+
+MOUNT_DOUBTS: Mapping[str, MountDoubt] = MappingProxyType(
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "vfat": _fat_doubt}
+)
+"""By content as blkid(8) calls it; all others are mounted by the appliance."""
+
+
+def mount_doubt(disks: HostDisks, device: BlockDevice) -> str:
+    """Why it is not certain that Linux mounts what is on a device; "" where it is certain."""
+    doubt_of = MOUNT_DOUBTS.get(device.content) if disks.trusted else None
+    read = None if doubt_of is None else disks.part(device)
+    if doubt_of is None or read is None:
+        return f"{device.content or 'what is on it'} is mounted by the appliance alone"
+    try:
+        return doubt_of(read, device.size_bytes)
+    except GuestReadError as error:
+        return error.reason
