@@ -28,7 +28,7 @@ from guestrepair.guest.root_filesystems import Root, find_roots
 from guestrepair.model import GuestPath
 from guestrepair.session.appliance_backend import ApplianceBackend
 from guestrepair.session.device_access import DevicesWritten
-from guestrepair.session.discovery import TOLD_BY_APPLIANCE, Discovery
+from guestrepair.session.discovery import Discovery
 from guestrepair.session.hash_programs import hashing_toolbox
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
@@ -80,7 +80,8 @@ class Session:
 
     def _discovered(self) -> Look:
         """What is on the disks now."""
-        discovery = Discovery(self._machine, self.keys)
+        believed = self.mount_table.disks.trusted
+        discovery = Discovery(self._machine, self.keys, self.mount_table.activation if believed else None)
         discovery.run(self.disks, self.mount_table.disks.disks())
         views = Views(self._machine, self.mount_table, discovery.block(), self.toolbox, self._hashing)
         return Look.of(discovery, views)
@@ -171,7 +172,8 @@ class Session:
             return True
         self._look.views.close()
         self.mount_table.distrust()
-        self._look = self._look.read_anew()
+        volumes_by_host = any(device.lies_on is not None for device in self.block().devices)
+        self._look = self._discovered() if volumes_by_host else self._look.read_anew()
         return False
 
     def without_system(self) -> LiveGuest:
@@ -294,7 +296,7 @@ class Session:
         Raises:
             ApplianceError: the last writes failed.
         """
-        by_host = all(device.content not in TOLD_BY_APPLIANCE for device in self.block().devices)
+        by_host = self._look.by_host
         if not by_host:
             self.reread()
         self._look.views.close()
