@@ -58,12 +58,13 @@ def group_text(
     status: str = '["RESIZEABLE", "READ", "WRITE"]',
     pv: str = "flags = []",
     extent_sectors: int = 2048,
+    device_bytes: int = 8 * MIB,
 ) -> bytes:
     """A group's metadata; ``volumes``: by name, all that stands in the section of a logical volume."""
     physical = "".join(
         f'pv{number} {{ id = "{uuid_of(letter)}"\n device = "/dev/x" # Hint only\n'
-        f' status = ["ALLOCATABLE"]\n {pv}\n dev_size = {8 * 2048}\n pe_start = {PE_START // SECTOR}\n'
-        f" pe_count = {extents}\n}}\n"
+        f' status = ["ALLOCATABLE"]\n {pv}\n dev_size = {device_bytes // SECTOR}\n'
+        f" pe_start = {PE_START // SECTOR}\n pe_count = {extents}\n}}\n"
         for number, letter in enumerate(letters)
     )
     logical = "".join(f"{each} {{\n{inside}\n}}\n" for each, inside in volumes.items())
