@@ -1,7 +1,7 @@
 """A mounted guest as the host sees it: which of its filesystems the host reads, and where each is mounted.
 
 Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
-a command. For ext4 on a partition or a whole disk the host finds the answers itself. It answers only
+a command. For ext4 on a disk, a partition or a volume the host finds the answers itself. It answers only
 what it is certain of; every other question goes to the appliance (``session/backends.py``).
 """
 
