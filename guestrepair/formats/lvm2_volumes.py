@@ -18,6 +18,7 @@ from guestrepair.formats.superblock.model import Read
 from guestrepair.formats.volume_map import Leg, Stretch
 
 _MAX_STRETCHES = 100_000
+_STRIPE_UNIT = 4096
 Stretches = tuple[Stretch, ...]
 Reader = Callable[[Stretches], Read | None]
 """Reads what lies at some stretches, whose sources are UUIDs of physical volumes."""
@@ -108,8 +109,8 @@ class _Mapper:
         if not all(area.is_physical for area in segment.areas):
             raise FormatError("a volume that lies on another one")
         size, chunk = segment.extents * self.group.extent_bytes, segment.stripe_bytes
-        if len(segment.areas) > 1 and (size // len(segment.areas)) % chunk:
-            raise FormatError("stripes that are cut in the middle")
+        if len(segment.areas) > 1 and (chunk % _STRIPE_UNIT or (size // len(segment.areas)) % chunk):
+            raise FormatError("stripes of a size that lvm does not make, or cut in the middle")
         return Stretch(start, size, tuple(map(self._leg, segment.areas)), chunk)
 
     def _leg(self, area: Area) -> Leg:

@@ -22,6 +22,7 @@ from guestrepair.formats.superblock.journal import unclean
 from guestrepair.formats.superblock.luks_keys import objection
 from guestrepair.formats.superblock.model import Read
 from guestrepair.formats.volume_map import Volume
+from guestrepair.formats.volume_map import disks as disks_of
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
 from guestrepair.session.activation import Activation
 from guestrepair.session.host.volumes import arrays, logical_volumes, opened
@@ -154,15 +155,18 @@ class Discovery:
         return [device for device in self.devices if device.content == content]
 
     def _lying(self, members: Iterable[BlockDevice]) -> dict[str, Volume]:
-        """Where devices lie on disks that the host reads, by their names; not those that are cut off."""
-        found = {}
+        """Where devices lie on disks that the host reads, by their names.
+
+        Not those on a disk that is cut off: Linux may show none of its partitions.
+        """
         sizes = {disk.name: disk.size_bytes for disk in self.disks}
-        for device in members:
-            volume = device.volume if self.activation is not None else None
-            whole = device.start_bytes + device.size_bytes <= sizes.get(device.disk, 0)
-            if volume is not None and (device.lies_on is not None or whole):
-                found[device.name] = volume
-        return found
+        partitions = [device for device in self.devices if device.kind is DeviceKind.PARTITION]
+        cut_off = {p.disk for p in partitions if p.start_bytes + p.size_bytes > sizes.get(p.disk, 0)}
+        return {
+            device.name: volume
+            for device in members
+            if self.activation is not None and (volume := device.volume) and not disks_of(volume) & cut_off
+        }
 
     def _md(self) -> None:
         members = self._of("linux_raid_member")

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 
 import pytest
 
+from guestrepair.appliance.keys import KeyRing, parse_key
 from guestrepair.disk.examine import examine
 from guestrepair.disk.overlay import create_overlay
 from guestrepair.formats.volume_map import DiskPart, Leg, Mapped, Stretch, Volume, places
@@ -29,6 +30,7 @@ from tests.support.volumes import (
     volume_text,
 )  # fmt: skip
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
+from tests.unit.session.test_discovery import luks
 from tests.unit.session.test_host_backend import ToyFilesystem
 
 SIZE = 32 * MIB
@@ -86,7 +88,7 @@ def disks_of(trees: Path, folder: Path, more: dict[str, str]) -> dict[str, Path]
 
 
 @contextlib.contextmanager
-def opened(appliance: FakeAppliance, folder: Path) -> Iterator[Session]:
+def opened(appliance: FakeAppliance, folder: Path, keys: KeyRing | None = None) -> Iterator[Session]:
     overlays, disks = {}, []
     for name, image in appliance.devices.items():
         if name.startswith("/dev/sd"):
@@ -94,7 +96,7 @@ def opened(appliance: FakeAppliance, folder: Path) -> Iterator[Session]:
             place.mkdir()
             overlays[name] = create_overlay(place, examine(image))
             disks.append(Disk(name, str(image), image.stat().st_size))
-    with session_on(appliance, disks, overlays) as session:
+    with session_on(appliance, disks, overlays, keys) as session:
         yield session
 
 
@@ -232,6 +234,39 @@ def test_volumes_on_an_array_are_read_through_it(trees: Path, tmp_path: Path) ->
         assert session.choose_root().device == root
         assert "lvs" not in appliance.calls
         assert "pread_device" not in appliance.calls
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_disk_that_is_cut_off_has_no_certain_volumes(tmp_path: Path, cut: bool) -> None:
+    """Linux shows none of its partitions then, though the first is all there."""
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(20 * MIB))
+    table = "label: gpt\nstart=2048, size=16384\nstart=20480, size=16384\n"
+    subprocess.run(["sfdisk", "-q", image], input=table, text=True, check=True)
+    volume = volume_text(striped_text(0, 1, ("pv0", 0)))
+    with image.open("r+b") as disk:
+        disk.seek(MIB)
+        disk.write(physical_volume(group_text({"v": volume})))
+        disk.truncate(15 * MIB if cut else 20 * MIB)
+    appliance = FakeAppliance({}, {"/dev/sda": image})
+    with opened(appliance, tmp_path) as session:
+        assert [d.name for d in volumes(session)] == ([] if cut else ["/dev/vg/v"])
+    assert appliance.calls["lvs"] == int(cut)
+
+
+def test_volumes_in_a_volume_are_no_business_of_this_lvm(tmp_path: Path) -> None:
+    """A guest's guest: lvm does not look into logical volumes, also when it looks again (lvm.conf(5))."""
+    nested = physical_volume(group_text({"deep": volume_text(striped_text(0, 1, ("pv0", 0)))}, name="inner"))
+    outer = group_text({"v": volume_text(striped_text(0, 8, ("pv0", 0)))}, "b", extents=20, device_bytes=SIZE)
+    image = physical_volume(outer, "b", SIZE)
+    image[PE_START : PE_START + 8 * MIB] = nested
+    (tmp_path / "a").write_bytes(image)
+    appliance = FakeAppliance({}, {"/dev/sda": tmp_path / "a", "/dev/sdb": luks(tmp_path / "b")})
+    appliance.keys["/dev/sdb"] = "secret"
+    with opened(appliance, tmp_path, KeyRing([parse_key("key:secret")])) as session:
+        assert [(d.name, d.content) for d in volumes(session)] == [("/dev/vg/v", "LVM2_member")]
+        assert appliance.calls["cryptsetup_open"] == 1
+        assert appliance.calls["lvs"] == 0
 
 
 class Adopting(ToyFilesystem):
