@@ -263,6 +263,10 @@ def test_volumes_in_a_volume_are_no_business_of_this_lvm(tmp_path: Path) -> None
     (tmp_path / "a").write_bytes(image)
     appliance = FakeAppliance({}, {"/dev/sda": tmp_path / "a", "/dev/sdb": luks(tmp_path / "b")})
     appliance.keys["/dev/sdb"] = "secret"
+    command = ["cryptsetup", "luksUUID", str(tmp_path / "b")]
+    uuid = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    appliance.devices[f"/dev/mapper/luks-{uuid}"] = tmp_path / "empty"
+    (tmp_path / "empty").write_bytes(bytes(MIB))
     with opened(appliance, tmp_path, KeyRing([parse_key("key:secret")])) as session:
         assert [(d.name, d.content) for d in volumes(session)] == [("/dev/vg/v", "LVM2_member")]
         assert appliance.calls["cryptsetup_open"] == 1
