@@ -172,8 +172,12 @@ class Discovery:
         members = self._of("linux_raid_member")
         if not members:
             return
-        with reading("md arrays"):
-            names = self._handle().list_md_devices()
+        try:
+            with reading("md arrays"):
+                names = self._handle().list_md_devices()
+        except GuestReadError as error:
+            self.unread.extend((m.name, f"member of an array: {error.reason}") for m in members)
+            return
         certain = arrays(self._lying(members), self._disk_readers.get)
         for name in names:
             with reading(name):

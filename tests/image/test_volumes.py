@@ -76,7 +76,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     paths = [folder / f"{letter}.raw" for letter in "abcdef"]
     for path in paths:
         with path.open("wb") as out:
-            out.truncate(140 * MIB)
+            out.truncate(180 * MIB)
     with appliance([(path, "raw") for path in paths]) as handle:
         for letter, sizes in {"a": (100,), "b": (90,), **SIZES}.items():
             partition(handle, f"/dev/sd{letter}", sizes)

@@ -269,7 +269,7 @@ class FakeAppliance:
         self._asked("blockdev_rereadpt", device)
 
     def list_md_devices(self) -> list[str]:
-        self._asked("list_md_devices")
+        self._asked("list_md_devices", "list_md_devices")
         return list(self.arrays)
 
     def md_stat(self, device: str) -> list[Mapping[str, str]]:
