@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ VOLUMES = (
     "lvcreate -y -n r1 --type raid1 -m 1 -L 16M plain-vg",
     "lvcreate -y -n mir --type mirror -m 1 --alloc anywhere -L 12M plain-vg",
     "lvextend -y -L +7M plain-vg/lin",
-    "vgcreate -y -s 1M mix /dev/sdc",
+    "vgcreate -y -s 1M mix /dev/sdc1",
     "lvcreate -y -n before -L 10M mix",
     "lvcreate -y -n origin -L 10M mix",
     "lvcreate -y --type thin-pool -n pool -L 20M mix",
@@ -50,8 +51,8 @@ FILLED = (
     "/dev/onmd/upon",
     *(f"/dev/md/{name}" for name in ARRAYS if name != "one"),
 )
-SIZES = {"d": (20, 24, 20, 20, 20, 20), "e": (34, 24, 30, 20, 20, 20), "f": (50, 24, 24)}
-"""Partitions in MiB: those of the first array are all of different sizes."""
+SIZES = ((100,), (90,), (160,), (20, 24, 20, 20, 20, 20), (34, 24, 30, 20, 20, 20), (50, 24, 24))
+"""Partitions in MiB, by disk: those of the first array are all of different sizes."""
 CERTAIN = {"lin", "str-ipe", "r1", "mir"}
 
 
@@ -61,12 +62,12 @@ def shell(handle: Handle, command: str) -> str:
     return text
 
 
-def partition(handle: Handle, disk: str, sizes: Sequence[int]) -> None:
-    handle.part_init(disk, "gpt")
-    at = 2048
-    for size in sizes:
-        handle.part_add(disk, "p", at, at + size * 2048 - 1)
-        at += size * 2048
+def partitioned(path: Path, sizes: Sequence[int]) -> None:
+    """A disk with partitions of so many MiB, one after the other; made before any kernel sees it."""
+    with path.open("wb") as out:
+        out.truncate(180 * MIB)
+    table = "label: gpt\n" + "".join(f"size={size * 2048}\n" for size in sizes)
+    subprocess.run(["sfdisk", "-q", path], input=table, text=True, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +75,21 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two disks of plain volumes, one of a thin pool and a snapshot, three of arrays."""
     folder = tmp_path_factory.mktemp("volumes")
     paths = [folder / f"{letter}.raw" for letter in "abcdef"]
-    for path in paths:
-        with path.open("wb") as out:
-            out.truncate(180 * MIB)
+    for path, sizes in zip(paths, SIZES, strict=True):
+        partitioned(path, sizes)
     with appliance([(path, "raw") for path in paths]) as handle:
-        for letter, sizes in {"a": (100,), "b": (90,), **SIZES}.items():
-            partition(handle, f"/dev/sd{letter}", sizes)
         for name, (options, members) in ARRAYS.items():
             count = len(members.split())
             command = f"mdadm --create /dev/md/{name} --run {options} --raid-devices={count} {members}"
-            shell(handle, f"yes | {command}; udevadm settle")
+            shell(handle, f"yes | {command} && udevadm settle")
         shell(handle, LVM.format(PLAIN))
         for command in VOLUMES:
-            shell(handle, LVM.format(command) + "; udevadm settle")
+            shell(handle, LVM.format(command) + " && udevadm settle")
         for number, device in enumerate(FILLED):
-            shell(handle, f"dd if=/dev/urandom of={device} bs=1M 2>/dev/null || true")
+            shell(
+                handle,
+                f"test -b {device} && dd if=/dev/urandom of={device} bs=1M 2>/dev/null; test -b {device}",
+            )
             shell(handle, f"mke2fs -q -F -t ext4 -L n{number}-{device.rpartition('/')[2]} {device}")
         shell(handle, LVM.format("lvcreate -y -s -n snap -L 6M mix/origin"))
         shell(handle, "for n in $(seq 60); do lvm lvs --noheadings -o copy_percent plain-vg >/tmp/p;"
