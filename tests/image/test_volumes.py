@@ -33,7 +33,7 @@ VOLUMES = (
     "lvcreate -y -n before -L 10M mix",
     "lvcreate -y -n origin -L 10M mix",
     "lvcreate -y --type thin-pool -n pool -L 20M mix",
-    "lvcreate -y -n thin -V 30M --thinpool pool mix",
+    "lvcreate -y -n thin -V 15M --thinpool pool mix",
     "vgcreate -y -s 1M onmd /dev/md/one",
     "lvcreate -y -n upon -L 12M onmd",
 )
