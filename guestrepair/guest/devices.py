@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from guestrepair.formats.superblock import ExtDetails
+from guestrepair.formats.volume_map import DiskPart, Volume
 
 __all__ = [
     "NOT_MOUNTABLE",
@@ -42,6 +43,7 @@ class BlockDevice:
     devices right under it. ``unclean``: vfat, btrfs and xfs were in use when the disk was
     copied, judged before anything was mounted (for ext, ``ext`` says it). ``subvolumes`` are
     btrfs paths without leading slash, ``subvolume_ids`` their numbers in the same order.
+    ``lies_on``: where the bytes of a logical volume or array are on the disks, where that is certain.
     """
 
     name: str
@@ -61,6 +63,14 @@ class BlockDevice:
     subvolume_ids: tuple[int, ...] = ()
     ext: ExtDetails | None = None
     unclean: bool = False
+    lies_on: Volume | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def volume(self) -> Volume | None:
+        """Where its bytes are on the disks; None where only the appliance can read it."""
+        if self.kind in (DeviceKind.DISK, DeviceKind.PARTITION):
+            return DiskPart(self.disk, self.start_bytes, self.size_bytes)
+        return self.lies_on
 
     @property
     def is_filesystem(self) -> bool:

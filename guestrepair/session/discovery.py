@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,10 +24,11 @@ from guestrepair.formats.superblock.ext import find_backup
 from guestrepair.formats.superblock.journal import unclean
 from guestrepair.formats.superblock.luks_keys import objection
 from guestrepair.formats.superblock.model import Read
+from guestrepair.formats.volume_map import Volume
+from guestrepair.formats.volume_map import disks as disks_of
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk
-
-TOLD_BY_APPLIANCE = frozenset({"btrfs", "crypto_LUKS", "linux_raid_member", "LVM2_member"})
-"""Contents of devices in which there is more to discover, which only the appliance can."""
+from guestrepair.session.activation import Activation
+from guestrepair.session.host.volumes import arrays, logical_volumes, opened
 
 _PIECE_BYTES = 1024 * 1024
 """Taken by one read of a device: libguestfs's messages hold 4 MB at most."""
@@ -60,11 +61,17 @@ class Discovery:
 
     machine: Machine
     keys: KeyRing
+    activation: Activation | None = None
+    """Is told of logical volumes that the host found; None: the appliance finds all volumes and arrays."""
+    by_host: bool = True
+    """False once the appliance was asked, or would have to be after a write."""
     disks: list[Disk] = field(default_factory=list)
     devices: list[BlockDevice] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     locked: list[BlockDevice] = field(default_factory=list)
     """LUKS containers that no given key opens."""
+    _disk_readers: Mapping[str, Read] = field(default_factory=dict)
+    """What reads the disks, by their names, where that is the host."""
     _readers: dict[str, Read] = field(default_factory=dict)
     """What reads the LUKS containers, and each btrfs."""
     _refused: set[str] = field(default_factory=set)
@@ -75,9 +82,10 @@ class Discovery:
 
         ``readers`` read disks by their names; a disk without one is read by the appliance.
         """
+        self._disk_readers = readers or {}
         for disk in disks:
             by_appliance = partial(self._read, disk.name)
-            self._disk(disk, (readers or {}).get(disk.name, by_appliance))
+            self._disk(disk, self._disk_readers.get(disk.name, by_appliance))
         with contextlib.suppress(LeftOutError):  # members in which nobody has looked are told by themselves
             self._md()
         self._volumes()
@@ -86,7 +94,11 @@ class Discovery:
         self._subvolumes()
 
     def _read(self, name: str, offset: int, size: int) -> bytes:
-        return read_device(self.machine.handle(), name, offset, size)
+        return read_device(self._handle(), name, offset, size)
+
+    def _handle(self) -> Handle:
+        self.by_host = False
+        return self.machine.handle()
 
     def block(self) -> BlockDevices:
         """All of that as plain data."""
@@ -146,56 +158,101 @@ class Discovery:
     def _of(self, content: str) -> list[BlockDevice]:
         return [device for device in self.devices if device.content == content]
 
+    def _lying(self, members: Iterable[BlockDevice]) -> dict[str, Volume]:
+        """Where devices lie on disks that the host reads, by their names.
+
+        Not those on a disk that is cut off: Linux may show none of its partitions.
+        """
+        sizes = {disk.name: disk.size_bytes for disk in self.disks}
+        partitions = [device for device in self.devices if device.kind is DeviceKind.PARTITION]
+        cut_off = {p.disk for p in partitions if p.start_bytes + p.size_bytes > sizes.get(p.disk, 0)}
+        return {
+            device.name: volume
+            for device in members
+            if self.activation is not None and (volume := device.volume) and not disks_of(volume) & cut_off
+        }
+
     def _md(self) -> None:
         members = self._of("linux_raid_member")
         if not members:
             return
-        with reading("md arrays"):
-            names = self.machine.handle().list_md_devices()
+        try:
+            with reading("md arrays"):
+                names = self._handle().list_md_devices()
+        except GuestReadError as error:
+            self.unread.extend((m.name, f"member of an array: {error.reason}") for m in members)
+            return
+        certain = arrays(self._lying(members), self._disk_readers.get)
         for name in names:
             with reading(name):
                 used = {
-                    f"/dev/{m['mdstat_device'].removeprefix('/dev/')}"
-                    for m in self.machine.handle().md_stat(name)
+                    f"/dev/{m['mdstat_device'].removeprefix('/dev/')}" for m in self._handle().md_stat(name)
                 }
-            self._mapped(name, DeviceKind.MD, [m for m in members if m.name in used] or members)
+            parents = [m for m in members if m.name in used] or members
+            self._mapped(name, DeviceKind.MD, parents, certain.get(frozenset(used)))
 
-    def _mapped(self, name: str, kind: DeviceKind, parents: Sequence[BlockDevice]) -> None:
-        """Add a device that lies on others; its disk is its first parent's."""
+    def _mapped(
+        self, name: str, kind: DeviceKind, parents: Sequence[BlockDevice], volume: Volume | None = None
+    ) -> None:
+        """Add a device that lies on others; its disk is its first parent's.
+
+        ``volume``: where it lies, as the host found it; believed if the appliance says that it is as large.
+        """
         if name in self._known():
             return
         try:
             with reading(name):
-                size = self.machine.handle().blockdev_getsize64(name)
+                size = self._handle().blockdev_getsize64(name)
         except GuestReadError as error:
             self.unread.append((name, error.reason))
             return
+        self._add_mapped(name, kind, parents, size, volume)
+
+    def _add_mapped(
+        self, name: str, kind: DeviceKind, parents: Sequence[BlockDevice], size: int, volume: Volume | None
+    ) -> None:
+        if volume is not None and volume.size_bytes != size:
+            volume = None
+        read = None if volume is None else opened(volume, self._disk_readers.get)
         device = BlockDevice(
             name,
             kind,
             size,
             disk=parents[0].disk if parents else "",
             parents=tuple(p.name for p in parents),
+            lies_on=volume if read is not None else None,
         )
-        self._add(device, partial(self._read, name))
+        self._add(device, read or partial(self._read, name))
 
     def _volumes(self) -> None:
         members = self._of("LVM2_member")
         if not members:
             return
+        lying = self._lying(members)
+        # lvm looks for physical volumes on everything but logical volumes (lvm.conf(5), "scan_lvs").
+        physical = [m.name for m in members if m.kind is not DeviceKind.LOGICAL_VOLUME]
+        certain = logical_volumes([lying.get(name) for name in physical], self._disk_readers.get)
+        volumes = {f"/dev/{group}/{name}": each for (group, name), each in sorted(certain.volumes.items())}
+        if certain.complete and self.activation is not None:
+            self.activation.ask(volumes.keys())
+            self.by_host = self.by_host and not certain.mirrored
+            for name, volume in volumes.items():
+                parents = _of_group(name, certain.groups, members)
+                if name not in self._known():
+                    self._add_mapped(name, DeviceKind.LOGICAL_VOLUME, parents, volume.size_bytes, volume)
+            return
         try:
             with reading("LVM"):
-                self.machine.handle().lvm_scan(True)
-                names = self.machine.handle().lvs()
-                groups = {vg: set(self.machine.handle().vgpvuuids(vg)) for vg in self.machine.handle().vgs()}
+                handle = self._handle()
+                handle.lvm_scan(True)
+                names = handle.lvs()
+                groups = {vg: frozenset(handle.vgpvuuids(vg)) for vg in handle.vgs()}
         except GuestReadError as error:
             self.unread.extend((m.name, f"LVM physical volume: {error.reason}") for m in members)
             return
         for name in names:
-            group = name.removeprefix("/dev/").partition("/")[0]
-            uuids = {u.replace("-", "") for u in groups.get(group, set())}
-            parents = [m for m in members if m.uuid.replace("-", "") in uuids] or members
-            self._mapped(name, DeviceKind.LOGICAL_VOLUME, parents)
+            parents = _of_group(name, groups, members)
+            self._mapped(name, DeviceKind.LOGICAL_VOLUME, parents, volumes.get(name))
 
     def _unlock(self) -> bool:
         """Try the keys on every LUKS container not opened yet; True when one more opened."""
@@ -214,7 +271,7 @@ class Discovery:
         for key in self.keys.candidates(container) if self._may_be_tried(container) else ():
             try:
                 with reading(container.name):
-                    self.machine.handle().cryptsetup_open(container.name, key, mapping)
+                    self._handle().cryptsetup_open(container.name, key, mapping)
             except GuestReadError:
                 continue  # a key that does not fit: the next one may
             self._mapped(f"/dev/mapper/{mapping}", DeviceKind.CRYPT, [container])
@@ -241,6 +298,7 @@ class Discovery:
         for index, device in enumerate(self.devices):
             if device.content != "btrfs":
                 continue
+            self.by_host = False  # a write may change its subvolumes
             if device.uuid not in seen:
                 alone = sum(d.content == "btrfs" and d.uuid == device.uuid for d in self.devices) == 1
                 by_host = self._subvolumes_on_host(device) if alone else None
@@ -260,11 +318,20 @@ class Discovery:
     def _subvolumes_in_appliance(self, device: BlockDevice) -> list[tuple[int, str]]:
         try:
             with reading(device.name):
-                listed = self.machine.handle().btrfs_subvolume_list(device.name)
+                listed = self._handle().btrfs_subvolume_list(device.name)
         except GuestReadError as error:
             self.unread.append((device.name, f"btrfs subvolumes: {error.reason}"))
             return []
         return [(int(s["btrfssubvolume_id"]), str(s["btrfssubvolume_path"])) for s in listed]
+
+
+def _of_group(
+    volume: str, groups: Mapping[str, frozenset[str]], members: list[BlockDevice]
+) -> list[BlockDevice]:
+    """The physical volumes under a logical volume: all those of its group."""
+    group = volume.removeprefix("/dev/").partition("/")[0]
+    uuids = {uuid.replace("-", "") for uuid in groups.get(group, ())}
+    return [m for m in members if m.uuid.replace("-", "") in uuids] or members
 
 
 def _partitions(disk: Disk, table: PartitionTable) -> Iterator[tuple[BlockDevice, int]]:

@@ -24,6 +24,8 @@ class Look:
     locked: tuple[BlockDevice, ...]
     """LUKS containers that no key opened."""
     views: Views
+    by_host: bool = False
+    """The host found all of it, and will after a write, too."""
     roots: tuple[Root, ...] | None = None
     unread: tuple[tuple[str, str], ...] = ()
     """Filesystems that could not be looked at, with why."""
@@ -33,7 +35,7 @@ class Look:
     @classmethod
     def of(cls, discovery: Discovery, views: Views) -> Look:
         """What a discovery has found."""
-        return cls(discovery.block(), tuple(discovery.locked), views)
+        return cls(discovery.block(), tuple(discovery.locked), views, discovery.by_host)
 
     def with_roots(self, roots: list[Root], unread: list[tuple[str, str]]) -> Look:
         """The same, with the systems in it, and the filesystems that could not be looked at."""
@@ -49,4 +51,4 @@ class Look:
 
     def read_anew(self) -> Look:
         """The same devices, and nothing that was read of their filesystems."""
-        return Look(self.block, self.locked, replace(self.views))
+        return Look(self.block, self.locked, replace(self.views), self.by_host)

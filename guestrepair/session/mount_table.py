@@ -20,6 +20,7 @@ from guestrepair.appliance.handle import reading
 from guestrepair.errors import GuestReadError, GuestRepairError
 from guestrepair.fence import sheltered
 from guestrepair.guest.devices import BlockDevice
+from guestrepair.session.activation import Activation
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.host.mounting import mount_doubt
 
@@ -59,6 +60,8 @@ class MountTable:
     disks: HostDisks
     prefixes: dict[tuple[str, str], str] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    activation: Activation = field(init=False)
+    """The logical volumes that the host found: they are activated ahead of every use of the appliance."""
     contradicted: str = ""
     """Why what was read before the mounts cannot be believed; "" as long as it can."""
     _points: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
@@ -70,6 +73,9 @@ class MountTable:
     _made: set[str] = field(init=False, default_factory=set)
     _doubts: dict[str, str] = field(init=False, default_factory=dict)
     """By device, why it is not certain that it mounts."""
+
+    def __post_init__(self) -> None:
+        self.activation = Activation(self.starting)
 
     def mount(self, device: BlockDevice, subvolume: str = "") -> str:
         """The prefix under which a filesystem stands read-only; mounts it the first time.
@@ -128,21 +134,28 @@ class MountTable:
     def settle(self) -> None:
         """Make the mounts that wait; the appliance has started. One that fails is in ``contradicted``."""
         with sheltered():  # a mount that is taken off the list and not made would read as empty
-            worker, self._worker = self._worker, None
-            if worker is not None:
-                worker.join()
+            self._join()
             self._work_off(self._waiting)
 
+    def _join(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.join()
+
     def _work_off(self, waiting: list[Callable[[], None]]) -> None:
+        self._try(self.activation.settle)
         while True:
             try:
                 work = waiting.pop(0)
             except IndexError:  # asked this way, since another thread may have emptied it meanwhile
                 return
-            try:
-                work()
-            except GuestRepairError as error:
-                self.contradicted = self.contradicted or error.message
+            self._try(work)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except GuestRepairError as error:
+            self.contradicted = self.contradicted or error.message
 
     def _once_started(self, device: BlockDevice, work: Callable[[], None]) -> None:
         """Mount when the appliance runs; when it does so already, meanwhile."""
@@ -162,6 +175,7 @@ class MountTable:
         self._waiting.clear()
         if self._worker is not None and self._worker.is_alive():
             self.starting.end_machine()  # nobody waits for it: what was to be written was, or is not wanted
+        self.activation.forget()
         self.settle()
 
     def _now(self, _device: BlockDevice, work: Callable[[], None]) -> None:
@@ -228,6 +242,7 @@ class MountTable:
         """
         self.disks.trusted = False
         self.contradicted = ""
+        self.activation.forget()
         self.clear()
 
     def clear(self) -> None:
@@ -238,7 +253,7 @@ class MountTable:
         """
         with sheltered():
             self._waiting.clear()
-            self.settle()
+            self._join()
             with reading("unmount"):
                 if self.starting.started and self.starting.handle().mountpoints():
                     self.starting.handle().umount_all()

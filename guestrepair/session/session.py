@@ -28,7 +28,7 @@ from guestrepair.guest.root_filesystems import Root, find_roots
 from guestrepair.model import GuestPath
 from guestrepair.session.appliance_backend import ApplianceBackend
 from guestrepair.session.device_access import DevicesWritten
-from guestrepair.session.discovery import TOLD_BY_APPLIANCE, Discovery
+from guestrepair.session.discovery import Discovery
 from guestrepair.session.hash_programs import hashing_toolbox
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.live import LiveGuest
@@ -36,6 +36,9 @@ from guestrepair.session.look import Look
 from guestrepair.session.mount_table import MountTable
 from guestrepair.session.nothing import Nothing
 from guestrepair.session.views import Views, mount_of
+
+_CONTAINERS = frozenset({"crypto_LUKS", "linux_raid_member", "LVM2_member"})
+"""Contents of devices in which there is more to discover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,8 @@ class Session:
 
     def _discovered(self) -> Look:
         """What is on the disks now."""
-        discovery = Discovery(self._machine, self.keys)
+        believed = self.mount_table.disks.trusted
+        discovery = Discovery(self._machine, self.keys, self.mount_table.activation if believed else None)
         discovery.run(self.disks, self.mount_table.disks.disks())
         views = Views(self._machine, self.mount_table, discovery.block(), self.toolbox, self._hashing)
         return Look.of(discovery, views)
@@ -146,7 +150,7 @@ class Session:
         closed = [
             (device.name, f"{device.content}: {needs}")
             for device in self.block().devices
-            if device.content in TOLD_BY_APPLIANCE and not device.is_filesystem and device.name not in inside
+            if device.content in _CONTAINERS and device.name not in inside
         ]
         named = {name for name, _ in closed}
         for name, reason in (*self.block().unread, *self._look.unread):
@@ -216,7 +220,8 @@ class Session:
             return True
         self._look.views.close()
         self.mount_table.distrust()
-        self._look = self._look.read_anew()
+        volumes_by_host = any(device.lies_on is not None for device in self.block().devices)
+        self._look = self._discovered() if volumes_by_host else self._look.read_anew()
         return False
 
     def without_system(self) -> LiveGuest:
@@ -339,7 +344,7 @@ class Session:
         Raises:
             ApplianceError: the last writes failed.
         """
-        by_host = all(device.content not in TOLD_BY_APPLIANCE for device in self.block().devices)
+        by_host = self._look.by_host
         if not by_host:
             self.reread()
         self._look.views.close()

@@ -1,8 +1,8 @@
 """A mounted guest as the host sees it: which of its filesystems the host reads, and where each is mounted.
 
 Under emulation a scan's many thousand questions to the appliance take seconds, and its launch most of
-a command. For ext4, XFS, btrfs and FAT on a partition or a whole disk the host finds the answers itself. It
-answers only what it is certain of; every other question goes to the appliance (``session/backends.py``).
+a command. For ext4, XFS, btrfs and FAT on a disk, a partition or a volume the host finds the answers itself.
+It answers only what it is certain of; every other question goes to the appliance (``session/backends.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Found, Unsure
 from guestrepair.formats.superblock.model import Read
+from guestrepair.formats.volume_map import Volume, places
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
 from guestrepair.guest.view import FilesystemUsage, Stat
@@ -230,11 +231,12 @@ class HostBackend:
         """Where the content of a regular file of that inode and size lies; None when that is not certain."""
         device, filesystem = self.mounts[self.mount_point(path)], self.filesystem(path)
         layout = None if filesystem is None else filesystem.layout(inode)
-        if device is None or layout is None or layout.size_bytes != size_bytes:
+        if device is None or device.volume is None or layout is None or layout.size_bytes != size_bytes:
             return None
-        start = device.start_bytes
-        pieces = tuple((e.logical, start + e.physical, e.length) for e in layout.extents)
-        return ContentPlace(device.disk, size_bytes, pieces)
+        found = list(_on_disks(device.volume, layout))
+        if any(disk != device.disk for disk, *_ in found):
+            return None
+        return ContentPlace(device.disk, size_bytes, tuple((at, start, size) for _, at, start, size in found))
 
     def reader(self, path: str, stat: Stat) -> Callable[[int, int], bytes | None] | None:
         """See :meth:`guestrepair.session.hashing.LayoutsOnHost.reader`."""
@@ -279,6 +281,15 @@ class HostBackend:
         top = directory.stat
         inode = None if top is None or not top.is_directory else self._inode(target, top)
         return (None, 0, None) if inode is None else (filesystem, inode, filesystem.names(inode))
+
+
+def _on_disks(volume: Volume, layout: Layout) -> Iterator[tuple[str, int, int, int]]:
+    """What makes up a file on a volume: disk, byte in the file, byte on the disk, length."""
+    for extent in layout.extents:
+        at = extent.logical
+        for disk, start, length in places(volume, extent.physical, extent.physical + extent.length):
+            yield disk, at, start, length
+            at += length
 
 
 def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attributes | None:

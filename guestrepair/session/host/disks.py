@@ -18,6 +18,7 @@ from guestrepair.disk.device import Device, open_shared
 from guestrepair.disk.ranges import held_extents
 from guestrepair.errors import GuestReadError, ImageError
 from guestrepair.formats.superblock.model import Read
+from guestrepair.formats.volume_map import Volume, places
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.host.readable import (
@@ -27,6 +28,7 @@ from guestrepair.session.host.readable import (
     Opener,
     ReadableFilesystem,
 )
+from guestrepair.session.host.volumes import opened
 
 _Key = tuple[str, str, str]
 """Disk, device and subvolume."""
@@ -52,8 +54,10 @@ class HostDisks:
     _written: bool = field(init=False, default=False)
     _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
     _filesystems: dict[_Key, HostFilesystem | None] = field(init=False, default_factory=dict)
-    _former: dict[_Key, ReadableFilesystem] = field(init=False, default_factory=dict)
-    """What was read of filesystems before their disks were written to."""
+    _lying: dict[_Key, Volume | None] = field(init=False, default_factory=dict)
+    """Where those lie."""
+    _former: dict[_Key, tuple[Volume | None, ReadableFilesystem]] = field(init=False, default_factory=dict)
+    """What was read of filesystems before their disks were written to, and where they lay."""
     _held: dict[str, list[tuple[int, int]]] = field(init=False, default_factory=dict)
     """By disk, the first bytes and ends of what its overlay holds; all else is as it was from the start."""
 
@@ -70,9 +74,11 @@ class HostDisks:
         return {name: read for name in self.overlays if (read := self.disk(name)) is not None}
 
     def part(self, device: BlockDevice) -> Read | None:
-        """The same for a disk or partition; None for whatever does not lie in one piece on one disk."""
-        whole = self.disk(device.disk) if device.kind in (DeviceKind.DISK, DeviceKind.PARTITION) else None
-        return None if whole is None else partial(_within, whole, device)
+        """The same for a disk, a partition, or a volume of which it is certain where it lies; else None."""
+        if device.kind in (DeviceKind.DISK, DeviceKind.PARTITION):
+            whole = self.disk(device.disk)
+            return None if whole is None else partial(_within, whole, device)
+        return None if device.lies_on is None else opened(device.lies_on, self.disk)
 
     def stored_bytes(self, name: str, offset: int, size: int) -> int:
         """How much of a part of a disk its image keeps: see :meth:`Guest.stored_bytes`.
@@ -102,9 +108,10 @@ class HostDisks:
             found = (
                 None if opener is None or read is None else HostFilesystem(read, device.size_bytes, opener)
             )
-            former = self._former.pop(key, None)
-            if found is not None and former is not None:
+            lying, former = self._former.pop(key, (None, None))
+            if found is not None and former is not None and lying == device.volume:
                 found.adopt(former, partial(self._is_unchanged, device))
+            self._lying[key] = device.volume
             self._filesystems[key] = found if found is not None and found.is_certain else None
         return self._filesystems[key]
 
@@ -147,26 +154,29 @@ class HostDisks:
 
     def close(self) -> None:
         """Let the disks go."""
-        for name in list(self._open):
-            self._close(name)
-
-    def _close(self, name: str) -> None:
-        for key in [key for key in self._filesystems if key[0] == name]:
-            filesystem = self._filesystems.pop(key)
+        for key, filesystem in self._filesystems.items():
             tree = filesystem.release() if filesystem is not None else None
             if tree is not None:
-                self._former[key] = tree
-        self._open.pop(name)[0].close()
-        self._held.pop(name, None)
+                self._former[key] = (self._lying[key], tree)
+        self._filesystems.clear()
+        for name in list(self._open):
+            self._open.pop(name)[0].close()
+        self._held.clear()
 
     def _is_unchanged(self, device: BlockDevice, offset: int, size: int) -> bool:
-        """Whether a part of a partition is as it is in the image: the overlay holds nothing of it."""
-        if device.disk not in self._held:
-            self._held[device.disk] = _held(self.overlays[device.disk])
-        start, held = device.start_bytes + offset, self._held[device.disk]
+        """Whether a part of a device is as it is in the image: no overlay holds anything of it."""
+        volume = device.volume
+        if volume is None or not 0 < size <= volume.size_bytes - offset:
+            return False
+        return all(self._is_as_it_was(*place) for place in places(volume, offset, offset + size))
+
+    def _is_as_it_was(self, disk: str, start: int, size: int) -> bool:
+        if disk not in self._held:
+            self._held[disk] = _held(self.overlays[disk])
+        held = self._held[disk]
         # The last piece that begins before the end of the part: it is the only one that may reach into it.
         index = bisect.bisect_left(held, start + size, key=lambda piece: piece[0]) - 1
-        return size > 0 and (index < 0 or held[index][1] <= start)
+        return index < 0 or held[index][1] <= start
 
     def _device(self, name: str) -> Device | None:
         if name not in self._open:

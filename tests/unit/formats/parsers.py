@@ -76,10 +76,17 @@ from guestrepair.formats import (
     limits,
     login_rules,
     logs,
+    lvm2_label,
+    lvm2_metadata,
+    lvm2_sync,
+    lvm2_text,
+    lvm2_volumes,
     lvm_backup,
     machine,
     machine_id,
     mbr,
+    md_array,
+    md_superblock,
     modules,
     os_release,
     overlay_options,
@@ -111,6 +118,7 @@ from guestrepair.formats import (
     utmp,
     web_address,
     words,
+    write_intent,
     xfs_accepted,
     xfs_attributes,
     xfs_blocks,
@@ -134,6 +142,7 @@ from guestrepair.formats.sshd_config import numbers, settings, tokens
 from guestrepair.formats.superblock import ext, fat, features, journal, luks_keys
 from guestrepair.guest.view import DEFAULT_READ_LIMIT
 from guestrepair.packages import dpkg_open, listed
+from tests.support.volumes import group_text, md_member, physical_volume, seal_new
 from tests.unit.formats import btrfs_images
 
 Parser: TypeAlias = Callable[[bytes], object]
@@ -305,6 +314,48 @@ def _btrfs_records(data: bytes) -> object:
 def _btrfs_system_chunks(data: bytes) -> object:
     geometry = btrfs_images.geometry()._replace(system_chunks=data)
     return list(btrfs_volume.system_chunks(geometry))
+
+
+_LABEL = bytes(physical_volume(None)[:4096])
+_MEMBER = bytes(md_member(0, 1)[4096:4352])
+
+
+def _physical_volume(data: bytes) -> object:
+    """Metadata of the right checksum, and whatever follows a label."""
+    with contextlib.suppress(FormatError):
+        lvm2_label.read_physical_volume(reader(_LABEL + data))
+    return lvm2_label.read_physical_volume(reader(bytes(physical_volume(data[: 512 * KIB]))))
+
+
+def _logical_volumes(data: bytes) -> object:
+    group = lvm2_metadata.parse_volume_group(group_text({"a": text(data)}))
+    return lvm2_volumes.visible_volumes(group, lambda _stretches: reader(data))
+
+
+def _in_sync(data: bytes) -> object:
+    metadata = [reader(b"DmRd" + data), reader(data)]
+    log = lvm2_sync.MirrorLog(1 << 40, 512)
+    return lvm2_sync.is_raid1_clean(metadata, 1 << 40, 512), lvm2_sync.is_log_clean(reader(data), log)
+
+
+def _write_intent(data: bytes) -> object:
+    return write_intent.is_clean(reader(b"bitm\4\0\0\0" + data), 0, events=0, size_bytes=1 << 40)
+
+
+def _md_member(data: bytes) -> md_superblock.Member:
+    """A superblock of the right checksum, of which the data changes something."""
+    block = bytearray(b"".join((bytes(4096), _MEMBER, bytes(max(len(data), 4096)))))
+    block[4096 + 72 : 4096 + 72 + len(data[:72])] = data[:72]
+    seal_new(block, 4096)
+    try:
+        return md_superblock.read_member(reader(bytes(block)), 1 << 40)
+    except FormatError:
+        return md_superblock.read_member(reader(data), len(data))
+
+
+def _md_array(data: bytes) -> object:
+    joined = md_array.Joined(_md_member(data), reader(data))
+    return md_array.stretches({"a": joined, "b": joined}), md_array.stretches({"a": joined})
 
 
 def _history(data: bytes) -> object:
@@ -795,11 +846,24 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             b'virtualHW.version = "19"\nscsi0:0.present = "TRUE"\nethernet0.virtualDev = "e1000"\n',
         ),
     },
+    "lvm2_label": {"label": Registered(_physical_volume, MIB, b"LABELONE")},
+    "lvm2_metadata": {
+        "group": Registered(
+            lvm2_metadata.parse_volume_group, MIB, b'contents = "a" version = 1 a { b = 1 }\n'
+        )
+    },
+    "lvm2_sync": {"records": Registered(_in_sync, MIB)},
+    "lvm2_text": {"text": Registered(lvm2_text.parse_text, MIB, b'a { b = [ "c", 1 ] } # d\n')},
+    "lvm2_volumes": {
+        "volumes": Registered(_logical_volumes, MIB, b'segment_count = 1 segment1 { type = "striped" }\n')
+    },
     "lvm_backup": {
         "head": Registered(
             lvm_backup.parse_lvm_backup, lvm_backup.MAX_BYTES, b'description = "a"\ncreation_time = 1\n'
         )
     },
+    "md_array": {"array": Registered(_md_array, MIB)},
+    "md_superblock": {"member": Registered(_md_member, MIB)},
     "machine_id": {
         "state": Registered(machine_id.machine_id_state, 4096, b"5f1d2c340b6e4c399d5a6a1f3be0c1aa\n"),
         "identity": Registered(machine_id.identity_in, 4096, b"5f1d2c340b6e4c399d5a6a1f3be0c1aa\nx\n"),
@@ -1050,6 +1114,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         )
     },
     "xfs_tree": {"tree": Registered(_xfs_tree)},
+    "write_intent": {"bitmap": Registered(_write_intent, MIB)},
     "xml_elements": {
         "elements": Registered(xml_elements.parse_xml, sample=b'<a><b c="d"/></a>'),
     },
@@ -1081,6 +1146,7 @@ WITHOUT_A_PARSER: Mapping[str, str] = {
     "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
     "lines": "it cuts text into lines, for the parsers",
     "splice": "it puts bytes of our own into a text, and reads none",
+    "volume_map": "it says where the bytes of volumes lie, and reads none",
     "unpackers": "it hands out the libraries' decompressors; packed_stream, which uses them, is tried",
 }
 """Modules that parse nothing, with the reason."""

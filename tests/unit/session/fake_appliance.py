@@ -41,6 +41,8 @@ class FakeAppliance:
         self.arrays: dict[str, list[str]] = {}
         self.volumes: dict[str, list[str]] = {}
         """Physical volumes' UUIDs by logical volume."""
+        self.active = False
+        """Whether logical volumes were activated: there are no devices of them before."""
         self.keys: dict[str, str] = {}
         """What opens a container, by its device."""
         self.subvolumes: dict[str, list[tuple[str, int]]] = {}
@@ -74,7 +76,7 @@ class FakeAppliance:
         self.points.add(path)
 
     def mount_options(self, options: str, mountable: str, point: str) -> None:
-        self._asked("mount_options", mountable)
+        self._device("mount_options", mountable)
         if point not in self.points and point != "/" and not self.host(point).is_dir():
             raise RuntimeError(f"mount: {point}: No such file or directory")
         self.mounted[point] = (mountable, options)
@@ -242,8 +244,13 @@ class FakeAppliance:
 
     # --- devices
 
+    def _device(self, call: str, device: str) -> None:
+        self._asked(call, device)
+        if device in self.volumes and not self.active:
+            raise RuntimeError(f"{call}: {device}: No such file or directory")
+
     def pread_device(self, device: str, count: int, offset: int) -> bytes:
-        self._asked("pread_device", device)
+        self._device("pread_device", device)
         with self.devices[device].open("rb") as disk:
             disk.seek(offset)
             return disk.read(count)
@@ -255,13 +262,14 @@ class FakeAppliance:
             return disk.write(content)
 
     def blockdev_getsize64(self, device: str) -> int:
-        self._asked("blockdev_getsize64", device)
+        self._device("blockdev_getsize64", device)
         return self.devices[device].stat().st_size
 
     def blockdev_rereadpt(self, device: str) -> None:
         self._asked("blockdev_rereadpt", device)
 
     def list_md_devices(self) -> list[str]:
+        self._asked("list_md_devices", "list_md_devices")
         return list(self.arrays)
 
     def md_stat(self, device: str) -> list[Mapping[str, str]]:
@@ -270,8 +278,10 @@ class FakeAppliance:
     def lvm_scan(self, activate: bool) -> None:
         assert activate
         self._asked("lvm_scan", "lvm_scan")
+        self.active = True
 
     def lvs(self) -> list[str]:
+        self._asked("lvs")
         return list(self.volumes)
 
     def vgs(self) -> list[str]:

@@ -85,6 +85,14 @@ def test_an_array_lies_on_its_members(tmp_path: Path) -> None:
     assert device.disk == "/dev/sda"
 
 
+def test_arrays_that_cannot_be_listed_are_said_of_their_members(tmp_path: Path) -> None:
+    appliance = FakeAppliance({}, {"/dev/sda": raid_member(tmp_path / "a")})
+    appliance.broken["list_md_devices"] = "no such call"
+    ((name, reason),) = found(appliance).unread
+    assert name == "/dev/sda"
+    assert reason.startswith("member of an array: ")
+
+
 def test_a_volume_lies_on_the_physical_volumes_of_its_group(tmp_path: Path) -> None:
     uuids = {"/dev/sda": b"a" * 32, "/dev/sdb": b"b" * 32}
     disks = {name: physical_volume(tmp_path / name[-1], uuid) for name, uuid in uuids.items()}
