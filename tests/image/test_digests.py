@@ -81,6 +81,7 @@ def test_what_was_written_a_moment_ago_is_hashed_as_it_is_now(debian_image: Path
 def test_a_part_of_a_large_file_is_carried_out_as_that_part() -> None:
     """Nothing of this process grows beyond the part: the first piece of a file is not the whole file."""
     with opened(fixtures.build("debian-xfs")) as (session, _, on_host):
+        assert session.verified()  # it is mounted in the appliance
         guest = LiveGuest(
             ApplianceBackend(session.starting, on_host.backend.prefix),
             DevicesWritten(session.starting),
