@@ -42,7 +42,7 @@ def test_a_report_that_was_asked_for_is_written_though_no_image_could_be_opened(
     for command in (["scan"], ["inspect"], ["repair", "--dry-run"]):
         report = tmp_path / f"{command[0]}.txt"
         assert invoke([*command, "-o", str(report), str(tmp_path / "missing")]) == 3
-        assert "no such file" in report.read_text()
+        assert "no such file" in " ".join(report.read_text().split())  # lines end where the path has them end
 
 
 CHANGE = WriteFile(path=GuestPath("/etc/fstab"), before=b"before\n", after=b"after\n")
