@@ -21,18 +21,23 @@ from benchmarks.subjects import (
     Subject,
     by_hand,
     environment,
+    of_disk,
     ours,
     peers,
     repairing,
     timelines,
     version,
 )
+from fixtures.faults.guest import damaged
 from fixtures.run import run
 
 ROOT_DEVICE = "/dev/sda3"
 """Of the Debian server image: BIOS boot partition and ESP come before its root."""
 
-PARTS = ("side-by-side", "growth", "timeline")
+DISKS = {"debian-lvm-xfs": "/dev/rl/root", "debian-btrfs": "/dev/sda1"}
+"""Guests on other kinds of disks, and where their root filesystems are."""
+
+PARTS = ("side-by-side", "disks", "growth", "timeline")
 HERE = Path(__file__).parent
 
 
@@ -71,6 +76,16 @@ def side_by_side(rounds: int, work: Path) -> list[Result]:
     return alternating([*subjects, by_hand(raw, start, mount_point)], rounds)
 
 
+def other_disks(rounds: int, work: Path) -> list[Result]:
+    """The same on LVM with XFS, and on btrfs: each beside a floor of its own."""
+    subjects = []
+    for name, root in DISKS.items():
+        (work / name).mkdir()
+        broken = damaged(name, ["bin-missing"], out=work / name / "missing.qcow2")
+        subjects += of_disk(name, fixtures.build(name), root, broken, work / name)
+    return alternating(subjects, rounds)
+
+
 def growing(series: Sequence[Growth]) -> list[Result]:
     """One scan of every guest of the series, all digests compared."""
     subjects = [
@@ -105,6 +120,8 @@ def main(*, quick: bool, rounds: int, parts: tuple[str, ...], output: Path) -> N
     with tempfile.TemporaryDirectory(dir=fixtures.cache_directory(), prefix=".benchmark-") as work:
         if "side-by-side" in chosen:
             report.results = side_by_side(1 if quick else rounds, Path(work))
+        if "disks" in chosen:
+            report.disks = other_disks(1 if quick else rounds, Path(work))
         if "growth" in chosen:
             report.growth = growing(SERIES[:1] if quick else SERIES)
         if "timeline" in chosen and not quick:

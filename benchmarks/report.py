@@ -37,6 +37,13 @@ _RATIOS: tuple[tuple[str, str, str, float], ...] = (
     ("repair ÷ scan, of the broken image", "repair of the three cases", "scan of the broken image", 1.6),
 )
 
+_OF_DISKS: tuple[tuple[str, str, str, float], ...] = (
+    ("scan ÷ floor, healthy", "scan", "floor", 0.45),
+    ("scan ÷ floor, broken", "scan of the broken image", "floor", 0.80),
+    ("scan --host-only ÷ floor", "scan --host-only", "floor", 0.30),
+    ("scan --digests all ÷ checksums-out", "scan --digests all", "guestfish -i, checksums-out md5 /", 0.25),
+    ("repair ÷ scan, of the broken image", "repair of the three cases", "scan of the broken image", 1.6),
+)
 
 _VERDICT = ("", "measured", "target", "")
 
@@ -46,6 +53,7 @@ class Report:
     """Everything measured in one run of the benchmarks."""
 
     results: list[Result] = field(default_factory=list)
+    disks: list[Result] = field(default_factory=list)
     growth: list[Result] = field(default_factory=list)
     history: list[Result] = field(default_factory=list)
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +65,7 @@ class Report:
             "machine": dict(self.machine),
             "ratios": [{"name": n, "value": round(v, 3), "target": t} for n, v, t in ratios(self.results)],
             "results": [_result_json(result) for result in self.results],
+            "disks": [_result_json(result) for result in self.disks],
             "growth": [_result_json(result) for result in self.growth],
             "timeline": [_result_json(result) for result in self.history],
         }
@@ -71,6 +80,9 @@ class Report:
             parts += ["## Targets", _table(_VERDICT, [*verdicts, *limits])]
             parts += ["## Side by side", _measurements(self.results)]
             parts += ["## Where a scan's time goes (seconds, one run)", _stages(self.results)]
+        if self.disks:
+            parts += ["## Other kinds of disks", _table(_VERDICT, _of_disks(self.disks))]
+            parts += [_measurements(self.disks)]
         if self.growth:
             parts += ["## Growth: scan --digests all of guests of other sizes", _measurements(self.growth)]
             parts += ["### Stages (seconds, one run)", _stages(self.growth)]
@@ -90,6 +102,20 @@ def ratios(results: Sequence[Result]) -> list[tuple[str, float, float]]:
     if "guestrepair --version" in seconds:
         found.append(("guestrepair --version (s)", seconds["guestrepair --version"], 0.25))
     return found
+
+
+def _of_disks(results: Sequence[Result]) -> list[tuple[str, str, str, str]]:
+    """The ratios of each kind of disk, of what was measured of it."""
+    seconds = {result.name: result.seconds for result in results if result.runs}
+    rows = []
+    for disk in dict.fromkeys(name.partition(": ")[0] for name in seconds):
+        for name, ours, theirs, target in _OF_DISKS:
+            one, other = seconds.get(f"{disk}: {ours}"), seconds.get(f"{disk}: {theirs}")
+            if one is not None and other is not None:
+                ratio = one / other
+                verdict = "met" if ratio <= target else "missed"
+                rows.append((f"{disk}: {name}", f"{ratio:.2f}", f"≤ {target}", verdict))
+    return rows
 
 
 def _of_history(results: Sequence[Result]) -> list[tuple[str, str, str, str]]:

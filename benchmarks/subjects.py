@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guestrepair.appliance.acceleration import Acceleration, acceleration
@@ -108,6 +108,19 @@ def timelines(image: Path, offset_sectors: int, folder: Path) -> list[Subject]:
         Subject("timeline --only file", (*ours, "--only", "file", str(image))),
         Subject("timeline --format mactime", (*ours, "--format", "mactime", str(image))),
     ]
+
+
+def of_disk(name: str, image: Path, root: str, broken: Path, folder: Path) -> list[Subject]:
+    """One kind of disk: floor and peer of its own, guestrepair on it, and on a broken copy of it."""
+    fish = ("guestfish", "--ro", "--format=qcow2", "-a", str(image), "-i")
+    found = [
+        Subject("floor", (sys.executable, "-c", _FLOOR, str(image), root)),
+        Subject("guestfish -i, checksums-out md5 /", (*fish, "checksums-out", "md5", "/", "/dev/null")),
+        *(subject for subject in ours(image) if subject.name.startswith("scan")),
+        *repairing(broken, image, folder),
+    ]
+    left_out = ("scan --stock-appliance", "scan --digests none")
+    return [replace(s, name=f"{name}: {s.name}") for s in found if s.name not in left_out]
 
 
 def version() -> Subject:
