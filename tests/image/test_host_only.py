@@ -29,6 +29,7 @@ from tests.support.program import guestrepair, run
 
 pytestmark = pytest.mark.image
 ALONE = ImageOptions(host_only=True)
+OTHER_DISKS = ("rocky9-like", "rocky9-uefi", "debian-xfs", "debian-btrfs", "debian-lvm", "debian-lvm-xfs")
 _NOBODY = 65534
 _WITHOUT_BINDINGS = (
     "import sys; sys.modules['guestfs'] = None; "
@@ -116,7 +117,13 @@ def findings(report: ImageReport, *, evidence: bool) -> dict[str, dict[str, Any]
     return {f"{f.rule}@{f.subject}": finding_json(f) for f in told}
 
 
-@pytest.mark.parametrize("name", ["debian-server", "demo", "centos7-like"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("debian-server", "demo", "centos7-like"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in OTHER_DISKS),
+    ],
+)
 def test_the_findings_are_those_of_the_appliance_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = fixtures.build(name)
     options = ScanOptions(analysis=AnalysisOptions(digests="all"))
