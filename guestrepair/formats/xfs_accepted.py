@@ -146,7 +146,8 @@ def is_accepted(inode: Inode, flags: int) -> bool:
     kind, form = inode.mode & 0xF000, inode.form
     if inode.oddities or inode.flags2 & ~flags or not inode.mode or not inode.links:
         return False
-    if inode.extents + inode.attribute_extents > inode.blocks or not _is_attribute_fork_sound(inode):
+    extents = inode.extents + inode.attribute_extents
+    if extents > inode.blocks or (inode.blocks and not extents) or not _is_attribute_fork_sound(inode):
         return False
     if inode.flags2 & _FLAG2_REFLINK and (kind != REGULAR or inode.flags2 & _FLAG2_DAX):
         return False

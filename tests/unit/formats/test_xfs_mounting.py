@@ -145,6 +145,15 @@ def test_a_log_that_was_not_closed_is_a_doubt(usual: Path) -> None:
     assert "log" in doubt(disk)
 
 
+def test_a_log_that_would_begin_behind_its_end_is_a_doubt(usual: Path) -> None:
+    geometry = Disk(usual).tree().inodes.geometry
+    assert geometry is not None
+    for at, value in ((27, b"\2"), (31, b"\xff"), (7, b"\2")):  # cycle and place of its tail, its own cycle
+        disk = Disk(usual)
+        disk.replaced[geometry.log_at + at] = value
+        assert "log" in doubt(disk), at
+
+
 def test_a_file_that_was_deleted_while_it_was_open_is_a_doubt(tmp_path: Path) -> None:
     make_filesystem(tmp_path / "image")
     edit(tmp_path / "image", "agi 0", "write -d unlinked[3] 131")

@@ -259,6 +259,10 @@ def test_an_inode_whose_fields_contradict_each_other_is_not_given_out(usual: Pat
         hostile = parse_inode(inode.data[:at] + value + inode.data[at + len(value) :])
         assert not is_accepted(hostile, flags), what
     assert not is_accepted(inode, 0)  # large times, where the filesystem has none
+    empty = tree.inodes.inode(inside(tree, "empty"))
+    assert empty is not None
+    assert is_accepted(empty, flags)
+    assert not is_accepted(empty._replace(blocks=1), flags)  # which nothing would lie in
 
 
 def entry(number: int, text: bytes, at: int) -> bytes:
