@@ -34,7 +34,7 @@ _BIGTIME_EPOCH = -(1 << 31) * SECOND
 
 _NO_INODE = 0xFFFFFFFF
 _CRC_AT = 100
-_CORE = struct.Struct(">2sHBB2xIII4xQQQQQQIIHBB6xH4xI20xQI12xQQ16s")
+_CORE = struct.Struct(">2sHBBHIII4xQQQQQQIIHBB6xH4xI20xQI12xQQ16s")
 
 
 class Inode(NamedTuple):
@@ -86,15 +86,16 @@ class Inode(NamedTuple):
 def parse_inode(data: bytes) -> Inode:
     """The fields of an inode of at least 176 bytes."""
     (
-        magic, mode, version, form, uid, gid, links, wide, accessed, modified, changed, size, blocks,
-        extent_size, middle, narrow, fork_offset, attribute_form, flags, unlinked, flags2, cow_size, created,
-        number, uuid,
+        magic, mode, version, form, old_links, uid, gid, links, wide, accessed, modified, changed, size,
+        blocks, extent_size, middle, narrow, fork_offset, attribute_form, flags, unlinked, flags2, cow_size,
+        created, number, uuid,
     ) = _CORE.unpack_from(data)  # fmt: skip
     # The numbers of extents are wider where the inode says so; what was the narrowest is zero then.
     extents, attribute_extents, unused = (
         (wide, middle, narrow) if flags2 & _FLAG2_NREXT64 else (middle, narrow, wide)
     )
-    oddities = unused | extent_size | cow_size | flags & _REFUSED_FLAGS | size >> 63 | unlinked ^ _NO_INODE
+    oddities = unused | old_links | extent_size | cow_size | flags & _REFUSED_FLAGS
+    oddities |= size >> 63 | unlinked ^ _NO_INODE
     return Inode(
         magic, version, number, uuid, mode, form, uid, gid, links, size, blocks, extents, attribute_extents,
         fork_offset, attribute_form, flags2, oddities, accessed, modified, changed, created, data,
@@ -146,7 +147,8 @@ def is_accepted(inode: Inode, flags: int) -> bool:
     kind, form = inode.mode & 0xF000, inode.form
     if inode.oddities or inode.flags2 & ~flags or not inode.mode or not inode.links:
         return False
-    if inode.extents + inode.attribute_extents > inode.blocks or not _is_attribute_fork_sound(inode):
+    extents = inode.extents + inode.attribute_extents
+    if extents > inode.blocks or (inode.blocks and not extents) or not _is_attribute_fork_sound(inode):
         return False
     if inode.flags2 & _FLAG2_REFLINK and (kind != REGULAR or inode.flags2 & _FLAG2_DAX):
         return False

@@ -132,12 +132,21 @@ class Inodes:
         )
         return True
 
+    def own_inode(self, number: int) -> Inode | None:
+        """An inode that the filesystem has for itself, and no directory leads to; None: not certain."""
+        geometry = self.geometry
+        return self._judged(number) if geometry is not None and number in geometry.own_inodes else None
+
     def _accepted(self, number: int) -> Inode | None:
+        geometry = self.geometry
+        return None if geometry is None or number in geometry.own_inodes else self._judged(number)
+
+    def _judged(self, number: int) -> Inode | None:
         geometry = self.geometry
         held = self._near.get(number >> _NEAR_BITS)
         if held is None or not 0 <= number - held.first < CHUNK_INODES:
             held = self._hold(number)
-        if held is None or geometry is None or number in geometry.own_inodes:
+        if held is None or geometry is None:
             return None
         index, size = number - held.first, geometry.inode_bytes
         if not held.data or held.unused >> index & 1:

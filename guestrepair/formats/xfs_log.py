@@ -85,9 +85,10 @@ def last_lsn(read: Read, geometry: Geometry) -> int | None:
         return None
     whole = _without_torn_record(data)
     at = head - (len(data) - len(whole)) // _SECTOR
-    if at < 0 or not _ends_in_unmount(whole, geometry.log_uuid):
+    if at < 0:
         return None
-    return (first + 1) << 32 if at == log.sectors else first << 32 | at
+    end = ((first + 1) << 32) if at == log.sectors else first << 32 | at
+    return end if _ends_in_unmount(whole, geometry.log_uuid, end, log.sectors) else None
 
 
 def _before(log: _Log, head: int, stop: int) -> bytes | None:
@@ -141,18 +142,28 @@ def _cycles(data: bytes) -> set[int]:
     return {_cycle(head) for head in heads}
 
 
-def _ends_in_unmount(data: bytes, uuid: bytes) -> bool:
+def _ends_in_unmount(data: bytes, uuid: bytes, end: int, sectors: int) -> bool:
     """Whether the last record of what lies before the head ends there, and is that of an unmount."""
     at = _last_header(data)
     if at < 0:
         return False
-    _, _, version, length, _, _, stored, _, operations, form, own, size = _HEADER.unpack_from(data, at)
+    _, cycle, version, length, _, tail, stored, _, operations, form, own, size = _HEADER.unpack_from(data, at)
     if (version, form, operations, own) != (_VERSION, _LINUX_LITTLE_ENDIAN, 1, uuid):
+        return False
+    if end >> 32 not in (cycle, cycle + 1) or not _is_behind(tail, end, sectors):
         return False
     body = at + _header_bytes(size)
     if not length or body + _padded(length) != len(data) or not data[body + 9] & _UNMOUNT:
         return False
     return stored == bytes(4) or _is_intact(data[at:body], data[body : body + length], stored)
+
+
+def _is_behind(tail: int, end: int, sectors: int) -> bool:
+    """Whether the log may begin there, as a mount wants it that is to be written to."""
+    cycle, at, last = tail >> 32, tail & _ALL_ONES, end & _ALL_ONES
+    if cycle == end >> 32:
+        return at <= last
+    return cycle + 1 == end >> 32 and last < at < sectors
 
 
 def _is_intact(headers: bytes, body: bytes, stored: bytes) -> bool:

@@ -29,6 +29,7 @@ from guestrepair.formats.xfs_attributes import ExtendedAttributes
 from guestrepair.formats.xfs_blocks import REMOTE_LINK
 from guestrepair.formats.xfs_directory import Directories
 from guestrepair.formats.xfs_inodes import Inodes
+from guestrepair.formats.xfs_space import space
 
 _KEPT_NAMES = 100_000
 _SMALL_DIRECTORY_BYTES = 64 << 10
@@ -71,8 +72,8 @@ class Tree:
         return self.inodes.geometry.root if self.inodes.geometry is not None else 0
 
     def space(self) -> Space | None:
-        """What statfs(2) says; None: left to the kernel, which holds blocks back in ways that changed."""
-        return None
+        """What statfs(2) says; None: not certain."""
+        return space(self.inodes)
 
     def adopt(self, former: Tree, is_unchanged: Callable[[int, int], bool]) -> None:
         """Keep what another reader of the same filesystem has found, where its bytes did not change since.

@@ -20,13 +20,19 @@ MountDoubt = Callable[[Read, int], str]
 """Why it is not certain that Linux mounts a filesystem, to be read and to be written to; "" where it is."""
 
 
+def _xfs_doubt(read: Read, size_bytes: int) -> str:
+    from guestrepair.formats.xfs_mounting import mount_doubt as doubt_of  # where there is one, as its reader
+
+    return doubt_of(read, size_bytes)
+
+
 def _fat_doubt(read: Read, size_bytes: int) -> str:
     tree = open_fat(read, size_bytes)  # is believed as a whole, or not at all
     return "" if tree.names(tree.root) is not None else "it contradicts itself somewhere"
 
 
 MOUNT_DOUBTS: Mapping[str, MountDoubt] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "vfat": _fat_doubt}
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "vfat": _fat_doubt, "xfs": _xfs_doubt}
 )
 """By content as blkid(8) calls it; all others are mounted by the appliance."""
 

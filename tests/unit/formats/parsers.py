@@ -128,7 +128,9 @@ from guestrepair.formats import (
     xfs_geometry,
     xfs_inodes,
     xfs_log,
+    xfs_mounting,
     xfs_records,
+    xfs_space,
     xfs_tree,
     xml_elements,
     yaml_nodes,
@@ -1108,11 +1110,18 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "xfs_geometry": {"geometry": Registered(lambda d: xfs_geometry.read_geometry(b"XFSB" + d), 64 * KIB)},
     "xfs_inodes": {"layouts": Registered(lambda d: xfs_inodes.Inodes(reader(b"XFSB" + d)).layout(128))},
     "xfs_log": {"end": Registered(_xfs_log, 2 << 20, b"\0\0\0\1" + bytes(508))},
+    "xfs_mounting": {
+        "doubt": Registered(lambda d: xfs_mounting.mount_doubt(reader(b"XFSB" + d), 1 << 34)),
+        "features": Registered(
+            lambda d: xfs_mounting.features_doubt(superblock.model.Block(b"XFSB" + d), _XFS), 4 * KIB
+        ),
+    },
     "xfs_records": {
         "records": Registered(
             lambda d: list(xfs_records.records(xfs_tree.open_tree(reader(b"XFSB" + d), 1 << 34)))
         )
     },
+    "xfs_space": {"space": Registered(lambda d: xfs_space.space(xfs_inodes.Inodes(reader(b"XFSB" + d))))},
     "xfs_tree": {"tree": Registered(_xfs_tree)},
     "write_intent": {"bitmap": Registered(_write_intent, MIB)},
     "xml_elements": {

@@ -245,6 +245,7 @@ def test_an_inode_whose_fields_contradict_each_other_is_not_given_out(usual: Pat
         "no kind": (2, b"\xf1\xa4"),
         "content in the inode": (5, b"\1"),
         "no links": (16, bytes(4)),
+        "links as version 1 had them": (7, b"\1"),
         "a negative size": (56, b"\xff"),
         "no blocks": (64, bytes(8)),
         "an extent size": (72, b"\0\0\0\1"),
@@ -259,6 +260,10 @@ def test_an_inode_whose_fields_contradict_each_other_is_not_given_out(usual: Pat
         hostile = parse_inode(inode.data[:at] + value + inode.data[at + len(value) :])
         assert not is_accepted(hostile, flags), what
     assert not is_accepted(inode, 0)  # large times, where the filesystem has none
+    empty = tree.inodes.inode(inside(tree, "empty"))
+    assert empty is not None
+    assert is_accepted(empty, flags)
+    assert not is_accepted(empty._replace(blocks=1), flags)  # which nothing would lie in
 
 
 def entry(number: int, text: bytes, at: int) -> bytes:

@@ -110,7 +110,7 @@ Answers = Mapping[tuple[str, int], object]
 
 def answers(found: Tree) -> Answers:
     """All that a reader says of all it leads to from its top directory."""
-    said: dict[tuple[str, int], object] = {}
+    said: dict[tuple[str, int], object] = {("space", 0): found.space()}
     waiting = [found.root] if found.root else []
     while waiting:
         directory = waiting.pop()

@@ -1,0 +1,72 @@
+"""Free space of XFS as it is counted here, against statfs(2) of this host's kernel; with loop devices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from guestrepair.formats.file_attributes import Space
+from tests.oracle.test_space_of_the_kernel import fill, mounted, said
+from tests.unit.formats.xfs_images import Disk
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
+MADE = {
+    "plain": [], "reverse map": ["-m", "rmapbt=1"], "1 KiB": ["-b", "size=1024", "-n", "size=4096"],
+    "many groups": ["-d", "agcount=8"], "old": ["-m", "finobt=0,reflink=0,bigtime=0", "-i", "sparse=0"],
+    "not counted": ["-m", "inobtcount=0,bigtime=0"], "few inodes": ["-i", "maxpct=1"],
+    "any number of inodes": ["-i", "maxpct=0"], "large inodes": ["-i", "size=2048"],
+    "large sectors": ["-s", "size=4096"], "stripes": ["-d", "su=64k,sw=2"], "wide": ["-i", "nrext64=1"],
+    "large log": ["-l", "size=200m"],
+}  # fmt: skip
+
+
+def counted(image: Path) -> Space | None:
+    return Disk(image).tree().space()
+
+
+def make(image: Path, *options: str, size: int = 1 << 30) -> None:
+    image.touch()
+    os.truncate(image, size)
+    if subprocess.run(["mkfs.xfs", "-q", *options, image], check=False, capture_output=True).returncode:
+        pytest.skip("this mkfs.xfs does not know the option")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_space_is_what_the_kernel_says(name: str, tmp_path: Path) -> None:
+    image, point = tmp_path / "xfs.img", tmp_path / "point"
+    make(image, *MADE[name])
+    new = counted(image)
+    assert new == said(image, point)
+    with mounted(image, point, "rw"):
+        fill(point, 7, 3000)
+    used = counted(image)
+    assert used is not None
+    assert used == said(image, point) != new
+
+
+def test_space_of_one_that_is_full_and_of_one_that_has_grown(tmp_path: Path) -> None:
+    image, point = tmp_path / "xfs.img", tmp_path / "point"
+    make(image, size=400 << 20)
+    with mounted(image, point, "rw"):
+        subprocess.run(["dd", "if=/dev/zero", f"of={point}/all", "bs=1M"], check=False, capture_output=True)
+        for number in range(5000):  # and no room for inodes
+            try:
+                (point / f"{number}").write_bytes(b"")
+            except OSError:
+                break
+    full = counted(image)
+    assert full is not None
+    assert full == said(image, point)
+    # What a mount that is to be written to reserves for its trees is free in one that is to be read.
+    assert full.available_bytes < full.size_bytes // 10
+    os.truncate(image, 700 << 20)
+    with mounted(image, point, "rw"):
+        done = subprocess.run(["xfs_growfs", point], check=False, capture_output=True)
+    if done.returncode == 0:
+        grown = counted(image)
+        assert grown == said(image, point)
+        assert grown is not None
+        assert grown.size_bytes - full.size_bytes == 300 << 20
