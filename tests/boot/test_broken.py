@@ -34,6 +34,7 @@ def test_deleted_programs_keep_the_system_from_coming_up(booted: Booted) -> None
     assert "service manager" in [m["stage"] for m in booted.report["milestones"]]
 
 
+@pytest.mark.long
 @needs(visit_of("fstab-wrong-root", "sshd-strict-modes", root="true", admin="touch /home/admin/x"))
 def test_a_wrong_root_in_fstab_leaves_it_read_only_and_loose_modes_lock_root_out(booted: Booted) -> None:
     assert booted.boot is not None

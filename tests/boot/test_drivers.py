@@ -184,14 +184,10 @@ CELLS = [
     ("generic", "dracut", "virtio-blk", "", True),  # dracut adds qemu's devices by itself
     ("generic", "dracut", "nvme", "", False),
 ]
-SHORT = 1
-"""So many of them run by default: the case and its twin."""
 
 
-@pytest.mark.parametrize(
-    ("kernel", "kind", "bus", "cmdline", "mounted"),
-    [pytest.param(*c, marks=() if i < SHORT else (pytest.mark.long,)) for i, c in enumerate(CELLS)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("kernel", "kind", "bus", "cmdline", "mounted"), CELLS)
 def test_a_controller_is_reached_where_the_boot_mounts_its_disk(
     kernel: str, kind: str, bus: str, cmdline: str, *, mounted: bool, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def without_serial_console(folder: Path) -> Booted:
     return booted
 
 
+@pytest.mark.long
 @needs(without_serial_console)
 def test_a_kernel_without_serial_console_gets_one_on_the_overlay_only(booted: Booted) -> None:
     assert (booted.status, booted.report["outcome"]) == (0, "login")
