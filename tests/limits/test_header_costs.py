@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fixtures.hostile.headers import GRAIN_DIRECTORY_AT_END, vmdk_descriptor, vmdk_header
 from guestrepair.disk import headers
-from guestrepair.disk.headers import Source, qcow2, vdi, vhd, vhdx, vmdk
+from guestrepair.disk.headers import Source, qcow2, qcow2_clusters, vdi, vhd, vhdx, vmdk
 from guestrepair.disk.rawfile import why_no_disk
 from guestrepair.disk.recognise import recognise
 from guestrepair.errors import FormatError, ImageError
@@ -40,6 +40,19 @@ def _embedded(data: bytes) -> object:
     return vmdk.container(Source.of(vmdk_header(capacity=8, descriptor_sectors=sectors) + data))
 
 
+def _clusters(data: bytes) -> object:
+    header = qcow2.Header(
+        version=3, cluster_bits=16, virtual_size_bytes=1 << 40, encryption=0, l1_entries=min(len(data) // 8, 4096),
+        l1_offset=0, refcount_table_offset=0, refcount_table_clusters=1, refcount_order=4, snapshots=4096,
+        snapshots_offset=0, incompatible=0, backing_name="", backing_format=None, data_file=None,
+    )  # fmt: skip
+    source = Source.of(data)
+    with contextlib.suppress(FormatError):
+        qcow2_clusters.snapshot_map(header, source, "1", "x")
+    now = qcow2_clusters.active_map(header, source)
+    return qcow2_clusters.other_clusters(header, source, now, qcow2_clusters.NOTHING)
+
+
 def _recognised(data: bytes) -> object:
     with contextlib.suppress(ImageError):
         return recognise(Path("disk.vhd"), Source.of(data))
@@ -56,6 +69,7 @@ COSTLY: dict[str, Callable[[bytes], object]] = {
     "vmdk descriptor": _descriptor,
     "vmdk embedded descriptor": _embedded,
     "sparse extent": lambda d: vmdk.check_sparse_extent(Source.of(b"KDMV" + d), kind="SPARSE"),
+    "qcow2_clusters": _clusters,
     "recognise": _recognised,
     "raw": lambda d: why_no_disk(Source.of(d)),
     "raw, a later part": lambda d: why_no_disk(Source.of(d), continues=True),
@@ -70,7 +84,7 @@ PIECES = (
 
 def test_no_header_parser_is_missing() -> None:
     there = {module.name for module in pkgutil.iter_modules(headers.__path__)} - {"common"}
-    assert there == {"vhd" if name == "vpc" else name for name in PARSERS}
+    assert there == {"vhd" if name == "vpc" else name for name in PARSERS} | (there & COSTLY.keys())
 
 
 @pytest.mark.parametrize("parser", COSTLY.values(), ids=COSTLY)
