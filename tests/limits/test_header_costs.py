@@ -42,7 +42,8 @@ def _embedded(data: bytes) -> object:
 
 def _clusters(data: bytes) -> object:
     header = qcow2.Header(
-        version=3, cluster_bits=16, virtual_size_bytes=1 << 40, encryption=0, l1_entries=min(len(data) // 8, 4096),
+        version=3, cluster_bits=16, virtual_size_bytes=1 << 40, encryption=0,
+        l1_entries=min(len(data) // 8, 4096),
         l1_offset=0, refcount_table_offset=0, refcount_table_clusters=1, refcount_order=4, snapshots=4096,
         snapshots_offset=0, incompatible=0, backing_name="", backing_format=None, data_file=None,
     )  # fmt: skip
