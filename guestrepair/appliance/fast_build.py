@@ -74,6 +74,13 @@ class FastAppliance:
         """Remember that it cannot be had: it is not tried again for a day."""
         self._mark("unusable")
 
+    def failed(self) -> None:
+        """It did not start where the stock one did: once may be a moment's trouble, twice gives it up."""
+        if (self.directory / "failed").exists():
+            self.give_up()
+        else:
+            self._mark("failed")
+
     def _mark(self, name: str) -> None:
         with contextlib.suppress(OSError):
             self.directory.mkdir(mode=0o700, exist_ok=True)

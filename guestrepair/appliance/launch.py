@@ -13,7 +13,7 @@ from typing import Any, cast
 from guestrepair.appliance import raw
 from guestrepair.appliance.acceleration import Acceleration, Verdict, acceleration, distrust_kvm
 from guestrepair.appliance.background import Starting
-from guestrepair.appliance.fast_build import fast_appliance
+from guestrepair.appliance.fast_build import FastAppliance, fast_appliance
 from guestrepair.appliance.handle import Handle, message
 from guestrepair.appliance.left_out import LeftOut
 from guestrepair.appliance.qemu_processes import end_machines_of
@@ -145,11 +145,15 @@ def _started(this: Starting, machine: _Machine) -> Handle:
     Raises:
         ApplianceError: it does not start, or is not wanted any more.
     """
+    failed: list[FastAppliance] = []
     try:
-        handle = _fast(this, machine) if not machine.options.stock else None
+        handle = _fast(this, machine, failed) if not machine.options.stock else None
         if handle is None and this.given_up:
             raise ApplianceError("the appliance is not wanted any more")
-        handle = handle or _stock(machine)
+        if handle is None:
+            handle = _stock(machine)
+            for appliance in failed:  # and not where nothing starts: then it is the host, or its full disk
+                appliance.failed()
         if machine.options.count is not None:
             handle.set_event_callback(machine.options.count.called, _bindings().EVENT_ENTER)
         return handle
@@ -180,8 +184,8 @@ def _patience(verdict: Verdict) -> float | None:
     return KVM_SECONDS if verdict.acceleration is Acceleration.KVM else None
 
 
-def _fast(this: Starting, machine: _Machine) -> Handle | None:
-    """The fast appliance, running; None when there is none, or it does not start.
+def _fast(this: Starting, machine: _Machine, failed: list[FastAppliance]) -> Handle | None:
+    """The fast appliance, running; None when there is none, or it does not start: it is then in ``failed``.
 
     Raises:
         ApplianceError: the appliance is not wanted any more, or it hangs under KVM.
@@ -205,7 +209,7 @@ def _fast(this: Starting, machine: _Machine) -> Handle | None:
                 raise
             options.note(f"the faster appliance does not start, using libguestfs's own ({error.message})")
             if not appliance.proven:
-                appliance.give_up()
+                failed.append(appliance)
             return None
         if not appliance.proven:
             appliance.prove()

@@ -202,3 +202,11 @@ def test_a_verdict_is_written_as_a_whole_and_for_us_alone(
     (memory,) = (tmp_path / "cache" / "guestrepair").iterdir()
     assert memory.stat().st_mode & 0o777 == 0o600
     assert json.loads(memory.read_text())["key"] == "key"
+
+
+def test_one_failure_may_be_the_hosts_and_two_give_up(tmp_path: Path) -> None:
+    appliance = fast_appliance.FastAppliance(tmp_path / "appliance")
+    appliance.failed()
+    assert not appliance.given_up
+    appliance.failed()
+    assert appliance.given_up
