@@ -126,4 +126,7 @@ def make_repository(folder: Path) -> Repository:
     gpg("--clearsign", "-o", directory / "InRelease", release)
     listed = gpg("--list-keys", "--with-colons").decode().splitlines()
     fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
-    return Repository(directory, gpg("--export"), gpg("--armor", "--export").decode(), fingerprint)
+    made = Repository(directory, gpg("--export"), gpg("--armor", "--export").decode(), fingerprint)
+    # Its agent would outlive the test.
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    return made
