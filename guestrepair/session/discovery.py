@@ -7,7 +7,6 @@ each device is looked at by itself, by reading a few blocks of it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from functools import partial
 from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.disk.tables import PartitionTable, TableError, read_table
-from guestrepair.errors import GuestReadError, LeftOutError
+from guestrepair.errors import GuestReadError
 from guestrepair.formats.btrfs_subvolumes import list_subvolumes
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.ext import find_backup
@@ -86,8 +85,7 @@ class Discovery:
         for disk in disks:
             by_appliance = partial(self._read, disk.name)
             self._disk(disk, self._disk_readers.get(disk.name, by_appliance))
-        with contextlib.suppress(LeftOutError):  # members in which nobody has looked are told by themselves
-            self._md()
+        self._md()
         self._volumes()
         while self._unlock():
             self._volumes()

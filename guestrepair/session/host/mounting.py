@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.ext_mounting import mount_doubt as ext_doubt
-from guestrepair.formats.fat_tree import open_tree as open_fat
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.session.host.disks import HostDisks
@@ -26,19 +25,20 @@ def _xfs_doubt(read: Read, size_bytes: int) -> str:
     return doubt_of(read, size_bytes)
 
 
-def _fat_doubt(read: Read, size_bytes: int) -> str:
-    tree = open_fat(read, size_bytes)  # is believed as a whole, or not at all
-    return "" if tree.names(tree.root) is not None else "it contradicts itself somewhere"
-
-
 MOUNT_DOUBTS: Mapping[str, MountDoubt] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "vfat": _fat_doubt, "xfs": _xfs_doubt}
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "xfs": _xfs_doubt}
 )
-"""By content as blkid(8) calls it; all others are mounted by the appliance."""
+"""By content as blkid(8) calls it; all others but those of READ_WHOLE are mounted by the appliance."""
+
+
+READ_WHOLE = frozenset({"vfat"})
+"""What is believed as a whole or not at all: what is certain to be read is mounted."""
 
 
 def mount_doubt(disks: HostDisks, device: BlockDevice) -> str:
     """Why it is not certain that Linux mounts what is on a device; "" where it is certain."""
+    if device.content in READ_WHOLE and disks.trusted:
+        return "" if disks.filesystem(device) is not None else "it contradicts itself somewhere"
     doubt_of = MOUNT_DOUBTS.get(device.content) if disks.trusted else None
     read = None if doubt_of is None else disks.part(device)
     if doubt_of is None or read is None:
