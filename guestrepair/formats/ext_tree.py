@@ -25,6 +25,7 @@ from guestrepair.formats.ext_accepted import (
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
+from guestrepair.formats.kept_directories import KeptDirectories
 from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.superblock.model import Block, Read
 
@@ -32,7 +33,6 @@ ROOT_INODE = 2
 _MAX_DIRECTORY_BYTES = 8 << 20
 """Larger directories (some 200,000 names) are left to the filesystem itself."""
 
-_KEPT_NAMES = 100_000
 _SMALL_DIRECTORY_BYTES = 64 << 10
 """Of a larger one, the first block alone is read to learn its parent."""
 
@@ -64,8 +64,7 @@ class Tree:
     """The directories of one filesystem; what they hold is kept as far as there is room."""
 
     inodes: Inodes
-    _kept: dict[int, _Directory] = field(init=False, default_factory=dict)
-    _names: int = field(init=False, default=0)
+    _kept: KeptDirectories[_Directory] = field(init=False, default_factory=KeptDirectories)
     _traces: int = field(init=False, default=_MAX_TRACES)
     _trace_bytes: int = field(init=False, default=_MAX_TRACE_BYTES)
 
@@ -85,7 +84,7 @@ class Tree:
             places = [self.inodes.place(number), *((e.physical, e.length) for e in directory.layout.extents)]
             # Of blocks that hold extents, nothing is known here.
             if directory.is_flat and all(is_unchanged(at, size) for at, size in places):
-                self._keep(number, directory)
+                self._kept.keep(number, directory)
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
         """The names in a directory and their inode numbers, ``.`` and ``..`` left out; None: not certain."""
@@ -113,18 +112,12 @@ class Tree:
         return None if found is None else found.parent
 
     def _directory(self, number: int) -> _Directory | None:
-        if number not in self._kept:
+        found = self._kept.get(number)
+        if found is None:
             found = self._read(number)
-            if found is None:
-                return None
-            self._keep(number, found)
-        return self._kept[number]
-
-    def _keep(self, number: int, directory: _Directory) -> None:
-        while self._kept and self._names + len(directory.names) > _KEPT_NAMES:
-            self._names -= len(self._kept.pop(next(iter(self._kept))).names)
-        self._kept[number] = directory
-        self._names += len(directory.names)
+            if found is not None:
+                self._kept.keep(number, found)
+        return found
 
     def attributes(self, number: int) -> Attributes | None:
         """The attributes of an inode that is in use; None: not certain."""

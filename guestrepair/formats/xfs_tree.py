@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
+from guestrepair.formats.kept_directories import KeptDirectories
 from guestrepair.formats.superblock.model import Read
 from guestrepair.formats.xfs_accepted import (
     BTREE,
@@ -31,7 +32,6 @@ from guestrepair.formats.xfs_directory import Directories
 from guestrepair.formats.xfs_inodes import Inodes
 from guestrepair.formats.xfs_space import space
 
-_KEPT_NAMES = 100_000
 _SMALL_DIRECTORY_BYTES = 64 << 10
 """Of a larger one, the first block alone is read to learn its parent."""
 
@@ -58,8 +58,7 @@ class Tree:
     inodes: Inodes
     _directories: Directories | None = field(init=False, default=None)
     _attributes: ExtendedAttributes | None = field(init=False, default=None)
-    _kept: dict[int, _Directory] = field(init=False, default_factory=dict)
-    _names: int = field(init=False, default=0)
+    _kept: KeptDirectories[_Directory] = field(init=False, default_factory=KeptDirectories)
 
     def __post_init__(self) -> None:
         blocks = self.inodes.blocks
@@ -86,7 +85,7 @@ class Tree:
             places = [self.inodes.place(number), *directory.places]
             # Of blocks that hold extents, nothing is known here.
             if directory.is_flat and all(is_unchanged(at, size) for at, size in places):
-                self._keep(number, directory)
+                self._kept.keep(number, directory)
 
     def names(self, directory: int) -> Mapping[bytes, int] | None:
         """The names in a directory and their inode numbers, ``.`` and ``..`` left out; None: not certain."""
@@ -174,18 +173,12 @@ class Tree:
         return inode if inode is not None and inode.kind == kind else None
 
     def _directory(self, number: int) -> _Directory | None:
-        if number not in self._kept:
+        found = self._kept.get(number)
+        if found is None:
             found = self._read(number)
-            if found is None:
-                return None
-            self._keep(number, found)
-        return self._kept[number]
-
-    def _keep(self, number: int, directory: _Directory) -> None:
-        while self._kept and self._names + len(directory.names) > _KEPT_NAMES:
-            self._names -= len(self._kept.pop(next(iter(self._kept))).names)
-        self._kept[number] = directory
-        self._names += len(directory.names)
+            if found is not None:
+                self._kept.keep(number, found)
+        return found
 
     def _read(self, number: int) -> _Directory | None:
         inode, geometry = self._inode_of(number, DIRECTORY), self.inodes.geometry

@@ -1153,6 +1153,7 @@ WRITTEN_BACK: Mapping[str, Callable[[bytes], bytes]] = {
 
 WITHOUT_A_PARSER: Mapping[str, str] = {
     "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
+    "kept_directories": "it keeps what the readers of filesystems have parsed",
     "lines": "it cuts text into lines, for the parsers",
     "splice": "it puts bytes of our own into a text, and reads none",
     "volume_map": "it says where the bytes of volumes lie, and reads none",
