@@ -251,7 +251,7 @@ def run_analyzer(analyzer: Analyzer, context: Context, budget: fence.Budget = fe
     """Run one analyzer; what it could not read makes it inconclusive, never silently healthy.
 
     Nothing that goes wrong in it is raised. When it is stopped (its budget is used up, or memory is),
-    the guest is read anew by the next one. Findings come sorted: the worst first, then by rule and subject.
+    the guest is read again by the next one. Findings come sorted: the worst first, then by rule and subject.
     """
     findings: list[Finding] = []
     inconclusive: list[Inconclusive] = []

@@ -75,7 +75,7 @@ class FastAppliance:
         self._mark("unusable")
 
     def failed(self) -> None:
-        """It did not start where the stock one did: once may be a moment's trouble, twice gives it up."""
+        """It did not start where the stock one did: once may be a moment's problem, twice gives it up."""
         if (self.directory / "failed").exists():
             self.give_up()
         else:

@@ -122,7 +122,7 @@ def repair_filesystem(toolbox: Toolbox, change: RunFsck) -> str:
     if change.filesystem == "btrfs":
         raise RepairError(
             f"{change.device}: btrfs check --repair is dangerous and is not run",
-            hint="copy what you need with btrfs restore, and make the filesystem anew",
+            hint="copy what you need with btrfs restore, and make the filesystem again",
         )
     if change.filesystem not in scripts:
         raise RepairError(f"{change.device}: no checker for {change.filesystem}")

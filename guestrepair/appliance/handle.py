@@ -116,7 +116,7 @@ def message(error: RuntimeError) -> str:
 
 
 class Machine(Protocol):
-    """The appliance, starting or running: its handle is asked for where it is needed, each time anew."""
+    """The appliance, starting or running: its handle is asked for each time that it is needed."""
 
     def handle(self) -> Handle:
         """The handle of the running appliance, waited for, with all done that has to be done before its use.

@@ -54,7 +54,7 @@ def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **va
     image_opts = to_image_options(values)
     check_output(output, (image,), image_opts)
     options = BootOptions(ssh=ssh, timeout_seconds=timeout, screenshot=screenshot)
-    result = boot(image, image_opts, options, console.voice())
+    result = boot(image, image_opts, options, console.ui())
     text = renderer(output_format, Boot)(Boot(image, result))
     console.write(text, None if screenshot is not None else output)
     return 0 if result.came_up else _NOT_UP

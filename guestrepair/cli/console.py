@@ -15,7 +15,7 @@ from guestrepair.errors import GuestRepairError, UsageError, words_of
 from guestrepair.fence import REPORT, within
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.root_filesystems import Root
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.report.data import ImageReport, Report, StageError
 from guestrepair.report.escape import printable
 
@@ -63,9 +63,9 @@ class Console:
         if self._verbose:
             click.echo(printable(message), err=True)
 
-    def voice(self) -> Voice:
+    def ui(self) -> UserInterface:
         """This console as the operations see it."""
-        return Voice(
+        return UserInterface(
             progress=self.progress,
             note=self.note,
             detail=self.detail,

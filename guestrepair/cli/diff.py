@@ -49,6 +49,6 @@ def command(console: Console, /, *, before: str, after: str, **values: Any) -> i
     )
     image = to_image_options(values)
     check_output(output, tuple(parse_given(text).path for text in (before, after)), image)
-    report = diff(before, after, image, options, console.voice())
+    report = diff(before, after, image, options, console.ui())
     console.write(renderer(output_format, DiffReport)(report), output)
     return report.exit_status

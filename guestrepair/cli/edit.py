@@ -46,7 +46,7 @@ def command(console: Console, /, *, image: Path, paths: tuple[str, ...], **value
         console.clear()
         return [change for target in targets for change in _edited(guest, target, editor)]
 
-    return show_outcome(console, change_by_hand(image, to_image_options(values), how, make, console.voice()))
+    return show_outcome(console, change_by_hand(image, to_image_options(values), how, make, console.ui()))
 
 
 def _editor() -> list[str]:

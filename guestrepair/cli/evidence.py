@@ -109,7 +109,7 @@ def _run(console: Console, image: Path, output: Path, options: ImageOptions, val
         said=_said(options, values),
         secrets=values["show_secrets"],
     )
-    bundle = evidence(image, output, options, ScanOptions(analysis=analysis), how, console.voice())
+    bundle = evidence(image, output, options, ScanOptions(analysis=analysis), how, console.ui())
     console.clear()
     console.show_errors(bundle.report)
     found = len(bundle.report.findings)

@@ -42,7 +42,7 @@ def command(console: Console, /, *, image: Path, path: str, local: Path | None, 
         local = local / target.name
     options = to_image_options(values)
     check_output(local, (image,), options)
-    with opened(image, options, console.voice()) as guest:
+    with opened(image, options, console.ui()) as guest:
         place, size = _file(guest, target)
         console.clear()
         if local is not None:

@@ -60,9 +60,9 @@ def command(console: Console, /, *, image: Path, full: bool, **values: Any) -> i
         from guestrepair.report.bom.common import asked_time
 
         asked_time()  # one that is none is said before the launch
-        result = inspect_full(image, options, AnalysisOptions(digests=digests, now=now), console.voice())
+        result = inspect_full(image, options, AnalysisOptions(digests=digests, now=now), console.ui())
     else:
-        result = inspect(image, options, console.voice())
+        result = inspect(image, options, console.ui())
     console.show_errors(result)
     if output or all_formats()[output_format].for_programs or result.block is not None:
         render = renderer(output_format, Inspection)

@@ -35,7 +35,7 @@ def command(console: Console, /, *, image: Path, path: str, output_format: str, 
     guestrepair ls server.qcow2 /etc/ssh
     guestrepair ls --format json /dev/vdb /boot
     """
-    with opened(image, to_image_options(values), console.voice()) as guest:
+    with opened(image, to_image_options(values), console.ui()) as guest:
         rows = _rows(guest, guest_path(path))
     console.clear()
     if output_format == "json":

@@ -43,4 +43,4 @@ def command(console: Console, /, *, image: Path, local: Path, path: str, **value
         change = written(guest, place, content, mode=mode)
         return () if change.before == change.after else (change,)
 
-    return show_outcome(console, change_by_hand(image, to_image_options(values), how, make, console.voice()))
+    return show_outcome(console, change_by_hand(image, to_image_options(values), how, make, console.ui()))

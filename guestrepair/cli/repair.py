@@ -107,7 +107,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
     check_output(output, (image,), image_opts, values["donors"])
     how = _how(console, values, golden=scan_opts.analysis.profile == GOLDEN)
-    result = repair(image, image_opts, scan_opts, how, console.voice())
+    result = repair(image, image_opts, scan_opts, how, console.ui())
     result.again = again(click.get_current_context(), scan_opts.analysis)
     console.show_errors(result)
     if timings:

@@ -113,7 +113,7 @@ def _scanned(
 ) -> Report:
     report = Report(fail_on=limit)
     for path in images:
-        result = scan(path, image_opts, scan_opts, console.voice())
+        result = scan(path, image_opts, scan_opts, console.ui())
         result.again = again(click.get_current_context(), scan_opts.analysis)
         report.images.append(result)
         console.show_errors(result)

@@ -61,7 +61,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     options = to_image_options(values)
     check_output(output, (image,), options)
     if output_format in _OF_FILES:
-        with file_records(image, options, console.voice()) as records:
+        with file_records(image, options, console.ui()) as records:
             _write(console, _OF_FILES[output_format](records), output)
         return 0
     return _events(console, image, options, _wanted(values), output_format, output, utc=values["utc"])
@@ -77,7 +77,7 @@ def _events(
     *,
     utc: bool,
 ) -> int:
-    with timeline(image, options, wanted, console.voice()) as found:
+    with timeline(image, options, wanted, console.ui()) as found:
         match output_format:
             case "jsonl":
                 lines = rendered.jsonl(found.events)

@@ -57,7 +57,7 @@ class ApkPackage:
 
     @property
     def files(self) -> tuple[ApkFile, ...]:
-        """Its directories and files, in order: made anew each time that they are asked for."""
+        """Its directories and files, in order: made again each time that they are asked for."""
         return tuple(self._made())
 
     def _made(self) -> Iterator[ApkFile]:

@@ -38,12 +38,12 @@ class CryptEntry:
 
     @property
     def makes_swap(self) -> bool:
-        """True for a device that is formatted anew as swap at each boot."""
+        """True for a device that is formatted again as swap at each boot."""
         return any(o == "swap" or o.startswith("swap=") for o in self.options)
 
     @property
     def is_plain(self) -> bool:
-        """True where no LUKS header is expected, or the device is made anew at each boot."""
+        """True where no LUKS header is expected, or the device is made again at each boot."""
         keys = {o.partition("=")[0] for o in self.options}
         return bool(keys & {"plain", "swap", "tmp", "tcrypt", "bitlk", "loop"}) or "/dev/urandom" in self.key
 

@@ -2,7 +2,7 @@
 
 FAT has no checksums. What takes their place: the copies of its table agree, every chain of clusters is as
 long as its file and shares no cluster with another, and every directory begins with itself and its parent.
-One entry that is not certain makes the whole filesystem so: the kernel numbers its inodes anew at each
+One entry that is not certain makes the whole filesystem so: the kernel numbers its inodes again at each
 mount, and its answers and those from here must never be mixed.
 
 Modes and owners are those of a mount without options by root with umask 022, as the appliance mounts.
@@ -181,7 +181,7 @@ class Tree:
         return self._space
 
     def adopt(self, _former: Tree, _is_unchanged: Callable[[int, int], bool]) -> None:
-        """Nothing is kept: a change anywhere may have changed the table, and all was read anew already."""
+        """Nothing is kept: a change anywhere may have changed the table, and all was read again already."""
 
 
 def open_tree(read: Read, size_bytes: int) -> Tree:

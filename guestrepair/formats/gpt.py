@@ -1,4 +1,4 @@
-"""The GUID partition table: both copies parsed, judged, and built anew from each other.
+"""The GUID partition table: both copies parsed, judged, and built again from each other.
 
 Layout and checks: UEFI specification 2.10, sections 5.3.2 and 5.3.3.
 """

@@ -174,7 +174,7 @@ class Fields:
         return field
 
     def forget(self) -> None:
-        """Read all anew: the file's layout is another."""
+        """Read all again: the file's layout is another."""
         self._young, self._old, self._young_bytes = {}, {}, 0
 
     def _read(self, offset: int, *, compact: bool) -> Field | None:

@@ -58,7 +58,7 @@ class YearCounter:
         return self.years
 
     def _was_reset(self, now: int, last: int) -> bool:
-        """Whether a clock that had begun anew (in January) is right again, and no year had ended."""
+        """Whether a clock that had begun again (in January) is right again, and no year had ended."""
         if self._before is not None and now - last > _DAYS:
             return 0 <= now - self._before <= _DAYS
         return now - last > 12 * _DAYS - self._back

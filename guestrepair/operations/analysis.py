@@ -11,7 +11,7 @@ from guestrepair.analyzers.base import Analyzer, Context, all_analyzers, run_ana
 from guestrepair.errors import UsageError
 from guestrepair.model import Examination, Finding, Inconclusive, names_rule
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import ScanOptions, Voice
+from guestrepair.operations.options import ScanOptions, UserInterface
 from guestrepair.report.data import ImageReport
 from guestrepair.system.fact import Unreadable, attempt
 from guestrepair.system.guest_system import System
@@ -78,7 +78,7 @@ def analyze(
     analyzers: Sequence[Analyzer],
     context: Context,
     options: ScanOptions,
-    voice: Voice,
+    ui: UserInterface,
     watch: Stopwatch | None = None,
 ) -> Examination:
     """Everything that the analyzers find, the worst first, and what they could not look at."""
@@ -87,7 +87,7 @@ def analyze(
     if context.packages_stopped:  # whichever analyzers were chosen: most ask the database for something
         inconclusive.append(Inconclusive("packages", context.packages_stopped))
     for analyzer in sorted(analyzers, key=lambda a: (a.last, a.late)):
-        voice.progress(f"analyzing: {analyzer.name}")
+        ui.progress(f"analyzing: {analyzer.name}")
         found, unclear = run_analyzer(analyzer, context)
         findings += [finding for finding in found if wanted(finding, options)]
         inconclusive += unclear

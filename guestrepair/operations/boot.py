@@ -10,10 +10,10 @@ from guestrepair.appliance.acceleration import acceleration
 from guestrepair.boot import BootOptions, BootReport, prove
 from guestrepair.disk import throwaway
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 
 
-def boot(path: Path, image_options: ImageOptions, options: BootOptions, voice: Voice) -> BootReport:
+def boot(path: Path, image_options: ImageOptions, options: BootOptions, ui: UserInterface) -> BootReport:
     """Boot the image's guest with all its disks; the images are only read.
 
     Raises:
@@ -22,11 +22,11 @@ def boot(path: Path, image_options: ImageOptions, options: BootOptions, voice: V
     """
     images = opening.examine_all(path, image_options)
     for warning in opening.warn_of_interruption(images[0]):
-        voice.note(warning)
+        ui.note(warning)
     verdict = acceleration()
     if verdict.fresh and verdict.reason:
-        voice.note(f"software emulation is used, which is slow: {verdict.reason}")
+        ui.note(f"software emulation is used, which is slow: {verdict.reason}")
     with contextlib.ExitStack() as stack:
         overlays = [stack.enter_context(throwaway(image)).path for image in images]
-        chosen = replace(options, progress=voice.progress, acceleration=verdict.acceleration)
+        chosen = replace(options, progress=ui.progress, acceleration=verdict.acceleration)
         return prove(overlays[0], further=overlays[1:], options=chosen)

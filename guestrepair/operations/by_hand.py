@@ -31,7 +31,7 @@ from guestrepair.operations import opening
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, UserInterface
 from guestrepair.operations.overlay_guest import OverlayGuest, staged_session
 from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.operations.sources import Sources
@@ -77,7 +77,7 @@ Maker = Callable[[Guest], Sequence[Change]]
 
 
 def change_by_hand(
-    path: Path, image_options: ImageOptions, how: HandOptions, make: Maker, voice: Voice
+    path: Path, image_options: ImageOptions, how: HandOptions, make: Maker, ui: UserInterface
 ) -> ImageReport:
     """Change files of one image's guest. What went wrong is in the report's errors, not raised.
 
@@ -88,15 +88,15 @@ def change_by_hand(
     def work(report: ImageReport, watch: Stopwatch) -> None:
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
-        with staged_session(images, image_options, how.state_dir, voice, watch) as (session, transaction):
-            sources = Sources(SourceOptions(), voice.note)
-            overlay = OverlayGuest(session, image_options, ScanOptions(), voice, watch, sources)
+        with staged_session(images, image_options, how.state_dir, ui, watch) as (session, transaction):
+            sources = Sources(SourceOptions(), ui.note)
+            overlay = OverlayGuest(session, image_options, ScanOptions(), ui, watch, sources)
             run = _ByHand(overlay, report, how)
             report.outcome = RepairOutcome(committed=False)
             if run.stage(make) and transaction is not None:
                 run.commit(transaction)
 
-    return reported(path, voice, work)
+    return reported(path, ui, work)
 
 
 @dataclass(slots=True)
@@ -127,13 +127,13 @@ class _ByHand:
         guest.forget()
         try:
             self.done = self.overlay.apply(root, self.plan.steps, self._suffix())
-            self.overlay.voice.progress("analyzing the changed overlay")
+            self.overlay.ui.progress("analyzing the changed overlay")
             _, _, after = self.overlay.look()
             problems = unclean(block_before, self.overlay.session.finish())
             if problems:
                 raise RepairError(f"the change was dropped: {'; '.join(problems)}")
         except Exception as error:
-            raise as_repair_error(error, self.overlay.voice) from error
+            raise as_repair_error(error, self.overlay.ui) from error
         worse = tuple(new_findings(before.findings, after.findings))
         self.report.findings = list(worse)
         consequences = Consequences(
@@ -146,7 +146,7 @@ class _ByHand:
 
     def commit(self, transaction: Transaction) -> None:
         """Write it into the image, undoably."""
-        self.overlay.voice.progress("writing to the image")
+        self.overlay.ui.progress("writing to the image")
         told = RepairRecord(
             repaired=tuple((NAME, str(step.path)) for step in self.plan.steps),
             backups=tuple(map(str, self.done.backups)),
@@ -226,7 +226,7 @@ def place_of_content(guest: Guest, path: GuestPath) -> GuestPath:
 
 
 @contextmanager
-def opened(path: Path, image_options: ImageOptions, voice: Voice) -> Iterator[LiveGuest]:
+def opened(path: Path, image_options: ImageOptions, ui: UserInterface) -> Iterator[LiveGuest]:
     """The guest of an image, to read files of.
 
     Raises:
@@ -234,10 +234,10 @@ def opened(path: Path, image_options: ImageOptions, voice: Voice) -> Iterator[Li
     """
     images = opening.examine_all(path, image_options)
     for line in opening.warn_of_interruption(images[0]):
-        voice.note(line)
-    with opening.read_only_session(images, image_options, voice) as session:
+        ui.note(line)
+    with opening.read_only_session(images, image_options, ui) as session:
         watch = Stopwatch(ImageReport(path=str(path)))
-        find = partial(opening.find_guest, session, image_options, voice)
+        find = partial(opening.find_guest, session, image_options, ui)
         _, guest = opening.until_confirmed(session, watch, find)
         yield guest
 

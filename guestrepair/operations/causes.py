@@ -18,7 +18,7 @@ from guestrepair.events.sources import readers
 from guestrepair.fence import CAUSE, within
 from guestrepair.guest.view import Guest
 from guestrepair.model import Cause, Changed, Finding, GuestPath, Severity, Subject, Suspect
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.report.data import ImageReport
 from guestrepair.system.guest_system import System
 
@@ -36,7 +36,7 @@ _OWN = re.compile(r"\.guestrepair-(\d{8}T\d{6})Z$")
 
 
 def with_causes(
-    findings: Sequence[Finding], guest: Guest, system: System, voice: Voice
+    findings: Sequence[Finding], guest: Guest, system: System, ui: UserInterface
 ) -> tuple[list[Finding], str]:
     """The findings with their causes; and why these could not be looked for, or "".
 
@@ -47,7 +47,7 @@ def with_causes(
     ]
     if not wanted:
         return list(findings), ""
-    voice.progress("looking for causes")
+    ui.progress("looking for causes")
     try:
         causes = within(CAUSE, lambda: _Causes(guest, system).of(wanted))
     except (BudgetError, GuestReadError, FormatError) as error:
@@ -55,9 +55,9 @@ def with_causes(
     return [dataclasses.replace(f, cause=causes.get(f.identity)) for f in findings], ""
 
 
-def explain(report: ImageReport, guest: Guest, system: System, voice: Voice) -> None:
+def explain(report: ImageReport, guest: Guest, system: System, ui: UserInterface) -> None:
     """Put the causes of a report's findings into it; a warning says why they could not be looked for."""
-    report.findings, why = with_causes(report.findings, guest, system, voice)
+    report.findings, why = with_causes(report.findings, guest, system, ui)
     if why:
         report.warnings.append(f"how these findings came about is not said: {why}")
 

@@ -18,7 +18,7 @@ from guestrepair.errors import BudgetError, FormatError, GuestReadError, LockedE
 from guestrepair.fence import within
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.packages import open_database
 from guestrepair.report.data import DiffReport
 from guestrepair.session.host.readable import FILESYSTEMS
@@ -80,19 +80,21 @@ def _at(moment: str, image: Image, state_dir: Path | None) -> Iterator[tuple[Ima
         raise earlier.no_such_snapshot(image, moment)
 
 
-def diff(one: str, other: str, image_options: ImageOptions, options: DiffOptions, voice: Voice) -> DiffReport:
+def diff(
+    one: str, other: str, image_options: ImageOptions, options: DiffOptions, ui: UserInterface
+) -> DiffReport:
     """Compare two systems.
 
     Raises:
         GuestRepairError: one of them cannot be opened.
     """
     with (
-        _opened("A", parse_given(one), image_options, options, voice) as before,
-        _opened("B", parse_given(other), image_options, options, voice) as after,
+        _opened("A", parse_given(one), image_options, options, ui) as before,
+        _opened("B", parse_given(other), image_options, options, ui) as after,
     ):
         for _ in range(3):  # what an appliance contradicts, once, it reads itself from then on
             sides = before.look(), after.look()
-            found = compare(*sides, options.compare, voice.progress, _one_content(before, after, sides))
+            found = compare(*sides, options.compare, ui.progress, _one_content(before, after, sides))
             holding = [system.holds(side, found) for system, side in zip((before, after), sides, strict=True)]
             if all(holding):
                 alone = tuple(system.name for system in (before, after) if not system.session.starting.begun)
@@ -113,7 +115,7 @@ class _Opened:
     stored: Sequence[Sequence[State]]
     """Of each disk, the files that it is made of, from the top."""
     options: ImageOptions
-    voice: Voice
+    ui: UserInterface
 
     def chains(self) -> Iterator[list[State]]:
         """Of each disk, the files that it is made of, with what its overlay here may hold on top."""
@@ -137,7 +139,7 @@ class _Opened:
         raise AssertionError("what the appliance has read itself is not confirmed")
 
     def _look(self) -> Side:
-        root, guest = opening.find_guest(self.session, self.options, self.voice)
+        root, guest = opening.find_guest(self.session, self.options, self.ui)
         guest = opening.mount_as_repaired(self.session, root, guest)
         if any(mount.type not in FILESYSTEMS for mount in guest.mounts):
             self.session.starting.begin()  # it will be asked: while it starts, the other one is looked at
@@ -146,7 +148,7 @@ class _Opened:
     def holds(self, side: Side, found: Comparison) -> bool:
         """Whether its appliance, if it has one, confirms what was read of it, and what it is said to lack."""
         if self.session.starting.begun and isinstance(side.guest, LiveGuest):
-            self.voice.progress(f"confirming what {self.name} lacks")
+            self.ui.progress(f"confirming what {self.name} lacks")
             try:
                 side.guest.doubt(found.missing.get(self.name, ()))
             except GuestReadError as error:
@@ -159,24 +161,24 @@ class _Opened:
 
 @contextlib.contextmanager
 def _opened(
-    name: str, given: Given, options: ImageOptions, how: DiffOptions, voice: Voice
+    name: str, given: Given, options: ImageOptions, how: DiffOptions, ui: UserInterface
 ) -> Iterator[_Opened]:
     """One of the two, opened.
 
     Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot
     keep apart.
     """
-    voice.progress(f"opening {given.text}")
+    ui.progress(f"opening {given.text}")
     images = opening.examine_all(given.path, options)
     for line in (*(w for image in images for w in image.warnings), *opening.warn_of_interruption(images[0])):
-        voice.note(line)
-    keys = opening.donor_keys(images[0], options, voice)
+        ui.note(line)
+    keys = opening.donor_keys(images[0], options, ui)
     with (
         _at(given.moment, images[0], how.state_dir) as (first, states),
-        opening.late_session((first, *images[1:]), options, voice, keys) as session,
+        opening.late_session((first, *images[1:]), options, ui, keys) as session,
     ):
         stored = (states, *(_states(image) for image in images[1:]))
-        yield _Opened(name, session, stored, options, voice)
+        yield _Opened(name, session, stored, options, ui)
 
 
 def _states(image: Image) -> tuple[State, ...]:

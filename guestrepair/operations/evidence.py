@@ -24,7 +24,7 @@ from guestrepair.events.sources import readers
 from guestrepair.guest.view import Guest
 from guestrepair.operations import opening
 from guestrepair.operations.named_files import take
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import scan
 from guestrepair.report import json as report_json
 from guestrepair.report.bundle import member_name, write_bundle
@@ -72,7 +72,7 @@ def evidence(
     image_options: ImageOptions,
     scan_options: ScanOptions,
     options: EvidenceOptions,
-    voice: Voice,
+    ui: UserInterface,
 ) -> Bundle:
     """Write the bundle of one image; the file is there, whole, or it is not.
 
@@ -82,7 +82,7 @@ def evidence(
     """
     try:
         with private_directory(output.parent) as directory:
-            return _made(path, output, directory, image_options, scan_options, options, voice)
+            return _made(path, output, directory, image_options, scan_options, options, ui)
     except OSError as error:
         raise ImageAccessError(
             f"-o {output}: {error.strerror or error}",
@@ -97,23 +97,23 @@ def _made(
     image_options: ImageOptions,
     scan_options: ScanOptions,
     options: EvidenceOptions,
-    voice: Voice,
+    ui: UserInterface,
 ) -> Bundle:
     images = opening.examine_all(path, image_options)
-    before = [image_digests(image, voice.progress) for image in images]
-    taking = _Taking(directory, options, voice)
-    report = scan(path, image_options, scan_options, voice, taking.take)
+    before = [image_digests(image, ui.progress) for image in images]
+    taking = _Taking(directory, options, ui)
+    report = scan(path, image_options, scan_options, ui, taking.take)
     if taking.failure is not None:
         raise taking.failure
     report.timings, report.round_trips = [], 0  # two runs differ in them
-    after = [image_digests(image, voice.progress) for image in images]
+    after = [image_digests(image, ui.progress) for image in images]
     for image, one, other in zip(images, before, after, strict=True):
         if one != other:
             raise ImageError(
                 f"{image.path}: it has changed while it was examined; no bundle was made",
                 hint="take a copy or a snapshot that nobody uses, and examine that",
             )
-    voice.progress("writing the bundle")
+    ui.progress("writing the bundle")
     taken = taking.taken
     fields = fields_of(images, before, after, options.custody, options.said, report, taken)
     members = _members(report, taken) | {"evidence.json": evidence_text(fields)}
@@ -134,14 +134,14 @@ class _Taking:
 
     directory: Path
     options: EvidenceOptions
-    voice: Voice
+    ui: UserInterface
     taken: Collected = field(default_factory=Collected)
     failure: OSError | None = None
     """Why what was taken could not be written here: no fault of the guest, and no bundle."""
     _times: int = 0
 
     def take(self, guest: Guest, report: ImageReport) -> None:
-        """Begin anew; what was taken before counts no more.
+        """Begin again; what was taken before counts no more.
 
         Raises:
             ImageAccessError: there is no space for it.
@@ -158,7 +158,7 @@ class _Taking:
         place = self.directory / f"taken-{self._times}"
         place.mkdir(mode=0o700)
         taken = Collected(masked=not self.options.secrets)
-        self.voice.progress("taking the files that findings name")
+        self.ui.progress("taking the files that findings name")
         taken.named = take(guest, report.findings, place)
         self._timeline(guest, taken, place)
         self.taken = taken
@@ -168,7 +168,7 @@ class _Taking:
         taken.timeline = place / "timeline.jsonl"
         with Ordered(place, taken.note) as ordered:
             for reader in readers(guest, System(guest), frozenset(Kind)):
-                self.voice.progress(f"reading {reader.name}")
+                self.ui.progress(f"reading {reader.name}")
                 try:
                     ordered.add(reader, lambda _event: True)
                 except GuestReadError as error:

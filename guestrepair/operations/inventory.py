@@ -28,7 +28,7 @@ from guestrepair.inventory.model import Change, Inventory, Modified, ModifiedFil
 from guestrepair.inventory.packages import packages
 from guestrepair.model import Inconclusive, PackagedKind
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.operations.scan import inspect
 from guestrepair.packages.base import Flag, Package, PackagedFile
 from guestrepair.report.data import ImageReport
@@ -46,15 +46,15 @@ _NOT_COMPARED = frozenset({Flag.GHOST, Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_
 
 
 def inspect_full(
-    path: Path, image_options: ImageOptions, options: AnalysisOptions, voice: Voice
+    path: Path, image_options: ImageOptions, options: AnalysisOptions, ui: UserInterface
 ) -> ImageReport:
     """What :func:`inspect` tells, and the inventory; what could not be read is inconclusive."""
 
     def then(guest: LiveGuest, report: ImageReport) -> None:
-        voice.progress("reading the package database")
-        report.inventory, report.inconclusive = take_inventory(opening.make_context(guest, options, voice))
+        ui.progress("reading the package database")
+        report.inventory, report.inconclusive = take_inventory(opening.make_context(guest, options, ui))
 
-    return inspect(path, image_options, voice, then)
+    return inspect(path, image_options, ui, then)
 
 
 def take_inventory(context: Context) -> tuple[Inventory, list[Inconclusive]]:

@@ -31,7 +31,7 @@ from guestrepair.errors import (
 from guestrepair.fence import within
 from guestrepair.guest.devices import BlockDevice, ImageFile
 from guestrepair.guest.root_filesystems import Root
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.packages import open_database
 from guestrepair.report.data import ImageReport
 from guestrepair.session.live import LiveGuest
@@ -99,27 +99,27 @@ def warn_of_interruption(image: Image, state_dir: Path | None = None) -> list[st
 
 
 @contextlib.contextmanager
-def read_only_session(images: Sequence[Image], options: ImageOptions, voice: Voice) -> Iterator[Session]:
+def read_only_session(images: Sequence[Image], options: ImageOptions, ui: UserInterface) -> Iterator[Session]:
     """A session on throw-away overlays of the images.
 
     Raises:
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = throwaway_disks(stack, images, voice)
-        launch = launch_options(options, voice, throwaway=True)
-        yield stack.enter_context(open_session(disks, keys=key_ring(options, voice), launch=launch))
+        disks = throwaway_disks(stack, images, ui)
+        launch = launch_options(options, ui, throwaway=True)
+        yield stack.enter_context(open_session(disks, keys=key_ring(options, ui), launch=launch))
 
 
 def donor_sessions(
-    stack: contextlib.ExitStack, donors: Sequence[Image], options: ImageOptions, voice: Voice
+    stack: contextlib.ExitStack, donors: Sequence[Image], options: ImageOptions, ui: UserInterface
 ) -> dict[Path, Session]:
     """A session for each donor, by its path; see :func:`donor_session`."""
-    return {donor.path: stack.enter_context(donor_session(donor, options, voice)) for donor in donors}
+    return {donor.path: stack.enter_context(donor_session(donor, options, ui)) for donor in donors}
 
 
 @contextlib.contextmanager
-def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator[Session]:
+def donor_session(donor: Image, options: ImageOptions, ui: UserInterface) -> Iterator[Session]:
     """A session on a throw-away overlay of a donor; its machine starts only when the host cannot read it.
 
     The keys given are tried on its containers as on the guest's.
@@ -127,13 +127,13 @@ def donor_session(donor: Image, options: ImageOptions, voice: Voice) -> Iterator
     Raises:
         ImageError, ApplianceError: see their classes.
     """
-    with late_session((donor,), options, voice, donor_keys(donor, options, voice)) as session:
+    with late_session((donor,), options, ui, donor_keys(donor, options, ui)) as session:
         yield session
 
 
 @contextlib.contextmanager
 def late_session(
-    images: Sequence[Image], options: ImageOptions, voice: Voice, keys: KeyRing
+    images: Sequence[Image], options: ImageOptions, ui: UserInterface, keys: KeyRing
 ) -> Iterator[Session]:
     """A session on throw-away overlays, whose machine starts only when the host cannot read them.
 
@@ -141,14 +141,14 @@ def late_session(
         ImageError, ApplianceError: see their classes.
     """
     with contextlib.ExitStack() as stack:
-        disks = throwaway_disks(stack, images, voice)
-        launch = replace(launch_options(options, voice, throwaway=True), at_once=False)
+        disks = throwaway_disks(stack, images, ui)
+        launch = replace(launch_options(options, ui, throwaway=True), at_once=False)
         yield stack.enter_context(open_session(disks, keys=keys, launch=launch))
 
 
-def donor_keys(donor: Image, options: ImageOptions, voice: Voice) -> KeyRing:
+def donor_keys(donor: Image, options: ImageOptions, ui: UserInterface) -> KeyRing:
     """The keys given, and the question for one more, which names the donor."""
-    ask = voice.ask_passphrase
+    ask = ui.ask_passphrase
 
     def ask_for_donor(container: BlockDevice) -> str | None:
         named = replace(container, name=f"{container.name} of the donor {donor.path}")
@@ -200,20 +200,24 @@ def _confirmed(session: Session, watch: Stopwatch) -> bool:
     return confirmed
 
 
-def ended_without_room(directory: Path, voice: Voice, then: str) -> contextlib.AbstractContextManager[None]:
+def ended_without_room(
+    directory: Path, ui: UserInterface, then: str
+) -> contextlib.AbstractContextManager[None]:
     """While the block runs, an overlay in the directory that cannot grow ends the machines: ``then`` is said.
 
     qemu would wait for room without end, and so would whoever talks to its machine.
     """
 
     def give_up() -> None:
-        voice.note(f"no room left in {directory}: {then}")
+        ui.note(f"no room left in {directory}: {then}")
         end_machines()
 
     return watched_space(directory, give_up)
 
 
-def throwaway_disks(stack: contextlib.ExitStack, images: Sequence[Image], voice: Voice) -> list[SessionDisk]:
+def throwaway_disks(
+    stack: contextlib.ExitStack, images: Sequence[Image], ui: UserInterface
+) -> list[SessionDisk]:
     """Disks for a session, on overlays that go when the stack unwinds.
 
     Raises:
@@ -229,7 +233,7 @@ def throwaway_disks(stack: contextlib.ExitStack, images: Sequence[Image], voice:
         hint=_ELSEWHERE,
     )
     disks = [session_disk(stack.enter_context(throwaway(image)).path, image) for image in images]
-    stack.enter_context(ended_without_room(parent, voice, _ELSEWHERE))
+    stack.enter_context(ended_without_room(parent, ui, _ELSEWHERE))
     return disks
 
 
@@ -262,31 +266,31 @@ def _allocated(path: Path) -> int | None:
         return None  # it is gone, or moved: whoever opens it will say so
 
 
-def launch_options(options: ImageOptions, voice: Voice, *, throwaway: bool = False) -> LaunchOptions:
+def launch_options(options: ImageOptions, ui: UserInterface, *, throwaway: bool = False) -> LaunchOptions:
     """Which appliance, who is told about it, and whether what is on the overlays may be lost at its end."""
     return LaunchOptions(
         stock=options.stock_appliance,
         left_out=options.host_only,
         throwaway=throwaway,
-        note=voice.note,
-        progress=voice.progress,
+        note=ui.note,
+        progress=ui.progress,
     )
 
 
-def key_ring(options: ImageOptions, voice: Voice) -> KeyRing:
+def key_ring(options: ImageOptions, ui: UserInterface) -> KeyRing:
     """The keys given, and the question for one more; none where nothing could be opened with them."""
     if options.host_only:
         return KeyRing(())
-    return KeyRing(options.keys, fence.unhurried(voice.ask_passphrase))
+    return KeyRing(options.keys, fence.unhurried(ui.ask_passphrase))
 
 
-def choose_root(session: Session, options: ImageOptions, voice: Voice) -> Root:
+def choose_root(session: Session, options: ImageOptions, ui: UserInterface) -> Root:
     """The system to work on.
 
     Raises:
         NoSystemError, LockedError: there is none that can be worked on.
     """
-    return session.choose_root(options.root, fence.unhurried(voice.ask_root))
+    return session.choose_root(options.root, fence.unhurried(ui.ask_root))
 
 
 def open_guest(session: Session, root: Root) -> LiveGuest:
@@ -304,7 +308,7 @@ def open_guest(session: Session, root: Root) -> LiveGuest:
         ) from error
 
 
-def find_guest(session: Session, options: ImageOptions, voice: Voice) -> tuple[Root, LiveGuest]:
+def find_guest(session: Session, options: ImageOptions, ui: UserInterface) -> tuple[Root, LiveGuest]:
     """The system to work on and the read-only view of it, found in bounded time.
 
     Raises:
@@ -312,7 +316,7 @@ def find_guest(session: Session, options: ImageOptions, voice: Voice) -> tuple[R
     """
 
     def find() -> tuple[Root, LiveGuest]:
-        root = choose_root(session, options, voice)
+        root = choose_root(session, options, ui)
         return root, open_guest(session, root)
 
     return within(fence.FIND, find)
@@ -345,9 +349,9 @@ def describe_guest(report: ImageReport, guest: LiveGuest) -> None:
     report.block = guest.block
 
 
-def make_context(guest: LiveGuest, options: AnalysisOptions, voice: Voice) -> Context:
+def make_context(guest: LiveGuest, options: AnalysisOptions, ui: UserInterface) -> Context:
     """What the analyzers are given; a package database that cannot be read is said, not raised."""
-    context = Context(guest, options=options, progress=voice.progress)
+    context = Context(guest, options=options, progress=ui.progress)
     try:
         context.packages = within(budget_for(options, fence.DATABASE), lambda: open_database(guest))
     except (GuestReadError, FormatError) as error:

@@ -17,7 +17,7 @@ def _silent(_message: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class UserInterface:
     """How the work talks to the user: progress of long work, lines worth knowing, details, and questions.
 
     A question that is None is one that nobody can be asked. ``detail`` is for whoever wants to know all.

@@ -15,7 +15,7 @@ from guestrepair.model import Examination
 from guestrepair.operations import opening
 from guestrepair.operations.analysis import analyze, chosen_analyzers
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.sources import Sources
 from guestrepair.operations.staging import staged
 from guestrepair.repair.apply import Applied, apply_steps
@@ -30,7 +30,7 @@ def staged_session(
     images: Sequence[Image],
     options: ImageOptions,
     state_dir: Path | None,
-    voice: Voice,
+    ui: UserInterface,
     watch: Stopwatch,
     *,
     dry_run: bool = False,
@@ -41,14 +41,12 @@ def staged_session(
         ImageError, StateError: the image may not be written to as it is.
     """
     with (
-        staged(images[0], state_dir, voice, dry_run=dry_run) as (disk, transaction),
+        staged(images[0], state_dir, ui, dry_run=dry_run) as (disk, transaction),
         contextlib.ExitStack() as stack,
     ):
-        disks = [disk, *opening.throwaway_disks(stack, images[1:], voice)]
-        launch = opening.launch_options(options, voice)
-        session = stack.enter_context(
-            open_session(disks, keys=opening.key_ring(options, voice), launch=launch)
-        )
+        disks = [disk, *opening.throwaway_disks(stack, images[1:], ui)]
+        launch = opening.launch_options(options, ui)
+        session = stack.enter_context(open_session(disks, keys=opening.key_ring(options, ui), launch=launch))
         watch.waited = lambda: session.starting.waited_seconds
         watch.lap("disks")
         yield session, transaction
@@ -61,7 +59,7 @@ class OverlayGuest:
     session: Session
     image_options: ImageOptions
     options: ScanOptions
-    voice: Voice
+    ui: UserInterface
     watch: Stopwatch
     sources: Sources
     system: System | None = None
@@ -99,7 +97,7 @@ class OverlayGuest:
         Raises:
             RepairError: something failed; the overlay must be dropped.
         """
-        done = apply_steps(self.session, root, steps, suffix=suffix, progress=self.voice.progress)
+        done = apply_steps(self.session, root, steps, suffix=suffix, progress=self.ui.progress)
         self.watch.lap("apply")
         return done
 
@@ -107,15 +105,15 @@ class OverlayGuest:
         if self._root_name:
             root = self.session.choose_root(self._root_name)
         else:
-            root = opening.choose_root(self.session, self.image_options, self.voice)
+            root = opening.choose_root(self.session, self.image_options, self.ui)
             self._root_name = root.name
         return root, opening.open_guest(self.session, root)
 
     def _analyze(self, guest: LiveGuest) -> Examination:
-        self.voice.progress("reading the package database")
+        self.ui.progress("reading the package database")
         self.sources.open(guest)
-        context = opening.make_context(guest, self.options.analysis, self.voice)
+        context = opening.make_context(guest, self.options.analysis, self.ui)
         context.reference = self.sources.reference(guest)
         self.system = context.system
         self.watch.lap("package database")
-        return analyze(chosen_analyzers(self.options), context, self.options, self.voice, self.watch)
+        return analyze(chosen_analyzers(self.options), context, self.options, self.ui, self.watch)

@@ -30,7 +30,7 @@ from guestrepair.operations.damage import behind_damage
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, UserInterface
 from guestrepair.operations.overlay_guest import OverlayGuest, staged_session
 from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.operations.sources import Sources, donor_images
@@ -67,7 +67,7 @@ class RepairOptions:
 
 
 def repair(
-    path: Path, image_options: ImageOptions, options: ScanOptions, how: RepairOptions, voice: Voice
+    path: Path, image_options: ImageOptions, options: ScanOptions, how: RepairOptions, ui: UserInterface
 ) -> ImageReport:
     """Repair one image. What went wrong is in the report's errors, not raised.
 
@@ -87,21 +87,21 @@ def repair(
         _refuse_same(images, donors)
         dry_run = bool(how.dry_run)
         with (
-            staged_session(images, image_options, how.state_dir, voice, watch, dry_run=dry_run) as (
+            staged_session(images, image_options, how.state_dir, ui, watch, dry_run=dry_run) as (
                 session,
                 transaction,
             ),
             contextlib.ExitStack() as stack,
         ):
             workdir = stack.enter_context(temporary_directory())
-            sessions = opening.donor_sessions(stack, donors, image_options, voice)
-            sources = Sources(how.sources, voice.note, sessions)
-            overlay = OverlayGuest(session, image_options, options, voice, watch, sources)
-            run = _Run(overlay, report, options, how, voice, watch, workdir)
+            sessions = opening.donor_sessions(stack, donors, image_options, ui)
+            sources = Sources(how.sources, ui.note, sessions)
+            overlay = OverlayGuest(session, image_options, options, ui, watch, sources)
+            run = _Run(overlay, report, options, how, ui, watch, workdir)
             if run.stage():
                 _commit(run, transaction, images[0])
 
-    found = reported(path, voice, work)
+    found = reported(path, ui, work)
     found.ran = rules_of(chosen_analyzers(options), options) if found.analyzed else ()
     return with_verdicts(found, options)
 
@@ -120,7 +120,7 @@ class _Run:
     report: ImageReport
     options: ScanOptions
     how: RepairOptions
-    voice: Voice
+    ui: UserInterface
     watch: Stopwatch
     workdir: Path
     planned: list[Finding] = field(default_factory=list)
@@ -157,7 +157,7 @@ class _Run:
         self.before = _together(self.before, found)
         self.report.findings, self.report.inconclusive = self.before
         if self.options.causes and self.overlay.system is not None:
-            explain(self.report, guest, self.overlay.system, self.voice)
+            explain(self.report, guest, self.overlay.system, self.ui)
             self.before = Examination(self.report.findings, self.before.inconclusive)
         plan = self._plan(guest, found.findings)
         self.report.left += [(left.finding, left.reason) for left in plan.left]
@@ -186,16 +186,16 @@ class _Run:
                 )
         except Exception as error:
             self.mark_failed()
-            raise as_repair_error(error, self.voice) from error
+            raise as_repair_error(error, self.ui) from error
         self._succeeded(after)
 
     # --- disks from which no system can be mounted -----------------------------------------
 
     def _analyze_disks(self) -> Examination:
         guest = self.overlay.session.without_system()
-        context = Context(guest, options=self.options.analysis, progress=self.voice.progress)
+        context = Context(guest, options=self.options.analysis, progress=self.ui.progress)
         analyzers = of_disks(chosen_analyzers(self.options))
-        return analyze(analyzers, context, self.options, self.voice, self.watch)
+        return analyze(analyzers, context, self.options, self.ui, self.watch)
 
     def _repair_disks(self, error: NoSystemError | LockedError) -> None:
         """Repair tables and filesystems, which may be why no system can be mounted.
@@ -218,7 +218,7 @@ class _Run:
             self._apply(None, plan, "")
         except Exception as failure:
             self.mark_failed()
-            raise as_repair_error(failure, self.voice) from failure
+            raise as_repair_error(failure, self.ui) from failure
 
     def _apply(self, root: Root | None, plan: Plan, suffix: str) -> None:
         done = self.overlay.apply(root, plan.steps, suffix)
@@ -241,7 +241,7 @@ class _Run:
         changes = sourced_changes(chosen)
         found = self.overlay.sources.of(guest) if changes else []
         if changes:
-            self.voice.progress("looking for the missing files in the sources")
+            self.ui.progress("looking for the missing files in the sources")
         resolution = resolve_sources(guest, changes, found, self.workdir)
         chosen = [finding for finding in chosen if self._wanted(finding, resolution)]
         plan = make_plan(chosen, resolution, guest_programs=self.how.guest_programs)
@@ -273,7 +273,7 @@ class _Run:
             self.plans.append(plan)
             self.planned += plan.findings
             self._apply(root, plan, suffix)
-            self.voice.progress("analyzing the repaired overlay")
+            self.ui.progress("analyzing the repaired overlay")
             root, guest, after = self.overlay.look()
             uncovered = [f for f in self._uncovered(after) if self.how.choice.takes(f)]
             if not uncovered:
@@ -336,7 +336,7 @@ def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
         run.report.outcome = RepairOutcome(committed=False)
         run.report.findings = [dataclasses.replace(f, status=Status.OPEN) for f in run.report.findings]
         return
-    run.voice.progress("writing to the image")
+    run.ui.progress("writing to the image")
     plan = [change_json(step.change) for each in run.plans for step in each.steps]
     findings = [finding_json(finding) for finding in run.report.findings]
     repaired = [f for f in run.report.findings if f.status is Status.REPAIRED]
@@ -359,7 +359,7 @@ def _prove(run: _Run, transaction: Transaction | None, image: Image) -> None:
         raise UsageError("--prove-boot does not go with --dry-run")
     from guestrepair.boot import prove
 
-    run.voice.progress("booting the repaired overlay")
+    run.ui.progress("booting the repaired overlay")
     result = prove(overlay, "qcow2")
     run.watch.lap("boot")
     if not result.reached_login:

@@ -17,11 +17,11 @@ from guestrepair.errors import (
     words_of,
 )
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.report.data import ImageReport, StageError
 
 
-def reported(path: Path, voice: Voice, work: Callable[[ImageReport, Stopwatch], None]) -> ImageReport:
+def reported(path: Path, ui: UserInterface, work: Callable[[ImageReport, Stopwatch], None]) -> ImageReport:
     """A report of work on an image; an error that ends it is in the report, also one that nobody expected.
 
     Raises:
@@ -35,14 +35,14 @@ def reported(path: Path, voice: Voice, work: Callable[[ImageReport, Stopwatch], 
             raise
         report.errors.append(StageError(_stage(error), error.message, error.hint, error.exit_status))
     except Exception as error:
-        report.errors.append(fault(error, voice))
+        report.errors.append(fault(error, ui))
     return report
 
 
-def fault(error: Exception, voice: Voice) -> StageError:
+def fault(error: Exception, ui: UserInterface) -> StageError:
     """The error in a report for an exception that nobody expected; its traceback is a detail."""
     for line in traceback.format_exception(error):
-        voice.detail(line.rstrip("\n"))
+        ui.detail(line.rstrip("\n"))
     place = place_of(error)
     return StageError(
         "internal",
@@ -51,14 +51,14 @@ def fault(error: Exception, voice: Voice) -> StageError:
     )
 
 
-def as_repair_error(error: Exception, voice: Voice) -> RepairError:
+def as_repair_error(error: Exception, ui: UserInterface) -> RepairError:
     """What failed while a repair was staged; the image was not touched."""
     if isinstance(error, RepairError):
         return error
     if isinstance(error, GuestRepairError):
         message, hint = error.message, error.hint
     else:
-        unforeseen = fault(error, voice)
+        unforeseen = fault(error, ui)
         message, hint = unforeseen.message, unforeseen.hint
     return RepairError(f"the staged repair failed: {message}", hint=hint or "the image is as it was")
 

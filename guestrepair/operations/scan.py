@@ -24,7 +24,7 @@ from guestrepair.operations.analysis import (
 from guestrepair.operations.causes import explain
 from guestrepair.operations.host_only import left_open
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.reported import reported
 from guestrepair.operations.tarred import judge_archive
 from guestrepair.report.data import ImageReport, StageError
@@ -39,12 +39,12 @@ _MORE = 100
 
 
 def scan(
-    path: Path, image_options: ImageOptions, options: ScanOptions, voice: Voice, then: Then | None = None
+    path: Path, image_options: ImageOptions, options: ScanOptions, ui: UserInterface, then: Then | None = None
 ) -> ImageReport:
     """Scan one image. What keeps it from being examined is in the report's errors, not raised.
 
     ``then`` is called with the guest and its report in the same launch. It is called again, and has to begin
-    anew, where the appliance does not confirm what was read on the host.
+    again, where the appliance does not confirm what was read on the host.
 
     Raises:
         UsageError: the options name an analyzer that there is not.
@@ -56,25 +56,23 @@ def scan(
 
     def look(session: Session, report: ImageReport, watch: Stopwatch) -> None:
         try:
-            root, guest = opening.find_guest(session, image_options, voice)
+            root, guest = opening.find_guest(session, image_options, ui)
             guest = opening.mount_as_repaired(session, root, guest)
         except (NoSystemError, LockedError):
             # What is wrong with the disks may be why: the findings on them belong to the report.
-            context = Context(session.without_system(), options=options.analysis, progress=voice.progress)
-            keep(
-                session, report, analyze(of_disks(chosen_analyzers(options)), context, options, voice, watch)
-            )
+            context = Context(session.without_system(), options=options.analysis, progress=ui.progress)
+            keep(session, report, analyze(of_disks(chosen_analyzers(options)), context, options, ui, watch))
             raise
         opening.describe_guest(report, guest)
         watch.lap("find and mount")
-        voice.progress("reading the package database")
-        context = opening.make_context(guest, options.analysis, voice)
+        ui.progress("reading the package database")
+        context = opening.make_context(guest, options.analysis, ui)
         watch.lap("package database")
         chosen = chosen_analyzers(options)
         report.ran = rules_of(chosen, options)
-        judge = partial(analyze, chosen, context, options, voice, watch)
+        judge = partial(analyze, chosen, context, options, ui, watch)
         keep(session, report, judge() if then is None else within(budget, judge))
-        _complete(report, guest, context, options, voice)
+        _complete(report, guest, context, options, ui)
         watch.lap("causes")
         if then is not None:
             then(guest, report)
@@ -84,14 +82,14 @@ def scan(
         report.partly = bool(options.only or options.skip)
         report.warnings += opening.warn_of_interruption(images[0])
         watch.lap("examine")
-        with opening.read_only_session(images, image_options, voice) as session:
+        with opening.read_only_session(images, image_options, ui) as session:
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             report.block, report.on_host_alone = session.block(), session.on_host_alone
             try:
                 claims = partial(to_be_confirmed, report, options, then)
                 opening.until_confirmed(
-                    session, watch, lambda: look(session, report, watch), claims, voice.detail
+                    session, watch, lambda: look(session, report, watch), claims, ui.detail
                 )
             except (NoSystemError, LockedError):
                 raise
@@ -103,7 +101,7 @@ def scan(
 
     budget = budget_for(options.analysis, LOOK)
     whole = budget if then is None else budget.times(_MORE, _MORE)
-    found = reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
+    found = reported(path, ui, lambda report, watch: within(whole, lambda: work(report, watch)))
     return with_verdicts(found, options)
 
 
@@ -147,16 +145,18 @@ def _forget(report: ImageReport) -> None:
 
 
 def _complete(
-    report: ImageReport, guest: LiveGuest, context: Context, options: ScanOptions, voice: Voice
+    report: ImageReport, guest: LiveGuest, context: Context, options: ScanOptions, ui: UserInterface
 ) -> None:
     """What else there is to say of a system that was analyzed, and of how its findings came about."""
     report.analyzed = True
     report.without_sshd = not report.partly and without_sshd(context.system)
     if options.causes:
-        explain(report, guest, context.system, voice)
+        explain(report, guest, context.system, ui)
 
 
-def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | None = None) -> ImageReport:
+def inspect(
+    path: Path, image_options: ImageOptions, ui: UserInterface, then: Then | None = None
+) -> ImageReport:
     """Partition tables, filesystems, the system and its mounts; a disk without a system is described too.
 
     ``then`` is called as by :func:`scan`.
@@ -166,7 +166,7 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
         report.errors.clear()
         report.inconclusive.clear()
         try:
-            root, guest = opening.find_guest(session, image_options, voice)
+            root, guest = opening.find_guest(session, image_options, ui)
             if then is not None:
                 guest = opening.mount_as_repaired(session, root, guest)
             opening.describe_guest(report, guest)
@@ -180,13 +180,13 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
         images = opening.examine_all(path, image_options)
         opening.describe_image(report, images)
         report.warnings += opening.warn_of_interruption(images[0])
-        with opening.read_only_session(images, image_options, voice) as session:
+        with opening.read_only_session(images, image_options, ui) as session:
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             report.block, report.on_host_alone = session.block(), session.on_host_alone
             try:
                 opening.until_confirmed(
-                    session, watch, lambda: look(session, report), lambda _: told(report), voice.detail
+                    session, watch, lambda: look(session, report), lambda _: told(report), ui.detail
                 )
             except BaseException:
                 _forget(report)
@@ -201,4 +201,4 @@ def inspect(path: Path, image_options: ImageOptions, voice: Voice, then: Then | 
         return next((f"{file.path} is missing" for file in files if file.what == "missing"), "")
 
     whole = LOOK if then is None else LOOK.times(_MORE, _MORE)
-    return reported(path, voice, lambda report, watch: within(whole, lambda: work(report, watch)))
+    return reported(path, ui, lambda report, watch: within(whole, lambda: work(report, watch)))

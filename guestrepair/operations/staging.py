@@ -9,13 +9,13 @@ from pathlib import Path
 from guestrepair.disk import Image, Transaction, check_writable, state_directory
 from guestrepair.errors import StateError
 from guestrepair.operations import opening
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.session.session import SessionDisk
 
 
 @contextlib.contextmanager
 def staged(
-    image: Image, state_dir: Path | None, voice: Voice, *, dry_run: bool
+    image: Image, state_dir: Path | None, ui: UserInterface, *, dry_run: bool
 ) -> Iterator[tuple[SessionDisk, Transaction | None]]:
     """The disk to work on: a transaction's overlay, or a throw-away one for a dry run.
 
@@ -28,12 +28,12 @@ def staged(
             raise StateError(line, hint="a dry run finishes nothing")
         check_writable(image)
         with contextlib.ExitStack() as stack:
-            yield opening.throwaway_disks(stack, (image,), voice)[0], None
+            yield opening.throwaway_disks(stack, (image,), ui)[0], None
         return
 
     state = state_directory(state_dir)
     with (
-        Transaction.begin(image, state, say=voice.note) as transaction,
-        opening.ended_without_room(state, voice, "the repair is dropped"),
+        Transaction.begin(image, state, say=ui.note) as transaction,
+        opening.ended_without_room(state, ui, "the repair is dropped"),
     ):
         yield opening.session_disk(transaction.overlay, image), transaction

@@ -22,7 +22,7 @@ from guestrepair.operations.analysis import analyze, chosen_analyzers
 from guestrepair.operations.by_hand import opened
 from guestrepair.operations.causes import with_causes
 from guestrepair.operations.opening import make_context
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.repair.choose import check_selection, matches
 from guestrepair.session.live import LiveGuest
 from guestrepair.system.guest_system import System
@@ -79,7 +79,7 @@ class Timeline:
 
 @contextmanager
 def timeline(
-    path: Path, image_options: ImageOptions, options: TimelineOptions, voice: Voice
+    path: Path, image_options: ImageOptions, options: TimelineOptions, ui: UserInterface
 ) -> Iterator[Timeline]:
     """The events of one image's guest, in order.
 
@@ -91,13 +91,13 @@ def timeline(
     def lost(what: Unread) -> None:
         unread.append(what if options.secrets else Unread(masked(what.source), masked(what.reason)))
 
-    with opened(path, image_options, voice) as guest, temporary_directory() as directory, _seldom_collected():
+    with opened(path, image_options, ui) as guest, temporary_directory() as directory, _seldom_collected():
         system = System(guest)
         if options.around:
-            options = _around(guest, options, voice)
+            options = _around(guest, options, ui)
         with Ordered(directory, lost) as ordered:
             for reader in readers(guest, system, options.kinds):
-                voice.progress(f"reading {reader.name}")
+                ui.progress(f"reading {reader.name}")
                 try:
                     ordered.add(reader, None if options.is_everything else options.wants)
                 except GuestReadError as error:
@@ -119,18 +119,20 @@ def _seldom_collected() -> Iterator[None]:
 
 
 @contextmanager
-def file_records(path: Path, image_options: ImageOptions, voice: Voice) -> Iterator[Iterator[FileRecord]]:
+def file_records(
+    path: Path, image_options: ImageOptions, ui: UserInterface
+) -> Iterator[Iterator[FileRecord]]:
     """Every name of one image's guest, with its times.
 
     Raises:
         GuestRepairError: it cannot be opened.
     """
-    with opened(path, image_options, voice) as guest:
-        voice.progress("reading files")
+    with opened(path, image_options, ui) as guest:
+        ui.progress("reading files")
         yield guest.file_records()
 
 
-def _around(guest: LiveGuest, options: TimelineOptions, voice: Voice) -> TimelineOptions:
+def _around(guest: LiveGuest, options: TimelineOptions, ui: UserInterface) -> TimelineOptions:
     """The same options, for the hours around the change that a finding is about.
 
     Raises:
@@ -139,10 +141,10 @@ def _around(guest: LiveGuest, options: TimelineOptions, voice: Voice) -> Timelin
     area = options.around.partition("@")[0]
     wanted = ScanOptions(only=(area,))
     check_selection((options.around,), list(all_rules()))
-    context = make_context(guest, wanted.analysis, voice)
-    examined = analyze(chosen_analyzers(wanted), context, wanted, voice)
+    context = make_context(guest, wanted.analysis, ui)
+    examined = analyze(chosen_analyzers(wanted), context, wanted, ui)
     found = [finding for finding in examined.findings if matches(options.around, finding)]
-    explained, _ = with_causes(found, guest, context.system, voice)
+    explained, _ = with_causes(found, guest, context.system, ui)
     causes = [f.cause for f in explained if f.cause is not None]
     moments = [c.when_ns for cause in causes for c in cause.changed if c.when_ns is not None]
     if not moments:

@@ -268,7 +268,7 @@ class Closure:
     ) -> Found | Unusable | None:
         """The loader's own order; then wherever ldconfig would know it from, or another loader looks.
 
-        What is found only there is taken for found: the cache may be made anew at boot.
+        What is found only there is taken for found: the cache may be made again at boot.
         """
         if "/" in name:
             return self._first([expand(name, where, elf, process.lib)], elf)

@@ -25,7 +25,7 @@ from guestrepair.report.fingerprint import fingerprint_of, fingerprints
 
 SCHEMA = "guestrepair.baseline/1"
 MAX_SIZE_BYTES = 64 * 1024 * 1024
-_HINT = "write it anew with --write-baseline"
+_HINT = "write it again with --write-baseline"
 OF_THE_POLICY = frozenset({IGNORE_EXPIRED.name, IGNORE_UNUSED.name})
 _KEYS = frozenset({"fingerprint", "rule", "subject", "severity", "first_seen", "folded"})
 

@@ -389,7 +389,7 @@ def apply_steps(
 
 
 def _reread(session: Session, root: Root) -> LiveGuest:
-    """The system, mounted anew.
+    """The system, mounted again.
 
     Raises:
         RepairError: it does not mount any more.

@@ -123,7 +123,7 @@ def describe(change: Change) -> str:  # noqa: C901, PLR0912 (one branch a kind o
         case EditFile():
             return f"change {sum(len(e.text) or e.length for e in change.edits)} bytes"
         case WriteFile():
-            return "create" if change.before is None else "write anew"
+            return "create" if change.before is None else "rewrite"
         case SetMode():
             return f"mode {change.before:04o} -> {change.after:04o}"
         case SetOwner():

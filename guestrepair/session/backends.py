@@ -129,7 +129,7 @@ class Appliance(Backend, HashInAppliance, Protocol):
     """The backend that knows: what others say can be verified by it."""
 
     def present(self, directory: Directory, names: Sequence[str]) -> str:
-        """The first of those names that is in the directory; "" when none is. Asked anew."""
+        """The first of those names that is in the directory; "" when none is. Asked again."""
         ...
 
 

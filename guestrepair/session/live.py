@@ -48,7 +48,7 @@ class LiveGuest(Guest):
         self._directories = Directories(self._metadata, self.inside)
 
     def forget(self) -> None:
-        """Drop what was cached: the filesystems have been written to, or mounted anew."""
+        """Drop what was cached: the filesystems have been written to, or mounted again."""
         self.backend.forget()
         self._keep_nothing()
 

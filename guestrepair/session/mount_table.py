@@ -235,7 +235,7 @@ class MountTable:
             return tuple(sorted(self.starting.handle().ls(prefix)))
 
     def distrust(self) -> None:
-        """What was read on the host does not hold: the appliance reads everything, and mounts it anew.
+        """What was read on the host does not hold: the appliance reads everything, and mounts it again.
 
         Raises:
             GuestReadError: a filesystem does not unmount.
@@ -246,7 +246,7 @@ class MountTable:
         self.clear()
 
     def clear(self) -> None:
-        """Unmount everything; the prefixes are made anew at the next mount.
+        """Unmount everything; the prefixes are made again at the next mount.
 
         Raises:
             GuestReadError: a filesystem does not unmount (its last writes failed).

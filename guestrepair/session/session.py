@@ -278,7 +278,7 @@ class Session:
     def reread(self, *, tables: bool = False) -> None:
         """Look at the disks again, after something was written: everything found before is forgotten.
 
-        ``tables``: partition tables were among it, and the appliance's kernel is to read them anew.
+        ``tables``: partition tables were among it, and the appliance's kernel is to read them again.
         """
         self._look.views.close()
         self.mount_table.clear()

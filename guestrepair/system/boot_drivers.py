@@ -253,7 +253,7 @@ class BootDrivers:
         """The common ways to a disk that are open."""
         return tuple(bus for bus in BUSES if self.reaches(bus))
 
-    def lacking(self, bus: Bus) -> tuple[str, ...]:
+    def missing(self, bus: Bus) -> tuple[str, ...]:
         """The modules that the guest has and the initramfs lacks for a bus; those blocked, too."""
         wanted = [n for d in bus.devices if not self.drives(d) for n in sorted(self._drivers_for(d))]
         needed = dict.fromkeys(n for w in wanted if w in self.available for n in self._needed(w))

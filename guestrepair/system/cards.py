@@ -55,11 +55,11 @@ class CardDrivers:
     kernel: KernelModules
     blocked: dict[str, str]
 
-    def lacking(self, card: Card) -> tuple[str, ...]:
+    def missing(self, card: Card) -> tuple[str, ...]:
         """The drivers that are needed and not to be had, as words; empty where the card is driven."""
-        return tuple(self._lacking(card))
+        return tuple(self._missing(card))
 
-    def _lacking(self, card: Card) -> Iterator[str]:
+    def _missing(self, card: Card) -> Iterator[str]:
         for group in card.drivers:
             if any(self._is_there(name) for name in group):
                 continue

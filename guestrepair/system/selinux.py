@@ -127,13 +127,13 @@ class Selinux:
 
     @fact
     def relabels_at_boot(self) -> bool:
-        """True when the next boot labels everything anew."""
+        """True when the next boot labels everything again."""
         asked = any(line.cmdline.get("autorelabel") == "1" for line in self._boot_loader.lines)
         return asked or self._guest.lstat(AUTORELABEL) is not None
 
     @fact
     def can_relabel(self) -> bool:
-        """True when the guest has what labels everything anew at boot."""
+        """True when the guest has what labels everything again at boot."""
         return any(map(self._guest.exists, _RELABELLERS))
 
     @fact

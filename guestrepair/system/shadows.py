@@ -29,7 +29,7 @@ Owned = Callable[[Iterable[GuestPath]], Container[GuestPath]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingSymbols:
     """What a file needs of a library and does not find in it."""
 
     user: GuestPath
@@ -49,7 +49,7 @@ class Shadow:
     library: str
     real: GuestPath
     place: GuestPath
-    lacking: tuple[Lacking, ...]
+    missing: tuple[MissingSymbols, ...]
     behind: GuestPath | None = None
     some_processors: bool = False
     upcoming: bool = False
@@ -77,19 +77,19 @@ class _Search:
             return
         taken = [real for real in self.loading.files if real in self.loading.users]
         packaged = self.owned([*taken, *(problem.found for problem in self.loading.versions)])
-        lost: dict[GuestPath, dict[GuestPath, Lacking]] = defaultdict(dict)
+        lost: dict[GuestPath, dict[GuestPath, MissingSymbols]] = defaultdict(dict)
         told: dict[GuestPath, tuple[str, GuestPath, bool]] = {}
         for problem in self.loading.versions:
-            lost[problem.found].setdefault(problem.path, Lacking(problem.path, problem.versions))
+            lost[problem.found].setdefault(problem.path, MissingSymbols(problem.path, problem.versions))
             told[problem.found] = (problem.library, problem.place, problem.some_processors)
         for real in taken:
             if real in packaged or real in told:
                 continue
             users = self.loading.users[real]
-            lacking = [found for user in users if (found := self._without_symbols(user, users[user], real))]
-            if lacking:
-                lost[real] = {found.user: found for found in lacking}
-                told[real] = (users[lacking[0].user], self.loading.places.get(real, real), False)
+            missing = [found for user in users if (found := self._without_symbols(user, users[user], real))]
+            if missing:
+                lost[real] = {found.user: found for found in missing}
+                told[real] = (users[missing[0].user], self.loading.places.get(real, real), False)
         for real, lacking_by_user in lost.items():
             library, place, some = told[real]
             behind = None if real in packaged else self._behind(library, real, process)
@@ -127,14 +127,14 @@ class _Search:
 
     # --- symbols: of a library that no package owns, and that may have no versions at all --------
 
-    def _without_symbols(self, user: GuestPath, library: str, real: GuestPath) -> Lacking | None:
+    def _without_symbols(self, user: GuestPath, library: str, real: GuestPath) -> MissingSymbols | None:
         needs = [need for need in self.closure.files[user].needs if need.library == library]
         has, wants = self._of(real), self._of(user)
         if not needs or has is None or wants is None:
             return None
         indexes = frozenset(index for need in needs for index in need.indexes)
         lost = [name for name, index in wants.wanted if index in indexes and name not in has.defined]
-        return Lacking(user, symbols=tuple(lost[:_MAX_SYMBOLS_TOLD])) if lost else None
+        return MissingSymbols(user, symbols=tuple(lost[:_MAX_SYMBOLS_TOLD])) if lost else None
 
     def _of(self, real: GuestPath) -> Symbols | None:
         """The symbols of a file; None where they cannot be read: then nothing is said of it."""
@@ -171,8 +171,8 @@ class _Search:
                 continue
             lost = self._versions_lost(name, judged, self.loading.users[real])
             if lost:
-                lacking = tuple(Lacking(user, versions) for user, versions in lost.items())
-                yield Shadow(name, judged, place, lacking, real, upcoming=True)
+                missing = tuple(MissingSymbols(user, versions) for user, versions in lost.items())
+                yield Shadow(name, judged, place, missing, real, upcoming=True)
 
     def _comes_from_ldconfig(self, place: GuestPath, process: Process) -> bool:
         """True for what the cache or the loader's own directories give, and no path of the program itself."""

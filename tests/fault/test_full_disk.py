@@ -18,7 +18,7 @@ import pytest
 
 from guestrepair.disk import history, interrupted
 from guestrepair.operations.opening import ended_without_room
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from tests.fault.conftest import THOROUGH_RUNS, Bench, make_bench
 from tests.support.program import run
 
@@ -139,7 +139,7 @@ def test_a_scan_without_room_for_its_overlay_is_refused(
 @pytest.mark.parametrize("small", ["100m"], indirect=True)
 def test_room_that_ends_meanwhile_is_said_once(small: Path) -> None:
     said: list[str] = []
-    with ended_without_room(small, Voice(note=said.append), "what then"):
+    with ended_without_room(small, UserInterface(note=said.append), "what then"):
         time.sleep(1)
         assert said == []
         with (small / "filler").open("wb") as filler:

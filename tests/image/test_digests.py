@@ -14,7 +14,7 @@ import fixtures
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.session import hashing
 from guestrepair.session.appliance_backend import ApplianceBackend
 from guestrepair.session.device_access import DevicesWritten
@@ -27,7 +27,7 @@ OPTIONS = ImageOptions()
 
 @contextmanager
 def opened(image: Path) -> Iterator[tuple[Session, Root, LiveGuest]]:
-    with opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, Voice()) as session:
+    with opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, UserInterface()) as session:
         root = session.choose_root()
         yield session, root, session.guest(root)
 

@@ -16,7 +16,7 @@ from guestrepair.analyzers.fstab import ANALYZER
 from guestrepair.disk import examine
 from guestrepair.model import EditFile, Finding, GuestPath, Safety, WriteFile
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.session.live import LiveGuest
 
 pytestmark = pytest.mark.image
@@ -92,7 +92,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     image = examine(fixtures.build("debian-server"))
-    with opening.read_only_session([image], ImageOptions(), Voice()) as session:
+    with opening.read_only_session([image], ImageOptions(), UserInterface()) as session:
         (root,) = session.roots()
         mounts = session.guest(root).mounts
         with session.writing(root, [PATH]) as guest:

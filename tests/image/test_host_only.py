@@ -18,7 +18,7 @@ import pytest
 
 import fixtures
 from guestrepair.analyzers.base import AnalysisOptions
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import inspect, scan
 from guestrepair.report.data import ImageReport
 from guestrepair.report.json import finding_json
@@ -127,9 +127,9 @@ def findings(report: ImageReport, *, evidence: bool) -> dict[str, dict[str, Any]
 def test_the_findings_are_those_of_the_appliance_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = fixtures.build(name)
     options = ScanOptions(analysis=AnalysisOptions(digests="all"))
-    by_host = scan(image, ALONE, options, Voice())
+    by_host = scan(image, ALONE, options, UserInterface())
     monkeypatch.setattr(session_module, "HostDisks", partial(HostDisks, trusted=False))
-    by_appliance = scan(image, ImageOptions(), options, Voice())
+    by_appliance = scan(image, ImageOptions(), options, UserInterface())
     assert by_appliance.errors == by_host.errors == []
     assert by_appliance.inconclusive == []
     assert (by_host.confirmed, by_appliance.confirmed) == (False, True)
@@ -164,7 +164,7 @@ def test_a_journal_that_waits_makes_nothing_up(tmp_path: Path) -> None:
         subprocess.run(
             ["debugfs", "-w", "-R", "feature needs_recovery", place], check=False, capture_output=True
         )
-    report = scan(disk, ALONE, ScanOptions(), Voice())
+    report = scan(disk, ALONE, ScanOptions(), UserInterface())
     assert [error.stage for error in report.errors] == ["system"]
     assert "ext4: needs the appliance" in report.errors[0].message
     assert not report.analyzed
@@ -175,17 +175,17 @@ def test_a_healthy_system_is_not_waited_for_and_a_broken_one_is(
 ) -> None:
     """No FAT, so that all of it is certain; what is broken is confirmed before anybody is told."""
     said: list[str] = []
-    voice = Voice(detail=said.append)
+    ui = UserInterface(detail=said.append)
     only = ScanOptions(only=("sshd",))
-    healthy = scan(fixtures.build("centos7-like"), ImageOptions(), only, voice)
+    healthy = scan(fixtures.build("centos7-like"), ImageOptions(), only, ui)
     assert (healthy.findings, healthy.inconclusive, healthy.errors) == ([], [], [])
     assert not healthy.confirmed
     assert healthy.round_trips == 0
     assert said == ["answered by this host alone: it was certain of all, and the appliance is not waited for"]
     assert machines_of(os.getpid()) == []
-    looked = inspect(fixtures.build("centos7-like"), ImageOptions(), voice)
+    looked = inspect(fixtures.build("centos7-like"), ImageOptions(), ui)
     assert not looked.confirmed
-    broken = scan(damaged(["sshd-host-keys"], base="centos7-like"), ImageOptions(), only, voice)
+    broken = scan(damaged(["sshd-host-keys"], base="centos7-like"), ImageOptions(), only, ui)
     assert broken.findings
     assert broken.confirmed
     assert said[-1].startswith("the appliance is to confirm it: sshd/")

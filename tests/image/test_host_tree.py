@@ -17,7 +17,7 @@ from guestrepair.formats.ext_tree import Tree
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import scan
 from guestrepair.session.appliance_backend import ApplianceBackend
 from guestrepair.session.device_access import DevicesWritten
@@ -57,7 +57,7 @@ def without_device(stat: Stat | None, *, made_up: bool = False) -> Stat | None:
 
 
 def session_of(image: Path) -> contextlib.AbstractContextManager[Session]:
-    return opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, Voice())
+    return opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, UserInterface())
 
 
 @pytest.mark.parametrize("name", ["debian-server", "centos7-like", "debian-xfs", "debian-btrfs"])
@@ -113,7 +113,7 @@ def test_what_the_host_wrongly_calls_missing_is_found_by_the_appliance(
         again = session.guest(session.choose_root())
         assert again.exists(GuestPath("/usr/sbin/sshd"))
         assert session.verified()
-    report = scan(debian_image, OPTIONS, ScanOptions(only=("sshd",)), Voice())
+    report = scan(debian_image, OPTIONS, ScanOptions(only=("sshd",)), UserInterface())
     assert (report.findings, report.inconclusive, report.errors) == ([], [], [])
 
 

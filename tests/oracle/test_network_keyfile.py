@@ -51,7 +51,7 @@ def ours(text: str) -> list[str] | None:
 
 
 def theirs(tool: Tool, text: str) -> list[str] | None:
-    """``connection modify`` reads the profile, and prints it anew."""
+    """``connection modify`` reads the profile, and prints it again."""
     run = tool.run("--offline", "connection", "modify", "connection.id", "y", stdin=text)
     if run.returncode:
         return None

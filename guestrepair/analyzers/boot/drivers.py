@@ -160,13 +160,13 @@ class _Judged:
         """The driver of the root filesystem, or of what lies under it, is nowhere."""
         if not self._is_own_root():
             return
-        lacking = [(need, why) for need in self._system.root_needs if (why := self._lacking(need))]
-        if lacking:
+        missing = [(need, why) for need in self._system.root_needs if (why := self._missing(need))]
+        if missing:
             yield self._finding(
-                f"cannot mount the root filesystem: {'; '.join(why for _, why in lacking)}",
+                f"cannot mount the root filesystem: {'; '.join(why for _, why in missing)}",
                 Severity.ERROR,
-                [Evidence(str(self._path), why, need.what) for need, why in lacking],
-                [name for need, _ in lacking for name in need.drivers],
+                [Evidence(str(self._path), why, need.what) for need, why in missing],
+                [name for need, _ in missing for name in need.drivers],
             )
 
     def _is_own_root(self) -> bool:
@@ -180,7 +180,7 @@ class _Judged:
         known = block.find(tag, name.strip('"')) if equals and tag in {"UUID", "LABEL", "PARTUUID"} else ()
         return not known or any(device.name == root for device in known)
 
-    def _lacking(self, need: Need) -> str:
+    def _missing(self, need: Need) -> str:
         drivers = self._drivers
         if not any(drivers.loads(name) for name in need.drivers):
             return f"{'; '.join(self._why_not(need.drivers[-1:]))}, which {need.what} needs"
@@ -215,7 +215,7 @@ class _Judged:
             f"cannot reach {value}, which root= names: {self._why(bus)}",
             Severity.ERROR,
             [Evidence(self._entry.place, f"root={value}", f"a driver for {bus.title}")],
-            self._drivers.lacking(bus),
+            self._drivers.missing(bus),
         )
 
     def buses(self, named: Sequence[_Target]) -> Iterator[Finding]:
@@ -266,25 +266,25 @@ class _Judged:
         has = ", ".join(bus.title for bus in drivers.buses) or "no controller of virtual machines"
         wanted = ", ".join(bus.title for bus in buses)
         possible = [bus for bus in buses if drivers.could_reach(bus)]
-        lacking = list(dict.fromkeys(name for bus in possible for name in drivers.lacking(bus)))
-        why = "; ".join(self._why_not(lacking)) or f"kernel {drivers.release} has no driver for them"
+        missing = list(dict.fromkeys(name for bus in possible for name in drivers.missing(bus)))
+        why = "; ".join(self._why_not(missing)) or f"kernel {drivers.release} has no driver for them"
         return self._finding(
             f"reaches disks by {has}, and not by {wanted}: {why}",
             severity,
             [Evidence(str(self._path), f"drivers for {has}", wanted)],
-            lacking,
+            missing,
         )
 
     def _why(self, bus: Bus) -> str:
-        lacking = self._drivers.lacking(bus)
+        missing = self._drivers.missing(bus)
         return (
-            "; ".join(self._why_not(lacking)) if lacking else f"kernel {self._drivers.release} has no driver"
+            "; ".join(self._why_not(missing)) if missing else f"kernel {self._drivers.release} has no driver"
         )
 
     # --- findings ------------------------------------------------------------------------------
 
     def _finding(
-        self, what: str, severity: Severity, evidence: Sequence[Evidence], lacking: Sequence[str]
+        self, what: str, severity: Severity, evidence: Sequence[Evidence], missing: Sequence[str]
     ) -> Finding:
         drivers, policy = self._drivers, self._policy()
         more: tuple[Evidence, ...] = ()
@@ -298,7 +298,7 @@ class _Judged:
             f"initramfs {self._path} of default entry '{self._entry.entry.title}' {what}",
             severity=severity,
             evidence=(*evidence, *more),
-            repair=self._repair(lacking, policy),
+            repair=self._repair(missing, policy),
         )
 
     def _policy(self) -> ModulesPolicy | None:
@@ -306,9 +306,9 @@ class _Judged:
         policy = self._system.initramfs_modules
         return policy if policy is not None and policy.setting.value in {"dep", "list"} else None
 
-    def _repair(self, lacking: Sequence[str], policy: ModulesPolicy | None) -> Repair:
+    def _repair(self, missing: Sequence[str], policy: ModulesPolicy | None) -> Repair:
         drivers = self._drivers
-        kept = [name for name in lacking if name in drivers.inside and name in drivers.blocked]
+        kept = [name for name in missing if name in drivers.inside and name in drivers.blocked]
         if kept:
             places = ", ".join(dict.fromkeys(drivers.blocked[name].place for name in kept))
             return Repair(
@@ -316,7 +316,7 @@ class _Judged:
                 "initramfs",
                 Safety.MANUAL,
             )
-        if not set(lacking) & (drivers.available | drivers.builtin):
+        if not set(missing) & (drivers.available | drivers.builtin):
             return Repair("install another kernel, one that has the driver", Safety.MANUAL)
         rebuilding = rebuild(self._system, self._entry, self._path, "it lacks drivers")
         if not rebuilding:

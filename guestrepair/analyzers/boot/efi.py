@@ -33,7 +33,7 @@ EFI_CONFIGURATION = Rule(
     why="The machine stops at the prompt 'grub>', without a menu.",
     repair="Write the short grub.cfg that searches for the filesystem with GRUB's folder in /boot and reads "
     "the menu there.",
-    example="The EFI system partition was made anew, and only shim and grub2-efi were reinstalled.",
+    example="The EFI system partition was made again, and only shim and grub2-efi were reinstalled.",
     sources=("GRUB manual, Embedding", "grub-mkimage(1), --prefix", "GRUB include/grub/kernel.h"),
 )
 RULES = (EFI_CONFIGURATION,)

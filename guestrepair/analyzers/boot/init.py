@@ -65,7 +65,7 @@ _WITH_EXECUTOR = 255
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
+class _Problem:
     """Why a path cannot be started, and the path that lacks: its own, or what a link leads to."""
 
     why: str
@@ -85,35 +85,35 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
             yield Inconclusive("boot", f"what is started as init is not known: {hidden}")
             return
     asked = entry.entry.cmdline.get("init") or ""
-    if asked.startswith("/") and _trouble(system, GuestPath(asked)) is None:
+    if asked.startswith("/") and _problem(system, GuestPath(asked)) is None:
         yield from _parts(system, GuestPath(asked))
         return  # the command line names another one, which is there
-    trouble = _trouble(system, _DEFAULT)
-    if trouble is None:
+    problem = _problem(system, _DEFAULT)
+    if problem is None:
         yield from _parts(system, _DEFAULT)
-    elif not _said_by_packages(system, trouble) and _is_a_system(system):
-        yield _finding(system, entry, trouble)
+    elif not _said_by_packages(system, problem) and _is_a_system(system):
+        yield _finding(system, entry, problem)
 
 
 def _is_a_system(system: System) -> bool:
     """True where the rest of a system is there: without even a shell, there is more to say."""
-    return _trouble(system, _SHELL) is None or bool(_installed(system))
+    return _problem(system, _SHELL) is None or bool(_installed(system))
 
 
-def _trouble(system: System, path: GuestPath) -> _Trouble | None:
+def _problem(system: System, path: GuestPath) -> _Problem | None:
     """What is wrong with a program's path; None when it can be started."""
     found = system.files.stat(path)
     if found is None:
         lost = _lost(system, path)
-        return _Trouble(
+        return _Problem(
             f"{path} leads to {lost}, which is not there" if lost != path else "is not there", lost
         )
     real = system.files.resolve(path) or path
     if not found.is_file:
-        return _Trouble(f"{real} is no file", real)
+        return _Problem(f"{real} is no file", real)
     if not found.size_bytes:
-        return _Trouble(f"{real} is empty", real)
-    return None if found.permissions & 0o111 else _Trouble(f"{real} cannot be executed", real)
+        return _Problem(f"{real} is empty", real)
+    return None if found.permissions & 0o111 else _Problem(f"{real} cannot be executed", real)
 
 
 def _lost(system: System, path: GuestPath) -> GuestPath:
@@ -127,15 +127,15 @@ def _lost(system: System, path: GuestPath) -> GuestPath:
     return path
 
 
-def _said_by_packages(system: System, trouble: _Trouble) -> bool:
+def _said_by_packages(system: System, problem: _Problem) -> bool:
     """True where a rule of packages/ reports the same."""
     if system.packaged is None:
         return False
     if any(link.path == "/sbin" for link in system.broken_links):
         return True
-    owned = system.packaged.lookup(str(trouble.path))
-    if trouble.why.endswith("cannot be executed"):
-        in_bin = trouble.path.parent.name in {"bin", "sbin"}
+    owned = system.packaged.lookup(str(problem.path))
+    if problem.why.endswith("cannot be executed"):
+        in_bin = problem.path.parent.name in {"bin", "sbin"}
         return bool(owned) and (in_bin or system.packaged.database.records_attributes)
     return bool(owned)
 
@@ -149,19 +149,19 @@ def _parts(system: System, path: GuestPath) -> Iterator[Finding]:
     if real is None or real.name != "systemd" or _version(system, real.parent) < _WITH_EXECUTOR:
         return
     executor = real.parent / "systemd-executor"
-    trouble = _trouble(system, executor)
-    if trouble is None or _said_by_packages(system, trouble):
+    problem = _problem(system, executor)
+    if problem is None or _said_by_packages(system, problem):
         return
     yield INIT_MISSING.finding(
         Subject.of_path(executor),
-        f"{executor}, by which systemd starts every program, {_after_name(trouble, executor)}: pid 1 stops",
-        evidence=(Evidence(str(executor), trouble.why, "a program"),),
+        f"{executor}, by which systemd starts every program, {_after_name(problem, executor)}: pid 1 stops",
+        evidence=(Evidence(str(executor), problem.why, "a program"),),
         repair=Repair("restore it from systemd's package of the same version", Safety.MANUAL),
     )
 
 
-def _after_name(trouble: _Trouble, path: GuestPath) -> str:
-    return trouble.why.removeprefix(f"{path} ")
+def _after_name(problem: _Problem, path: GuestPath) -> str:
+    return problem.why.removeprefix(f"{path} ")
 
 
 def _version(system: System, folder: GuestPath) -> int:
@@ -177,35 +177,35 @@ def _version(system: System, folder: GuestPath) -> int:
 # --- the finding ------------------------------------------------------------------------------
 
 
-def _finding(system: System, entry: Entry, trouble: _Trouble) -> Finding:
-    spare = next((p for p in _OTHERS if _trouble(system, p) is None), None)
-    shell = spare is None and _trouble(system, _SHELL) is None
+def _finding(system: System, entry: Entry, problem: _Problem) -> Finding:
+    spare = next((p for p in _OTHERS if _problem(system, p) is None), None)
+    shell = spare is None and _problem(system, _SHELL) is None
     instead = (
         f"{spare} is started" if spare else f"{_SHELL} is started" if shell else "nothing is there to start"
     )
     by_systemd = (
         bool(entry.entry.initrds)
         and system.built_in.uses_dracut
-        and any(_trouble(system, path) is None for path in _SYSTEMD)
+        and any(_problem(system, path) is None for path in _SYSTEMD)
     )
     if by_systemd:
         instead = "dracut starts systemd all the same, and nothing else would"
     return INIT_MISSING.finding(
         Subject.of_path(_DEFAULT),
-        f"{_DEFAULT} {trouble.why.removeprefix(f'{_DEFAULT} ')}: {instead}",
+        f"{_DEFAULT} {problem.why.removeprefix(f'{_DEFAULT} ')}: {instead}",
         severity=Severity.WARNING if by_systemd or spare else Severity.ERROR,
-        evidence=(Evidence(str(_DEFAULT), trouble.why, "the init that is installed"),),
-        repair=_repair(system, trouble),
+        evidence=(Evidence(str(_DEFAULT), problem.why, "the init that is installed"),),
+        repair=_repair(system, problem),
     )
 
 
-def _repair(system: System, trouble: _Trouble) -> Repair:
+def _repair(system: System, problem: _Problem) -> Repair:
     manual = Repair("restore the package that brings init (systemd-sysv, sysvinit, busybox)", Safety.MANUAL)
-    found = system.files.stat(trouble.path)
-    if found is not None and trouble.why.endswith("cannot be executed"):
+    found = system.files.stat(problem.path)
+    if found is not None and problem.why.endswith("cannot be executed"):
         mode = found.permissions | 0o111
-        change: Change = SetMode(path=trouble.path, before=found.permissions, after=mode)
-        return Repair(f"make {trouble.path} executable ({mode:04o})", Safety.REVIEW, (change,))
+        change: Change = SetMode(path=problem.path, before=found.permissions, after=mode)
+        return Repair(f"make {problem.path} executable ({mode:04o})", Safety.REVIEW, (change,))
     place = system.files.resolve_parent(_DEFAULT)
     there = system.files.lstat(place) if place is not None else None
     targets = _installed(system)
@@ -224,6 +224,6 @@ def _installed(system: System) -> list[GuestPath]:
     if system.files.is_file(_INITTAB):
         names.append(_BUSYBOX)
     found = [
-        real for n in names if _trouble(system, n) is None and (real := system.files.resolve(n)) is not None
+        real for n in names if _problem(system, n) is None and (real := system.files.resolve(n)) is not None
     ]
     return list(dict.fromkeys(found))

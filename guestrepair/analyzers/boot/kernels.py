@@ -89,7 +89,7 @@ def boots_by_itself(loader: BootLoader) -> bool:
     return bool(loader.grub_menus or loader.entries or loader.unified)
 
 
-def kernel_trouble(system: System, entry: Entry) -> str:
+def kernel_problem(system: System, entry: Entry) -> str:
     """What is wrong with an entry's kernel; empty when it can be started."""
     word = entry.entry.kernel
     if word is None or "$" in word.text:
@@ -99,7 +99,7 @@ def kernel_trouble(system: System, entry: Entry) -> str:
     return image.problem if image is not None else _NOT_THERE
 
 
-def initrd_trouble(system: System, entry: Entry, word: Word) -> str:
+def initrd_problem(system: System, entry: Entry, word: Word) -> str:
     """What is wrong with one initramfs of an entry; only the default's content is looked at."""
     if "$" in word.text:
         return ""
@@ -116,7 +116,7 @@ def initrd_trouble(system: System, entry: Entry, word: Word) -> str:
 def is_complete(system: System, entry: Entry) -> bool:
     """The entry's kernel and initramfs images are there."""
     words = entry.entry.initrds
-    return not kernel_trouble(system, entry) and not any(initrd_trouble(system, entry, w) for w in words)
+    return not kernel_problem(system, entry) and not any(initrd_problem(system, entry, w) for w in words)
 
 
 # --- kernels --------------------------------------------------------------------------
@@ -134,8 +134,8 @@ def _wanted_path(system: System, entry: Entry, word: Word) -> GuestPath:
 
 def _kernel(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding]:
     word = entry.entry.kernel
-    trouble = kernel_trouble(system, entry)
-    if word is None or not trouble:
+    problem = kernel_problem(system, entry)
+    if word is None or not problem:
         return
     path = _wanted_path(system, entry, word)
     if str(path) in seen:
@@ -143,11 +143,11 @@ def _kernel(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding]:
     seen.add(str(path))
     yield KERNEL_MISSING.finding(
         Subject.of_path(path),
-        f"the kernel {path} of {_kind(system, entry)} entry '{entry.entry.title}' cannot start: {trouble}",
+        f"the kernel {path} of {_kind(system, entry)} entry '{entry.entry.title}' cannot start: {problem}",
         severity=_severity(system, entry),
         evidence=(
             Evidence(entry.place, f"kernel {word.text}", "a whole kernel image"),
-            Evidence(str(path), trouble),
+            Evidence(str(path), problem),
         ),
         repair=_kernel_repair(system, path),
     )
@@ -212,21 +212,21 @@ def _initrds(system: System, entry: Entry, seen: set[str]) -> Iterator[Finding |
         if str(path) in seen:
             continue
         try:
-            trouble = initrd_trouble(system, entry, word)
+            problem = initrd_problem(system, entry, word)
         except GuestReadError as error:
             yield Inconclusive("boot", error.message)
             continue
-        if not trouble:
+        if not problem:
             continue
         seen.add(str(path))
         kind = _kind(system, entry)
         yield INITRAMFS_MISSING.finding(
             Subject.of_path(path),
-            f"initramfs {path} of {kind} entry '{entry.entry.title}' is of no use: {trouble}",
+            f"initramfs {path} of {kind} entry '{entry.entry.title}' is of no use: {problem}",
             severity=_severity(system, entry),
             evidence=(
                 Evidence(entry.place, f"initramfs {word.text}", "whole cpio archives"),
-                Evidence(str(path), trouble),
+                Evidence(str(path), problem),
             ),
             repair=initramfs_repair(system, entry, path),
         )
@@ -260,7 +260,7 @@ def is_linux(system: System, entry: Entry) -> bool:
 
 
 def initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
-    """How an entry's initramfs is built anew at a path."""
+    """How an entry's initramfs is built again at a path."""
     changes = rebuild(system, entry, path, f"{path} is missing or damaged")
     if not changes:
         return Repair("rebuild it in a rescue system with update-initramfs or dracut", Safety.MANUAL)
@@ -269,7 +269,7 @@ def initramfs_repair(system: System, entry: Entry, path: GuestPath) -> Repair:
 
 
 def rebuild(system: System, entry: Entry, path: GuestPath, reason: str) -> tuple[RunGuestProgram, ...]:
-    """The guest's programs that make an entry's initramfs anew, the last one making it; empty without one."""
+    """The guest's programs that build an entry's initramfs, the last one making it; empty without one."""
     version = release(system, entry)
     if system.kernels.modules(version) is None:
         return ()
@@ -305,7 +305,7 @@ def _modules(system: System, entry: Entry) -> Iterator[Finding]:
         subject, observed = directory / "modules.dep", "not there, or empty"
         repair = Repair(f"run the guest's depmod for {version}", Safety.REVIEW, (_depmod(system, version),))
     else:
-        if kernel_trouble(system, entry) == _NOT_THERE:
+        if kernel_problem(system, entry) == _NOT_THERE:
             return  # the whole kernel is gone: boot/kernel-missing stands for it
         if not system.files.exists(system.kernels.modules_folder) and not entry.entry.initrds:
             return  # a kernel without modules needs none

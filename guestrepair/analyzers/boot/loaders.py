@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.analyzers.boot.kernels import (
     boots_by_itself,
-    initrd_trouble,
+    initrd_problem,
     is_complete,
-    kernel_trouble,
+    kernel_problem,
     packaged_file,
 )
 from guestrepair.analyzers.boot.without_initramfs import needs_initramfs
@@ -54,7 +54,7 @@ DEFAULT_BROKEN = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The boot loader has no entries, or its default lacks files that no package can give back.",
     why="The machine stops in the boot loader, while another entry would boot.",
-    repair="Make a complete entry the default; or have the guest write its menu anew.",
+    repair="Make a complete entry the default; or have the guest write its menu again.",
     example="The newest kernel's initramfs is empty, the one before it is complete.",
     sources=("GRUB manual, Simple configuration", "grub-set-default(8)"),
 )
@@ -100,7 +100,7 @@ def _configuration(system: System) -> Iterator[Finding]:
     path = menus[0].path if menus or installed is None else installed.parent / "grub.cfg"
     observed = "no entry that boots a kernel" if menus else "not there"
     tool = _first_program(system, _GRUB_MKCONFIG)
-    repair = Repair("write the menu anew in a rescue system with grub-mkconfig", Safety.MANUAL)
+    repair = Repair("write the menu again in a rescue system with grub-mkconfig", Safety.MANUAL)
     if tool:
         change = RunGuestProgram(arguments=(tool, "-o", str(path)), reason=f"{path}: {observed}")
         repair = Repair(f"have the guest's {GuestPath(tool).name} write {path}", Safety.REVIEW, (change,))
@@ -137,15 +137,15 @@ def _default(system: System) -> Iterator[Finding]:
 
 def _beyond_packages(system: System, entry: Entry) -> str:
     """Why the default cannot boot, when nothing but the guest's own programs could mend it."""
-    trouble = kernel_trouble(system, entry)
-    if trouble:
+    problem = kernel_problem(system, entry)
+    if problem:
         word = entry.entry.kernel
         paths = system.boot_loader.candidates(word, entry) if word is not None else ()
-        return "" if any(packaged_file(system, p) for p in paths) else f"its kernel: {trouble}"
+        return "" if any(packaged_file(system, p) for p in paths) else f"its kernel: {problem}"
     for word in entry.entry.initrds:
-        trouble = initrd_trouble(system, entry, word)
-        if trouble:
-            return f"its initramfs {word.text}: {trouble}"
+        problem = initrd_problem(system, entry, word)
+        if problem:
+            return f"its initramfs {word.text}: {problem}"
     return ""
 
 
@@ -252,20 +252,20 @@ def _loader(system: System, bios: str) -> Iterator[Finding | Inconclusive]:
         yield from _fallback(system, efi.target, whole)
 
 
-def _bios_finding(system: System, trouble: str, *, uefi_remains: bool) -> Finding:
+def _bios_finding(system: System, problem: str, *, uefi_remains: bool) -> Finding:
     code = system.boot_loader.boot_code
     subject = Subject.of_device(code.disk.name) if code is not None else Subject.of_path(GuestPath("/boot"))
     repair = Repair(f"run grub-install {subject} in the guest, from a rescue system", Safety.MANUAL)
     tool = _first_program(system, _GRUB_INSTALL)
     parts = (GuestPath("/usr/lib/grub/i386-pc/kernel.img"), GuestPath("/usr/lib/grub/i386-pc/boot.img"))
     if tool and code is not None and all(system.files.is_file(path) for path in parts):
-        change = RunGuestProgram(arguments=(tool, "--target=i386-pc", code.disk.name), reason=trouble)
-        summary = f"install GRUB on {subject} anew with the guest's own {GuestPath(tool).name}"
+        change = RunGuestProgram(arguments=(tool, "--target=i386-pc", code.disk.name), reason=problem)
+        summary = f"install GRUB on {subject} again with the guest's own {GuestPath(tool).name}"
         repair = Repair(summary, Safety.REVIEW, (change,))
     return LOADER_MISSING.finding(
         subject,
-        f"GRUB cannot start by BIOS: {trouble}" + ("; UEFI still starts the guest" if uefi_remains else ""),
-        evidence=(Evidence(subject, trouble, "boot code, core image and modules of GRUB"),),
+        f"GRUB cannot start by BIOS: {problem}" + ("; UEFI still starts the guest" if uefi_remains else ""),
+        evidence=(Evidence(subject, problem, "boot code, core image and modules of GRUB"),),
         repair=repair,
     )
 
@@ -300,7 +300,7 @@ def _esp_empty(system: System, target: str, severity: Severity) -> Finding:
             RunGuestProgram(arguments=(tool, *options, *more), reason=reason)
             for more in ((), ("--removable",))
         )
-        summary = f"install GRUB at {target} anew with the guest's own {GuestPath(tool).name}"
+        summary = f"install GRUB at {target} again with the guest's own {GuestPath(tool).name}"
         repair = Repair(summary, Safety.REVIEW, changes)
     return LOADER_MISSING.finding(
         Subject.of_path(GuestPath(target)),

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from guestrepair.analyzers.base import Context, Rule
-from guestrepair.analyzers.boot.kernels import initramfs_repair, is_linux, kernel_trouble, release
+from guestrepair.analyzers.boot.kernels import initramfs_repair, is_linux, kernel_problem, release
 from guestrepair.model import (
     Change,
     Edit,
@@ -81,7 +81,7 @@ def needs_initramfs(system: System, entry: Entry) -> str:
     """Why an entry that names no initramfs cannot start without one; empty when it can, or may."""
     if entry.entry.initrds or entry.entry.cmdline.has("initrd"):
         return ""
-    if entry.entry.cmdline.has("rdinit") or kernel_trouble(system, entry) or not is_linux(system, entry):
+    if entry.entry.cmdline.has("rdinit") or kernel_problem(system, entry) or not is_linux(system, entry):
         return ""
     version = release(system, entry)
     if system.built_in.has_initramfs(version):
@@ -139,7 +139,7 @@ def _repair(system: System, entries: Sequence[Entry]) -> Repair:
         image, is_there = _image(system, entry)
         edit = _line(entry, image.name) if image is not None else None
         if image is None or edit is None:
-            advice = "rebuild the initramfs in a rescue system, and have the boot loader's menu written anew"
+            advice = "rebuild the initramfs in a rescue system, and have the boot loader's menu written again"
             return Repair(advice, Safety.MANUAL)
         edits.setdefault(entry.path, []).append(edit)
         if not is_there:

@@ -45,7 +45,7 @@ WILL_OVERWRITE = Rule(
     effect=Effect.DEGRADES,
     what="The instance-id of the data on the disks is another one than that of the instance that was set up."
     " A note where the data sends it elsewhere for the rest (seedfrom a web address), which cannot be seen.",
-    why="Host keys are made anew; host name, users' keys and passwords, and the network's configuration are"
+    why="Host keys are made again; host name, users' keys and passwords, and the network's configuration are"
     " written again as the data says. Each of them is named, as far as the data shows it.",
     repair="None: it may be wanted. Give the data the old instance-id to keep what is there.",
     example="/var/lib/cloud/data/instance-id: i-1; meta-data: instance-id: i-2",
@@ -126,7 +126,7 @@ def check_overwriting(context: Context) -> Iterator[Finding]:
     yield WILL_OVERWRITE.finding(
         Subject.of_path(CACHED_ID),
         f"cloud-init knows the instance {cached}, and {seed.where} is of {coming.instance_id}: at the"
-        f" next boot {', '.join(written)} are written anew",
+        f" next boot {', '.join(written)} are written again",
         severity=Severity.WARNING,
         evidence=(
             Evidence(str(CACHED_ID), cached, coming.instance_id),

@@ -53,13 +53,13 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
         except GuestReadError as error:
             yield Inconclusive("filesystems", error.message)
             continue
-        lacking = _lacking(usage)
-        if lacking:
+        missing = _missing(usage)
+        if missing:
             context.progress(f"looking for the largest directories of {mount.target}")
-            yield _finding(filesystems, mount, usage, lacking)
+            yield _finding(filesystems, mount, usage, missing)
 
 
-def _lacking(usage: FilesystemUsage) -> str:
+def _missing(usage: FilesystemUsage) -> str:
     if usage.size_bytes and usage.available_bytes * 100 < usage.size_bytes:
         return "blocks"
     if usage.inodes and usage.inodes_free * 100 < usage.inodes:
@@ -67,14 +67,14 @@ def _lacking(usage: FilesystemUsage) -> str:
     return ""
 
 
-def _finding(filesystems: Filesystems, mount: Mount, usage: FilesystemUsage, lacking: str) -> Finding:
-    free = usage.free_bytes if lacking == "blocks" else usage.inodes_free
+def _finding(filesystems: Filesystems, mount: Mount, usage: FilesystemUsage, missing: str) -> Finding:
+    free = usage.free_bytes if missing == "blocks" else usage.inodes_free
     severity = Severity.ERROR if not free and mount.target in _BOOT_NEEDS else Severity.WARNING
-    if lacking == "blocks":
+    if missing == "blocks":
         observed = f"{_size(usage.available_bytes)} of {_size(usage.size_bytes)} available"
     else:
         observed = f"{usage.inodes_free} of {usage.inodes} inodes free"
-    largest = _largest(filesystems.directories(mount.target), by_count=lacking == "inodes")
+    largest = _largest(filesystems.directories(mount.target), by_count=missing == "inodes")
     return FULL.finding(
         Subject.of_device(mount.source),
         f"{mount.target} ({mount.source}) is full: {observed}",

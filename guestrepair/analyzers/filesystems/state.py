@@ -221,7 +221,7 @@ def _corrupt(device: BlockDevice, result: CheckResult, refused: str, damage: Map
     evidence += _met(damage)
     repair = fsck(device)
     if device.content == "btrfs":
-        advice = f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it anew"
+        advice = f"mount {device.name} read-only, copy what is needed (btrfs restore), and make it again"
         repair = Repair(advice, Safety.MANUAL)
     elif result.journal_pending:
         # xfs_repair refuses to work before the journal is replayed, and throwing it away loses data.

@@ -31,7 +31,7 @@ SUPERBLOCK_DAMAGED = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The first superblock is missing or its checksum is wrong; a copy elsewhere on the device is sound.",
     why="Without it udev and mount do not know the filesystem: its UUID is not found, the boot stops.",
-    repair="The checker, told where the copy is, writes the first one anew. btrfs: by hand.",
+    repair="The checker, told where the copy is, writes the first one again. btrfs: by hand.",
     example="The first kilobytes of the partition were overwritten.",
     sources=("e2fsck(8), -b", "xfs_repair(8)", "btrfs-rescue(8), super-recover"),
 )
@@ -121,9 +121,8 @@ def _repair(device: BlockDevice, found: SuperblockCopy) -> Repair:
         backup_superblock=found.backup,
         block_size_bytes=found.block_size_bytes,
     )
-    summary = (
-        f"write the superblock of {device.name} anew from the copy at {found.where}, and check the filesystem"
-    )
+    copy = f"write the superblock of {device.name} again from the copy at {found.where}"
+    summary = f"{copy}, and check the filesystem"
     return Repair(summary, Safety.REVIEW, (change,))
 
 

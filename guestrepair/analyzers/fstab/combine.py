@@ -1,8 +1,8 @@
-"""One repair for what belongs together: a line that does not parse, a file that is written anew, an order.
+"""One repair for what belongs together: a line that does not parse, a file that is written again, an order.
 
 The rules judge the table as it must be meant (:mod:`guestrepair.system.mounts.facts`). What they find on a
 line that does not parse becomes part of the one repair of that line; where the whole file is written
-anew as plain text, what can be repaired safely goes into it.
+again as plain text, what can be repaired safely goes into it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _line_repair(mounts: Mounts, reading: Reading, nested: Sequence[Edit]) -> Re
     """The line as it must be meant, with what else is wrong in it corrected."""
     line = reading.bad.line
     if reading.raw is None:
-        return edits.manual("write the line for / anew by hand")
+        return edits.manual("write the line for / again by hand")
     raw = spliced(reading.raw, (Splice(e.offset, e.length, e.text) for e in nested), start=line.offset)
     summary = f"make it: {raw.decode('utf-8', 'replace').strip()}"
     if reading.how is How.OUT_OF_USE:
@@ -154,7 +154,7 @@ def _any_within(places: Sequence[int], first: int, last: int) -> bool:
     return bisect_left(places, first) < bisect_right(places, last)
 
 
-# --- a file that is written anew ------------------------------------------------------
+# --- a file that is written again ------------------------------------------------------
 
 
 def _in_one_file(mounts: Mounts, plain: PlainText, results: Results) -> Iterator[Finding | Inconclusive]:

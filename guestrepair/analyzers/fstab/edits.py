@@ -68,7 +68,7 @@ def add_options(entry: Entry, *options: str) -> Splice:
 
 
 def set_options(entry: Entry, options: Iterable[str]) -> Splice:
-    """Write the options anew, ``defaults`` when none is left."""
+    """Write the options again, ``defaults`` when none is left."""
     token = entry.options_token
     assert token is not None  # noqa: S101 - only entries that have options get here
     return replace(token.offset, len(token.raw), escape(",".join(options)) or "defaults")

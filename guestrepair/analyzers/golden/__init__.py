@@ -5,7 +5,7 @@ copy would share (keys, passwords, credentials), what cloud-init knows already, 
 machine, and what a machine leaves of itself: logs, histories, leases, seeds, caches, deleted files in free
 space; and of the image as a whole, that its release is still supported, its clock kept, its console seen.
 
-Evidence: that the files are there, and are not empty; what a copy's first boot makes anew is read from its
+Evidence: that the files are there, and are not empty; what a copy's first boot makes again is read from its
 units, its scripts and cloud-init. Repairs remove files by name, or empty them where a program needs them to
 be there; all in one transaction, with the content kept on the host for undo and no copy in the image. What
 nothing would make again is for a person to decide. Limits: only named places are looked at; links are never

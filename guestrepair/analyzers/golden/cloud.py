@@ -31,7 +31,7 @@ GENERATED = Rule(
     what="Network configuration, an sshd_config.d file or sudo rules that cloud-init writes.",
     why="They bind every copy to the network card, addresses and users of the machine that they were made"
     " for.",
-    repair="Remove them, and cloud-init's state, so that it writes them anew; by hand where boot does not"
+    repair="Remove them, and cloud-init's state, so that it writes them again; by hand where boot does not"
     " start cloud-init: then nothing writes them again, and a copy has no network.",
     example="/etc/netplan/50-cloud-init.yaml",
     sources=("cloud-init documentation, Network configuration", "cloud-init documentation, clean --configs"),
@@ -69,7 +69,7 @@ def check_generated(context: Context) -> Iterator[Finding]:
             "decide about them: boot does not start cloud-init, nothing writes them again", Safety.MANUAL
         )
         if files and system.first_boot.cloud_init_runs:
-            words = "remove them and cloud-init's state: it writes them anew"
+            words = "remove them and cloud-init's state: it writes them again"
             repair = Repair(words, Safety.REVIEW, (*changes, *forget_instance(system)))
         yield from folded(GENERATED, files, says, repair)
 

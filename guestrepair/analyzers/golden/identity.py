@@ -1,4 +1,4 @@
-"""What makes one machine itself, and each copy must have anew: its id, host keys, names, memberships."""
+"""What makes one machine itself, of which every copy needs its own: id, host keys, names, memberships."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ SUBSCRIPTION = Rule(
     what="Certificates and tokens of subscription-manager, RHN, Ubuntu Pro, Landscape, SSM, the Azure and"
     " Google agents, Puppet, Salt, Chef.",
     why="All copies are one machine to that service; some of these files let whoever has them act as it.",
-    repair="Remove them: each copy registers anew. Review.",
+    repair="Remove them: each copy registers again. Review.",
     example="/etc/pki/consumer/cert.pem",
     sources=("subscription-manager(8)", SYSPREP),
 )
@@ -208,7 +208,7 @@ def check_memberships(context: Context) -> Iterator[Finding]:
             context.system.leftovers.of(kind).files,
             says,
             lambda files: Repair(
-                "remove it: each copy registers anew", Safety.REVIEW, tuple(map(removed, files))
+                "remove it: each copy registers again", Safety.REVIEW, tuple(map(removed, files))
             ),
         )
 

@@ -54,7 +54,7 @@ def _rule(
 
 
 def log_change(file: Leftover) -> Change:
-    """A log that a program goes on writing is emptied, since not every program may make it anew."""
+    """A log that a program goes on writing is emptied, since not every program may make it again."""
     name, parents = file.path.name, file.path.parents
     gone = _ROTATED.search(name) or any(each in parents for each in _OF_INSTALLATION) or _LOG not in parents
     return removed(file) if gone else EmptyFile(path=file.path, before_bytes=file.size_bytes)
@@ -94,7 +94,7 @@ TRACES = (
             "Files below /var/log that are not empty, process accounting, the state of logrotate.",
             "They tell of the machine that the image was made on, and are taken for the new one's.",
             "Rotated logs and journals are removed; a log that a program writes to is emptied and keeps its"
-            " owner and mode, since not every program may make it anew.",
+            " owner and mode, since not every program may make it again.",
             "/var/log/journal/…/system.journal",
         ),
         says="logs of the machine that the image was made on",

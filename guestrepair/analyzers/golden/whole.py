@@ -218,7 +218,7 @@ def _of_other_lines(system: System) -> Iterator[Finding | Inconclusive]:
             f"no kernel is told of a serial console ({place})",
             evidence=(Evidence(place, "no serial console=", "console=ttyS0, or another serial line"),),
             repair=Repair(
-                "add console=ttyS0 to the kernel's arguments, and make the kernel anew", Safety.MANUAL
+                "add console=ttyS0 to the kernel's arguments, and make the kernel again", Safety.MANUAL
             ),
         )
 

@@ -81,7 +81,7 @@ def _below(path: str, tops: tuple[str, ...]) -> bool:
 
 
 def is_volatile(path: str) -> bool:
-    """True for what boot or programs make anew: never looked for on an image at rest."""
+    """True for what boot or programs make again: never looked for on an image at rest."""
     return _below(path, _VOLATILE)
 
 

@@ -22,7 +22,7 @@ from guestrepair.model import (
 )
 from guestrepair.system.guest_system import System
 from guestrepair.system.packaged import Packaged
-from guestrepair.system.shadows import Lacking, Shadow
+from guestrepair.system.shadows import MissingSymbols, Shadow
 
 LIBRARY_SHADOWED = Rule(
     name="packages/library-shadowed",
@@ -63,18 +63,18 @@ def _owned(packaged: Packaged | None, paths: Iterable[GuestPath]) -> Container[G
 
 
 def _shadowed(system: System, shadow: Shadow) -> Finding:
-    others = f", nor can {len(shadow.lacking) - 1} more files" if len(shadow.lacking) > 1 else ""
+    others = f", nor can {len(shadow.missing) - 1} more files" if len(shadow.missing) > 1 else ""
     when = " once ldconfig runs again" if shadow.upcoming else ""
     where = " on some processors" if shadow.some_processors else ""
     return LIBRARY_SHADOWED.finding(
         Subject.of_path(shadow.real),
         f"{shadow.place}, which no package owns, is taken for {shadow.library}{where}{when}, and has not "
-        f"what {shadow.lacking[0].user} needs ({_words(shadow.lacking[0])}): it cannot be loaded{others}",
+        f"what {shadow.missing[0].user} needs ({_words(shadow.missing[0])}): it cannot be loaded{others}",
         severity=Severity.WARNING if shadow.upcoming else Severity.ERROR,
         evidence=_evidence(shadow),
         repair=_repair(system, shadow),
-        folded=tuple(Subject.of_path(each.user) for each in shadow.lacking),
-        effect=worst_effect(system, (each.user for each in shadow.lacking)),
+        folded=tuple(Subject.of_path(each.user) for each in shadow.missing),
+        effect=worst_effect(system, (each.user for each in shadow.missing)),
     )
 
 
@@ -82,19 +82,19 @@ def _unfit(system: System, shadow: Shadow) -> Finding:
     owner = system.packaged.lookup(str(shadow.real)) if system.packaged is not None else ()
     of = f" of {described(owner[0])}" if owner else ""
     return LIBRARY_UNRESOLVED.finding(
-        Subject.of_path(shadow.lacking[0].user),
-        f"{shadow.lacking[0].user} cannot be loaded: {shadow.real}{of} has not the "
-        f"{_words(shadow.lacking[0])} that it needs: files of two versions are mixed",
+        Subject.of_path(shadow.missing[0].user),
+        f"{shadow.missing[0].user} cannot be loaded: {shadow.real}{of} has not the "
+        f"{_words(shadow.missing[0])} that it needs: files of two versions are mixed",
         evidence=_evidence(shadow),
         repair=Repair("bring the packages of both to versions that belong together", Safety.MANUAL),
-        folded=tuple(Subject.of_path(each.user) for each in shadow.lacking[1:]),
-        effect=worst_effect(system, (each.user for each in shadow.lacking)),
+        folded=tuple(Subject.of_path(each.user) for each in shadow.missing[1:]),
+        effect=worst_effect(system, (each.user for each in shadow.missing)),
     )
 
 
-def _words(lacking: Lacking) -> str:
-    names = lacking.versions or lacking.symbols
-    what = "symbol version" if lacking.versions else "symbol"
+def _words(missing: MissingSymbols) -> str:
+    names = missing.versions or missing.symbols
+    what = "symbol version" if missing.versions else "symbol"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
 
@@ -103,7 +103,7 @@ def _evidence(shadow: Shadow) -> tuple[Evidence, ...]:
     instead = "" if shadow.behind is None else f"; {shadow.behind} has them"
     return tuple(
         Evidence(f"symbols of {shadow.real}", f"lacks {_words(each)}", f"needed by {each.user}{instead}")
-        for each in shadow.lacking[:6]
+        for each in shadow.missing[:6]
     )
 
 

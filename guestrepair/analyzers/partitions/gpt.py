@@ -30,7 +30,7 @@ BACKUP_DAMAGED = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The copy of the partition table at the end of the disk is missing, damaged, or unlike the first.",
     why="The system still boots from the first copy; when that is damaged too, the partitions are lost.",
-    repair="Write the second copy anew from the first, at the end of the disk.",
+    repair="Write the second copy again from the first, at the end of the disk.",
     example="A disk image was cut off at its end, or a tool wrote over its last sectors.",
     sources=(_SPECIFICATION,),
 )
@@ -42,7 +42,7 @@ PRIMARY_DAMAGED = Rule(
     safeties=(Safety.REVIEW, Safety.MANUAL),
     what="The partition table at the start of the disk is missing or damaged.",
     why="Linux does not fall back to the copy at the end unless told so: it finds no partition to boot.",
-    repair="Write the first copy anew from the one at the end, where that is sound; else by hand.",
+    repair="Write the first copy again from the one at the end, where that is sound; else by hand.",
     example="dd of a boot loader with a wrong count wrote over sector 1.",
     sources=(_SPECIFICATION, _KERNEL),
 )
@@ -146,7 +146,7 @@ def _primary(table: PartitionTable) -> Finding:
         changes = _primary_changes(table, header)
         if changes:
             repair = Repair(
-                f"write the first GPT of {table.name} anew from the second", Safety.REVIEW, changes
+                f"write the first GPT of {table.name} again from the second", Safety.REVIEW, changes
             )
     else:
         evidence.append(
@@ -198,7 +198,7 @@ def _backup_damaged(table: PartitionTable, primary: GptHeader, problems: tuple[s
     reason = "; ".join(problems)
     changes = _move_changes(table, primary)
     repair = (
-        Repair(f"write the second GPT of {table.name} anew from the first", Safety.REVIEW, changes)
+        Repair(f"write the second GPT of {table.name} again from the first", Safety.REVIEW, changes)
         if changes
         else Repair(
             "a partition lies where the copy belongs: shrink it first, then run sgdisk --verify",

@@ -94,12 +94,12 @@ def check_dhcp(context: Context) -> Iterator[Finding | Inconclusive]:
 def check_agent(context: Context) -> Iterator[Finding]:
     """agent-missing."""
     files = context.system.files
-    lacking: dict[str, list[Unmet]] = {}
+    missing: dict[str, list[Unmet]] = {}
     for each, agent in of_kind(asked(context.platforms, AGENT.name), Agent):
         places = [path for name in agent.any for path in AGENTS[name]]
         if not any(files.is_file(GuestPath(path)) for path in places):
-            lacking.setdefault(places[0], []).append(Unmet(each, listed(agent.any)))
-    for path, unmet in lacking.items():
+            missing.setdefault(places[0], []).append(Unmet(each, listed(agent.any)))
+    for path, unmet in missing.items():
         yield not_met(
             AGENT,
             Subject.of_path(GuestPath(path)),

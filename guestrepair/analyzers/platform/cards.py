@@ -58,7 +58,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
     unmet: list[tuple[Unmet, str]] = []
     for each, parameters in wanted:
         cards = [card for card in map(find_card, parameters.any) if card is not None]
-        if all(found.lacking(card) for card in cards):
+        if all(found.missing(card) for card in cards):
             why = "; ".join(_why(found, card) for card in cards)
             unmet.append((Unmet(each, listed([card.title for card in cards])), why))
     if unmet:
@@ -82,7 +82,7 @@ def check(context: Context) -> Iterator[Finding | Inconclusive]:
 
 
 def _why(found: CardDrivers, card: Card) -> str:
-    return ", ".join(found.lacking(card))
+    return ", ".join(found.missing(card))
 
 
 def _drivers(system: System) -> CardDrivers | str:

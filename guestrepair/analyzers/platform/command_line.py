@@ -31,7 +31,7 @@ _SOURCES = (
 )
 _ADDING = (
     "Add the words to the default entry and to GRUB_CMDLINE_LINUX in /etc/default/grub, from which the menu"
-    " is made anew; for review. By hand (grubby, kernel-install) where the words come from a variable."
+    " is made again; for review. By hand (grubby, kernel-install) where the words come from a variable."
 )
 CONSOLE = Rule(
     name="platform/console",
@@ -109,12 +109,12 @@ def check_arguments(context: Context) -> Iterator[Finding | Inconclusive]:
     words = {p.name if p.value is None else f"{p.name}={p.value}" for p in entry.entry.cmdline.parameters}
     unmet, adding, taking = [], [], []
     for each, arguments in wanted:
-        lacking = [word for word in arguments.required if word not in words]
+        missing = [word for word in arguments.required if word not in words]
         extra = [word for word in arguments.forbidden if word in words]
-        if lacking or extra:
-            said = [*lacking, *(f"no {word}" for word in extra)]
+        if missing or extra:
+            said = [*missing, *(f"no {word}" for word in extra)]
             unmet.append(Unmet(each, listed(said, "and")))
-            adding += lacking
+            adding += missing
             taking += extra
     if unmet:
         adding, taking = list(dict.fromkeys(adding)), list(dict.fromkeys(taking))

@@ -73,7 +73,7 @@ HOST_KEY_CORRUPT = Rule(
     what="A private host key cannot be loaded: empty, cut short, damaged, protected by a passphrase; or"
     " the .pub file beside it is damaged or belongs to another key.",
     why='sshd logs "Unable to load host key" and does without it, or exits when none is left.',
-    repair="Generate the key anew (review). A wrong .pub file alone is written anew from the private key,"
+    repair="Generate the key again (review). A wrong .pub file alone is written again from the private key,"
     " which stays (safe).",
     example="a host key of 0 bytes after a full disk",
     sources=("OpenSSH sshkey.c, sshkey_parse_private2()", "OpenSSH PROTOCOL.key"),
@@ -242,7 +242,7 @@ def _public_half(sshd: Sshd, key: HostKey) -> Iterator[Finding | Inconclusive]:
         severity=Severity.WARNING if ignored else Severity.ERROR,
         evidence=(Evidence(str(path), problem, f"the public half of {name}"),),
         repair=Repair(
-            f"write the public half of {name} anew; the key itself stays",
+            f"write the public half of {name} again; the key itself stays",
             Safety.SAFE,
             (WriteFile(path=half.real, before=half.data, after=key.key.public.line()),),
         ),
@@ -292,7 +292,7 @@ def _generate(sshd: Sshd, keys: list[HostKey]) -> Repair:
         GenerateHostKey(path=key.path, key_type=key_type(key.named.path), mode=mode, gid=gid) for key in keys
     )
     names = ", ".join(str(key.named.path) for key in keys)
-    return Repair(f"generate {names} anew (clients will see a changed host key)", Safety.REVIEW, changes)
+    return Repair(f"generate {names} again (clients will see a changed host key)", Safety.REVIEW, changes)
 
 
 def without_new_keys(findings: Sequence[Finding]) -> list[Finding]:

@@ -47,7 +47,7 @@ _SETUID = ("/usr/bin/sudo", "/usr/bin/su", "/usr/bin/passwd")
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """Bits that must be set and bits that must not; what lacking or having them means.
+    """Bits that must be set and bits that must not; what missing or having them means.
 
     ``also_cleared`` goes with a repair but is no fault by itself: who ran ``chmod 777`` set these, too.
     """

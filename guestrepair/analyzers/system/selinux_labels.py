@@ -31,7 +31,7 @@ SELINUX_LABELS = Rule(
     " administrators may give (customizable_types) do not count; nothing counts once /.autorelabel is there.",
     why="The kernel refuses services what has no label: systemd stops, or nobody's password is found.",
     repair="The policy's label, file by file (safe); where most lack one, /.autorelabel (review).",
-    example="/etc/shadow was written anew from a rescue system and is unlabeled_t.",
+    example="/etc/shadow was written again from a rescue system and is unlabeled_t.",
     sources=("selabel_file(5)", "setfiles(8)", "fixfiles(8), onboot", "customizable_types(5)"),
 )
 RULES = (SELINUX_LABELS,)
@@ -107,9 +107,9 @@ def check(context: Context) -> Iterator[Finding]:
     at_login = dict.fromkeys((*_READ_AT_LOGIN, *_inside(system)))
     compared = selinux.compared((*at_boot, *at_login))
     wrong = [each for each in compared if each.type not in (each.wanted_type, *selinux.customizable)]
-    lacking = [each for each in wrong if each.type in ("", "unlabeled_t", "file_t")]
-    if len(lacking) > _MANY and len(lacking) * 2 > len(compared):
-        yield _everywhere(system, lacking, len(compared))
+    missing = [each for each in wrong if each.type in ("", "unlabeled_t", "file_t")]
+    if len(missing) > _MANY and len(missing) * 2 > len(compared):
+        yield _everywhere(system, missing, len(compared))
         return
     places = {system.files.resolve(path) for path in at_boot}
     for severity in (Severity.ERROR, Severity.WARNING):
@@ -160,7 +160,7 @@ def _finding(group: list[LabelledPath], severity: Severity, effect: Effect) -> F
     )
 
 
-def _everywhere(system: System, lacking: list[LabelledPath], looked_at: int) -> Finding:
+def _everywhere(system: System, missing: list[LabelledPath], looked_at: int) -> Finding:
     repair = Repair(
         "label the whole system by its own policy (setfiles), or boot it permissive once", Safety.MANUAL
     )
@@ -170,11 +170,11 @@ def _everywhere(system: System, lacking: list[LabelledPath], looked_at: int) -> 
         repair = Repair(words, Safety.REVIEW, (change,))
     return SELINUX_LABELS.finding(
         Subject.of_path(GuestPath("/")),
-        f"{len(lacking)} of {looked_at} paths that boot and login read lack a label, and SELinux is enforced:"
+        f"{len(missing)} of {looked_at} paths that boot and login read lack a label, and SELinux is enforced:"
         " the tree was copied without them",
         effect=Effect.STOPS_BOOT,
         evidence=tuple(
-            Evidence(str(each.path), each.label or "no label", each.wanted) for each in lacking[:_MANY]
+            Evidence(str(each.path), each.label or "no label", each.wanted) for each in missing[:_MANY]
         ),
         repair=repair,
     )
@@ -183,7 +183,7 @@ def _everywhere(system: System, lacking: list[LabelledPath], looked_at: int) -> 
 def _pending() -> Finding:
     return SELINUX_LABELS.finding(
         Subject.of_path(AUTORELABEL),
-        "the next boot labels everything anew: labels were not judged",
+        "the next boot labels everything again: labels were not judged",
         severity=Severity.NOTE,
         evidence=(Evidence(str(AUTORELABEL), "there"),),
     )

@@ -45,17 +45,17 @@ def examine(read: Read, size_bytes: int) -> Image:
         return Image("it is empty")
     walk = _Walk(Window(read, size_bytes))
     try:
-        trouble = walk.to_the_end()
+        problem = walk.to_the_end()
     except Damaged as damage:
-        trouble = str(damage)
+        problem = str(damage)
     members = walk.members
     return Image(
-        trouble,
+        problem,
         walk.compression,
         walk.packed_at,
         frozenset(members.names),
         members.files,
-        trouble or walk.unlisted or members.left_out,
+        problem or walk.unlisted or members.left_out,
     )
 
 
@@ -76,9 +76,9 @@ class _Walk:
         while magic := plain.skip_zeros():
             kind = kind_of(magic)
             if magic in MAGICS:
-                trouble = self.members.read_archive(plain)
-                if trouble:
-                    return trouble
+                problem = self.members.read_archive(plain)
+                if problem:
+                    return problem
             elif kind:
                 if self.packed_at is None:
                     self.compression, self.packed_at = kind, plain.offset
@@ -100,9 +100,9 @@ class _Walk:
             if magic not in MAGICS:
                 self.unlisted = self.unlisted or f"what its {kind} data unpacks to is no cpio archive"
                 break
-            trouble = self.members.read_archive(packed, to_the_end=True)
-            if trouble:
+            problem = self.members.read_archive(packed, to_the_end=True)
+            if problem:
                 packed.drain()  # where the compressed data is cut off, that is what is wrong
-                raise Damaged(trouble)
+                raise Damaged(problem)
         packed.drain()
         return packed.end

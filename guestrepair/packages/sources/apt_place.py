@@ -1,4 +1,4 @@
-"""apt's private place: the guest's repositories and keys, written anew from their parsed fields.
+"""apt's private place: the guest's repositories and keys, written again from their parsed fields.
 
 Nothing of the guest's text is copied but keys, so no option, quote or scheme of it reaches apt, and
 nothing of this host's configuration is read (its hooks would run) but how it reaches the network.

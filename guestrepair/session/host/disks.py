@@ -41,7 +41,7 @@ _PIECE_BYTES = 256 << 20
 class HostDisks:
     """The disks by their names in the appliance, and the overlay that shows each; opened when first read.
 
-    What the appliance writes is seen only after :meth:`forget`: the disks are then opened anew,
+    What the appliance writes is seen only after :meth:`forget`: the disks are then opened again,
     and ``flush`` makes it write out what it holds before that.
     """
 

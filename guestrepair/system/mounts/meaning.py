@@ -250,7 +250,7 @@ def _is_looked_for(j: Judged) -> bool:
 
 
 class _Choice:
-    """What each of several mounts would be given now; worked out anew only where a device has gone.
+    """What each of several mounts would be given now; worked out again only where a device has gone.
 
     ``pending`` are the numbers of those that have none yet, ``ranked`` what :func:`choose` says of each.
     """

@@ -1,7 +1,7 @@
 """cloud-init, as far as it decides on network configuration.
 
 Sources: cloud-init's documentation, *Network configuration* (sources, order, disabling), *Boot stages*; for a
-new instance it writes the network configuration anew, for the one that it knows it leaves it alone.
+new instance it writes the network configuration again, for the one that it knows it leaves it alone.
 """
 
 from __future__ import annotations

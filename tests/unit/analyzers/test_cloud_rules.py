@@ -1,4 +1,4 @@
-"""cloud-init: files that it cannot read, whether it runs, which data it uses, what it writes anew."""
+"""cloud-init: files that it cannot read, whether it runs, which data it uses, what it writes again."""
 
 from __future__ import annotations
 

@@ -311,7 +311,7 @@ HEALTHY: dict[str, Callable[[], MemoryGuest]] = {
         make.ifupdown("auto eth0\niface eth0 inet dhcp\n", options="net.ifnames=0")
     ),
     "ifupdown pattern": lambda: make.ifupdown("auto /en*=lan\niface lan inet dhcp\n"),
-    "cloud-init writes it anew": lambda: with_file(
+    "cloud-init writes it again": lambda: with_file(
         make.cloud_init(make.with_netplan()), "/etc/netplan/50-cloud-init.yaml",
         plan(f"    eth0: {{match: {{macaddress: '{MAC}'}}, set-name: eth0, dhcp4: true}}\n"), 0o600,
     ),

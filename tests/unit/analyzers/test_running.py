@@ -27,7 +27,7 @@ from guestrepair.fence import Budget
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.operations.analysis import analyze
-from guestrepair.operations.options import ScanOptions, Voice
+from guestrepair.operations.options import ScanOptions, UserInterface
 
 WRITABLE = Rule(
     name="motd/writable",
@@ -166,7 +166,7 @@ def devour(_context: Context) -> Iterator[Finding | Inconclusive]:
 
 
 class Remembering(MemoryGuest):
-    """A guest that tells whether it was told to read everything anew."""
+    """A guest that tells whether it was told to read everything again."""
 
     started_over = 0
 
@@ -189,13 +189,13 @@ def test_a_runaway_analyzer_is_inconclusive_and_the_others_go_on(
     )
     assert guest.started_over == 1
     other = named(lambda _context: iter((FOUND,)), "other")
-    assert analyze([other], context, ScanOptions(), Voice()) == ([FOUND], [])
+    assert analyze([other], context, ScanOptions(), UserInterface()) == ([FOUND], [])
     assert guest.started_over == 1
 
 
 def test_a_database_that_was_not_read_to_its_end_is_inconclusive_whatever_was_chosen() -> None:
     context = Context(MemoryGuest(), packages_stopped="stopped after 45 s")
-    found = analyze([named(lambda _context: iter((FOUND,)))], context, ScanOptions(), Voice())
+    found = analyze([named(lambda _context: iter((FOUND,)))], context, ScanOptions(), UserInterface())
     assert found == ([FOUND], [Inconclusive("packages", "stopped after 45 s")])
 
 
@@ -229,13 +229,13 @@ def install(directory: Path, names: dict[str, str], **modules: str) -> None:
 
 
 @pytest.fixture
-def anew() -> Iterator[None]:
+def again() -> Iterator[None]:
     all_analyzers.cache_clear()
     yield
     all_analyzers.cache_clear()
 
 
-@pytest.mark.usefixtures("anew")
+@pytest.mark.usefixtures("again")
 def test_an_extension_that_cannot_be_loaded_is_one_line_and_not_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,7 +89,7 @@ def test_ctrl_c_at_a_question_is_no_fault() -> None:
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_traceback_is_only_for_who_asks(capsys: pytest.CaptureFixture[str], *, verbose: bool) -> None:
-    Console(verbose=verbose).voice().detail("Traceback\x1b[2J")
+    Console(verbose=verbose).ui().detail("Traceback\x1b[2J")
     err = capsys.readouterr().err
     assert ("Traceback" in err) is verbose
     assert "\x1b" not in err

@@ -8,7 +8,7 @@ from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Cause, Finding, GuestPath, Severity, Subject
 from guestrepair.operations.causes import with_causes
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.packages import open_database
 from guestrepair.system.guest_system import System
 
@@ -36,7 +36,7 @@ def guest_with(log: str, text: str) -> MemoryGuest:
 
 def cause_of(guest: MemoryGuest) -> Cause:
     finding = Finding("site/broken", Severity.ERROR, Subject.of_path(PATH), "broken")
-    (explained,), why = with_causes([finding], guest, System(guest, open_database(guest)), Voice())
+    (explained,), why = with_causes([finding], guest, System(guest, open_database(guest)), UserInterface())
     assert why == ""
     assert explained.cause is not None
     return explained.cause

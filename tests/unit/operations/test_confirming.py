@@ -14,7 +14,7 @@ from guestrepair.errors import GuestReadError, NoSystemError
 from guestrepair.guest.devices import BlockDevices, Disk
 from guestrepair.model import Effect, Finding, GuestPath, Severity
 from guestrepair.operations.opening import Stopwatch, find_guest, until_confirmed
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import to_be_confirmed
 from guestrepair.report import json, table
 from guestrepair.report.data import ImageReport, Report, StageError
@@ -46,7 +46,7 @@ def confirmed(session: Session, claim: str = "", *, asks: bool = False) -> tuple
     said: list[str] = []
 
     def look() -> str:
-        _, guest = find_guest(session, ImageOptions(), Voice())
+        _, guest = find_guest(session, ImageOptions(), UserInterface())
         assert not guest.exists(GuestPath("/srv/none"))
         if asks:
             with contextlib.suppress(GuestReadError):

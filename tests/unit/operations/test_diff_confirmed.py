@@ -17,7 +17,7 @@ from guestrepair.disk.overlay import create_overlay
 from guestrepair.guest.devices import Disk
 from guestrepair.operations import opening
 from guestrepair.operations.diff import DiffOptions, diff
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.report import differences
 from guestrepair.report.data import DiffReport
 from guestrepair.session.appliance_backend import ApplianceBackend
@@ -80,7 +80,7 @@ def compared(
 
     monkeypatch.setattr(opening, "late_session", late_session)
     paths = [str(made / f"{name}.raw") for name in "ab"]
-    report = diff(paths[0], paths[1], ImageOptions(), DiffOptions(), Voice())
+    report = diff(paths[0], paths[1], ImageOptions(), DiffOptions(), UserInterface())
     found = {d.name for d in report.comparison.shown(noise=False) if d.name.startswith("/srv")}
     return report, found, json.loads(differences.render_json(report))
 

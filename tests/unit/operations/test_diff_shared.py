@@ -20,7 +20,7 @@ from guestrepair.model import GuestPath
 from guestrepair.operations import diff as operation
 from guestrepair.operations import opening
 from guestrepair.operations.diff import DiffOptions, diff
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
@@ -124,7 +124,7 @@ def compare(images: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
     def compared(one: Path | str, other: Path | str, *, deep: bool = False) -> Compared:
         hashed.clear()
         options = DiffOptions(compare=CompareOptions(deep=deep))
-        report = diff(str(one), str(other), ImageOptions(), options, Voice())
+        report = diff(str(one), str(other), ImageOptions(), options, UserInterface())
         assert not report.comparison.not_compared
         return Compared(list(report.comparison.shown(noise=True)), [*hashed], report.comparison.notes)
 

@@ -1,4 +1,4 @@
-"""What is taken of a guest for a bundle: in one order, masked, begun anew, and no half of it."""
+"""What is taken of a guest for a bundle: in one order, masked, begun again, and no half of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guestrepair.events.model import Event, Kind
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Evidence, Finding, Severity
 from guestrepair.operations.evidence import EvidenceOptions, _Taking, in_full_order
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.report.data import ImageReport
 
 
@@ -56,7 +56,7 @@ def guest() -> MemoryGuest:
 
 @pytest.mark.parametrize("secrets", [False, True])
 def test_files_and_timeline_are_taken(secrets: bool, tmp_path: Path) -> None:
-    taking = _Taking(tmp_path, EvidenceOptions(secrets=secrets), Voice())
+    taking = _Taking(tmp_path, EvidenceOptions(secrets=secrets), UserInterface())
     for _ in range(2):  # as where the appliance does not confirm what the host read
         taking.take(guest(), report())
         assert [named.path for named in taking.taken.named] == ["/etc/fstab"]
@@ -71,7 +71,7 @@ def test_files_and_timeline_are_taken(secrets: bool, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_no_fault_of_the_guest(tmp_path: Path) -> None:
-    taking = _Taking(tmp_path / "none", EvidenceOptions(), Voice())
+    taking = _Taking(tmp_path / "none", EvidenceOptions(), UserInterface())
     with pytest.raises(ImageAccessError, match="No such file or directory"):
         taking.take(guest(), report())
     assert taking.failure is not None
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_guest(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_listed_costs_itself(tmp_path: Path) -> None:
     made = guest()
     made.file("/etc/bad").unreadable = "Input/output error"
-    taking = _Taking(tmp_path, EvidenceOptions(), Voice())
+    taking = _Taking(tmp_path, EvidenceOptions(), UserInterface())
     taking.take(made, report())
     assert [named.path for named in taking.taken.named] == ["/etc/fstab"]
     assert [(lost.source, lost.reason) for lost in taking.taken.unread] == [

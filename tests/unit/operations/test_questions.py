@@ -9,7 +9,7 @@ from guestrepair.disk import examine
 from guestrepair.fence import Budget, within
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.operations.opening import donor_keys
-from guestrepair.operations.options import ImageOptions, Voice
+from guestrepair.operations.options import ImageOptions, UserInterface
 
 
 def test_the_passphrase_of_a_donor_may_take_its_time(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_passphrase_of_a_donor_may_take_its_time(tmp_path: Path) -> None:
         time.sleep(1)
         return "open sesame"
 
-    keys = donor_keys(examine(donor), ImageOptions(), Voice(ask_passphrase=ask))
+    keys = donor_keys(examine(donor), ImageOptions(), UserInterface(ask_passphrase=ask))
     assert keys.ask is not None
     container = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1 << 20)
     question = keys.ask

@@ -17,7 +17,7 @@ from guestrepair.errors import (
     UsageError,
 )
 from guestrepair.operations.opening import Stopwatch
-from guestrepair.operations.options import Voice
+from guestrepair.operations.options import UserInterface
 from guestrepair.operations.reported import as_repair_error, reported
 from guestrepair.report.data import ImageReport
 from guestrepair.report.escape import printable
@@ -37,7 +37,7 @@ def work_that_raises(error: BaseException, details: list[str]) -> ImageReport:
         report.warnings.append("what was known before")
         raise error
 
-    return reported(PATH, Voice(detail=details.append), work)
+    return reported(PATH, UserInterface(detail=details.append), work)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_wrong_usage_and_an_interruption_end_all(error: BaseException) -> None:
     ],
 )
 def test_a_staged_repair_that_fails_for_any_reason_is_exit_4(error: Exception, words: str) -> None:
-    found = as_repair_error(error, Voice())
+    found = as_repair_error(error, UserInterface())
     assert found.message == words
     assert found.exit_status == 4

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from guestrepair.analyzers.base import AnalysisOptions
-from guestrepair.operations.options import ImageOptions, ScanOptions, Voice
+from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import scan
 from guestrepair.report.data import ImageReport
 
@@ -41,7 +41,7 @@ def validated(
     path: Path, *, platforms: Sequence[str] = ("gce",), only: Sequence[str] = (), form: str | None = None
 ) -> ImageReport:
     options = ScanOptions(analysis=AnalysisOptions(platforms=tuple(platforms)), only=tuple(only))
-    return scan(path, ImageOptions(input_format=form), options, Voice())
+    return scan(path, ImageOptions(input_format=form), options, UserInterface())
 
 
 def test_the_right_archive_is_said_to_be_right_and_its_disk_not_to_be_examined(tmp_path: Path) -> None:

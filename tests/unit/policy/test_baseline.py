@@ -68,7 +68,7 @@ def document(**changes: object) -> str:
     return json.dumps({"schema": SCHEMA, "findings": [{**ENTRY, **changes}]})
 
 
-HINT = "; write it anew with --write-baseline"
+HINT = "; write it again with --write-baseline"
 BROKEN = [
     ("", "1: no JSON: Expecting value"),
     ("{\n\n", "3: no JSON: Expecting property name enclosed in double quotes"),

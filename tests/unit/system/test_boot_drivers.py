@@ -149,8 +149,8 @@ def test_modprobe_d_of_the_guest_does_not_count_before_the_root_is_there() -> No
 
 def test_what_is_lacking_for_a_bus() -> None:
     found = drivers(made.guest(("virtio_blk", "virtio_pci")))
-    assert found.lacking(BUS["virtio-blk"]) == ("virtio_pci_modern_dev",)
-    assert found.lacking(BUS["virtio-scsi"]) == ("virtio_pci_modern_dev", "virtio_scsi", "scsi_mod", "sd_mod")
+    assert found.missing(BUS["virtio-blk"]) == ("virtio_pci_modern_dev",)
+    assert found.missing(BUS["virtio-scsi"]) == ("virtio_pci_modern_dev", "virtio_scsi", "scsi_mod", "sd_mod")
     assert found.could_reach(BUS["virtio-scsi"])
     assert not drivers(made.guest(available=XEN, inside=XEN)).could_reach(BUS["nvme"])
 
@@ -159,7 +159,7 @@ def test_a_module_that_only_the_list_inside_names_was_taken_out() -> None:
     image = made.initramfs(XEN, more={f"{HOME}/modules.dep": made.dep(made.DRIVERS).encode()})
     found = drivers(made.guest(image=image, available=()))
     assert found.could_reach(BUS["virtio-blk"])
-    assert found.lacking(BUS["virtio-blk"]) == ("virtio_pci", "virtio_pci_modern_dev", "virtio_blk")
+    assert found.missing(BUS["virtio-blk"]) == ("virtio_pci", "virtio_pci_modern_dev", "virtio_blk")
 
 
 @pytest.mark.parametrize(

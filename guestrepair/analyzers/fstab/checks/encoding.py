@@ -37,7 +37,7 @@ def check_encoding(mounts: Mounts) -> Iterator[Finding]:
 
 
 def rewritten(mounts: Mounts, plain: PlainText, after: bytes) -> Finding:
-    """The finding on a file that is written anew as plain text."""
+    """The finding on a file that is written again as plain text."""
     change = WriteFile(path=FSTAB, before=mounts.data, after=after)
     repair = Repair("write the same text without them, or as UTF-8", Safety.SAFE, (change,))
     return _encoding(plain.problem, Severity.ERROR, repair)

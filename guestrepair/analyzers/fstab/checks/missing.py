@@ -40,7 +40,7 @@ MISSING = Rule(
     "swap are absent. Where the root filesystem is mounted for writing without a table (rw on the kernel's "
     "command line, a discoverable partition, a kernel given from outside), it is a note.",
     repair="A backup beside it (/etc/fstab.*, /etc/fstab-) whose sources are all on the disks is copied; "
-    "without one the table is written anew from the filesystems of which evidence says where they "
+    "without one the table is written again from the filesystems of which evidence says where they "
     "belong.",
     example="/etc/fstab was moved away by a failed configuration run; /etc/fstab.orig is still there.",
     sources=("systemd-fstab-generator(8)", "systemd-remount-fs.service(8)"),
@@ -94,7 +94,7 @@ def _missing_repair(mounts: Mounts, data: bytes | None) -> Repair:
     if lines is None:
         return edits.manual("write the table by hand: no root filesystem is known")
     change = WriteFile(path=FSTAB, before=data, after=b"".join(lines), backup=data is not None)
-    return Repair("write it anew from the filesystems on the disks", Safety.REVIEW, (change,))
+    return Repair("write it again from the filesystems on the disks", Safety.REVIEW, (change,))
 
 
 def _is_sound(mounts: Mounts, table: Fstab) -> bool:

@@ -141,7 +141,7 @@ def _wrong_type(j: Judged, entry: Entry) -> Finding | None:
 def _type_repair(j: Judged, entry: Entry, content: str) -> Repair:
     # Swap on a directory, or a filesystem as swap, is more than a slip in one word.
     if entry.target.startswith("/") == (content == "swap"):
-        return edits.manual(f"decide what {j.spec.name} is to be, and write the line anew")
+        return edits.manual(f"decide what {j.spec.name} is to be, and write the line again")
     edit = edits.replace(entry.type_token.offset, len(entry.type_token.raw), content)
     kept = [option for option in entry.options if is_known(content, option)]
     if entry.type in types.NEVER_ON_DISK and len(kept) < len(entry.options):
