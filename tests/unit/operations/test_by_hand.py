@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from guestrepair.errors import UsageError
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.model import GuestPath
-from guestrepair.operations.by_hand import guest_path, place_of_content, written
+from guestrepair.guest.view import Guest
+from guestrepair.model import Change, GuestPath, RemoveFile, Severity
+from guestrepair.operations.by_hand import (
+    Consequences,
+    HandOptions,
+    change_by_hand,
+    guest_path,
+    place_of_content,
+    written,
+)
+from guestrepair.operations.options import ImageOptions, UserInterface
+from guestrepair.report.data import ImageReport, Report
+from tests.unit.operations.staged_appliance import RIGHT, WRONG, appliance, disks, fstab, made
+from tests.unit.session.fake_appliance import FakeAppliance
+
+__all__ = ["appliance", "disks", "fstab", "made"]  # fixtures
 
 
 def guest() -> MemoryGuest:
@@ -45,3 +62,74 @@ def test_a_path_in_the_guest_is_absolute() -> None:
     assert guest_path("/etc") == GuestPath("/etc")
     with pytest.raises(UsageError, match="begins with /"):
         guest_path("etc/fstab")
+
+
+# --- a whole change
+
+
+def changed(
+    tmp_path: Path, disks: ImageOptions, text: str, *, agreed: bool = True
+) -> tuple[ImageReport, list[Consequences]]:
+    """The report of writing fstab by hand, and what was shown before the question."""
+    shown: list[Consequences] = []
+
+    def confirm(consequences: Consequences) -> bool:
+        shown.append(consequences)
+        return agreed
+
+    def make(guest: Guest) -> Sequence[Change]:
+        return [written(guest, GuestPath("/etc/fstab"), text.encode())] if text else []
+
+    how = HandOptions(confirm=confirm, state_dir=tmp_path / "state")
+    return change_by_hand(tmp_path / "system.raw", disks, how, make, UserInterface()), shown
+
+
+def test_what_a_change_mends_is_shown(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report, shown = changed(tmp_path, disks, RIGHT)
+    assert fstab.read_text() == RIGHT
+    assert report.outcome is not None
+    assert report.outcome.committed
+    assert "fstab/bad-option" in [finding.rule for finding in shown[0].mended]
+    assert not shown[0].is_worse
+
+
+def test_what_is_wrong_only_after_it_is_shown_before_the_question(
+    tmp_path: Path, disks: ImageOptions, fstab: Path
+) -> None:
+    report, shown = changed(tmp_path, disks, RIGHT.replace("ext4", "extt4"), agreed=False)
+    assert {"fstab/wrong-type", "fstab/unsupported-type"} & {finding.rule for finding in shown[0].worse}
+    assert shown[0].is_worse
+    assert report.outcome is not None
+    assert not report.outcome.committed
+    assert fstab.read_text() != WRONG  # on the overlay, which is gone
+
+
+def test_no_change_asks_nobody(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report, shown = changed(tmp_path, disks, "")
+    assert shown == []
+    assert report.outcome is not None
+    assert not report.outcome.committed
+    assert fstab.read_text() == WRONG
+
+
+def test_a_change_that_cannot_be_made_fails_and_writes_nothing(
+    tmp_path: Path, disks: ImageOptions, appliance: FakeAppliance
+) -> None:
+    before = (tmp_path / "system.raw").read_bytes()
+    appliance.broken["write /etc/fstab"] = "Read-only file system"
+    report, shown = changed(tmp_path, disks, RIGHT)
+    assert shown == []
+    assert "Read-only file system" in report.errors[0].message
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+    assert (tmp_path / "system.raw").read_bytes() == before
+
+
+def test_a_file_of_another_disk_is_not_changed_with_this_one(
+    tmp_path: Path, disks: ImageOptions, appliance: FakeAppliance
+) -> None:
+    (appliance.trees["/dev/sda"] / "etc/fstab").write_text(RIGHT)
+    remove = [RemoveFile(path=GuestPath("/home/a/letter"))]
+    how = HandOptions(confirm=lambda _: True, state_dir=tmp_path / "state")
+    report = change_by_hand(tmp_path / "system.raw", disks, how, lambda _: remove, UserInterface())
+    assert "/home/a/letter" in report.errors[0].message
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4

@@ -223,6 +223,9 @@ class FakeAppliance:
     def rm(self, path: str) -> None:
         self._writable("rm", path).unlink()
 
+    def truncate(self, path: str) -> None:
+        self._writable("truncate", path).write_bytes(b"")
+
     def cp_a(self, old: str, new: str) -> None:
         shutil.copy2(self.host(old), self._writable("cp_a", new))
 

@@ -1,0 +1,130 @@
+"""A whole repair without a machine: what is planned, staged, verified, kept and dropped.
+
+The appliance is one that works on directories of this host; disks, overlays and the transaction are real.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guestrepair.errors import UsageError
+from guestrepair.model import Finding, Severity, Status
+from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, UserInterface
+from guestrepair.operations.repair import RepairOptions, repair
+from guestrepair.repair.choose import Choice
+from guestrepair.repair.plan import Plan
+from guestrepair.report.data import ImageReport, Report
+from guestrepair.report.json import render
+from tests.support.schemas import check_report
+from tests.unit.operations.staged_appliance import RIGHT, WRONG, appliance, disks, fstab, made
+from tests.unit.session.fake_appliance import FakeAppliance
+
+__all__ = ["appliance", "disks", "fstab", "made"]  # fixtures
+FSTAB = ScanOptions(only=("fstab",))
+ALL = Choice(everything=True)
+
+
+def repaired(tmp_path: Path, disks: ImageOptions, **how: Any) -> ImageReport:
+    """The report of a repair of fstab, its JSON checked."""
+    options = RepairOptions(choice=how.pop("choice", ALL), state_dir=tmp_path / "state", **how)
+    report = repair(tmp_path / "system.raw", disks, FSTAB, options, UserInterface())
+    check_report(render(Report(images=[report])))
+    return report
+
+
+def statuses(report: ImageReport) -> list[tuple[str, Status]]:
+    return [(finding.rule, finding.status) for finding in report.findings]
+
+
+def test_what_is_wrong_is_repaired_and_verified(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report = repaired(tmp_path, disks)
+    assert statuses(report) == [("fstab/bad-option", Status.REPAIRED)]
+    assert fstab.read_text() == RIGHT
+    assert report.outcome is not None
+    assert report.outcome.committed
+    assert [Path(p).name[:18] for p in report.outcome.backups] == ["fstab.guestrepair-"]
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 0
+
+
+def test_a_dry_run_plans_and_touches_nothing(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report = repaired(tmp_path, disks, dry_run="plan")
+    assert statuses(report) == [("fstab/bad-option", Status.OPEN)]
+    assert report.plan is not None
+    assert [step.change.kind for step in report.plan.steps] == ["write-file"]
+    assert fstab.read_text() == WRONG
+
+
+def test_a_dry_run_that_verifies_keeps_nothing(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report = repaired(tmp_path, disks, dry_run="verify")
+    assert statuses(report) == [("fstab/bad-option", Status.OPEN)]
+    assert report.outcome is not None
+    assert not report.outcome.committed
+    assert fstab.read_text() == RIGHT  # on the overlay, which is gone
+
+
+def test_whoever_is_asked_decides(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    asked: list[str] = []
+
+    def no(finding: Finding, plan: Plan) -> bool:
+        asked.append(f"{finding.rule} {len(plan.steps)}")
+        return False
+
+    assert statuses(repaired(tmp_path, disks, ask=no)) == [("fstab/bad-option", Status.OPEN)]
+    assert asked == ["fstab/bad-option 1"]
+    assert statuses(repaired(tmp_path, disks, confirm=lambda _plan: False)) == [
+        ("fstab/bad-option", Status.OPEN)
+    ]
+    assert fstab.read_text() == WRONG
+
+
+def test_a_repair_that_does_not_help_is_dropped(
+    tmp_path: Path,
+    disks: ImageOptions,
+    appliance: FakeAppliance,
+    fstab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if something else had written to it between the repair and the second look.
+    unmounted = appliance.umount_all
+
+    def reverting() -> None:
+        fstab.write_text(WRONG)
+        unmounted()
+
+    monkeypatch.setattr(appliance, "umount_all", reverting)
+    report = repaired(tmp_path, disks)
+    assert statuses(report) == [("fstab/bad-option", Status.FAILED)]
+    assert "the staged repair was dropped" in report.errors[0].message
+    assert report.outcome is not None
+    assert not report.outcome.committed
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+
+
+def test_a_write_that_fails_leaves_the_image_as_it_was(
+    tmp_path: Path, disks: ImageOptions, appliance: FakeAppliance
+) -> None:
+    before = (tmp_path / "system.raw").read_bytes()
+    appliance.broken["write /etc/fstab"] = "No space left on device"
+    report = repaired(tmp_path, disks)
+    assert "No space left on device" in report.errors[0].message
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+    assert (tmp_path / "system.raw").read_bytes() == before
+
+
+def test_what_the_choice_leaves_out_stays_open(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    report = repaired(tmp_path, disks, choice=Choice(select=("fstab/passno",)))
+    assert statuses(report) == [("fstab/bad-option", Status.OPEN)]
+    assert fstab.read_text() == WRONG
+
+
+def test_wrong_names_and_a_donor_that_is_the_patient_are_wrong_usage(
+    tmp_path: Path, disks: ImageOptions, appliance: FakeAppliance
+) -> None:
+    del appliance
+    with pytest.raises(UsageError, match="nonsense"):
+        repaired(tmp_path, disks, choice=Choice(select=("nonsense/rule",)))
+    with pytest.raises(UsageError, match="the disk to be repaired itself"):
+        repaired(tmp_path, disks, sources=SourceOptions(donors=(tmp_path / "system.raw",)))
