@@ -8,7 +8,7 @@ btrfs superblock copies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from guestrepair.errors import GuestReadError
@@ -18,6 +18,7 @@ from guestrepair.formats.superblock.features import Features, key_derivations, r
 from guestrepair.formats.superblock.linux import parse_btrfs, parse_xfs
 from guestrepair.formats.superblock.model import Block, Read
 from guestrepair.formats.superblock.text import label
+from guestrepair.formats.xfs_reserved import reserved_bytes
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.guest.mount_plan import mount_points
 from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest
@@ -27,6 +28,8 @@ from guestrepair.system.fact import Unreadable, attempt, known
 _BTRFS_COPIES = (0x4000000, 0x4000000000)
 _XFS_BLOCK_SIZES = (4096, 1024, 2048, 512, 8192, 16384, 32768, 65536)
 _MAX_DIRECTORIES = 4000
+_NEARLY_FULL = 7
+"""XFS holds back a twentieth at most, and its trees' room: no matter where more than a seventh is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +130,22 @@ class Filesystems:
     # --- room ---------------------------------------------------------------------------
 
     def room(self, target: str) -> FilesystemUsage:
-        """Space and inodes of a mounted filesystem.
+        """Space and inodes of a mounted filesystem: the room that programs get once it is written to.
 
         Raises:
-            GuestReadError: nothing is mounted there.
+            GuestReadError: nothing is mounted there, or the device cannot be read.
         """
-        return self._guest.usage(target)
+        usage = self._guest.usage(target)
+        mount = next((m for m in self._guest.mounts if m.target == target), None)
+        if mount is None or mount.type != "xfs" or usage.available_bytes * _NEARLY_FULL > usage.size_bytes:
+            return usage
+        device = next((d for d in self._guest.block.devices if d.name == mount.source), None)
+        held = 0 if device is None else reserved_bytes(self._reader(device))
+        return replace(
+            usage,
+            free_bytes=max(0, usage.free_bytes - held),
+            available_bytes=max(0, usage.available_bytes - held),
+        )
 
     def directories(self, target: str) -> Iterator[Directory]:
         """The directories of a mounted filesystem, breadth first, at most some thousand.

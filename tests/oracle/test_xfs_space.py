@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guestrepair.formats.file_attributes import Space
+from guestrepair.formats.xfs_reserved import reserved_bytes
 from tests.oracle.test_space_of_the_kernel import fill, mounted, said
 from tests.unit.formats.xfs_images import Disk
 
@@ -70,3 +71,32 @@ def test_space_of_one_that_is_full_and_of_one_that_has_grown(tmp_path: Path) -> 
         assert grown == said(image, point)
         assert grown is not None
         assert grown.size_bytes - full.size_bytes == 300 << 20
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "not counted"])
+def test_what_is_held_back_is_what_a_mount_to_be_written_to_does_not_offer(name: str, tmp_path: Path) -> None:
+    image, point = tmp_path / "xfs.img", tmp_path / "point"
+    make(image, *MADE[name])
+    with mounted(image, point, "rw"):
+        fill(point, 7, 3000)
+        offered = os.statvfs(point)
+    read_only = said(image, point)
+    assert read_only is not None
+    with image.open("rb") as disk:
+        held = reserved_bytes(lambda at, size: os.pread(disk.fileno(), size, at))
+    # Inodes and blocks that the last files took may have been given back when it was unmounted.
+    assert read_only.available_bytes - held == pytest.approx(offered.f_bavail * offered.f_frsize, abs=1 << 16)
+    assert held > 0
+
+
+def test_no_more_is_held_back_than_is(tmp_path: Path) -> None:
+    """Where the kernel has to walk the trees to know what they take, their room is not counted."""
+    image, point = tmp_path / "xfs.img", tmp_path / "point"
+    make(image, *MADE["not counted"])
+    with mounted(image, point, "rw"):
+        offered = os.statvfs(point)
+    read_only = said(image, point)
+    assert read_only is not None
+    with image.open("rb") as disk:
+        held = reserved_bytes(lambda at, size: os.pread(disk.fileno(), size, at))
+    assert 0 < held < read_only.available_bytes - offered.f_bavail * offered.f_frsize

@@ -27,17 +27,20 @@ FULL = Rule(
     severities=(Severity.WARNING, Severity.ERROR),
     effect=Effect.DEGRADES,
     safeties=(Safety.MANUAL,),
-    what="Less than one percent of the blocks or inodes is free; an error when root cannot write either.",
+    what="Less than one percent of the blocks or inodes is free for programs (what XFS holds back for itself"
+    " is not); an error when root cannot write either: less than 64 KiB, or no inode.",
     why="Services fail to start or to log, logins by graphics or by lease fail, updates break half-way.",
     repair="None by itself: the largest directories are named; a person decides what may go.",
     example="/var/log filled the disk.",
-    sources=("statvfs(3)",),
+    sources=("statvfs(3)", "Linux fs/xfs/xfs_mount.c"),
 )
 RULES = (FULL,)
 
 _ALWAYS_FULL = frozenset({"iso9660", "udf", "squashfs", "erofs", "cramfs", "romfs"})
 _BOOT_NEEDS = frozenset({"/", "/var"})
 _NAMED = 5
+_NOTHING_BYTES = 1 << 16
+"""A full filesystem keeps some blocks that no file gets."""
 
 
 def check(context: Context) -> Iterator[Finding | Inconclusive]:
@@ -68,8 +71,8 @@ def _missing(usage: FilesystemUsage) -> str:
 
 
 def _finding(filesystems: Filesystems, mount: Mount, usage: FilesystemUsage, missing: str) -> Finding:
-    free = usage.free_bytes if missing == "blocks" else usage.inodes_free
-    severity = Severity.ERROR if not free and mount.target in _BOOT_NEEDS else Severity.WARNING
+    nothing = usage.free_bytes < _NOTHING_BYTES if missing == "blocks" else not usage.inodes_free
+    severity = Severity.ERROR if nothing and mount.target in _BOOT_NEEDS else Severity.WARNING
     if missing == "blocks":
         observed = f"{_size(usage.available_bytes)} of {_size(usage.size_bytes)} available"
     else:
@@ -80,7 +83,7 @@ def _finding(filesystems: Filesystems, mount: Mount, usage: FilesystemUsage, mis
         f"{mount.target} ({mount.source}) is full: {observed}",
         severity=severity,
         evidence=(
-            Evidence(f"statvfs of {mount.target}", observed, "at least one percent"),
+            Evidence(f"room on {mount.target}", observed, "at least one percent"),
             *(Evidence(str(d.path), f"{d.files} files, {_size(d.size_bytes)}") for d in largest),
         ),
         repair=Repair(

@@ -209,6 +209,17 @@ def test_reserved_partitions_and_empty_disks_are_no_finding() -> None:
     assert brief(guest_of(bytes(8 * MIB))) == []
 
 
+def test_what_xfs_holds_back_is_no_room(tmp_path: Path) -> None:
+    """A full XFS, mounted read-only as images are, still counts a twentieth as free."""
+    guest = guest_of(made(tmp_path, ["mkfs.xfs", "-q"], size_mib=320))
+    guest.usages["/"] = FilesystemUsage(300 * MIB, 17 * MIB, 17 * MIB, 1000, 500)
+    (found,), _ = run(guest)
+    assert (found.rule, found.severity) == ("filesystems/full", ERROR)
+    assert "0.0 MiB of 300.0 MiB available" in found.message
+    guest.usages["/"] = FilesystemUsage(300 * MIB, 40 * MIB, 40 * MIB, 1000, 500)
+    assert brief(guest) == []
+
+
 @pytest.mark.parametrize(
     ("usage", "severity", "says"),
     [

@@ -130,6 +130,7 @@ from guestrepair.formats import (
     xfs_log,
     xfs_mounting,
     xfs_records,
+    xfs_reserved,
     xfs_space,
     xfs_tree,
     xml_elements,
@@ -1121,6 +1122,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
             lambda d: list(xfs_records.records(xfs_tree.open_tree(reader(b"XFSB" + d), 1 << 34)))
         )
     },
+    "xfs_reserved": {"reserved": Registered(lambda d: xfs_reserved.reserved_bytes(reader(b"XFSB" + d)))},
     "xfs_space": {"space": Registered(lambda d: xfs_space.space(xfs_inodes.Inodes(reader(b"XFSB" + d))))},
     "xfs_tree": {"tree": Registered(_xfs_tree)},
     "write_intent": {"bitmap": Registered(_write_intent, MIB)},
