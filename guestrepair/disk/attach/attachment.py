@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -170,13 +170,24 @@ def _served(
     earlier: Sequence[nbdkit.Server] = (),
 ) -> Attached:
     """The bytes that come out of these filters, kept once they were read."""
-    words = origin.pipeline(
-        ["cache", *filters], [*parameters, "cache-on-read=true", *nbdkit.cache_words(private)]
-    )
-    server = running.enter_context(_server(name, origin, private, words, "disk"))
-    with nbdkit.opened_socket(server, str(name)) as source:
-        size = source.size_bytes
-    return Attached(name, server.socket, True, size, [*earlier, server])
+
+    def start(called: str, block_bytes: int) -> AbstractContextManager[nbdkit.Server]:
+        cache = ["cache-on-read=true", *nbdkit.cache_words(private, block_bytes)]
+        words = origin.pipeline(["cache", *filters], [*parameters, *cache])
+        return _server(name, origin, private, words, called)
+
+    block_bytes = nbdkit.FAR_BLOCK_BYTES if name.host and name.kind is Kind.NBD else nbdkit.NEAR_BLOCK_BYTES
+    with ExitStack() as trial:
+        server = trial.enter_context(start("disk", block_bytes))
+        with nbdkit.opened_socket(server, str(name)) as source:
+            size = source.size_bytes
+            # An NBD server may let somebody in once only: it is not left to come again.
+            is_fit = origin.file is not None or name.kind is Kind.NBD or nbdkit.answers_quickly(source)
+        if is_fit:
+            running.enter_context(trial.pop_all())
+            return Attached(name, server.socket, True, size, [*earlier, server])
+    far = running.enter_context(start("far", nbdkit.FAR_BLOCK_BYTES))
+    return Attached(name, far.socket, True, size, [*earlier, server, far])
 
 
 @contextmanager

@@ -23,9 +23,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -39,7 +38,8 @@ PAUSES_SECONDS = (0.0, 0.5, 2.0, 5.0)
 
 _MOST_BYTES = 32 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
-_ASKED = re.compile(r"bytes=(\d{1,19})-(\d{1,19})")
+_ASKED = re.compile(rb"range: bytes=(\d{1,19})-(\d{1,19})\s*$", re.IGNORECASE)
+_LINE_BYTES = 16 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHY: dict[int, str] = {
     401: "it wants credentials",
@@ -84,6 +84,10 @@ class Upstream:
     _connection: http.client.HTTPConnection | None = None
     _origin: tuple[str, str, int | None] = ("", "", None)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _watchdog: _Watchdog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watchdog = _Watchdog()
 
     def open(self) -> Version:
         """Ask for the first byte: length and version of the file.
@@ -145,7 +149,7 @@ class Upstream:
         for _ in range(MOST_REDIRECTS + 1):
             parts = urlsplit(url)
             connection = self._connected(parts)
-            with _ended_after(REQUEST_SECONDS, connection):
+            with self._watchdog.over(connection):
                 connection.request("GET", _target(parts), headers=self._headers(parts, offset, length))
                 answer = connection.getresponse()
                 if answer.status in _REDIRECTS:
@@ -285,68 +289,75 @@ def _words(error: Exception) -> str:
     return "no connection"
 
 
-@contextmanager
-def _ended_after(seconds: float, connection: http.client.HTTPConnection) -> Iterator[None]:
-    """While the block runs; after so long the connection is cut, however busy the server keeps it."""
+class _Watchdog:
+    """Cuts the connection of a request that takes too long, however busy the server keeps it."""
 
-    def cut() -> None:
-        late.set()
-        taken = connection.sock
-        if taken is not None:
-            try:
-                taken.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+    def __init__(self) -> None:
+        self._cut = False
+        self._until: float | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    late = threading.Event()
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (OSError, http.client.HTTPException) as error:
-        if late.is_set():
-            raise AgainError("no whole answer in time") from error
-        raise
-    finally:
-        timer.cancel()
+    @contextmanager
+    def over(self, connection: http.client.HTTPConnection) -> Iterator[None]:
+        """While the block runs, :data:`REQUEST_SECONDS` at most."""
+        self._cut, self._connection = False, connection
+        self._until = time.monotonic() + REQUEST_SECONDS
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            if self._cut:
+                raise AgainError("no whole answer in time") from error
+            raise
+        finally:
+            self._until = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(1)
+            until, taken = self._until, None if self._connection is None else self._connection.sock
+            if until is not None and taken is not None and time.monotonic() > until:
+                self._cut = True
+                with suppress(OSError):
+                    taken.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection of nbdkit."""
+class _Handler(socketserver.StreamRequestHandler):
+    """One connection of nbdkit's; http.server would take as long as all the rest, for nothing."""
 
-    protocol_version = "HTTP/1.1"
     wbufsize = -1
     server: _Server
 
-    def do_HEAD(self) -> None:
-        """Length, and that there are ranges."""
-        self._begin(200, self.server.size_bytes)
+    def handle(self) -> None:
+        """Answer its requests until it goes away: HEAD with the length, GET with a range."""
+        while request := self.rfile.readline(_LINE_BYTES):
+            asked = None
+            while (line := self.rfile.readline(_LINE_BYTES)).strip():
+                asked = asked or _ASKED.match(line)
+            if request.startswith(b"HEAD "):
+                self._begin("200 OK", self.server.size_bytes)
+            elif request.startswith(b"GET ") and asked:
+                self._give(*map(int, asked.groups()))
+            else:
+                self._begin("400 Bad Request", 0)
+            self.wfile.flush()
 
-    def do_GET(self) -> None:
-        """A range, and nothing else."""
-        asked = _ASKED.fullmatch(self.headers.get("Range") or "")
-        first, last = map(int, asked.groups()) if asked else (1, 0)
+    def _give(self, first: int, last: int) -> None:
         last = min(last, self.server.size_bytes - 1)  # some releases of nbdkit ask for one byte more
         if first > last or last - first >= _MOST_BYTES:
-            self._begin(416, 0)
+            self._begin("416 Range Not Satisfiable", 0)
             return
         try:
             data = self.server.upstream.read(first, last - first + 1)
         except RefusedError:
-            self._begin(502, 0)
+            self._begin("502 Bad Gateway", 0)
             return
-        self._begin(206, len(data))
+        self._begin("206 Partial Content", len(data))
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server wants
-        """Nothing is logged."""
-
-    def _begin(self, status: int, length: int) -> None:
-        self.send_response_only(status)
-        self.send_header("Content-Length", str(length))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
+    def _begin(self, status: str, length: int) -> None:
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\nAccept-Ranges: bytes\r\n\r\n"
+        self.wfile.write(head.encode())
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):

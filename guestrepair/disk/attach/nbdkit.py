@@ -35,7 +35,12 @@ START_SECONDS = 45.0
 STALL_SECONDS = 90.0
 """How long a request may be without an answer; then nobody waits any longer."""
 
-CACHE_BLOCK_BYTES = 64 * 1024
+NEAR_SECONDS = 0.004
+NEAR_BLOCK_BYTES, FAR_BLOCK_BYTES = 4096, 64 * 1024
+"""What is fetched at once. Measured with a Debian server of 615 MiB, whose scan needs 94 MiB: blocks of 4 KiB
+fetch 95 MiB in 3,700 requests, of 16 KiB 115 MiB in 2,500, of 64 KiB 159 MiB in 1,600, of 256 KiB 244 MiB in 800.
+Where an answer takes longer than that, fewer requests are worth more bytes."""
+
 _CACHE_LEAST_BYTES, _CACHE_MOST_BYTES = 256 << 20, 16 << 30
 _REQUEST_BYTES = 1 << 20
 _MISSING = "install nbdkit (Fedora: nbdkit nbdkit-curl-plugin nbdkit-ssh-plugin nbdkit-xz-filter)"
@@ -165,12 +170,23 @@ def serving(
             watcher.join()
 
 
-def cache_words(private: Path) -> list[str]:
+def cache_words(private: Path, block_bytes: int) -> list[str]:
     """The filter that keeps what was read, and its parameters; never more than the host's disk has room
     for.
     """
     room = min(_CACHE_MOST_BYTES, free_bytes(private) // 2)
-    return [f"cache-max-size={max(_CACHE_LEAST_BYTES, room)}", f"cache-min-block-size={CACHE_BLOCK_BYTES}"]
+    return [f"cache-max-size={max(_CACHE_LEAST_BYTES, room)}", f"cache-min-block-size={block_bytes}"]
+
+
+def answers_quickly(source: Source) -> bool:
+    """Whether two reads, each of something new, show that the source is near."""
+
+    def seconds(offset: int) -> float:
+        before = time.monotonic()
+        source.read(offset, 512)
+        return time.monotonic() - before
+
+    return min(seconds(0), seconds(source.size_bytes // 2)) < NEAR_SECONDS
 
 
 def _await(server: Server, shown: str) -> None:
