@@ -7,6 +7,7 @@
     ├── ImageError              the file cannot be used as a disk image
     │   ├── ImageInUseError     a running machine, a mount or another repair holds it
     │   ├── UnsafeImageError    its headers lead to other files, or are absurd
+    │   ├── SourceError         it lies elsewhere, and was not read whole, or has changed meanwhile
     │   ├── ImageAccessError    not there, not readable, not writable, no space
     │   └── ConfinementError    what is to read it cannot be kept from the host's other files
     ├── GuestError              the image opens, but what is in it cannot be examined
@@ -63,6 +64,12 @@ class ImageInUseError(ImageError):
 
 class UnsafeImageError(ImageError):
     """The image's headers lead to other files, or hold absurd values."""
+
+
+class SourceError(ImageError):
+    """The image lies elsewhere, and what was read of it counts for nothing: it was not read whole, or
+    changed.
+    """
 
 
 class ImageAccessError(ImageError):

@@ -10,7 +10,9 @@ import click
 from guestrepair.boot import BootOptions
 from guestrepair.boot.prove import DEFAULT_TIMEOUT_SECONDS
 from guestrepair.cli.console import Console, check_output
-from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
+from guestrepair.cli.image_name import IMAGE
+from guestrepair.cli.options import image_options, output_options, to_image_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.operations.boot import boot
 from guestrepair.report.data import Boot
@@ -20,7 +22,7 @@ _NOT_UP = 1
 
 
 @click.command("boot")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.option("--ssh", is_flag=True, help="Also wait for sshd, on a network that leads nowhere.")
 @click.option(
     "--timeout",
@@ -33,7 +35,7 @@ _NOT_UP = 1
 @image_options
 @output_options(Boot)
 @click.pass_obj
-def command(console: Console, /, *, image: Path, ssh: bool, timeout: float, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, ssh: bool, timeout: float, **values: Any) -> int:
     """Boot a throw-away overlay of IMAGE under qemu, and report how far it comes.
 
     The image itself is only read. The machine has no network; with --ssh it has one that reaches

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +18,10 @@ from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.report.data import ImageReport, Report, StageError
 from guestrepair.report.escape import printable
+
+if TYPE_CHECKING:
+    from guestrepair.disk import Format
+    from guestrepair.disk.attach.location import ImageName
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -170,9 +174,9 @@ def show_error(message: str, hint: str = "") -> None:
 
 def check_output(
     output: Path | None,
-    images: tuple[Path, ...],
+    images: tuple[ImageName, ...],
     options: ImageOptions | None = None,
-    donors: tuple[Path, ...] = (),
+    donors: tuple[ImageName, ...] = (),
     *,
     option: str = "-o",
 ) -> None:
@@ -204,20 +208,29 @@ def check_output(
 
 
 def _is_part_of(
-    output: Path, images: tuple[Path, ...], options: ImageOptions, donors: tuple[Path, ...]
+    output: Path, images: tuple[ImageName, ...], options: ImageOptions, donors: tuple[ImageName, ...]
 ) -> bool:
     """True for a file of an image that was given, of whatever use and however deep in its chain."""
     from guestrepair.disk import Format  # here: no command starts with all of disk/ for the sake of -o
-    from guestrepair.disk.chain import known_files
 
     declared = Format(options.input_format) if options.input_format else None
-    given = [(image, declared) for image in images]
+    given: list[tuple[ImageName, Format | None]] = [(image, declared) for image in images]
     given += [(image, None) for image in (*options.further_disks, *donors)]
     return any(
         _is_same(output, file)
         for image, image_format in given
-        for file in known_files(image, image_format, allow_backing=options.allow_backing)
+        for file in _files_of(image, image_format, options)
     )
+
+
+def _files_of(image: ImageName, image_format: Format | None, options: ImageOptions) -> tuple[Path, ...]:
+    """The files of this host that an image consists of."""
+    from guestrepair.disk.attach.location import Kind, Location
+    from guestrepair.disk.chain import known_files
+
+    if isinstance(image, Location):
+        return (Path(image.path),) if image.kind is Kind.FILE else ()
+    return known_files(image, image_format, allow_backing=options.allow_backing)
 
 
 def _is_same(one: Path, other: Path) -> bool:

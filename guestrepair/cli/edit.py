@@ -13,7 +13,8 @@ import click
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.hand import checked_local, hand_options, show_outcome, to_hand_options
-from guestrepair.cli.options import PATH, to_image_options
+from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
+from guestrepair.cli.options import to_image_options
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import UsageError
 from guestrepair.guest.view import Guest
@@ -23,7 +24,7 @@ from guestrepair.repair.apply import MAX_TEXT_BYTES
 
 
 @click.command("edit")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE_OF_THIS_HOST)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @hand_options
 @click.pass_obj

@@ -10,13 +10,15 @@ from typing import Any
 import click
 
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import PATH, digests_option, image_options, to_image_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import ImageOptions
 
 
 @click.command("evidence")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.option("-o", "--output", type=PATH, required=True, metavar="FILE.tar", help="The bundle to write.")
 @click.option("--case", "case_number", default="", metavar="ID", help="The case's number, for the record.")
 @click.option("--item", "item_number", default="", metavar="ID", help="This item's number in the case.")
@@ -42,7 +44,7 @@ from guestrepair.operations.options import ImageOptions
 )
 @image_options
 @click.pass_obj
-def command(console: Console, /, *, image: Path, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, **values: Any) -> int:
     """Put what is found on IMAGE into FILE.tar, with proof that the image is as it was.
 
     In it: report.json (as scan's), timeline.jsonl, the files that findings name as they are, with
@@ -64,8 +66,8 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     output = Path(os.path.realpath(given))
     options = to_image_options(values)
     # What is in the bundle names the disks: the same from whatever directory.
-    image, disks = image.absolute(), tuple(disk.absolute() for disk in options.further_disks)
-    options = replace(options, further_disks=disks)
+    image = _absolute(image)
+    options = replace(options, further_disks=tuple(map(_absolute, options.further_disks)))
     _check(given, output, image, options)
     if values["timestamp"]:
         from guestrepair.operations.timestamp import check_authority
@@ -75,7 +77,11 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     return _run(console, image, output, options, values)
 
 
-def _check(given: Path, output: Path, image: Path, options: ImageOptions) -> None:
+def _absolute(name: ImageName) -> ImageName:
+    return name.absolute() if isinstance(name, Path) else name
+
+
+def _check(given: Path, output: Path, image: ImageName, options: ImageOptions) -> None:
     """Refuse what would be lost.
 
     Raises:
@@ -88,7 +94,9 @@ def _check(given: Path, output: Path, image: Path, options: ImageOptions) -> Non
         raise UsageError(f"-o {given}: its directory is not writable", hint="name a writable directory")
 
 
-def _run(console: Console, image: Path, output: Path, options: ImageOptions, values: dict[str, Any]) -> int:
+def _run(
+    console: Console, image: ImageName, output: Path, options: ImageOptions, values: dict[str, Any]
+) -> int:
     from guestrepair.analyzers.base import AnalysisOptions
     from guestrepair.operations.evidence import EvidenceOptions, evidence
     from guestrepair.operations.options import ScanOptions

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import PATH, image_options, to_image_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import GuestReadError, UsageError
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
@@ -22,12 +24,12 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 
 
 @click.command("get")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.argument("path")
 @click.argument("local", type=PATH, required=False)
 @image_options
 @click.pass_obj
-def command(console: Console, /, *, image: Path, path: str, local: Path | None, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, path: str, local: Path | None, **values: Any) -> int:
     """Read the file PATH of the guest on IMAGE: to stdout, or into the file or directory LOCAL.
 
     Links are followed inside the guest. Nothing is written to the image. On a terminal,

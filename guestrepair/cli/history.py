@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from guestrepair.cli.console import Console
+from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
 from guestrepair.cli.options import FORMATS, PATH, output_options
 from guestrepair.disk import examine, history, recorded_format, state_directory
 from guestrepair.report.data import Repairs
@@ -14,7 +15,7 @@ from guestrepair.report.formats import renderer
 
 
 @click.command("history")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE_OF_THIS_HOST)
 @click.option("--state-dir", type=PATH, help="Where repairs are recorded, when not in the default place.")
 @click.option("--input-format", type=click.Choice(FORMATS), help="As it was given for the repairs.")
 @click.option(

@@ -9,8 +9,8 @@ import click
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import (
-    PATH,
     WHOSE_CONTENT,
     digests_option,
     host_only_option,
@@ -19,13 +19,14 @@ from guestrepair.cli.options import (
     output_options,
     to_image_options,
 )
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.operations.scan import inspect
 from guestrepair.report.data import Inspection, Report
 from guestrepair.report.formats import all_formats, renderer
 
 
 @click.command("inspect")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.option(
     "--full",
     is_flag=True,
@@ -38,7 +39,7 @@ from guestrepair.report.formats import all_formats, renderer
 @host_only_option
 @output_options(Inspection)
 @click.pass_obj
-def command(console: Console, /, *, image: Path, full: bool, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, full: bool, **values: Any) -> int:
     """Show what is on IMAGE: partition table, filesystems, the system, what is mounted where.
 
     With --full an inventory of the system; what of it could not be read is said, and makes the exit

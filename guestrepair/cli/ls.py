@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 from tabulate import tabulate
 
 from guestrepair.cli.console import Console
-from guestrepair.cli.options import PATH, image_options, to_image_options
+from guestrepair.cli.image_name import IMAGE
+from guestrepair.cli.options import image_options, to_image_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import Guest, Stat
@@ -21,12 +22,12 @@ from guestrepair.report.escape import json_text, printable
 
 
 @click.command("ls")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.argument("path", default="/")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
 @image_options
 @click.pass_obj
-def command(console: Console, /, *, image: Path, path: str, output_format: str, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, path: str, output_format: str, **values: Any) -> int:
     """List the directory PATH (or the one file) of the guest on IMAGE, as ls -l does. Times are UTC.
 
     Nothing is written to the image.

@@ -12,8 +12,10 @@ from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import names_a_file, parse_key
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.profile import MACHINE
 from guestrepair.cli.targets import to_targets
+from guestrepair.disk.attach.attachment import Access
 from guestrepair.errors import UsageError
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
@@ -44,7 +46,7 @@ def image_options(command: Command) -> Command:
             help="Format of the image, when it is not to be found out (block devices are raw).",
         ),
         click.option(
-            "--disk", "disks", multiple=True, type=PATH, help="A further disk of the guest; repeatable."
+            "--disk", "disks", multiple=True, type=IMAGE, help="A further disk of the guest; repeatable."
         ),
         click.option(
             "--all-disks-attached",
@@ -64,6 +66,13 @@ def image_options(command: Command) -> Command:
             multiple=True,
             type=PATH,
             help="A directory that the image's backing files may lie in, besides its own; repeatable.",
+        ),
+        click.option(
+            "--header-file",
+            type=PATH,
+            envvar="GUESTREPAIR_HTTP_HEADERS_FILE",
+            help="Send these headers (lines Name: value, in a file that nobody else can read) to the http(s) "
+            "server that an image lies on; also GUESTREPAIR_HTTP_HEADERS_FILE.",
         ),
         click.option(
             "--stock-appliance",
@@ -138,7 +147,7 @@ def analyzer_options(command: Command) -> Command:
     return command
 
 
-def output_options(kind: type) -> Callable[[Command], Command]:
+def output_options(kind: type, names: Sequence[str] = ("-o", "--output")) -> Callable[[Command], Command]:
     """``--format``, of those that this kind of report can be written in (the first is usual), and ``-o``."""
     formats = names_for(kind)
 
@@ -147,7 +156,7 @@ def output_options(kind: type) -> Callable[[Command], Command]:
             "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True
         )(command)
         return click.option(
-            "-o", "--output", type=PATH, help="Write the report to this file instead of stdout."
+            *names, "output", type=PATH, help="Write the report to this file instead of stdout."
         )(with_format)
 
     return decorate
@@ -223,6 +232,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         keys=tuple(parse_key(text) for text in values.pop("keys")),
         allow_backing=tuple(values.pop("allow_backing")),
         stock_appliance=values.pop("stock_appliance"),
+        access=Access(header_file=values.pop("header_file")),
         host_only=host_only,
     )
 

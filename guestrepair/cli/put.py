@@ -10,6 +10,7 @@ import click
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.hand import checked_local, hand_options, show_outcome, to_hand_options
+from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
 from guestrepair.cli.options import PATH, to_image_options
 from guestrepair.guest.view import Guest
 from guestrepair.model import Change, GuestPath
@@ -17,7 +18,7 @@ from guestrepair.operations.by_hand import change_by_hand, guest_path, written
 
 
 @click.command("put")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE_OF_THIS_HOST)
 @click.argument("local", type=PATH)
 @click.argument("path")
 @hand_options

@@ -9,6 +9,7 @@ import click
 
 from guestrepair.cli.ask import Asker
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import (
     PATH,
     again,
@@ -21,6 +22,7 @@ from guestrepair.cli.options import (
 )
 from guestrepair.cli.profile import GOLDEN, profile_option
 from guestrepair.cli.targets import target_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
@@ -40,7 +42,7 @@ class _DryRunCommand(click.Command):
 
 
 @click.command("repair", cls=_DryRunCommand)
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.option(
     "--dry-run",
     type=click.Choice(["plan", "verify"]),
@@ -59,7 +61,7 @@ class _DryRunCommand(click.Command):
     "--donor",
     "donors",
     multiple=True,
-    type=PATH,
+    type=IMAGE,
     metavar="IMAGE|DIR",
     help="A healthy system of the same distribution to take missing packaged files from; repeatable.",
 )
@@ -83,9 +85,17 @@ class _DryRunCommand(click.Command):
 @target_options
 @image_options
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
-@output_options(Report)
+@output_options(Report, names=("-o",))
+@click.option(
+    "--output",
+    "new_image",
+    type=PATH,
+    metavar="FILE.qcow2",
+    help="Of an image that lies elsewhere or in an archive: the new image that is made of it here, and "
+    "repaired. Else the same as -o.",
+)
 @click.pass_obj
-def command(console: Console, /, *, image: Path, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, **values: Any) -> int:
     """Repair what scan finds in IMAGE, in the image itself.
 
     All changes are made on an overlay first and verified there; only then they are written, all
@@ -100,14 +110,21 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
     guestrepair repair --yes --donor healthy.qcow2 broken.qcow2
     guestrepair repair --select fstab/source-not-found@/etc/fstab:3 disk.raw
     """
-    output: Path | None = values.pop("output")
+    output, new_image = values.pop("output"), values.pop("new_image")
+    if isinstance(image, Path):  # a report, as ever
+        output, new_image = output or new_image, None
     limit = threshold(values.pop("fail_on"))
     output_format = values.pop("output_format")
     timings = values.pop("timings")
     image_opts, scan_opts = to_image_options(values), to_scan_options(values)
     check_output(output, (image,), image_opts, values["donors"])
     how = _how(console, values, golden=scan_opts.analysis.profile == GOLDEN)
-    result = repair(image, image_opts, scan_opts, how, console.ui())
+    if isinstance(image, Path) or how.dry_run:
+        result = repair(image, image_opts, scan_opts, how, console.ui())
+    else:
+        from guestrepair.operations.whole_copy import repair_copy
+
+        result = repair_copy(image, new_image, image_opts, scan_opts, how, console.ui())
     result.again = again(click.get_current_context(), scan_opts.analysis)
     console.show_errors(result)
     if timings:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import (
-    PATH,
     again,
     analyzer_options,
     host_only_option,
@@ -24,6 +24,7 @@ from guestrepair.cli.options import (
 from guestrepair.cli.profile import profile_option
 from guestrepair.cli.standards import said_by_the_user, standard_options, to_standard_options
 from guestrepair.cli.targets import target_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
@@ -37,7 +38,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def options_of_a_scan(command: Command) -> Command:
     """The argument and the options of ``scan`` and ``validate``."""
     decorators = (
-        click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE..."),
+        click.argument("images", nargs=-1, required=True, type=IMAGE, metavar="IMAGE..."),
         analyzer_options,
         profile_option(),
         target_options,
@@ -55,7 +56,7 @@ def options_of_a_scan(command: Command) -> Command:
 @click.command("scan")
 @options_of_a_scan
 @click.pass_obj
-def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> int:
+def command(console: Console, /, *, images: tuple[ImageName, ...], **values: Any) -> int:
     """Find what keeps the guests in IMAGE... from booting or from letting people in.
 
     Nothing is written to the images. What could not be examined is reported as such and makes
@@ -70,7 +71,7 @@ def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> 
 
 
 def scan_images(
-    console: Console, images: tuple[Path, ...], values: dict[str, Any], *, search: bool = False
+    console: Console, images: tuple[ImageName, ...], values: dict[str, Any], *, search: bool = False
 ) -> int:
     """Scan, weigh, report; the exit status. ``search``: a policy of the working directory counts."""
     output: Path | None = values.pop("output")
@@ -104,7 +105,7 @@ def scan_images(
 
 def _scanned(
     console: Console,
-    images: tuple[Path, ...],
+    images: tuple[ImageName, ...],
     image_opts: ImageOptions,
     scan_opts: ScanOptions,
     limit: Severity | None,

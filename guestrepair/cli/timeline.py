@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 from guestrepair.cli.console import Console, check_output
+from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import PATH, image_options, names, to_image_options
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.events.model import Kind
 from guestrepair.operations.options import ImageOptions
@@ -26,7 +28,7 @@ FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
 
 
 @click.command("timeline")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE)
 @click.option("--since", help="Only what happened from this time on (UTC unless a zone is given).")
 @click.option("--until", help="Only what happened up to this time.")
 @click.option(
@@ -42,7 +44,7 @@ FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
 @click.option("-o", "--output", type=PATH, help="Write it to this file instead of stdout.")
 @image_options
 @click.pass_obj
-def command(console: Console, /, *, image: Path, **values: Any) -> int:
+def command(console: Console, /, *, image: ImageName, **values: Any) -> int:
     """Show what happened in the guest on IMAGE, in order: files, logins, commands, packages, boots.
 
     Times of files are followed by mactime's letters: m modified, a accessed, c changed, b born,
@@ -69,7 +71,7 @@ def command(console: Console, /, *, image: Path, **values: Any) -> int:
 
 def _events(
     console: Console,
-    image: Path,
+    image: ImageName,
     options: ImageOptions,
     wanted: TimelineOptions,
     output_format: str,

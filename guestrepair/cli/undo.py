@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from guestrepair.cli.console import Console
+from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
 from guestrepair.cli.options import FORMATS, PATH
 from guestrepair.disk import HistoryEntry, examine, last_repair, recorded_format, state_directory, undo
 from guestrepair.errors import UsageError
@@ -16,7 +17,7 @@ _HALF_WRITTEN = ("committing", "reverting", "undoing")
 
 
 @click.command("undo")
-@click.argument("image", type=PATH)
+@click.argument("image", type=IMAGE_OF_THIS_HOST)
 @click.option("--state-dir", type=PATH, help="Where repairs are recorded, when not in the default place.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.scan import options_of_a_scan, scan_images
+from guestrepair.disk.attach.location import ImageName
 
 _DEFAULTS = {"fail_on": "warning", "profile": "golden"}
 
@@ -16,7 +16,7 @@ _DEFAULTS = {"fail_on": "warning", "profile": "golden"}
 @click.command("validate", context_settings={"default_map": _DEFAULTS})
 @options_of_a_scan
 @click.pass_obj
-def command(console: Console, /, *, images: tuple[Path, ...], **values: Any) -> int:
+def command(console: Console, /, *, images: tuple[ImageName, ...], **values: Any) -> int:
     """Check IMAGE... before they are deployed: a scan as a golden image, in which warnings count, too.
 
     guestrepair.toml of the working directory, or of the nearest one above it, is the policy: what

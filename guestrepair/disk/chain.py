@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guestrepair.disk.attach.attachment import Attached
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.headers import Container, Reference, Source, qcow2, vdi, vhd, vhdx, vmdk
 from guestrepair.disk.headers.common import shown
 from guestrepair.disk.image import Format, Layer
@@ -29,6 +31,7 @@ LINK_NAMES = ("i", "d")
 """What the image and its data file are called where qemu opens them, extents beside (link_layers)."""
 ALLOW = "if it is meant, name the directory that it lies in: --allow-backing DIR"
 _DETACH = "make a whole image of it where it can be trusted: qemu-img convert -O qcow2"
+_ELSEWHERE = "it lies elsewhere, or in an archive, and is only read"
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -55,6 +58,35 @@ def read_chain(
         ImageError: a layer is of a kind that is not opened here.
     """
     return tuple(_layers(path, declared, explicit=explicit, allow_backing=allow_backing))
+
+
+def read_attached(attached: Attached, declared: Format | None) -> Layer:
+    """What was attached, as the one layer that it has to be: from elsewhere nothing leads to another file.
+
+    Raises:
+        UnsafeImageError: its header names another file, or is absurd.
+        ImageError: it is of a kind that is not opened here.
+    """
+    name = attached.name
+    with attached.opened() as source:
+        found = declared or recognise(name, source)
+        container = _container(name, found, source)
+    _refuse_unsupported(name, container)
+    if container.references:
+        named = container.references[0]
+        raise UnsafeImageError(
+            f"{name}: its header names another file as {named.kind}: '{shown(named.name)}', "
+            "which is not followed from there",
+            hint=_DETACH,
+        )
+    return Layer(
+        attached.path,
+        found,
+        read_only=_ELSEWHERE,
+        virtual_size_bytes=container.virtual_size_bytes,
+        kind=container.kind,
+        is_socket=attached.is_socket,
+    )
 
 
 def known_files(
@@ -104,10 +136,7 @@ def _read_layer(
         device = stat.S_ISBLK(status.st_mode)
         found = declared or (Format.RAW if device else recognise(path, source))
         container = _container(path, found, source)
-    if container.unsupported:
-        raise ImageError(
-            f"{path}: {container.unsupported}", hint="convert a copy to qcow2 where it can be read"
-        )
+    _refuse_unsupported(path, container)
     if container.references and not trusted and real.suffix.lower() not in FORMAT_NAMES[found]:
         named = container.references[0]
         raise UnsafeImageError(
@@ -117,7 +146,14 @@ def _read_layer(
     return _layer(real, found, container, walk, is_block_device=device)
 
 
-def _container(path: Path, found: Format, source: Source) -> Container:
+def _refuse_unsupported(name: ImageName, container: Container) -> None:
+    if container.unsupported:
+        raise ImageError(
+            f"{name}: {container.unsupported}", hint="convert a copy to qcow2 where it can be read"
+        )
+
+
+def _container(path: ImageName, found: Format, source: Source) -> Container:
     try:
         match found:
             case Format.QCOW2:

@@ -21,6 +21,7 @@ import nbd
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
 from guestrepair.disk import qemu
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, Image, JsonObject, Layer, json_name
 from guestrepair.disk.overlay import chain_node, files_of, files_under, link_layers
@@ -47,7 +48,7 @@ LOCK_PATIENCE_SECONDS = 5.0
 class Device:
     """The bytes of a disk as its guest sees them."""
 
-    def __init__(self, handle: nbd.NBD, path: Path) -> None:
+    def __init__(self, handle: nbd.NBD, path: ImageName) -> None:
         self._handle = handle
         self._path = path
         self.size_bytes: int = handle.get_size()
@@ -172,7 +173,7 @@ def open_shared(overlay: Path) -> Iterator[Device]:
 
 
 @contextmanager
-def _opened(layers: tuple[Layer, ...], path: Path, *, writable: bool) -> Iterator[Device]:
+def _opened(layers: tuple[Layer, ...], path: ImageName, *, writable: bool) -> Iterator[Device]:
     with private_directory() as private:
         name = json_name(chain_node(layers, link_layers(private, layers)))
         cage = Cage(read=files_of(layers), write=layers[0].files if writable else ())
@@ -181,7 +182,7 @@ def _opened(layers: tuple[Layer, ...], path: Path, *, writable: bool) -> Iterato
 
 
 @contextmanager
-def _connected(name: str, private: Path, path: Path, cage: Cage) -> Iterator[nbd.NBD]:
+def _connected(name: str, private: Path, path: ImageName, cage: Cage) -> Iterator[nbd.NBD]:
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
         server = _start(name, private, cage)
@@ -240,7 +241,7 @@ def _start(name: str, private: Path, cage: Cage) -> subprocess.Popen[bytes]:
         )
 
 
-def _connect(server: subprocess.Popen[bytes], private: Path, path: Path) -> nbd.NBD:
+def _connect(server: subprocess.Popen[bytes], private: Path, path: ImageName) -> nbd.NBD:
     handle = nbd.NBD()
     handle.add_meta_context(_ALLOCATION)
     try:

@@ -13,9 +13,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.disk.device import open_image
 from guestrepair.disk.image import Format, Image
 from guestrepair.errors import ImageAccessError, ImageError
@@ -49,7 +50,7 @@ class Bad:
 class FileDigest:
     """One file of a chain as it is stored."""
 
-    path: Path
+    path: ImageName
     size_bytes: int
     sha256: str
 
@@ -71,8 +72,7 @@ def image_digests(image: Image, progress: Callable[[str], None]) -> ImageDigests
         ImageError: and its kinds: it cannot be read, or became shorter while it was.
     """
     bad: list[Bad] = []
-    files = list(dict.fromkeys(file for layer in image.layers for file in layer.files))
-    stored = tuple(_stored(file, bad, progress) for file in files)
+    stored = _all_stored(image, bad, progress)
     if len(stored) == 1 and image.format is Format.RAW and stored[0].size_bytes == image.virtual_size_bytes:
         return ImageDigests(stored, stored[0].size_bytes, stored[0].sha256, tuple(bad))  # the same bytes
     with open_image(image) as device:
@@ -83,6 +83,22 @@ def image_digests(image: Image, progress: Callable[[str], None]) -> ImageDigests
             length = min(_ASKED, size - start)
             whole.take(start, device.zero_ranges(start, length), lambda done: told(done, size))
         return ImageDigests(stored, size, whole.state.hexdigest(), tuple(bad))
+
+
+def _all_stored(image: Image, bad: list[Bad], progress: Callable[[str], None]) -> tuple[FileDigest, ...]:
+    if not isinstance(image.path, Location):
+        files = list(dict.fromkeys(file for layer in image.layers for file in layer.files))
+        return tuple(_stored(file, bad, progress) for file in files)
+    # What was attached is one file, under the name that it has there; its bytes are read as they are.
+    raw = replace(image, format=Format.RAW, layers=(replace(image.top, format=Format.RAW),))
+    with open_image(raw) as device:
+        whole = _Hashing(str(image.path), device.read, bad)
+        told = _percent(progress, whole.of)
+        size = device.size_bytes
+        for start in range(0, size, _ASKED):
+            length = min(_ASKED, size - start)
+            whole.take(start, iter([(length, False)]), lambda done: told(done, size))
+        return (FileDigest(image.path, size, whole.state.hexdigest()),)
 
 
 def _stored(path: Path, bad: list[Bad], progress: Callable[[str], None]) -> FileDigest:

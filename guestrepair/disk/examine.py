@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from guestrepair.disk.chain import read_chain
+from guestrepair.disk.attach.attachment import Attached
+from guestrepair.disk.attach.location import ImageName
+from guestrepair.disk.chain import read_attached, read_chain
 from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE, SECTOR
 from guestrepair.disk.image import Format, Image, JsonObject, Layer
 from guestrepair.disk.inuse import block_device_users, loop_users
@@ -14,8 +16,10 @@ from guestrepair.errors import BudgetError, ImageError, UnsafeImageError, UsageE
 from guestrepair.fence import EXAMINE, within
 
 
-def examine(path: Path, *, input_format: str | None = None, allow_backing: Sequence[Path] = ()) -> Image:
-    """The image at ``path``, after every file that it leads to was looked at.
+def examine(
+    path: Path | Attached, *, input_format: str | None = None, allow_backing: Sequence[Path] = ()
+) -> Image:
+    """The image at ``path``, or what was attached, after every file that it leads to was looked at.
 
     Takes milliseconds and launches nothing.
 
@@ -33,17 +37,19 @@ def examine(path: Path, *, input_format: str | None = None, allow_backing: Seque
     """
     declared = _declared(input_format)
     try:
+        if isinstance(path, Attached):
+            return within(EXAMINE, lambda: _examined_attached(path, declared))
         return within(EXAMINE, lambda: _examined(path, declared, allow_backing))
     except BudgetError as error:
         raise UnsafeImageError(
-            f"{path}: looking at its headers was {error.reason}",
+            f"{path.name if isinstance(path, Attached) else path}: looking at its headers was {error.reason}",
             hint="they are damaged, or made to hurt: run qemu-img check on a copy",
         ) from error
 
 
 def _examined(path: Path, declared: Format | None, allow_backing: Sequence[Path]) -> Image:
     layers = read_chain(path, declared, explicit=declared is not None, allow_backing=allow_backing)
-    sizes = [_virtual_size(information(layer), layer) for layer in layers]
+    sizes = [_virtual_size(information(layer), layer, layer.path) for layer in layers]
     top = layers[0]
     return Image(
         path=path,
@@ -53,6 +59,19 @@ def _examined(path: Path, declared: Format | None, allow_backing: Sequence[Path]
         is_block_device=top.is_block_device,
         layers=layers,
         warnings=tuple(_warnings(top)),
+    )
+
+
+def _examined_attached(attached: Attached, declared: Format | None) -> Image:
+    layer = read_attached(attached, declared)
+    return Image(
+        path=attached.name,
+        format=layer.format,
+        virtual_size_bytes=_virtual_size(information(layer), layer, attached.name),
+        allocated_bytes=attached.size_bytes,
+        is_block_device=False,
+        layers=(layer,),
+        warnings=tuple(_odd_bytes(attached.name, layer, attached.size_bytes)),
     )
 
 
@@ -66,9 +85,9 @@ def _declared(input_format: str | None) -> Format | None:
         raise UsageError(f"unknown image format '{input_format}'", hint=f"one of: {names}") from None
 
 
-def _virtual_size(answer: JsonObject, layer: Layer) -> int:
+def _virtual_size(answer: JsonObject, layer: Layer, path: ImageName) -> int:
     """The size that qemu sees, which is the one that was read here."""
-    path, size = layer.path, answer.get("virtual-size")
+    size = answer.get("virtual-size")
     if not isinstance(size, int):
         raise ImageError(f"{path}: qemu-img does not say its size", hint="is this qemu-img usable?")
     if size > MAX_VIRTUAL_SIZE:
@@ -89,6 +108,11 @@ def _warnings(top: Layer) -> list[str]:
         for file in top.files
         for what in (block_device_users(file) if file.is_block_device() else loop_users(file))
     ]
-    if top.format is Format.RAW and not top.is_block_device and (odd := top.path.stat().st_size % 512):
-        warnings.append(f"{top.path}: {odd} bytes more than whole sectors: a truncated copy?")
+    if not top.is_block_device:
+        warnings += _odd_bytes(top.path, top, top.path.stat().st_size)
     return warnings
+
+
+def _odd_bytes(path: ImageName, layer: Layer, size_bytes: int) -> list[str]:
+    odd = size_bytes % SECTOR if layer.format is Format.RAW else 0
+    return [f"{path}: {odd} bytes more than whole sectors: a truncated copy?"] if odd else []

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from guestrepair.disk.attach.location import ImageName
+
 JsonObject: TypeAlias = dict[str, object]
 
 
@@ -42,7 +44,8 @@ class Layer:
     cannot write to it; empty when it can. ``virtual_size_bytes`` is what its header
     says, None where only qemu can tell. ``doubtful`` are those of its data files that a header names, and
     neither the user nor their own names say to be this image's: they are read, and not written. ``kind`` is
-    how a format that has several ways lays it out ("fixed", "streamOptimized").
+    how a format that has several ways lays it out ("fixed", "streamOptimized"). ``is_socket``: not a file,
+    but a socket that gives out its bytes by NBD.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Layer:
     virtual_size_bytes: int | None = None
     doubtful: tuple[Path, ...] = ()
     kind: str = ""
+    is_socket: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -69,11 +73,11 @@ class Layer:
 class Image:
     """A disk image that may be opened: everything that it leads to was looked at and is allowed.
 
-    ``path`` is as the user gave it; ``layers`` begin with the image itself and
-    end with the last backing file. Sizes are in bytes.
+    ``path`` is as the user gave it (nothing to open it by, where it is a :class:`Location`); ``layers``
+    begin with the image itself and end with the last backing file. Sizes are in bytes.
     """
 
-    path: Path
+    path: ImageName
     format: Format
     virtual_size_bytes: int
     allocated_bytes: int
@@ -94,7 +98,10 @@ def block_node(layer: Layer, file: Path, data_file: Path | None, backing: JsonOb
     node under it (None: none, whatever the header says).
     """
     driver = "host_device" if layer.is_block_device else "file"
-    node: JsonObject = {"driver": layer.format.value, "file": {"driver": driver, "filename": str(file)}}
+    below: JsonObject = {"driver": driver, "filename": str(file)}
+    if layer.is_socket:
+        below = {"driver": "nbd", "server": {"type": "unix", "path": str(file)}}
+    node: JsonObject = {"driver": layer.format.value, "file": below}
     if data_file is not None:
         node["data-file"] = {"driver": "file", "filename": str(data_file)}
     if layer.format in (Format.QCOW2, Format.VMDK):

@@ -13,10 +13,10 @@ import re
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
 from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
@@ -37,7 +37,7 @@ _PREFIX = re.compile(r"^qemu-[a-z]+: (?:Could not open '.*?': |Failed to blk_new
 def run(
     program: str,
     *arguments: str,
-    path: Path,
+    path: ImageName,
     cage: Cage,
     timeout_seconds: float = INFO_TIMEOUT_SECONDS,
     cpu_seconds: int = CPU_SECONDS,
@@ -76,7 +76,7 @@ def run(
 
 
 def _run_once(
-    command: list[str], path: Path, program: str, cage: Cage, timeout_seconds: float
+    command: list[str], path: ImageName, program: str, cage: Cage, timeout_seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         return run_caged(
@@ -89,7 +89,7 @@ def _run_once(
         ) from error
 
 
-def failure(program: str, path: Path, status: int, stderr: str) -> ImageError:
+def failure(program: str, path: ImageName, status: int, stderr: str) -> ImageError:
     """The error that stands for a failed qemu tool."""
     if _LOCKED.search(stderr):
         return ImageInUseError(

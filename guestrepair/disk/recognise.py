@@ -9,8 +9,8 @@ what is clearly no disk is refused with the way to make one of it.
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.headers import Source, qcow2, vdi, vhd, vhdx, vmdk
 from guestrepair.disk.image import Format
 from guestrepair.errors import ImageError, UnsafeImageError
@@ -49,7 +49,7 @@ _FOREIGN = (
 )
 
 
-def recognise(path: Path, source: Source) -> Format:
+def recognise(path: ImageName, source: Source) -> Format:
     """The format of a regular file whose format nobody has said.
 
     Raises:
@@ -99,7 +99,7 @@ def _is_vmdk_descriptor(head: bytes) -> bool:
     return head.startswith(vmdk.DESCRIPTOR_START)
 
 
-def _refuse_other_kinds(path: Path, source: Source, head: bytes) -> None:
+def _refuse_other_kinds(path: ImageName, source: Source, head: bytes) -> None:
     kind = _other_kind(head)
     if kind is not None:
         what, remedy = kind
@@ -137,7 +137,7 @@ def _other_kind(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _refuse_foreign(path: Path, display: str, driver: str) -> None:
+def _refuse_foreign(path: ImageName, display: str, driver: str) -> None:
     raise ImageError(
         f"{path}: the format is {display}, which is not opened here",
         hint=f"convert a copy first: qemu-img convert -f {driver} -O qcow2 {path.name} {path.stem}.qcow2",

@@ -109,7 +109,7 @@ def check_present(image: Image) -> None:
         with image.top.path.open("rb") as device:
             size = device.seek(0, os.SEEK_END)
     except OSError as error:
-        raise access_error(image.path, error) from error
+        raise access_error(image.top.path, error) from error
     if size != image.virtual_size_bytes:
         raise ImageAccessError(
             f"{image.path}: the device has gone away: {size} of {image.virtual_size_bytes} bytes are there",

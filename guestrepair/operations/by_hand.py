@@ -7,12 +7,13 @@ shown before the question, and it is written, recorded and undone like any repai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from guestrepair.disk import RepairRecord, Transaction
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import RepairError, UsageError
 from guestrepair.fence import uncounted
 from guestrepair.guest.view import Guest
@@ -28,6 +29,7 @@ from guestrepair.model import (
     WriteFile,
 )
 from guestrepair.operations import opening
+from guestrepair.operations.examined import examined
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
@@ -86,9 +88,11 @@ def change_by_hand(
     """
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        images = opening.examine_all(path, image_options)
-        opening.describe_image(report, images)
-        with staged_session(images, image_options, how.state_dir, ui, watch) as (session, transaction):
+        with (
+            examined(path, image_options) as disks,
+            staged_session(disks.images, image_options, how.state_dir, ui, watch) as (session, transaction),
+        ):
+            opening.describe_image(report, disks.images)
             sources = Sources(SourceOptions(), ui.note)
             overlay = OverlayGuest(session, image_options, ScanOptions(), ui, watch, sources)
             run = _ByHand(overlay, report, how)
@@ -226,16 +230,17 @@ def place_of_content(guest: Guest, path: GuestPath) -> GuestPath:
 
 
 @contextmanager
-def opened(path: Path, image_options: ImageOptions, ui: UserInterface) -> Iterator[LiveGuest]:
+def opened(path: ImageName, image_options: ImageOptions, ui: UserInterface) -> Iterator[LiveGuest]:
     """The guest of an image, to read files of.
 
     Raises:
         GuestRepairError: it cannot be opened.
     """
-    images = opening.examine_all(path, image_options)
-    for line in opening.warn_of_interruption(images[0]):
-        ui.note(line)
-    with opening.read_only_session(images, image_options, ui) as session:
+    with ExitStack() as stack:
+        images = stack.enter_context(examined(path, image_options)).images
+        for line in opening.warn_of_interruption(images[0]):
+            ui.note(line)
+        session = stack.enter_context(opening.read_only_session(images, image_options, ui))
         watch = Stopwatch(ImageReport(path=str(path)))
         find = partial(opening.find_guest, session, image_options, ui)
         _, guest = opening.until_confirmed(session, watch, find)

@@ -13,11 +13,13 @@ from guestrepair.compare.compare import Side, compare
 from guestrepair.compare.contents import IsSame, never_known
 from guestrepair.compare.model import CompareOptions, Comparison, NotCompared
 from guestrepair.disk import Format, Image, Layer, earlier, state_directory
+from guestrepair.disk.attach.location import ImageName, Location, parse_image_name
 from guestrepair.disk.shared import State, may_differ
 from guestrepair.errors import BudgetError, FormatError, GuestReadError, LockedError, NoSystemError
 from guestrepair.fence import within
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations import opening
+from guestrepair.operations.examined import examined
 from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.packages import open_database
 from guestrepair.report.data import DiffReport
@@ -34,9 +36,14 @@ class Given:
     """One of the two as the user names it."""
 
     text: str
-    path: Path
+    path: ImageName
     moment: str = ""
     """A snapshot, or ``before`` a repair; "" for the image as it is."""
+
+    @property
+    def shown(self) -> str:
+        """The text without secrets."""
+        return str(self.path) if isinstance(self.path, Location) else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +57,13 @@ class DiffOptions:
 
 def parse_given(text: str) -> Given:
     """``IMAGE`` or ``IMAGE@MOMENT``; a file whose own name has an @ is that file."""
+    if isinstance(name := parse_image_name(text), Location):
+        return Given(text, name)
     path, at, moment = text.rpartition("@")
     whole = Path(text)
     if at and path and moment and not whole.exists() and Path(path).exists():
         return Given(text, Path(path), moment)
-    return Given(text, whole)
+    return Given(text, name)
 
 
 @contextlib.contextmanager
@@ -88,9 +97,10 @@ def diff(
     Raises:
         GuestRepairError: one of them cannot be opened.
     """
+    first, second = parse_given(one), parse_given(other)
     with (
-        _opened("A", parse_given(one), image_options, options, ui) as before,
-        _opened("B", parse_given(other), image_options, options, ui) as after,
+        _opened("A", first, image_options, options, ui) as before,
+        _opened("B", second, image_options, options, ui) as after,
     ):
         for _ in range(3):  # what an appliance contradicts, once, it reads itself from then on
             sides = before.look(), after.look()
@@ -98,7 +108,7 @@ def diff(
             holding = [system.holds(side, found) for system, side in zip((before, after), sides, strict=True)]
             if all(holding):
                 alone = tuple(system.name for system in (before, after) if not system.session.starting.begun)
-                return DiffReport(one, other, found, noise=options.noise, unconfirmed=alone)
+                return DiffReport(first.shown, second.shown, found, noise=options.noise, unconfirmed=alone)
     raise AssertionError("what the appliances have read themselves is not confirmed")
 
 
@@ -168,10 +178,23 @@ def _opened(
     Each has a session of its own: two copies of one machine carry the same UUIDs, which one kernel cannot
     keep apart.
     """
-    ui.progress(f"opening {given.text}")
-    images = opening.examine_all(given.path, options)
-    for line in (*(w for image in images for w in image.warnings), *opening.warn_of_interruption(images[0])):
-        ui.note(line)
+    ui.progress(f"opening {given.shown}")
+    with contextlib.ExitStack() as stack:
+        images = stack.enter_context(examined(given.path, options)).images
+        for line in (*(w for i in images for w in i.warnings), *opening.warn_of_interruption(images[0])):
+            ui.note(line)
+        yield stack.enter_context(_session(name, given, images, options, how, ui))
+
+
+@contextlib.contextmanager
+def _session(
+    name: str,
+    given: Given,
+    images: Sequence[Image],
+    options: ImageOptions,
+    how: DiffOptions,
+    ui: UserInterface,
+) -> Iterator[_Opened]:
     keys = opening.donor_keys(images[0], options, ui)
     with (
         _at(given.moment, images[0], how.state_dir) as (first, states),

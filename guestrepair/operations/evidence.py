@@ -13,6 +13,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.digests import image_digests
 from guestrepair.disk.durable import rename_durably
 from guestrepair.disk.tempdirs import private_directory
@@ -22,7 +23,7 @@ from guestrepair.events.order import Ordered
 from guestrepair.events.secrets import masked_document, without_secrets
 from guestrepair.events.sources import readers
 from guestrepair.guest.view import Guest
-from guestrepair.operations import opening
+from guestrepair.operations.examined import examined
 from guestrepair.operations.named_files import take
 from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import scan
@@ -67,7 +68,7 @@ class Bundle:
 
 
 def evidence(
-    path: Path,
+    path: ImageName,
     output: Path,
     image_options: ImageOptions,
     scan_options: ScanOptions,
@@ -91,7 +92,7 @@ def evidence(
 
 
 def _made(
-    path: Path,
+    path: ImageName,
     output: Path,
     directory: Path,
     image_options: ImageOptions,
@@ -99,14 +100,16 @@ def _made(
     options: EvidenceOptions,
     ui: UserInterface,
 ) -> Bundle:
-    images = opening.examine_all(path, image_options)
-    before = [image_digests(image, ui.progress) for image in images]
+    with examined(path, image_options) as disks:
+        images = disks.images
+        before = [image_digests(image, ui.progress) for image in images]
     taking = _Taking(directory, options, ui)
     report = scan(path, image_options, scan_options, ui, taking.take)
     if taking.failure is not None:
         raise taking.failure
     report.timings, report.round_trips = [], 0  # two runs differ in them
-    after = [image_digests(image, ui.progress) for image in images]
+    with examined(path, image_options) as disks:
+        after = [image_digests(image, ui.progress) for image in disks.images]
     for image, one, other in zip(images, before, after, strict=True):
         if one != other:
             raise ImageError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from guestrepair import fence
@@ -14,6 +13,7 @@ from guestrepair.analyzers.packages.content import compared
 from guestrepair.analyzers.packages.differences import differences, lost_setuid
 from guestrepair.analyzers.packages.packaged import is_executable_place
 from guestrepair.analyzers.packages.survey import Survey, take_survey
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import (
     BudgetError,
     FormatError,
@@ -46,7 +46,7 @@ _NOT_COMPARED = frozenset({Flag.GHOST, Flag.REPLACED, Flag.WRONG_COLOR, Flag.NO_
 
 
 def inspect_full(
-    path: Path, image_options: ImageOptions, options: AnalysisOptions, ui: UserInterface
+    path: ImageName, image_options: ImageOptions, options: AnalysisOptions, ui: UserInterface
 ) -> ImageReport:
     """What :func:`inspect` tells, and the inventory; what could not be read is inconclusive."""
 

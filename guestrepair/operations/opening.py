@@ -15,7 +15,8 @@ from guestrepair.appliance.keys import KeyRing
 from guestrepair.appliance.launch import LaunchOptions
 from guestrepair.appliance.qemu_processes import end_machines
 from guestrepair.confine.process import confinement
-from guestrepair.disk import Image, examine, interrupted, state_directory, throwaway, watched_space
+from guestrepair.disk import Image, interrupted, state_directory, throwaway, watched_space
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.disk.space import RESERVE_BYTES, require_free
 from guestrepair.disk.tempdirs import default_parent
 from guestrepair.errors import (
@@ -67,18 +68,6 @@ class Stopwatch:
         self._last, self._waited = now, waited
 
 
-def examine_all(path: Path, options: ImageOptions) -> tuple[Image, ...]:
-    """The image and the guest's further disks, looked at from the host: milliseconds, no launch.
-
-    Raises:
-        ImageError: and its kinds.
-    """
-    return tuple(
-        examine(disk, input_format=options.input_format, allow_backing=options.allow_backing)
-        for disk in (path, *options.further_disks)
-    )
-
-
 def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
     """Put what the host knows about the image into the report."""
     report.format = images[0].format.value
@@ -92,6 +81,8 @@ def describe_image(report: ImageReport, images: Sequence[Image]) -> None:
 
 def warn_of_interruption(image: Image, state_dir: Path | None = None) -> list[str]:
     """The warning that an image is half written by an interrupted repair or undo; none when it is whole."""
+    if isinstance(image.path, Location):
+        return []  # never written to
     try:
         return list(filter(None, [interrupted(image, state_directory(state_dir))]))
     except ImageAccessError:
@@ -113,7 +104,7 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, ui: UserIn
 
 def donor_sessions(
     stack: contextlib.ExitStack, donors: Sequence[Image], options: ImageOptions, ui: UserInterface
-) -> dict[Path, Session]:
+) -> dict[ImageName, Session]:
     """A session for each donor, by its path; see :func:`donor_session`."""
     return {donor.path: stack.enter_context(donor_session(donor, options, ui)) for donor in donors}
 
@@ -259,7 +250,9 @@ def image_file(image: Image) -> ImageFile:
     )
 
 
-def _allocated(path: Path) -> int | None:
+def _allocated(path: ImageName) -> int | None:
+    if isinstance(path, Location):
+        return None  # only who keeps it knows
     try:
         return path.stat().st_blocks * 512
     except OSError:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import Key
+from guestrepair.disk.attach.attachment import Access
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.root_filesystems import Root
 
@@ -35,11 +37,12 @@ class ImageOptions:
     """How to open an image; the same on every command."""
 
     input_format: str | None = None
-    further_disks: tuple[Path, ...] = ()
+    further_disks: tuple[ImageName, ...] = ()
     root: str = ""
     keys: tuple[Key, ...] = ()
     allow_backing: tuple[Path, ...] = ()
     stock_appliance: bool = False
+    access: Access = field(default_factory=Access)
     host_only: bool = False
     """No appliance: what only it could tell is not known."""
 
@@ -76,6 +79,6 @@ class StandardOptions:
 class SourceOptions:
     """Where missing packaged files may come from, besides the guest's own cache."""
 
-    donors: tuple[Path, ...] = ()
+    donors: tuple[ImageName, ...] = ()
     packages: tuple[Path, ...] = ()
     fetch: bool = False

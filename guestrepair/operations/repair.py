@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, all_rules
-from guestrepair.disk import Image, RepairRecord, Transaction, examine
+from guestrepair.disk import Image, RepairRecord, Transaction
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
 from guestrepair.fence import PLAN, uncounted, within
@@ -27,6 +28,7 @@ from guestrepair.operations.analysis import (
 )
 from guestrepair.operations.causes import explain
 from guestrepair.operations.damage import behind_damage
+from guestrepair.operations.examined import examined
 from guestrepair.operations.first_disk import on_first_disk
 from guestrepair.operations.labels import with_labels
 from guestrepair.operations.opening import Stopwatch
@@ -67,7 +69,7 @@ class RepairOptions:
 
 
 def repair(
-    path: Path, image_options: ImageOptions, options: ScanOptions, how: RepairOptions, ui: UserInterface
+    path: ImageName, image_options: ImageOptions, options: ScanOptions, how: RepairOptions, ui: UserInterface
 ) -> ImageReport:
     """Repair one image. What went wrong is in the report's errors, not raised.
 
@@ -78,13 +80,21 @@ def repair(
     check_selection(how.choice.select, list(all_rules()))
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        images = opening.examine_all(path, image_options)
-        opening.describe_image(report, images)
-        report.partly = bool(options.only or options.skip)
-        donors = [
-            examine(donor, allow_backing=image_options.allow_backing) for donor in donor_images(how.sources)
-        ]
-        _refuse_same(images, donors)
+        with contextlib.ExitStack() as attached:
+            images = attached.enter_context(examined(path, image_options)).images
+            of_donors = dataclasses.replace(image_options, input_format=None)
+            donors = [
+                attached.enter_context(examined(donor, of_donors, further=())).images[0]
+                for donor in donor_images(how.sources)
+            ]
+            opening.describe_image(report, images)
+            report.partly = bool(options.only or options.skip)
+            _refuse_same(images, donors)
+            run_all(images, donors, report, watch)
+
+    def run_all(
+        images: Sequence[Image], donors: Sequence[Image], report: ImageReport, watch: Stopwatch
+    ) -> None:
         dry_run = bool(how.dry_run)
         with (
             staged_session(images, image_options, how.state_dir, ui, watch, dry_run=dry_run) as (
@@ -108,8 +118,14 @@ def repair(
 
 def _refuse_same(images: Sequence[Image], donors: Sequence[Image]) -> None:
     for donor in donors:
-        if any(donor.path.samefile(image.path) for image in images):
+        if any(_is_same(donor.path, image.path) for image in images):
             raise UsageError(f"--donor {donor.path}: that is the disk to be repaired itself")
+
+
+def _is_same(one: ImageName, other: ImageName) -> bool:
+    if isinstance(one, Location) or isinstance(other, Location):
+        return one == other
+    return one.samefile(other)
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import (
     ApplianceError,
     GuestRepairError,
@@ -21,7 +21,9 @@ from guestrepair.operations.options import UserInterface
 from guestrepair.report.data import ImageReport, StageError
 
 
-def reported(path: Path, ui: UserInterface, work: Callable[[ImageReport, Stopwatch], None]) -> ImageReport:
+def reported(
+    path: ImageName, ui: UserInterface, work: Callable[[ImageReport, Stopwatch], None]
+) -> ImageReport:
     """A report of work on an image; an error that ends it is in the report, also one that nobody expected.
 
     Raises:

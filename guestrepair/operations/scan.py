@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from guestrepair.analyzers.base import Context, budget_for
 from guestrepair.disk import Image
-from guestrepair.errors import LockedError, NoSystemError
+from guestrepair.disk.attach.location import ImageName
+from guestrepair.errors import LockedError, NoSystemError, SourceError
 from guestrepair.fence import LOOK, within
 from guestrepair.model import Examination, Severity
 from guestrepair.operations import opening
@@ -22,6 +23,7 @@ from guestrepair.operations.analysis import (
     without_sshd,
 )
 from guestrepair.operations.causes import explain
+from guestrepair.operations.examined import Examined, examined
 from guestrepair.operations.host_only import left_open
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
@@ -39,7 +41,11 @@ _MORE = 100
 
 
 def scan(
-    path: Path, image_options: ImageOptions, options: ScanOptions, ui: UserInterface, then: Then | None = None
+    path: ImageName,
+    image_options: ImageOptions,
+    options: ScanOptions,
+    ui: UserInterface,
+    then: Then | None = None,
 ) -> ImageReport:
     """Scan one image. What keeps it from being examined is in the report's errors, not raised.
 
@@ -78,11 +84,11 @@ def scan(
             then(guest, report)
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        images = _examined(path, image_options, options, report)
-        report.partly = bool(options.only or options.skip)
-        report.warnings += opening.warn_of_interruption(images[0])
-        watch.lap("examine")
-        with opening.read_only_session(images, image_options, ui) as session:
+        judge_archive(path, image_options, options, report)
+        with counted(report, examined(path, image_options)) as disks, contextlib.ExitStack() as stack:
+            _begin(report, disks.images, options)
+            watch.lap("examine")
+            session = stack.enter_context(opening.read_only_session(disks.images, image_options, ui))
             watch.waited = lambda: session.starting.waited_seconds
             watch.lap("disks")
             report.block, report.on_host_alone = session.block(), session.on_host_alone
@@ -105,18 +111,25 @@ def scan(
     return with_verdicts(found, options)
 
 
-def _examined(
-    path: Path, image_options: ImageOptions, options: ScanOptions, report: ImageReport
-) -> tuple[Image, ...]:
-    """The image and its further disks, described in the report.
-
-    Raises:
-        ImageError: and its kinds; also for an archive in its place, which is judged.
-    """
-    judge_archive(path, image_options, options, report)
-    images = opening.examine_all(path, image_options)
+def _begin(report: ImageReport, images: Sequence[Image], options: ScanOptions) -> None:
+    """What is known before anything of the disks is read."""
     opening.describe_image(report, images)
-    return images
+    report.partly = bool(options.only or options.skip)
+    report.warnings += opening.warn_of_interruption(images[0])
+
+
+@contextlib.contextmanager
+def counted(report: ImageReport, disks: contextlib.AbstractContextManager[Examined]) -> Iterator[Examined]:
+    """The disks; what was found on them is dropped where it turns out that they were not read whole."""
+    found: Examined | None = None
+    try:
+        with disks as found:
+            yield found
+    except SourceError:
+        _forget(report)
+        raise
+    finally:
+        report.read_bytes = None if found is None else found.read_bytes
 
 
 def keep(session: Session, report: ImageReport, found: Examination) -> None:
@@ -155,7 +168,7 @@ def _complete(
 
 
 def inspect(
-    path: Path, image_options: ImageOptions, ui: UserInterface, then: Then | None = None
+    path: ImageName, image_options: ImageOptions, ui: UserInterface, then: Then | None = None
 ) -> ImageReport:
     """Partition tables, filesystems, the system and its mounts; a disk without a system is described too.
 
@@ -177,7 +190,10 @@ def inspect(
         report.inconclusive += left_open(session, report.inconclusive)
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        images = opening.examine_all(path, image_options)
+        with counted(report, examined(path, image_options)) as disks:
+            look_at(disks.images, report, watch)
+
+    def look_at(images: Sequence[Image], report: ImageReport, watch: Stopwatch) -> None:
         opening.describe_image(report, images)
         report.warnings += opening.warn_of_interruption(images[0])
         with opening.read_only_session(images, image_options, ui) as session:

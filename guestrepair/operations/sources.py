@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.errors import ImageError, LockedError, UsageError
 from guestrepair.guest.devices import OperatingSystem
 from guestrepair.guest.host_directory import HostDirectoryGuest
@@ -26,9 +27,9 @@ from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 
 
-def donor_images(options: SourceOptions) -> tuple[Path, ...]:
+def donor_images(options: SourceOptions) -> tuple[ImageName, ...]:
     """The donors that are images, and so need a session of their own."""
-    return tuple(path for path in options.donors if not path.is_dir())
+    return tuple(path for path in options.donors if isinstance(path, Location) or not path.is_dir())
 
 
 @dataclass(slots=True)
@@ -41,10 +42,10 @@ class Sources:
     options: SourceOptions
     say: Callable[[str], None]
     """Told which hosts are asked, before they are."""
-    sessions: Mapping[Path, Session] = field(default_factory=dict)
+    sessions: Mapping[ImageName, Session] = field(default_factory=dict)
     _directories: list[DirectorySource] = field(default_factory=list)
     _donors: list[DonorSource] = field(default_factory=list)
-    _opened: dict[tuple[Path, str], DonorSource] = field(default_factory=dict)
+    _opened: dict[tuple[ImageName, str], DonorSource] = field(default_factory=dict)
     _fetched: FetchSource | None = None
 
     def open(self, guest: LiveGuest) -> None:
@@ -83,8 +84,8 @@ class Sources:
         kind = format_named(guest.os.package_format)
         return Reference(known) if known and kind is not None and not kind.records_attributes else None
 
-    def _of_donor(self, path: Path, system: OperatingSystem) -> Iterator[DonorSource]:
-        if path.is_dir():
+    def _of_donor(self, path: ImageName, system: OperatingSystem) -> Iterator[DonorSource]:
+        if isinstance(path, Path) and path.is_dir():
             yield DonorSource(HostDirectoryGuest(path, os_release=system), f"donor {path}")
             return
         session = self.sessions[path]
@@ -96,7 +97,7 @@ class Sources:
             yield self._opened[path, root.name]
 
 
-def _systems(session: Session, path: Path, system: OperatingSystem) -> list[Root]:
+def _systems(session: Session, path: ImageName, system: OperatingSystem) -> list[Root]:
     """The systems on a donor that can serve: of the guest's distribution, and of its version where one is.
 
     All of them serve, one after another: whatever comes from one must be of the very same package.

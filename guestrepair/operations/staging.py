@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guestrepair.disk import Image, Transaction, check_writable, state_directory
+from guestrepair.disk.attach.location import Location
 from guestrepair.errors import StateError
 from guestrepair.operations import opening
 from guestrepair.operations.options import UserInterface
@@ -26,7 +27,8 @@ def staged(
     if dry_run:
         for line in opening.warn_of_interruption(image, state_dir):
             raise StateError(line, hint="a dry run finishes nothing")
-        check_writable(image)
+        if not isinstance(image.path, Location):  # what is only read is repaired as a copy
+            check_writable(image)
         with contextlib.ExitStack() as stack:
             yield opening.throwaway_disks(stack, (image,), ui)[0], None
         return

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.errors import ImageError
 from guestrepair.operations.analysis import chosen_analyzers
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.report.data import ImageReport
 
 
-def judge_archive(path: Path, image_options: ImageOptions, options: ScanOptions, report: ImageReport) -> None:
+def judge_archive(
+    path: ImageName, image_options: ImageOptions, options: ScanOptions, report: ImageReport
+) -> None:
     """Put into the report what keeps an archive from being what a named platform takes.
 
     Nothing happens where no platform takes one, the format was said, or the file is something else.
@@ -20,7 +21,7 @@ def judge_archive(path: Path, image_options: ImageOptions, options: ScanOptions,
         ImageAccessError: it cannot be read.
     """
     analysis = options.analysis
-    if not analysis.platforms or image_options.input_format is not None:
+    if isinstance(path, Location) or not analysis.platforms or image_options.input_format is not None:
         return
     from guestrepair.analyzers.platform import ANALYZER
     from guestrepair.analyzers.platform.container import of_tar, takes_tar

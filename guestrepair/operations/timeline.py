@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 
 from guestrepair.analyzers.base import all_rules
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import GuestReadError, UsageError
 from guestrepair.events.model import Event, Kind, Unread
@@ -79,7 +79,7 @@ class Timeline:
 
 @contextmanager
 def timeline(
-    path: Path, image_options: ImageOptions, options: TimelineOptions, ui: UserInterface
+    path: ImageName, image_options: ImageOptions, options: TimelineOptions, ui: UserInterface
 ) -> Iterator[Timeline]:
     """The events of one image's guest, in order.
 
@@ -120,7 +120,7 @@ def _seldom_collected() -> Iterator[None]:
 
 @contextmanager
 def file_records(
-    path: Path, image_options: ImageOptions, ui: UserInterface
+    path: ImageName, image_options: ImageOptions, ui: UserInterface
 ) -> Iterator[Iterator[FileRecord]]:
     """Every name of one image's guest, with its times.
 

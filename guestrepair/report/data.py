@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guestrepair.disk.attach.location import ImageName
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Finding, Inconclusive, Severity, Status
 
@@ -84,6 +85,8 @@ class ImageReport:
     warnings: list[str] = field(default_factory=list)
     confined: bool = True
     """Whether the programs that read the image could open nothing else of this host."""
+    read_bytes: int | None = None
+    """How much was read of where the image lies, when that is not a file or device of this host."""
     confirmed: bool = False
     """Whether an appliance's kernel has confirmed what was read on this host."""
     on_host_alone: bool = False
@@ -143,7 +146,7 @@ class Inspection:
 class Boot:
     """How far an image's guest came when it was booted."""
 
-    path: Path
+    path: ImageName
     result: BootReport
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guestrepair import __version__
+from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.errors import FormatError
 from guestrepair.events.model import Unread
 from guestrepair.events.secrets import masked_document
@@ -212,7 +213,14 @@ def _source(image: Image, before: ImageDigests, after: ImageDigests) -> dict[str
     first = {each.path: each for each in before.stored}
     last = {each.path: each for each in after.stored}
 
-    def stored(file: Path) -> dict[str, Any]:
+    def files(number: int) -> list[ImageName]:
+        return (
+            [image.path]
+            if isinstance(image.path, Location)
+            else list(dict.fromkeys(image.layers[number].files))
+        )
+
+    def stored(file: ImageName) -> dict[str, Any]:
         return {
             "path": str(file),
             "size_bytes": first[file].size_bytes,
@@ -225,8 +233,8 @@ def _source(image: Image, before: ImageDigests, after: ImageDigests) -> dict[str
         "format": image.format.value,
         "size_bytes": image.virtual_size_bytes,
         "backing_chain": [
-            {"format": layer.format.value, "files": [stored(file) for file in dict.fromkeys(layer.files)]}
-            for layer in image.layers
+            {"format": layer.format.value, "files": [stored(file) for file in files(number)]}
+            for number, layer in enumerate(image.layers)
         ],
         "guest_visible": {
             "size_bytes": before.visible_bytes,

@@ -50,6 +50,8 @@ def _image(image: ImageReport) -> Json:
         "confined": image.confined,
         "confirmed": image.confirmed,
     }
+    if image.read_bytes is not None:
+        rendered["read_bytes"] = image.read_bytes
     if image.platforms:
         rendered["platforms"] = [{"name": each.name, "fits": each.fits} for each in image.platforms]
     if image.block is not None:

@@ -66,6 +66,8 @@ def render_image(image: ImageReport) -> str:
 
 def _heading(image: ImageReport) -> Iterator[str]:
     facts = [image.format, human_bytes(image.size_bytes)] if image.format else []
+    if image.read_bytes is not None and facts:
+        facts.append(f"{human_bytes(image.read_bytes)} of {human_bytes(image.size_bytes)} read")
     yield f"{printable(image.path)}" + (f" ({', '.join(facts)})" if facts else "")
     if image.os is not None:
         system = image.os

@@ -96,10 +96,10 @@ CHANGES: tuple[Change, ...] = (
 
 def refused(bench: Bench, image: Image, command: str, *, force: bool = False) -> StateError:
     """The error of a command that must write nothing."""
-    before = image.path.read_bytes()
+    before = image.top.path.read_bytes()
     with pytest.raises(StateError) as refusal:
         undo(image, bench.state, force=force) if command == "undo" else begin(image, bench.state)
-    assert image.path.read_bytes() == before
+    assert image.top.path.read_bytes() == before
     assert refusal.value.hint
     assert "\n" not in refusal.value.message + refusal.value.hint
     return refusal.value

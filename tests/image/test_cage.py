@@ -89,10 +89,21 @@ def overlay_of(image: Image, private: Path) -> Path:
     """An overlay over an image whose layers qemu finds by itself, with the links of what was checked."""
     private.mkdir()
     (private / "0").mkdir()
-    (private / "0/i").symlink_to(image.path)
+    (private / "0/i").symlink_to(image.top.path)
     overlay = private / "overlay.qcow2"
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format.value, "-b", image.path, overlay]
-    subprocess.run([*map(str, command)], check=True, cwd=image.path.parent)
+    command = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        image.format.value,
+        "-b",
+        image.top.path,
+        overlay,
+    ]
+    subprocess.run([*map(str, command)], check=True, cwd=image.top.path.parent)
     return overlay
 
 

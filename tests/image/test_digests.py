@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
+from guestrepair.disk import examine
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
@@ -27,7 +28,7 @@ OPTIONS = ImageOptions()
 
 @contextmanager
 def opened(image: Path) -> Iterator[tuple[Session, Root, LiveGuest]]:
-    with opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, UserInterface()) as session:
+    with opening.read_only_session((examine(image),), OPTIONS, UserInterface()) as session:
         root = session.choose_root()
         yield session, root, session.guest(root)
 

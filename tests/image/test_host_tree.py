@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
+from guestrepair.disk import examine
 from guestrepair.formats.ext_tree import Tree
 from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
@@ -57,7 +58,7 @@ def without_device(stat: Stat | None, *, made_up: bool = False) -> Stat | None:
 
 
 def session_of(image: Path) -> contextlib.AbstractContextManager[Session]:
-    return opening.read_only_session(opening.examine_all(image, OPTIONS), OPTIONS, UserInterface())
+    return opening.read_only_session((examine(image),), OPTIONS, UserInterface())
 
 
 @pytest.mark.parametrize("name", ["debian-server", "centos7-like", "debian-xfs", "debian-btrfs"])
