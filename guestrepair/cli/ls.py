@@ -11,7 +11,7 @@ import click
 from tabulate import tabulate
 
 from guestrepair.cli.console import Console
-from guestrepair.cli.options import PATH, image_options, to_image_options
+from guestrepair.cli.options import FORMAT_HELP, PATH, image_options, to_image_options
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import Guest, Stat
@@ -23,7 +23,14 @@ from guestrepair.report.escape import json_text, printable
 @click.command("ls")
 @click.argument("image", type=PATH)
 @click.argument("path", default="/")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help=FORMAT_HELP,
+)
 @image_options
 @click.pass_obj
 def command(console: Console, /, *, image: Path, path: str, output_format: str, **values: Any) -> int:

@@ -15,6 +15,7 @@ from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
 from guestrepair.report import boot, differences, history
 from guestrepair.report.cause import cause_lines
+from guestrepair.report.colour import painted
 from guestrepair.report.data import (
     Boot,
     DiffReport,
@@ -364,4 +365,5 @@ FORMAT = Format(
         Repairs: history.render,
     },
     for_programs=False,
+    paint=painted,
 )
