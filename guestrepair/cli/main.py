@@ -39,6 +39,7 @@ _COMMANDS = {
     "boot": "guestrepair.cli.boot",
     "policy": "guestrepair.cli.policy",
     "explain": "guestrepair.cli.explain",
+    "doctor": "guestrepair.cli.doctor",
 }
 
 
@@ -126,9 +127,22 @@ def invoke(arguments: list[str] | None = None) -> int:
         # The reader went away (head, less): no message, and none at shutdown either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ImportError as error:
+        return _not_imported(error, arguments)
     except Exception as error:  # a fault of ours: whoever is at the terminal gets a line, not a traceback
         return _fault(error, arguments)
     return status if isinstance(status, int) else 0
+
+
+def _not_imported(error: ImportError, arguments: list[str] | None) -> int:
+    """Say which package brings what is missing."""
+    from guestrepair.host_packages import import_error
+
+    missing = import_error(error)
+    if missing is None:
+        return _fault(error, arguments)
+    show_error(missing.message, missing.hint)
+    return missing.exit_status
 
 
 def _show_usage(error: click.ClickException) -> None:

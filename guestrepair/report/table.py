@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
+from guestrepair.doctor.model import HostReport
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
-from guestrepair.report import boot, differences, history
+from guestrepair.report import boot, differences, history, host
 from guestrepair.report.cause import cause_lines
 from guestrepair.report.colour import painted
 from guestrepair.report.data import (
@@ -363,6 +364,7 @@ FORMAT = Format(
         Boot: boot.render,
         DiffReport: differences.render,
         Repairs: history.render,
+        HostReport: host.render,
     },
     for_programs=False,
     paint=painted,
