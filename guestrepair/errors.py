@@ -19,6 +19,7 @@
     │   └── GuestReadError      one path or device of the guest cannot be read
     │       ├── DamageError     …because its filesystem, or the disk under it, is damaged
     │       └── LeftOutError    …because that needs the appliance, which is left out by request
+    ├── BindingError            Python cannot import a binding of this host's libraries
     ├── FormatError             the text or bytes of a guest's file do not parse
     ├── TimestampError          a time stamping authority gave no time stamp
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -139,6 +140,10 @@ class LeftOutError(GuestReadError):
     def about(self, path: object) -> LeftOutError:
         """The same, of a path or device; the first that is named holds."""
         return LeftOutError(path, self._keep) if self.path == "the guest" else self
+
+
+class BindingError(GuestRepairError):
+    """Python cannot import a binding of this host's libraries; the hint names the package that brings it."""
 
 
 class FormatError(GuestRepairError):

@@ -23,6 +23,7 @@ from guestrepair.confine.process import wrapped
 from guestrepair.disk.overlay import files_under
 from guestrepair.disk.tempdirs import default_parent, private_directory
 from guestrepair.errors import ApplianceError
+from guestrepair.host_packages import binding_hint
 
 MEMORY_MEGABYTES = 1024
 """Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
@@ -255,9 +256,7 @@ def _bindings() -> Any:
         import guestfs
     except ImportError as error:
         raise ApplianceError(
-            "Python cannot import guestfs, libguestfs's bindings",
-            hint="install python3-guestfs (Debian) or python3-libguestfs (Fedora), and use a virtual "
-            "environment with --system-site-packages",
+            f"Python cannot import guestfs, libguestfs's binding: {error}", hint=binding_hint("guestfs")
         ) from error
     return guestfs
 

@@ -31,6 +31,7 @@ from guestrepair.disk import children
 from guestrepair.disk.overlay import files_under
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import BootError
+from guestrepair.host_packages import hint
 
 MEMORY_MIB = 1024
 PROCESSORS = 2
@@ -39,7 +40,7 @@ _VERSION_SECONDS = 60.0
 _READ_BYTES = 65536
 _MAX_PICTURE_BYTES = 64 << 20
 
-_OVMF = (
+OVMF = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
@@ -211,7 +212,7 @@ def command_line(
     setpriv = shutil.which("setpriv")
     if qemu is None or setpriv is None:
         missing = "qemu-system-x86_64" if qemu is None else "setpriv"
-        raise BootError(f"{missing} is not installed", hint="run tools/setup.sh, or install qemu-system-x86")
+        raise BootError(f"{missing} is not installed", hint=hint("qemu-system", "util-linux"))
     kvm = options.acceleration is Acceleration.KVM
     user = None if how is None else how.user
     argv = [setpriv, "--pdeathsig", "KILL", "--no-new-privs"]
@@ -268,11 +269,9 @@ def _escaped(path: Path) -> str:
 
 
 def _uefi_variables(directory: Path) -> tuple[Path, Path]:
-    for code, variables in _OVMF:
+    for code, variables in OVMF:
         if Path(code).exists() and Path(variables).exists():
             own = directory / "uefi-variables"
             shutil.copyfile(variables, own)
             return Path(code), own
-    raise BootError(
-        "this disk boots by UEFI, and no UEFI firmware is installed", hint="install ovmf (Fedora: edk2-ovmf)"
-    )
+    raise BootError("this disk boots by UEFI, and no UEFI firmware is installed", hint=hint("ovmf"))

@@ -43,7 +43,8 @@ class Asker:
         if finding.rule in self._whole_rules:
             return True
         self._console.clear()
-        click.echo(within(REPORT, lambda: render_findings([finding])), err=True, nl=False)
+        shown = within(REPORT, lambda: render_findings([finding]))
+        click.echo(self._console.painted(shown), err=True, nl=False)
         while (answer := self._answer(finding, plan)) is None:
             pass
         return answer

@@ -16,7 +16,6 @@ from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.operations.boot import boot
 from guestrepair.report.data import Boot
-from guestrepair.report.formats import renderer
 
 _NOT_UP = 1
 
@@ -57,6 +56,6 @@ def command(console: Console, /, *, image: ImageName, ssh: bool, timeout: float,
     check_output(output, (image,), image_opts)
     options = BootOptions(ssh=ssh, timeout_seconds=timeout, screenshot=screenshot)
     result = boot(image, image_opts, options, console.ui())
-    text = renderer(output_format, Boot)(Boot(image, result))
+    text = console.renderer(output_format, Boot, output)(Boot(image, result))
     console.write(text, None if screenshot is not None else output)
     return 0 if result.came_up else _NOT_UP

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,8 +16,10 @@ from guestrepair.fence import REPORT, within
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.root_filesystems import Root
 from guestrepair.operations.options import ImageOptions, UserInterface
+from guestrepair.report.colour import painted
 from guestrepair.report.data import ImageReport, Report, StageError
 from guestrepair.report.escape import printable
+from guestrepair.report.formats import renderer
 
 if TYPE_CHECKING:
     from guestrepair.disk import Format
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 T = TypeVar("T")
+COLOURS = ("auto", "always", "never")
 _REPORT_HINT = "something in the guest is odd enough to look at by hand; please report this"
 
 
@@ -33,17 +36,49 @@ class Console:
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
+        self._quiet = False
+        self.colour = COLOURS[0]
         self._live = sys.stderr.isatty()
         self._shown = False
+
+    def set_verbosity(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        """Take what ``-v`` or ``-q`` asks for.
+
+        Raises:
+            UsageError: they are both there.
+        """
+        self._verbose, self._quiet = self._verbose or verbose, self._quiet or quiet
+        if self._verbose and self._quiet:
+            raise UsageError("-v and -q do not go together", hint="give one of them")
+
+    def coloured(self, output: Path | None = None) -> bool:
+        """Whether a report has colours: asked for, or on a terminal that is not asked to have none.
+
+        Source: https://no-color.org; ``TERM=dumb`` is a terminal that has none (terminfo(5)).
+        """
+        if self.colour != "auto" or output is not None:
+            return self.colour == "always" and output is None
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stdout.isatty() and not plain
 
     @property
     def can_ask(self) -> bool:
         """True when somebody sits at the terminal."""
         return sys.stdin.isatty() and self._live
 
+    def renderer(self, name: str, kind: type, output: Path | None) -> Callable[[Any], str]:
+        """What writes a kind of report in a format, to a file or for this terminal."""
+        return renderer(name, kind, coloured=self.coloured(output))
+
+    def painted(self, text: str) -> str:
+        """Findings that are shown beside a question, on stderr."""
+        return painted(text) if self.coloured() and self._live else text
+
     def progress(self, message: str) -> None:
         """Show what is being done: one line that is written over, or a line each with ``-v``."""
         text = printable(message)
+        if self._quiet:
+            return
         if self._verbose:
             click.echo(text, err=True)
         elif self._live:
@@ -59,6 +94,12 @@ class Console:
 
     def note(self, message: str) -> None:
         """A line worth knowing, on stderr."""
+        self.clear()
+        if not self._quiet:
+            click.echo(f"guestrepair: {printable(message)}", err=True)
+
+    def warn(self, message: str) -> None:
+        """A line that whoever wants quiet has to see as well: something is missing, or was not done."""
         self.clear()
         click.echo(f"guestrepair: {printable(message)}", err=True)
 

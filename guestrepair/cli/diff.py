@@ -12,7 +12,6 @@ from guestrepair.cli.options import PATH, image_options, output_options, to_imag
 from guestrepair.compare.model import CompareOptions
 from guestrepair.operations.diff import DiffOptions, diff, parse_given
 from guestrepair.report.data import DiffReport
-from guestrepair.report.formats import renderer
 
 
 @click.command("diff")
@@ -50,5 +49,5 @@ def command(console: Console, /, *, before: str, after: str, **values: Any) -> i
     image = to_image_options(values)
     check_output(output, tuple(parse_given(text).path for text in (before, after)), image)
     report = diff(before, after, image, options, console.ui())
-    console.write(renderer(output_format, DiffReport)(report), output)
+    console.write(console.renderer(output_format, DiffReport, output)(report), output)
     return report.exit_status

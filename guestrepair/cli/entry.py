@@ -19,7 +19,24 @@ def run(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED_MESSAGE}\n")
         status = INTERRUPTED
+    except ImportError as error:  # without it not even the command line can be read
+        status = _not_imported(error)
     sys.exit(status)
+
+
+def _not_imported(error: ImportError) -> int:
+    """Say in one line what cannot be imported and what brings it; the exit status.
+
+    Raises:
+        ImportError: it is none of what guestrepair depends on.
+    """
+    from guestrepair.host_packages import import_error
+
+    missing = import_error(error)
+    if missing is None:
+        raise error
+    sys.stderr.write(f"guestrepair: {missing.message}; {missing.hint}\n")
+    return missing.exit_status
 
 
 def _forget_foreign_modules() -> None:

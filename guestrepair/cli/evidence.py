@@ -130,10 +130,10 @@ def _run(
         stamp(bundle.sha256, values["timestamp"], stamped)
         click.echo(f"{stamped}: time stamp; openssl ts -verify -data FILE.tar -in FILE.tar.tsr -CAfile CERTS")
     if bundle.left_out:
-        console.note(f"{bundle.left_out} files were left out: metadata.json says why")
+        console.warn(f"{bundle.left_out} files were left out: metadata.json says why")
     unclear = len(bundle.report.inconclusive)
     if unclear:
-        console.note(f"{unclear} checks could not look: report.json says why")
+        console.warn(f"{unclear} checks could not look: report.json says why")
     return 3 if unclear or bundle.report.errors else 0
 
 

@@ -76,7 +76,7 @@ def _unasked(console: Console, *, force: bool) -> Callable[[Consequences], bool]
     def confirm(consequences: Consequences) -> bool:
         _show(console, consequences)
         if consequences.is_worse and not force:
-            console.note("not written, because it makes that worse; --force writes it all the same")
+            console.warn("not written, because it makes that worse; --force writes it all the same")
             return False
         return True
 
@@ -91,7 +91,8 @@ def _show(console: Console, consequences: Consequences) -> None:
         click.echo(printable(f"No longer found: {finding.rule}  {finding.subject}"), err=True)
     if consequences.worse:
         click.echo("Found only since this change:", err=True)
-        click.echo(within(REPORT, lambda: render_findings(consequences.worse)), err=True)
+        worse = within(REPORT, lambda: render_findings(consequences.worse))
+        click.echo(console.painted(worse), err=True)
     for item in consequences.unexamined:
         click.echo(printable(f"No longer examined: {item.analyzer}: {item.reason}"), err=True)
 

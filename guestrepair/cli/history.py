@@ -11,7 +11,6 @@ from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
 from guestrepair.cli.options import FORMATS, PATH, output_options
 from guestrepair.disk import examine, history, recorded_format, state_directory
 from guestrepair.report.data import Repairs
-from guestrepair.report.formats import renderer
 
 
 @click.command("history")
@@ -40,5 +39,5 @@ def command(
     taken_for = "vpc" if input_format == "vhd" else input_format or recorded_format(image, state)
     found = examine(image, input_format=taken_for, allow_backing=allow_backing)
     repairs = Repairs(image, tuple(history(found, state)))
-    console.write(renderer(output_format, Repairs)(repairs), output)
+    console.write(console.renderer(output_format, Repairs, output)(repairs), output)
     return 0

@@ -22,7 +22,7 @@ from guestrepair.cli.options import (
 from guestrepair.disk.attach.location import ImageName
 from guestrepair.operations.scan import inspect
 from guestrepair.report.data import Inspection, Report
-from guestrepair.report.formats import all_formats, renderer
+from guestrepair.report.formats import all_formats
 
 
 @click.command("inspect")
@@ -66,7 +66,7 @@ def command(console: Console, /, *, image: ImageName, full: bool, **values: Any)
         result = inspect(image, options, console.ui())
     console.show_errors(result)
     if output or all_formats()[output_format].for_programs or result.block is not None:
-        render = renderer(output_format, Inspection)
+        render = console.renderer(output_format, Inspection, output)
         console.write_report(Report([result]), lambda _report: render(Inspection(result)), output)
     unclear = 3 if result.inconclusive else 0
     return max((error.exit_status for error in result.errors), default=unclear)

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.image_name import IMAGE
-from guestrepair.cli.options import image_options, to_image_options
+from guestrepair.cli.options import FORMAT_HELP, image_options, to_image_options
 from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.accounts import AccountNames
@@ -24,7 +24,14 @@ from guestrepair.report.escape import json_text, printable
 @click.command("ls")
 @click.argument("image", type=IMAGE)
 @click.argument("path", default="/")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help=FORMAT_HELP,
+)
 @image_options
 @click.pass_obj
 def command(console: Console, /, *, image: ImageName, path: str, output_format: str, **values: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -12,8 +13,10 @@ from typing import Any
 import click
 
 from guestrepair import __version__
-from guestrepair.cli.console import Console, show_error
+from guestrepair.cli.common import common_options, completed, console_of
+from guestrepair.cli.console import show_error
 from guestrepair.cli.entry import INTERRUPTED, INTERRUPTED_MESSAGE
+from guestrepair.cli.images import looks_like_an_image
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError, words_of
 from guestrepair.report.escape import printable
@@ -36,6 +39,7 @@ _COMMANDS = {
     "boot": "guestrepair.cli.boot",
     "policy": "guestrepair.cli.policy",
     "explain": "guestrepair.cli.explain",
+    "doctor": "guestrepair.cli.doctor",
 }
 
 
@@ -51,16 +55,33 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = importlib.import_module(_COMMANDS[cmd_name]).command
-        return command if isinstance(command, click.Command) else None
+        return completed(command, (cmd_name,)) if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; for an image in its place, scan."""
+        word = args[0]
+        if word in _COMMANDS:
+            return word, self.get_command(ctx, word), args[1:]
+        if looks_like_an_image(word):
+            return "scan", self.get_command(ctx, "scan"), ["--", *args] if word.startswith("-") else args
+        if ctx.resilient_parsing:
+            return None, None, args[1:]
+        alike = difflib.get_close_matches(word, _COMMANDS, n=1)
+        advice = f" Did you mean {alike[0]!r}?" if alike else ""
+        raise click.UsageError(f"No such command {word!r}.{advice}", ctx)
 
 
 @click.group(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_LazyGroup,
+    params=common_options(to_group=True),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="COMMAND [ARGS]... | IMAGE...",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done, step by step.")
 @click.version_option(__version__, prog_name="guestrepair")
 @click.pass_context
-def main(ctx: click.Context, *, verbose: bool) -> None:
+def main(ctx: click.Context) -> None:
     """Find out why a Linux disk image does not boot or lets nobody in, and repair it in the image.
 
     The image is opened offline through libguestfs and never booted. inspect, scan and boot
@@ -68,7 +89,7 @@ def main(ctx: click.Context, *, verbose: bool) -> None:
     puts every byte back.
 
     \b
-    guestrepair scan /dev/vdb                what is wrong with the disk attached as /dev/vdb?
+    guestrepair /dev/vdb                     what is wrong with the disk attached as /dev/vdb? (scan)
     guestrepair repair --dry-run /dev/vdb    show every change that would be made
     guestrepair repair --yes /dev/vdb        make the safe ones
     guestrepair undo /dev/vdb                put back what the last repair changed
@@ -77,8 +98,11 @@ def main(ctx: click.Context, *, verbose: bool) -> None:
     Exit status: 0 nothing found at or above --fail-on, 1 something found (or left after a
     repair), 2 wrong usage, 3 the image could not be examined, 4 a repair failed and the image
     is as it was, 130 interrupted.
+
+    Options of a command can be set by environment variables, too, but for --yes and --force:
+    GUESTREPAIR_SCAN_FAIL_ON=warning is scan's --fail-on warning.
     """
-    ctx.obj = Console(verbose=verbose)
+    console_of(ctx)
 
 
 def invoke(arguments: list[str] | None = None) -> int:
@@ -103,9 +127,22 @@ def invoke(arguments: list[str] | None = None) -> int:
         # The reader went away (head, less): no message, and none at shutdown either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ImportError as error:
+        return _not_imported(error, arguments)
     except Exception as error:  # a fault of ours: whoever is at the terminal gets a line, not a traceback
         return _fault(error, arguments)
     return status if isinstance(status, int) else 0
+
+
+def _not_imported(error: ImportError, arguments: list[str] | None) -> int:
+    """Say which package brings what is missing."""
+    from guestrepair.host_packages import import_error
+
+    missing = import_error(error)
+    if missing is None:
+        return _fault(error, arguments)
+    show_error(missing.message, missing.hint)
+    return missing.exit_status
 
 
 def _show_usage(error: click.ClickException) -> None:

@@ -33,7 +33,10 @@ _OF_STANDARDS = ("policy", "baseline", "write_baseline")
 _OF_ONE_COMMAND = frozenset(
     {"dry_run", "yes", "output", "output_format", "timings", "host_only", *_OF_STANDARDS}
 )
+_SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+"""Where what the user said comes from: the variable of one command is none of the next one's."""
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
+FORMAT_HELP = "How it is written: a table for people, the others for programs and pages."
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
 
@@ -153,7 +156,12 @@ def output_options(kind: type, names: Sequence[str] = ("-o", "--output")) -> Cal
 
     def decorate(command: Command) -> Command:
         with_format = click.option(
-            "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True
+            "--format",
+            "output_format",
+            type=click.Choice(formats),
+            default=formats[0],
+            show_default=True,
+            help=FORMAT_HELP,
         )(command)
         return click.option(
             *names, "output", type=PATH, help="Write the report to this file instead of stdout."
@@ -184,7 +192,7 @@ def again(context: click.Context, analysis: AnalysisOptions) -> Again:
         if isinstance(parameter, click.Option)
         and parameter.name in context.params
         and parameter.name not in _OF_ONE_COMMAND | {"profile", "platforms"}
-        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        and context.get_parameter_source(parameter.name) in _SAID
     ]
     return Again(
         repair=(*_intended(analysis), *(w for option, value in given for w in _words(option, value))),

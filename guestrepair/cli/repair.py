@@ -28,7 +28,7 @@ from guestrepair.operations.options import SourceOptions
 from guestrepair.operations.repair import RepairOptions, repair
 from guestrepair.repair.choose import Choice
 from guestrepair.report.data import Report
-from guestrepair.report.formats import all_formats, renderer
+from guestrepair.report.formats import all_formats
 
 
 class _DryRunCommand(click.Command):
@@ -132,7 +132,7 @@ def command(console: Console, /, *, image: ImageName, **values: Any) -> int:
             click.echo(f"{seconds:8.2f} s  {stage}", err=True)
     report = Report([result], limit)
     if output or all_formats()[output_format].for_programs or not result.errors or result.findings:
-        console.write_report(report, renderer(output_format, Report), output)
+        console.write_report(report, console.renderer(output_format, Report, output), output)
     return report.exit_status(limit)
 
 

@@ -30,7 +30,7 @@ from guestrepair.model import Severity
 from guestrepair.operations.options import ImageOptions, ScanOptions
 from guestrepair.operations.scan import scan
 from guestrepair.report.data import Report
-from guestrepair.report.formats import all_formats, renderer
+from guestrepair.report.formats import all_formats
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,7 +99,9 @@ def scan_images(
     told = all_formats()[output_format].for_programs or any(not i.errors or i.findings for i in report.images)
     status = report.exit_status(limit)
     if output or told:
-        status = max(status, console.keep_report(report, renderer(output_format, Report), output))
+        status = max(
+            status, console.keep_report(report, console.renderer(output_format, Report, output), output)
+        )
     return status if weighing is None else max(status, weighing.keep(report, console))
 
 

@@ -13,7 +13,7 @@ import click
 
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.image_name import IMAGE
-from guestrepair.cli.options import PATH, image_options, names, to_image_options
+from guestrepair.cli.options import FORMAT_HELP, PATH, image_options, names, to_image_options
 from guestrepair.disk.attach.location import ImageName
 from guestrepair.errors import UsageError
 from guestrepair.events.model import Kind
@@ -40,7 +40,14 @@ FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
 @click.option("--grep", help="Only events in whose text, actor, path or source this regular expression is.")
 @click.option("--utc", is_flag=True, help="Show the table's times in UTC, not in the guest's time zone.")
 @click.option("--show-secrets", is_flag=True, help="Do not mask passwords and tokens.")
-@click.option("--format", "output_format", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help=FORMAT_HELP,
+)
 @click.option("-o", "--output", type=PATH, help="Write it to this file instead of stdout.")
 @image_options
 @click.pass_obj
@@ -89,7 +96,7 @@ def _events(
                 lines = rendered.table(found.events, UTC if utc else found.zone)
         _write(console, lines, output)
         for lost in found.unread:
-            console.note(f"not read: {lost.source}: {lost.reason}")
+            console.warn(f"not read: {lost.source}: {lost.reason}")
     return 0
 
 

@@ -51,5 +51,5 @@ class Weighing:
             show_error(error.message, error.hint)
             return error.exit_status
         if warning:
-            console.note(warning)
+            console.warn(warning)
         return 0

@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbd
-
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
 from guestrepair.disk import qemu
 from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, Image, JsonObject, Layer, json_name
+from guestrepair.disk.nbd_binding import nbd
 from guestrepair.disk.overlay import chain_node, files_of, files_under, link_layers
 from guestrepair.disk.tempdirs import private_directory
 from guestrepair.errors import ImageError, ImageInUseError
@@ -38,8 +37,8 @@ _LIMITS = Limits(memory_bytes=2 * qemu.MEMORY_BYTES, cpu_seconds=None, files=qem
 """No limit of processor time: a server serves as long as the command that reads or writes through it. Twice
 the memory of qemu-img: its threads reserve some each, and it must not end in the middle of a commit."""
 
-_ALLOCATION = str(nbd.CONTEXT_BASE_ALLOCATION)
-"""What an NBD server calls the map of where there is data, and where only zeros."""
+_ALLOCATION = "base:allocation"
+"""What an NBD server calls the map of where there is data, and where only zeros; of NBD's protocol."""
 
 LOCK_PATIENCE_SECONDS = 5.0
 """How long to wait for the locks of a qemu that is just ending (our appliance, or a killed run's server)."""

@@ -20,6 +20,7 @@ from guestrepair.disk.attach.location import ImageName
 from guestrepair.disk.children import Limits
 from guestrepair.disk.image import Format, JsonObject, Layer, block_node, json_name
 from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
+from guestrepair.host_packages import hint
 
 MEMORY_BYTES = 2 << 30
 OPEN_FILES = 1024
@@ -62,7 +63,7 @@ def run(
     )
     command = [*limits.words(), program, *arguments]
     if shutil.which(program) is None:
-        raise ImageAccessError(f"{program} is not installed", hint="install qemu-utils (Fedora: qemu-img)")
+        raise ImageAccessError(f"{program} is not installed", hint=hint(program))
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
         done = _run_once(command, path, program, cage, timeout_seconds)

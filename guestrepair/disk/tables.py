@@ -23,11 +23,12 @@ from typing import Any
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged
 from guestrepair.disk.tempdirs import private_directory
-from guestrepair.errors import FormatError
+from guestrepair.errors import BindingError, FormatError
 from guestrepair.formats.gpt import BIOS_BOOT_TYPE, ESP_TYPE, read_copy
 from guestrepair.formats.mbr import Mbr, MbrEntry, parse_logical, parse_mbr
 from guestrepair.formats.superblock.fat import probe_exfat, probe_ntfs, probe_vfat
 from guestrepair.formats.superblock.model import Device
+from guestrepair.host_packages import binding_hint
 
 _TIMEOUT_SECONDS = 10
 _COPIED_BYTES = 64 * 1024
@@ -218,17 +219,34 @@ def _write_sparse(path: Path, size_bytes: int, pieces: Iterable[tuple[int, bytes
 
 def _run_reader(copy: Path) -> dict[str, Any] | None:
     program = Path(__file__).with_name("parted_reader.py")
+    said = b""
     try:
         run = run_caged(
             [sys.executable, "-I", str(program), str(copy)],
             cage=Cage(write=(copy,)),
             timeout_seconds=_TIMEOUT_SECONDS,
         )
+        said = run.stderr
         answer: dict[str, Any] = json.loads(run.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        return None  # it crashed on hostile bytes, or pyparted is not there
+        _refuse_without_binding(said)
+        return None  # it crashed on hostile bytes
     answer["remarks"] = [remark.replace(str(copy), "the disk") for remark in answer["remarks"]]
     return answer
+
+
+def _refuse_without_binding(said: bytes) -> None:
+    """Tell a reader that is not whole from one that the disk's bytes have ended.
+
+    Raises:
+        BindingError: pyparted cannot be imported there.
+    """
+    last = said.decode(errors="replace").rstrip().rpartition("\n")[2]
+    if last.startswith(("ModuleNotFoundError: ", "ImportError: ")):
+        why = last.partition(": ")[2]
+        raise BindingError(
+            f"Python cannot import parted, libparted's binding: {why}", hint=binding_hint("parted")
+        )
 
 
 def _merged(own: PartitionTable, theirs: dict[str, Any]) -> PartitionTable:

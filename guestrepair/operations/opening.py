@@ -20,6 +20,7 @@ from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.disk.space import RESERVE_BYTES, require_free
 from guestrepair.disk.tempdirs import default_parent
 from guestrepair.errors import (
+    BindingError,
     BudgetError,
     FormatError,
     GuestReadError,
@@ -349,6 +350,8 @@ def make_context(guest: LiveGuest, options: AnalysisOptions, ui: UserInterface) 
         context.packages = within(budget_for(options, fence.DATABASE), lambda: open_database(guest))
     except (GuestReadError, FormatError) as error:
         context.packages_error = error.message
+    except BindingError as error:  # nothing is wrong with the guest: this host cannot look
+        context.packages_stopped = f"{error.message}; {error.hint}"
     except BudgetError as error:
         guest.start_over()
         context.packages_stopped = error.message

@@ -16,6 +16,7 @@ from guestrepair.errors import (
     place_of,
     words_of,
 )
+from guestrepair.host_packages import import_error
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import UserInterface
 from guestrepair.report.data import ImageReport, StageError
@@ -45,6 +46,9 @@ def fault(error: Exception, ui: UserInterface) -> StageError:
     """The error in a report for an exception that nobody expected; its traceback is a detail."""
     for line in traceback.format_exception(error):
         ui.detail(line.rstrip("\n"))
+    missing = import_error(error) if isinstance(error, ImportError) else None
+    if missing is not None:
+        return StageError("internal", missing.message, missing.hint, missing.exit_status)
     place = place_of(error)
     return StageError(
         "internal",

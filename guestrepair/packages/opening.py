@@ -29,6 +29,7 @@ def open_database(guest: Guest) -> PackageDatabase | None:
     Raises:
         GuestReadError: there is one, and it cannot be read.
         FormatError: there is one (or there must be), and it does not parse.
+        BindingError: this host lacks what reads it.
     """
     read = _READERS.get(guest.os.package_format or format_there(guest) or format_left(guest))
     return None if read is None else read(guest)

@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 from guestrepair.disk import children
 from guestrepair.disk.tempdirs import passable_parent, private_directory
-from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.errors import BindingError, FormatError, GuestReadError
 from guestrepair.guest.package_formats import RPM_DIRECTORIES
 from guestrepair.guest.view import Guest
+from guestrepair.host_packages import binding_hint
 from guestrepair.model import GuestPath
 from guestrepair.packages import rpm_child
 from guestrepair.packages.base import Damage, Package
@@ -221,10 +222,12 @@ def _run_child(directory: Path, backend: Backend, user: int | None, what: str) -
             answer.lines.append(line)
         else:
             answer.problems.append(f"rpm's library could not read it to the end: {child.last_words()}")
-        said = child.words()
-    if "No module named 'rpm'" in said:
-        hint = "install the host package python3-rpm"
-        raise GuestReadError("rpm database", "rpm's Python bindings are not on this host", hint=hint)
+        said, last = child.words(), child.last_words()
+    if last.startswith(("ModuleNotFoundError: ", "ImportError: ")):
+        why = last.partition(": ")[2]
+        raise BindingError(
+            f"Python cannot import rpm, which reads the package database: {why}", hint=binding_hint("rpm")
+        )
     answer.problems += [line[:300] for line in said.splitlines() if "damaged" in line][:5]
     return answer
 

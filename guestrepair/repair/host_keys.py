@@ -10,6 +10,7 @@ from guestrepair.confine.cage import USERS, Cage
 from guestrepair.confine.process import run_caged
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import RepairError
+from guestrepair.host_packages import hint
 
 _TYPES = frozenset({"rsa", "ecdsa", "ed25519"})
 _SECONDS = 60
@@ -34,6 +35,6 @@ def generate_host_key(key_type: str, hostname: str) -> tuple[bytes, bytes]:
             run_caged(command, cage=cage, timeout_seconds=_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise RepairError(
-                "ssh-keygen on this host does not make a key", hint="install openssh-client"
+                "ssh-keygen on this host does not make a key", hint=hint("ssh-keygen")
             ) from error
         return path.read_bytes(), path.with_suffix(".pub").read_bytes()

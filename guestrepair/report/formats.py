@@ -27,6 +27,8 @@ class Format:
     renderers: Mapping[type, Callable[[Any], str]]
     for_programs: bool = True
     needs_inventory: bool = False
+    paint: Callable[[str], str] | None = None
+    """What puts colours to a finished text, for a terminal; None where there are none."""
 
 
 @cache
@@ -47,6 +49,10 @@ def names_for(kind: type) -> tuple[str, ...]:
     return tuple(name for name, each in all_formats().items() if kind in each.renderers)
 
 
-def renderer(name: str, kind: type) -> Callable[[Any], str]:
-    """What writes a kind of report in a format."""
-    return all_formats()[name].renderers[kind]
+def renderer(name: str, kind: type, *, coloured: bool = False) -> Callable[[Any], str]:
+    """What writes a kind of report in a format; with colours, where it has them and they are wanted."""
+    wanted = all_formats()[name]
+    render, paint = wanted.renderers[kind], wanted.paint
+    if not coloured or paint is None:
+        return render
+    return lambda report: paint(render(report))

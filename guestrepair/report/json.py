@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from guestrepair import __version__
+from guestrepair.doctor.model import HostReport
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Cause, Change, EditFile, Finding, Repair, Suppressed, WriteFile
-from guestrepair.report import boot, differences, history
+from guestrepair.report import boot, differences, history, host
 from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import json_text
@@ -207,5 +208,6 @@ FORMAT = Format(
         Boot: boot.render_json,
         DiffReport: differences.render_json,
         Repairs: history.render_json,
+        HostReport: host.render_json,
     },
 )

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
+from guestrepair.doctor.model import HostReport
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
-from guestrepair.report import boot, differences, history
+from guestrepair.report import boot, differences, history, host
 from guestrepair.report.cause import cause_lines
+from guestrepair.report.colour import painted
 from guestrepair.report.data import (
     Boot,
     DiffReport,
@@ -364,6 +366,8 @@ FORMAT = Format(
         Boot: boot.render,
         DiffReport: differences.render,
         Repairs: history.render,
+        HostReport: host.render,
     },
     for_programs=False,
+    paint=painted,
 )

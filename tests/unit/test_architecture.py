@@ -9,9 +9,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
-    "ownership", "errors", "fence", "model", "formats", "guest", "confine", "disk", "appliance", "session",
-    "packages", "system", "events", "inventory", "compare", "platforms", "analyzers", "repair", "boot",
-    "report", "policy", "operations", "cli",
+    "ownership", "errors", "fence", "host_packages", "model", "formats", "guest", "confine", "disk",
+    "appliance", "session", "packages", "system", "events", "inventory", "compare", "platforms", "analyzers",
+    "repair", "boot", "doctor", "report", "policy", "operations", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from guestrepair.errors import FormatError, GuestReadError
+from guestrepair.errors import BindingError, FormatError, GuestReadError
 from guestrepair.formats.capabilities import XATTR
 from guestrepair.formats.posix_acl import ACL_ACCESS
 from guestrepair.guest.accounts import AccountNames
@@ -48,7 +48,7 @@ class DonorSource:
         """The donor's database, or why there is none."""
         try:
             found = open_database(self.guest)
-        except (GuestReadError, FormatError) as error:
+        except (BindingError, GuestReadError, FormatError) as error:
             return f"its package database cannot be read: {error.message}"
         return found or "it has no package database"
 
