@@ -31,11 +31,13 @@ base_root() { # $base: a fresh root of suite $1, as a tar file
 
 take_away() { # the copy at $root
     [ -n "${root:-}" ] || return 0
-    [ -z "${KEEP:-}" ] || { say "kept: $root"; root=; return 0; }
-    umount -R "$root/dev" "$root/proc" "$root/sys" "$root/var/cache/apt/archives" "$root/src/.cache/images" \
-        "$root/src/.cache/hosts" 2>/dev/null || true
-    rm -rf --one-file-system "$root"
-    root=
+    copy=$root root=
+    [ -z "${KEEP:-}" ] || { say "kept: $copy"; return 0; }
+    for place in dev proc sys; do umount -R "$copy/$place"; done
+    awk -v under="$copy/" 'index($2, under) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount
+    # What is mounted there are this host's own files: a directory of them must not be removed with the copy.
+    ! grep -qF " $copy/" /proc/self/mounts || die "left there, for something is still mounted in it: $copy"
+    rm -rf --one-file-system "$copy"
 }
 
 lay_out() { # $root: a copy of a fresh root of suite $1, with what this host knows about the way to the archives

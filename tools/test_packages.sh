@@ -22,6 +22,7 @@ fresh() { # a root of suite $1, the packages and the image in it, and nothing el
     lay_out "$1"
     mkdir "$root/src/image" "$root/src/dist"
     mount --bind "$(dirname "$(readlink -f "$image")")" "$root/src/image"
+    mount -o remount,bind,ro "$root/src/image"
     cp dist/guestrepair[-_]"$version"* dist/guestrepair.pyz "$root/src/dist/" 2>/dev/null || true
     inside "$get update"
 }
