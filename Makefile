@@ -70,6 +70,9 @@ deb: ## dist/: a Debian package (as root or with sudo: installs what its build t
 	@tools/setup.sh packages
 	@tools/deb.sh
 
+zipapp: setup ## dist/guestrepair.pyz: one file, for a host that has Python and libguestfs's bindings
+	$(PYTHON) tools/make_zipapp.py dist/guestrepair.pyz
+
 test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, unit tests, some image tests (root; an hour)
 	tools/test_hosts.sh
 
