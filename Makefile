@@ -5,6 +5,7 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 BENCH ?=
+RPMBUILD ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -69,6 +70,9 @@ wheel: setup ## dist/: a wheel and the sdist that it can be made of
 deb: ## dist/: a Debian package (as root or with sudo: installs what its build takes)
 	@tools/setup.sh packages
 	@tools/deb.sh
+
+rpm: wheel ## dist/: an rpm package (elsewhere than on Fedora and RHEL: make rpm RPMBUILD=--nodeps)
+	RPMBUILD=$(RPMBUILD) tools/rpm.sh
 
 zipapp: setup ## dist/guestrepair.pyz: one file, for a host that has Python and libguestfs's bindings
 	$(PYTHON) tools/make_zipapp.py dist/guestrepair.pyz
