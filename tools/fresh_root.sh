@@ -33,10 +33,9 @@ take_away() { # the copy at $root
     [ -n "${root:-}" ] || return 0
     copy=$root root=
     [ -z "${KEEP:-}" ] || { say "kept: $copy"; return 0; }
-    for place in dev proc sys; do umount -R "$copy/$place"; done
-    awk -v under="$copy/" 'index($2, under) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount
+    umount -R "$copy"
     # What is mounted there are this host's own files: a directory of them must not be removed with the copy.
-    ! grep -qF " $copy/" /proc/self/mounts || die "left there, for something is still mounted in it: $copy"
+    ! grep -qF " $copy" /proc/self/mounts || die "left there, for something is still mounted in it: $copy"
     rm -rf --one-file-system "$copy"
 }
 
@@ -46,6 +45,7 @@ lay_out() { # $root: a copy of a fresh root of suite $1, with what this host kno
     take_away
     root=$(mktemp -d "$work/guestrepair-hosts.XXXXXX")
     trap take_away EXIT
+    mount --bind "$root" "$root" # the root of a mount, as a real one is: a cage makes another from there
     tar -C "$root" --exclude='./dev/*' -xf "$base"
     chmod 755 "$root"
     for place in dev proc sys; do mount --rbind "/$place" "$root/$place"; done

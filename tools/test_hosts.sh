@@ -20,8 +20,8 @@ step() { # name, shell command
 }
 
 [ $# -gt 0 ] || set -- trixie sid
-for name in "$@"; do
-    lay_out "$name"
+for release in "$@"; do
+    lay_out "$release"
     checkout
     step setup "make setup"
     step demo "make demo"

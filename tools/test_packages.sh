@@ -31,8 +31,7 @@ used() { # name, command: it says its version, and finds in the broken image wha
     logged "$1-version" "$2 --version"
     grep -qx "guestrepair, version $version" "$log" || die "$suite: $2 --version: $(cat "$log")"
     for how in --host-only ""; do
-        name=$1-scan$how
-        logged "$name" "$2 scan $how --fail-on never --format json -o /src/report.json image/$(basename "$image") || [ \$? = 3 ]"
+        logged "$1-scan$how" "$2 scan $how --fail-on never --format json -o /src/report.json image/$(basename "$image") || [ \$? = 3 ]"
         quiet
         grep -q '"rule": "fstab/source-not-found"' "$root/src/report.json" \
             || die "$suite: $2 scan $how did not find the wrong line of fstab: see $log"
@@ -44,20 +43,20 @@ used() { # name, command: it says its version, and finds in the broken image wha
 wanted() { case " ${WHAT:-deb wheel zipapp} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 [ $# -gt 0 ] || set -- bookworm trixie
-for name in "$@"; do
+for release in "$@"; do
     if wanted deb; then
-        fresh "$name"
+        fresh "$release"
         logged deb "$get install ./dist/guestrepair_${version}_all.deb"
         used deb guestrepair
     fi
     if wanted wheel; then
-        fresh "$name"
+        fresh "$release"
         logged wheel "$get --no-install-recommends install pipx python3-venv $bindings $appliance &&
             pipx install --system-site-packages dist/guestrepair-$version-py3-none-any.whl"
         used wheel /root/.local/bin/guestrepair
     fi
     if wanted zipapp; then
-        fresh "$name"
+        fresh "$release"
         logged zipapp "$get --no-install-recommends install $bindings $appliance"
         used zipapp "python3 dist/guestrepair.pyz"
     fi
