@@ -1,53 +1,65 @@
 """Makes dist/guestrepair.pyz: the tool and its libraries in pure Python, in one file that any python3 starts.
 
-``python tools/make_zipapp.py DESTINATION``. What is bound to a host's C libraries stays outside: it comes
-from the distribution's packages, or is done without (docs/hosts.md). The same files give the same bytes.
+``python tools/make_zipapp.py DESTINATION``, with the Python of .venv, whose click and tabulate go in. What is
+bound to a host's C libraries stays outside: it comes from the distribution's packages, or is done without
+(docs/hosts.md). The same files give the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
-import tempfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
-BUNDLED = ("click>=8.1,<9", "tabulate>=0.8.9,<1")
-"""As in pyproject.toml; the other dependencies are C."""
+BUNDLED = ("click", "tabulate")
+"""The other dependencies are C, or come with what is."""
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 def main(destination: Path) -> None:
     """Write the archive, executable."""
-    checkout = Path(__file__).parents[1]
-    with tempfile.TemporaryDirectory() as temporary:
-        tree = Path(temporary)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--no-compile", "--target", tree, checkout, *BUNDLED], check=True)
-        files = {
-            path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*") if path.is_file()
-        }
-    kept = {name: data for name, data in sorted(files.items()) if _belongs(name)}
-    kept["__main__.py"] = (checkout / "tools/zipapp_main.py").read_bytes()
-    digest = hashlib.sha256(b"".join(name.encode() + b"\0" + data for name, data in kept.items())).hexdigest()
-    kept["digest"] = digest[:32].encode()
+    files = dict(sorted((_of_the_tool() | _of_libraries()).items()))
+    digest = hashlib.sha256(b"".join(_sealed(name, data) for name, data in files.items())).hexdigest()
+    files["digest"] = digest[:32].encode()
     destination.parent.mkdir(parents=True, exist_ok=True)
     with destination.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in kept.items():
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, data in files.items():
                 archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     destination.chmod(0o755)
     print(destination)
 
 
-def _belongs(name: str) -> bool:
-    """Whether a file goes in: not what pip says of an installation, nor its start scripts."""
-    if name.endswith((".so", ".pyd")):
-        raise SystemExit(f"zipapp: {name} is not pure Python")
-    return not name.startswith("bin/") and not name.endswith(
-        ("/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")
-    )
+def _sealed(name: str, data: bytes) -> bytes:
+    return b"%d %d " % (len(name), len(data)) + name.encode() + data
+
+
+def _of_the_tool() -> dict[str, bytes]:
+    package = CHECKOUT / "guestrepair"
+    paths = [path for path in package.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    files = {path.relative_to(CHECKOUT).as_posix(): path.read_bytes() for path in paths}
+    return files | {
+        "__main__.py": (CHECKOUT / "tools/zipapp_main.py").read_bytes(),
+        "LICENSE": (CHECKOUT / "LICENSE").read_bytes(),
+    }
+
+
+def _of_libraries() -> dict[str, bytes]:
+    """Their modules, and their licences."""
+    files = {}
+    for library in BUNDLED:
+        for entry in metadata.files(library) or ():
+            name = entry.as_posix()
+            if name.endswith((".so", ".pyd")):
+                raise SystemExit(f"zipapp: {name} of {library} is not pure Python")
+            licence = ".dist-info/" in name and ("LICEN" in name.upper() or name.endswith("/METADATA"))
+            if licence or (name.endswith((".py", ".typed")) and not name.startswith("..")):
+                files[name] = Path(str(entry.locate())).read_bytes()
+    return files
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """What guestrepair.pyz begins with: unpacks it where only we can write, once a version, and runs it there.
 
 It cannot run out of the archive: readers of what is hostile are processes of their own, started as files,
-and a cage is told in which directory the tool lies. Pythons too old for the tool must be able to read this.
+and a cage is told in which directory the tool lies. Pythons too old for the tool must be able to
+read this: no annotation here means anything to them.
 """
-
-from __future__ import annotations
 
 import os
 import sys
@@ -54,7 +53,7 @@ def _stop(message: str) -> None:
     sys.exit(CANNOT_LOOK)
 
 
-def _missing() -> list[str]:
+def _missing() -> "list[str]":
     from importlib.util import find_spec
 
     return [name for name in NEEDED if find_spec(name) is None]
