@@ -5,10 +5,12 @@ PYTEST := .venv/bin/pytest
 JOBS ?= 2
 CORPUS ?=
 BENCH ?=
+RPMBUILD ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs clean
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs wheel deb rpm zipapp \
+	test-hosts test-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -61,6 +63,25 @@ bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
+
+wheel: setup ## dist/: a wheel and the sdist that it can be made of
+	$(PYTHON) -m build --outdir dist
+
+deb: ## dist/: a Debian package (as root or with sudo: installs what its build takes)
+	@tools/setup.sh packages
+	@tools/deb.sh
+
+rpm: wheel ## dist/: an rpm package (elsewhere than on Fedora and RHEL: make rpm RPMBUILD=--nodeps)
+	RPMBUILD=$(RPMBUILD) tools/rpm.sh
+
+zipapp: setup ## dist/guestrepair.pyz: one file, for a host that has Python and libguestfs's bindings
+	$(PYTHON) tools/make_zipapp.py dist/guestrepair.pyz
+
+test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, unit tests, some image tests (root; an hour)
+	tools/test_hosts.sh
+
+test-packages: wheel deb zipapp ## each package, installed in fresh roots of Debian 12 and 13, and used there (root)
+	tools/test_packages.sh
 
 clean: ## remove what was built, the image cache included
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

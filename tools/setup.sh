@@ -2,7 +2,8 @@
 # Installs what guestrepair needs on this machine: system packages by the
 # distribution's package manager, and a virtual environment in .venv made from
 # an interpreter that can import libguestfs's bindings.
-# Usage: tools/setup.sh [runtime|full]   (full, the default, adds what the fixtures and tests need)
+# Usage: tools/setup.sh [runtime|full|packages]
+# full, the default, adds what the fixtures and tests need to runtime; packages is what building a .deb takes, alone.
 set -eu
 cd "$(dirname "$0")/.."
 profile=${1:-full}
@@ -22,6 +23,9 @@ debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debia
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
   nftables iptables iproute2 systemd-journal-remote auditd zsh fish"
 
+# Building the Debian package.
+debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling"
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
     elif command -v sudo >/dev/null 2>&1; then sudo "$@"
@@ -36,8 +40,11 @@ available() { # the names of $* that this release's archive has
 }
 
 setup_debian() {
-    wanted=$debian_runtime
-    [ "$profile" = runtime ] || wanted="$wanted $debian_full"
+    case $profile in
+        packages) wanted=$debian_packages ;;
+        runtime) wanted=$debian_runtime ;;
+        *) wanted="$debian_runtime $debian_full" ;;
+    esac
     missing=""
     for p in $wanted; do
         dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $p"
@@ -47,7 +54,7 @@ setup_debian() {
     for k in /boot/vmlinuz-*; do
         [ -r "$k" ] && [ -d "/lib/modules/${k#/boot/vmlinuz-}" ] && readable_kernel=$k
     done
-    [ -n "$readable_kernel" ] || missing="$missing linux-image-cloud-amd64"
+    [ "$profile" = packages ] || [ -n "$readable_kernel" ] || missing="$missing linux-image-cloud-amd64"
     [ -n "$missing" ] || return 0
     say "installing:$missing"
     as_root apt-get -qq update
@@ -71,6 +78,8 @@ case " ${ID:-} ${ID_LIKE:-} " in
     *) die "unknown system '${ID:-?}': install the packages that README.md lists by hand, then run 'make venv'" ;;
 esac
 
+[ "$profile" != packages ] || exit 0
+
 # The virtual environment must see the system's bindings, so its interpreter
 # must be one that can import them (a newer python3 first in PATH cannot).
 python=""
@@ -86,8 +95,9 @@ wanted='.[test]'
 key=$("$python" -c 'import sys; print(sys.version)'; echo "$wanted"; cat pyproject.toml tools/setup.sh)
 if [ "$(cat $stamp 2>/dev/null || true)" != "$key" ]; then
     say "making .venv with $python"
-    [ -x .venv/bin/python ] && .venv/bin/python -c 'import guestfs' 2>/dev/null ||
+    if ! .venv/bin/python -c 'import guestfs' 2>/dev/null; then
         "$python" -m venv --clear --system-site-packages .venv
+    fi
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$wanted"
     printf '%s\n' "$key" > $stamp
 fi

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
-from guestrepair.formats.unpackers import LZMA_MEMORY, zstd
+from guestrepair.formats.unpackers import LZMA_MEMORY, lz4_library, zstd
 
 Read = Callable[[int, int], bytes]
 """``read(offset_bytes, size_bytes)``, short at the end of the file."""
@@ -229,10 +229,8 @@ def unpacked(packed: bytes, flags: int, limit: int) -> bytes:
 
 def _lz4(packed: bytes) -> bytes:
     """A length of 64 bits, and a block without a frame."""
-    import lz4.block
-
     size = int.from_bytes(packed[:8], "little")
     if not 0 < size <= min(MAX_LZ4_BYTES, 255 * len(packed)):
         raise FormatError(f"a packed value of {size} bytes")
-    found: bytes = lz4.block.decompress(packed[8:], uncompressed_size=size)
+    found: bytes = lz4_library("block").decompress(packed[8:], uncompressed_size=size)
     return found

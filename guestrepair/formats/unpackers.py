@@ -6,6 +6,7 @@ Whatever a stream claims, its window is 128 MiB at most: zstd's own default, and
 from __future__ import annotations
 
 import bz2
+import importlib
 import lzma
 import sys
 import zlib
@@ -13,7 +14,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from guestrepair.errors import FormatError
+
 ZSTD_WINDOW_LOG = 27
+_STEP_BYTES = 1024
 LZMA_MEMORY = 128 * 1024 * 1024
 
 
@@ -60,22 +64,95 @@ class Gzip:
         return out
 
 
+class SmallSteps:
+    """zstandard's, in the manner of the others. It is fed in small steps: nothing else bounds what it gives.
+
+    Four bytes of a frame can stand for a block of 128 KiB, and no fewer for more (RFC 8878, 3.1.1.2): one
+    gives at most 32 MiB. The second best: some hosts have no other (docs/hosts.md).
+    """
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._frame = zstandard.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG).decompressobj()
+        self._waiting, self._ready = memoryview(b""), memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        """See :class:`Unpacker`."""
+        return bool(self._frame.eof) and not self._ready
+
+    @property
+    def needs_input(self) -> bool:
+        """See :class:`Unpacker`."""
+        return not (self._ready or self._waiting or self._frame.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """See :class:`Unpacker`."""
+        return bytes(self._frame.unused_data) + bytes(self._waiting) if self._frame.eof else b""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """See :class:`Unpacker`."""
+        if data:
+            self._waiting = memoryview(bytes(self._waiting) + data)
+        given = bytearray()
+        while len(given) < max_length:
+            if not self._ready:
+                if not self._waiting or self._frame.eof:
+                    break
+                step, self._waiting = self._waiting[:_STEP_BYTES], self._waiting[_STEP_BYTES:]
+                self._ready = memoryview(self._frame.decompress(step))
+            room = max_length - len(given)
+            given += self._ready[:room]
+            self._ready = self._ready[room:]
+        return bytes(given)
+
+
 def zstd() -> Unpacker:
-    """One frame of zstd."""
-    module: Any
+    """One frame of zstd, by whichever library this Python has.
+
+    Raises:
+        FormatError: it has none.
+    """
+    unpacker: Unpacker
+    try:
+        module = _standard_zstd()
+        unpacker = module.ZstdDecompressor(
+            options={module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+        )
+    except ImportError:
+        try:
+            unpacker = SmallSteps()
+        except ImportError as error:
+            missing = "neither backports.zstd nor zstandard is here"
+            raise FormatError(f"compressed by zstd, which this Python cannot read ({missing})") from error
+    return unpacker
+
+
+def _standard_zstd() -> Any:
+    """The standard library's from Python 3.14 on, or its backport."""
     if sys.version_info >= (3, 14):
         from compression import zstd as module
     else:
         from backports import zstd as module
-    options = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
-    unpacker: Unpacker = module.ZstdDecompressor(options=options)
-    return unpacker
+    return module
+
+
+def lz4_library(name: str) -> Any:
+    """lz4's module for a block (``block``) or a frame (``frame``).
+
+    Raises:
+        FormatError: this Python has none.
+    """
+    try:
+        return importlib.import_module(f"lz4.{name}")
+    except ImportError as error:
+        raise FormatError("compressed by lz4, which this Python cannot read (lz4 is not here)") from error
 
 
 def _lz4() -> Unpacker:
-    import lz4.frame
-
-    unpacker: Unpacker = lz4.frame.LZ4FrameDecompressor()
+    unpacker: Unpacker = lz4_library("frame").LZ4FrameDecompressor()
     return unpacker
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.initramfs.window import CUT_OFF, FEW_ZEROS, MANY_ZEROS, MAX_STEPS, Damaged, Window
-from guestrepair.formats.unpackers import UNPACKERS
+from guestrepair.formats.unpackers import UNPACKERS, lz4_library
 
 MAX_UNPACKED_BYTES = 1 << 30
 """Of one archive. With all its firmware a real one has half of that."""
@@ -138,8 +138,7 @@ class Packed:
 
     def _lz4_pieces(self) -> Iterator[bytes]:
         """The blocks of the legacy frame, the only one that the kernel knows."""
-        import lz4.block
-
+        lz4 = lz4_library("block")
         window = self._window
         self.end += len(_LZ4_MAGIC)
         while True:
@@ -160,6 +159,6 @@ class Packed:
                 raise Damaged(CUT_OFF)
             self.end += 4 + size
             try:
-                yield lz4.block.decompress(block, uncompressed_size=_LZ4_BLOCK_BYTES)
-            except lz4.block.LZ4BlockError as error:
+                yield lz4.decompress(block, uncompressed_size=_LZ4_BLOCK_BYTES)
+            except lz4.LZ4BlockError as error:
                 raise Damaged("its lz4 data is damaged") from error

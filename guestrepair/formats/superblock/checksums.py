@@ -2,13 +2,19 @@
 
 Castagnoli's CRC comes from a library, for it is taken of every inode and directory that is
 looked at; the others are table driven and meant for superblocks (kilobytes), not for files.
+Where the library is missing (not every distribution has it), that one is table driven, too: right, and slow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
-import crc32c as _crc32c
+_library: Callable[[bytes, int], int] | None
+try:
+    from crc32c import crc32c as _library
+except ImportError:
+    _library = None
 
 _ALL_ONES = 0xFFFFFFFF
 
@@ -33,7 +39,9 @@ def _reflected(data: bytes, crc: int, polynomial: int) -> int:
 
 def crc32c(data: bytes, seed: int = _ALL_ONES) -> int:
     """Castagnoli's CRC (RFC 3720, B.4) without the final inversion, as ext4 and XFS keep it."""
-    return _crc32c.crc32c(data, seed ^ _ALL_ONES) ^ _ALL_ONES
+    if _library is None:
+        return _reflected(data, seed, 0x82F63B78)
+    return _library(data, seed ^ _ALL_ONES) ^ _ALL_ONES
 
 
 def crc16(data: bytes, seed: int = 0xFFFF) -> int:

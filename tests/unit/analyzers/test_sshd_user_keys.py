@@ -19,6 +19,7 @@ from guestrepair.model import (
     Severity,
     WriteFile,
 )
+from tests.support import dsa_keys
 from tests.unit.analyzers.sshd_guest import debian, findings, key_pair, only, rocky9, scan
 
 CONFIG = "/etc/ssh/sshd_config"
@@ -47,13 +48,8 @@ def rsa_line(bits: int) -> str:
     return key.public_bytes(serialization.Encoding.OpenSSH, form).decode()
 
 
-def dsa_line() -> str:
-    key = dsa.generate_private_key(1024).public_key()  # noqa: S505  (the size that ssh has)
-    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-
-
 def line_of(kind: str) -> str:
-    return dsa_line() if kind == "dsa" else rsa_line(1024) if kind == "rsa 1024" else LINE
+    return dsa_keys.public_line() if kind == "dsa" else rsa_line(1024) if kind == "rsa 1024" else LINE
 
 
 def written(found: Finding) -> bytes:
@@ -266,9 +262,8 @@ def test_authorities_and_principals() -> None:
 
 
 def host_key(guest: MemoryGuest, name: str, key: rsa.RSAPrivateKey | dsa.DSAPrivateKey) -> None:
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH
+    private = dsa_keys.in_ssh_s_form(lambda: key.private_bytes(encoding, form, serialization.NoEncryption()))
     for kind in ("rsa", "ecdsa", "ed25519"):
         if GuestPath(f"/etc/ssh/ssh_host_{kind}_key") in guest.nodes:
             guest.remove(f"/etc/ssh/ssh_host_{kind}_key")
@@ -298,7 +293,7 @@ def test_the_only_host_key_is_refused() -> None:
 
 def test_a_dsa_host_key_alone() -> None:
     guest = debian()
-    host_key(guest, "/etc/ssh/ssh_host_dsa_key", dsa.generate_private_key(1024))  # noqa: S505
+    host_key(guest, "/etc/ssh/ssh_host_dsa_key", dsa_keys.key())
     guest.file(CONFIG, "HostKey /etc/ssh/ssh_host_dsa_key\n")
     found = only(guest, "host-key-refused")
     assert "DSA" in found.message

@@ -48,7 +48,8 @@ def test_raid_starts_only_where_a_member_was_seen() -> None:
 @pytest.mark.parametrize("number", range(1, 14))
 def test_a_script_that_is_not_as_known_is_left_alone(number: int) -> None:
     lines = SCRIPT.splitlines(keepends=True)
-    assert trimmed("".join(lines[:number] + lines[number + 1 :])) is None
+    without = trimmed("".join(lines[:number] + lines[number + 1 :]))
+    assert without is None or "queue/scheduler" in lines[number]  # newer releases do not have that line
     assert trimmed("".join([*lines[: number + 1], *lines[number:]])) is None
 
 

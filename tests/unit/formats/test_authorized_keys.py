@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.authorized_keys import MAX_LINES, key_bits, parse_authorized_keys
 from guestrepair.formats.key_conversion import converted
+from tests.support import dsa_keys
 
 RELEASE = (9, 2)
 
@@ -22,13 +23,13 @@ RELEASE = (9, 2)
 @functools.cache
 def public_line(kind: str) -> str:
     """TYPE BASE64 of a new key of that kind."""
-    key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey
+    key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     if kind == "rsa":
         key = rsa.generate_private_key(65537, 2048)
     elif kind == "ecdsa":
         key = ec.generate_private_key(ec.SECP256R1())
     elif kind == "dsa":
-        key = dsa.generate_private_key(1024)  # noqa: S505  (the size that ssh has)
+        return dsa_keys.public_line()
     else:
         key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     form = serialization.PublicFormat.OpenSSH

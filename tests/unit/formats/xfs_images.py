@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from guestrepair.formats.xfs_tree import Tree, open_tree
@@ -58,10 +59,20 @@ def make(folder: Path, *options: str) -> Path:
 
 
 def make_filesystem(image: Path, *options: str) -> None:
-    """Run mkfs.xfs(8)."""
+    """Run mkfs.xfs(8); no features that kernels before 6 do not know, unless asked for."""
     with image.open("wb") as file:
         file.truncate(SIZE_BYTES)
-    subprocess.run(["mkfs.xfs", "-q", *options, image], check=True, capture_output=True)
+    asked = " ".join(options)
+    without = [word for name, flag in _newer_features() if name not in asked for word in (flag, f"{name}=0")]
+    subprocess.run(["mkfs.xfs", "-q", *options, *without, image], check=True, capture_output=True)
+
+
+@cache
+def _newer_features() -> tuple[tuple[str, str], ...]:
+    """Those that this release of mkfs.xfs knows, each with the option that it belongs to."""
+    usage = subprocess.run(["mkfs.xfs"], check=False, capture_output=True, text=True).stderr
+    features = (("nrext64", "-i"), ("exchange", "-i"), ("parent", "-n"))
+    return tuple((name, flag) for name, flag in features if f"{name}=0|1" in usage)
 
 
 def edit(image: Path, *commands: str) -> str:
