@@ -18,6 +18,7 @@
     │   └── GuestReadError      one path or device of the guest cannot be read
     │       ├── DamageError     …because its filesystem, or the disk under it, is damaged
     │       └── LeftOutError    …because that needs the appliance, which is left out by request
+    ├── FleetError              a run over many images cannot go on: its state directory, its engine
     ├── FormatError             the text or bytes of a guest's file do not parse
     ├── TimestampError          a time stamping authority gave no time stamp
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -132,6 +133,10 @@ class LeftOutError(GuestReadError):
     def about(self, path: object) -> LeftOutError:
         """The same, of a path or device; the first that is named holds."""
         return LeftOutError(path, self._keep) if self.path == "the guest" else self
+
+
+class FleetError(GuestRepairError):
+    """A run over many images cannot begin or go on; what was done is kept."""
 
 
 class FormatError(GuestRepairError):

@@ -12,7 +12,7 @@ INTERRUPTED_MESSAGE = "guestrepair: interrupted; the image is as it was"
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
     try:
-        _forget_foreign_modules()
+        forget_foreign_modules()
         from guestrepair.cli.main import invoke
 
         status = invoke(arguments)
@@ -22,7 +22,7 @@ def run(arguments: list[str] | None = None) -> None:
     sys.exit(status)
 
 
-def _forget_foreign_modules() -> None:
+def forget_foreign_modules() -> None:
     """For root: nothing is imported any more from where another user could have put it.
 
     That is $PYTHONPATH, the user's own site directory (``sudo -E`` and ``su`` keep the home of another user)

@@ -29,7 +29,7 @@ WHOSE_CONTENT = (
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
 _OF_ONE_COMMAND = frozenset(
-    {"dry_run", "yes", "output", "output_format", "timings", "host_only", *_OF_STANDARDS}
+    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", *_OF_STANDARDS}
 )
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
@@ -84,6 +84,12 @@ def host_only_option(command: Command) -> Command:
         help="Start no appliance: no virtual machine, no root, no libguestfs. What only that could tell is "
         "said to be not examined, and nobody confirms the rest.",
     )(command)
+
+
+def late_option(command: Command) -> Command:
+    """``--late-appliance``: how ``fleet`` has its images looked at."""
+    text = "Start the appliance only when it is needed: slower for one image, less work for many."
+    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=text)(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -208,7 +214,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
     Raises:
         UsageError: a key that is not understood, or something that needs the appliance that is left out.
     """
-    host_only = values.pop("host_only", False)
+    host_only, late = values.pop("host_only", False), values.pop("late", False)
     needing = (("keys", "--key"), ("stock_appliance", "--stock-appliance"), ("deep", "--deep"))
     for name, option in needing if host_only else ():
         if values.get(name):
@@ -224,6 +230,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         allow_backing=tuple(values.pop("allow_backing")),
         stock_appliance=values.pop("stock_appliance"),
         host_only=host_only,
+        late=late,
     )
 
 

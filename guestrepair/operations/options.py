@@ -42,6 +42,8 @@ class ImageOptions:
     stock_appliance: bool = False
     host_only: bool = False
     """No appliance: what only it could tell is not known."""
+    late: bool = False
+    """The appliance is started when it is first needed, not ahead of that: of many images few need it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
