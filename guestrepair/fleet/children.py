@@ -42,9 +42,12 @@ class _Running:
 class Children:
     """Children of one zygote, which is started with the first of them."""
 
-    def __init__(self, records: Path, inherit: Sequence[int] = ()) -> None:
-        """``records`` is the directory of the records; ``inherit`` are descriptors that the children keep."""
-        self._records, self._inherit = records, tuple(inherit)
+    def __init__(self, records: Path, inherit: Sequence[int] = (), program: Sequence[str] = PROGRAM) -> None:
+        """``records`` is the directory of the records; ``inherit`` are descriptors that the children keep.
+
+        ``program`` are the interpreter's words for the zygote.
+        """
+        self._records, self._inherit, self._program = records, tuple(inherit), tuple(program)
         self._zygote: subprocess.Popen[bytes] | None = None
         self._running: dict[str, _Running] = {}
         self._unread = b""
@@ -62,9 +65,10 @@ class Children:
         """Have the zygote import the tool meanwhile."""
         if self._zygote is None:
             self._zygote = subprocess.Popen(
-                [sys.executable, *PROGRAM],
+                [sys.executable, *self._program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 pass_fds=self._inherit,
                 start_new_session=True,
             )
@@ -130,11 +134,10 @@ class Children:
 
     @staticmethod
     def _send(zygote: subprocess.Popen[bytes], request: dict[str, Any]) -> bool:
-        if zygote.stdin is None:
-            return False
+        data = memoryview(json.dumps(request).encode() + b"\n")
         try:
-            zygote.stdin.write(json.dumps(request).encode() + b"\n")
-            zygote.stdin.flush()
+            while data and zygote.stdin is not None:
+                data = data[os.write(zygote.stdin.fileno(), data) :]
         except OSError:
             return False
         return True

@@ -99,6 +99,7 @@ class Row:
 
 _COLUMNS = tuple(field.name for field in fields(Row))
 _LISTS = frozenset({"options", "donors"})
+_TEXTS = frozenset(field.name for field in fields(Row) if field.type == "str") | _LISTS
 
 
 def _from_row(values: sqlite3.Row) -> Row:
@@ -107,7 +108,14 @@ def _from_row(values: sqlite3.Row) -> Row:
 
 
 def _to_column(name: str, value: Any) -> Any:
-    return json.dumps(list(value)) if name in _LISTS else value
+    """A value for sqlite; text as bytes: names of files need not be UTF-8 (see :func:`_text`)."""
+    if name in _LISTS:
+        value = json.dumps(list(value))
+    return value.encode(errors="surrogateescape") if name in _TEXTS else value
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
 
 
 class State:
@@ -137,7 +145,7 @@ class State:
 
     def put(self, rows: Sequence[Row]) -> None:
         """Write rows, new or not, all or none."""
-        marks = ", ".join("?" * len(_COLUMNS))
+        marks = ", ".join("CAST(? AS TEXT)" if name in _TEXTS else "?" for name in _COLUMNS)
         changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
         text = (
             f"INSERT INTO image ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - our own names
@@ -211,7 +219,7 @@ def read_rows(directory: Path) -> list[Row]:
         raise FleetError(f"{directory}: no state of a fleet is there", hint="name the DIR of --state")
     try:
         with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
+            database.row_factory, database.text_factory = sqlite3.Row, _text
             _check_version(directory, database)
             return [_from_row(row) for row in database.execute("SELECT * FROM image ORDER BY rowid")]
     except sqlite3.Error as error:
@@ -256,7 +264,7 @@ def _hold_once_free(lock: int, directory: Path) -> None:
 def _database(directory: Path) -> sqlite3.Connection:
     try:
         database = sqlite3.connect(directory / "fleet.sqlite", timeout=10)
-        database.row_factory = sqlite3.Row
+        database.row_factory, database.text_factory = sqlite3.Row, _text
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")  # the records are synced, and say it again
         _check_version(directory, database)

@@ -28,7 +28,10 @@ def tiny_root(folder: Path, name: str, fstab: str = "") -> Path:
     (tree / "etc/hostname").write_text(f"{name}\n")
     image = folder / f"{name}.raw"
     subprocess.run(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2m"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2m"],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     shutil.rmtree(tree)
     return image
