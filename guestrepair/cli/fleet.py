@@ -171,6 +171,8 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     context = click.get_current_context()
     fleet = {name: values.pop(name) for name in _OF_THE_FLEET}
     images = values.pop("images")
+    if (fleet["engine"] == "dask") != bool(fleet["scheduler"]):
+        raise UsageError("--engine dask and --scheduler ADDRESS go together", hint="give both, or none")
     words = tuple(_words(context))
     files = _checked(what, values, context)
     sources = gather(images, fleet["lists"], sys.stdin.buffer)
@@ -243,7 +245,9 @@ def _checked(what: str, values: dict[str, Any], context: click.Context) -> list[
 def _engine(state: State, fleet: dict[str, Any], *, host_only: bool) -> Engine:
     """The engine that was asked for."""
     if fleet["engine"] == "dask":
-        raise UsageError("--engine dask is not there yet")
+        from guestrepair.fleet.engines.dask import DaskEngine
+
+        return DaskEngine(fleet["scheduler"])
     from guestrepair.fleet.children import Children
     from guestrepair.fleet.engines.local import LocalEngine
 
