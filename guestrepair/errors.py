@@ -20,6 +20,7 @@
     │       ├── DamageError     …because its filesystem, or the disk under it, is damaged
     │       └── LeftOutError    …because that needs the appliance, which is left out by request
     ├── BindingError            Python cannot import a binding of this host's libraries
+    ├── FleetError              a run over many images cannot go on: its state directory, its engine
     ├── FormatError             the text or bytes of a guest's file do not parse
     ├── TimestampError          a time stamping authority gave no time stamp
     └── RepairError             exit 4   a repair failed; the image is as it was
@@ -144,6 +145,10 @@ class LeftOutError(GuestReadError):
 
 class BindingError(GuestRepairError):
     """Python cannot import a binding of this host's libraries; the hint names the package that brings it."""
+
+
+class FleetError(GuestRepairError):
+    """A run over many images cannot begin or go on; what was done is kept."""
 
 
 class FormatError(GuestRepairError):

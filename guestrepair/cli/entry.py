@@ -12,7 +12,7 @@ INTERRUPTED_MESSAGE = "guestrepair: interrupted; the image is as it was"
 def run(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
     try:
-        _forget_foreign_modules()
+        forget_foreign_modules()
         from guestrepair.cli.main import invoke
 
         status = invoke(arguments)
@@ -39,7 +39,7 @@ def _not_imported(error: ImportError) -> int:
     return missing.exit_status
 
 
-def _forget_foreign_modules() -> None:
+def forget_foreign_modules() -> None:
     """For root: nothing is imported any more from where another user could have put it.
 
     That is $PYTHONPATH, the user's own site directory (``sudo -E`` and ``su`` keep the home of another user)

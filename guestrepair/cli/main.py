@@ -25,6 +25,7 @@ _COMMANDS = {
     "inspect": "guestrepair.cli.inspect",
     "scan": "guestrepair.cli.scan",
     "validate": "guestrepair.cli.validate",
+    "fleet": "guestrepair.cli.fleet",
     "repair": "guestrepair.cli.repair",
     "undo": "guestrepair.cli.undo",
     "history": "guestrepair.cli.history",

@@ -31,7 +31,7 @@ WHOSE_CONTENT = (
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
 _OF_ONE_COMMAND = frozenset(
-    {"dry_run", "yes", "output", "output_format", "timings", "host_only", *_OF_STANDARDS}
+    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", *_OF_STANDARDS}
 )
 _SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 """Where what the user said comes from: the variable of one command is none of the next one's."""
@@ -96,6 +96,12 @@ def host_only_option(command: Command) -> Command:
         help="Start no appliance: no virtual machine, no root, no libguestfs. What only that could tell is "
         "said to be not examined, and nobody confirms the rest.",
     )(command)
+
+
+def late_option(command: Command) -> Command:
+    """``--late-appliance``: how ``fleet`` has its images looked at."""
+    text = "Start the appliance only when it is needed: slower for one image, less work for many."
+    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=text)(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -225,7 +231,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
     Raises:
         UsageError: a key that is not understood, or something that needs the appliance that is left out.
     """
-    host_only = values.pop("host_only", False)
+    host_only, late = values.pop("host_only", False), values.pop("late", False)
     needing = (("keys", "--key"), ("stock_appliance", "--stock-appliance"), ("deep", "--deep"))
     for name, option in needing if host_only else ():
         if values.get(name):
@@ -242,6 +248,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         stock_appliance=values.pop("stock_appliance"),
         access=Access(header_file=values.pop("header_file")),
         host_only=host_only,
+        late=late,
     )
 
 

@@ -16,6 +16,7 @@ from guestrepair.cli.options import (
     analyzer_options,
     host_only_option,
     image_options,
+    late_option,
     output_options,
     threshold,
     to_image_options,
@@ -45,6 +46,7 @@ def options_of_a_scan(command: Command) -> Command:
         standard_options,
         image_options,
         host_only_option,
+        late_option,
         click.option("--timings", is_flag=True, help="Say on stderr how long each stage took."),
         output_options(Report),
     )

@@ -265,6 +265,7 @@ def launch_options(options: ImageOptions, ui: UserInterface, *, throwaway: bool 
     return LaunchOptions(
         stock=options.stock_appliance,
         left_out=options.host_only,
+        at_once=not options.late,
         throwaway=throwaway,
         note=ui.note,
         progress=ui.progress,

@@ -45,6 +45,8 @@ class ImageOptions:
     access: Access = field(default_factory=Access)
     host_only: bool = False
     """No appliance: what only it could tell is not known."""
+    late: bool = False
+    """The appliance is started when it is first needed, not ahead of that: of many images few need it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

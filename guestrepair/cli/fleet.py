@@ -1,0 +1,278 @@
+"""``guestrepair fleet``: many images in one run."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from guestrepair.cli.console import Console
+from guestrepair.cli.fleet_table import table
+from guestrepair.cli.options import (
+    PATH,
+    analyzer_options,
+    host_only_option,
+    image_options,
+    to_image_options,
+    to_scan_options,
+)
+from guestrepair.cli.profile import profile_option
+from guestrepair.cli.standards import said_by_the_user, standard_options, to_standard_options
+from guestrepair.cli.targets import target_options
+from guestrepair.disk.signals import cleaned_up_on_termination
+from guestrepair.errors import UsageError
+from guestrepair.fleet.admission import APPLIANCE_BYTES, HOST_ONLY_BYTES, MIB, Admission, usual_jobs
+from guestrepair.fleet.jobs import Engine, Limits
+from guestrepair.fleet.operation import Run, digest_of_what_is_wanted, exit_status, run_fleet
+from guestrepair.fleet.shards import WHOLE, parse_shard
+from guestrepair.fleet.sources import gather
+from guestrepair.fleet.state import State
+from guestrepair.fleet.supervisor import Progress, Work
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
+_SIZE = re.compile(r"([0-9]{1,6})(M|G)")
+_OF_ONE_IMAGE = frozenset({"disks", "write_baseline", "all_disks_attached", "root"})
+"""Options of a scan that make no sense for many images: a list's line has them for each."""
+_OF_THE_FLEET = (
+    "state_dir", "lists", "jobs", "engine", "scheduler", "shard", "shards", "timeout", "memory", "retries",
+    "afresh", "exit_zero",
+)  # fmt: skip
+
+
+@click.group("fleet")
+def command() -> None:
+    """Many images in one run, which goes on where it was after an interruption.
+
+    Each image gets a process with limits of its own. What is done is kept in the state directory.
+
+    \b
+    guestrepair fleet scan --state night1 /srv/images
+    guestrepair fleet scan --state night1 --from list.txt --host-only
+    guestrepair fleet validate --state build42 build/*.qcow2
+    """
+
+
+def _duration(_context: click.Context, _option: click.Parameter, value: str) -> float:
+    match = _DURATION.fullmatch(value)
+    if match is None or not int(match[1]):
+        raise click.BadParameter(f"{value!r} is no time: 90s, 10m, 2h")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    match = _SIZE.fullmatch(value)
+    if match is None or not int(match[1]):
+        raise click.BadParameter(f"{value!r} is no size: 1500M, 2G")
+    return int(match[1]) * MIB * (1024 if match[2] == "G" else 1)
+
+
+def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= 10_000:
+        raise click.BadParameter(f"{value!r} is no number of jobs, nor auto")
+    return int(value)
+
+
+def fleet_options(command: Command) -> Command:
+    """Where the state is, which images, how many at a time, within which limits."""
+    decorators = (
+        click.option("--state", "state_dir", required=True, type=PATH, metavar="DIR",
+                     help="Where state and reports are kept; the same DIR again goes on where it was."),
+        click.option("--from", "lists", multiple=True, metavar="FILE|-",
+                     help="A list of images, one a line: URI [disk=… key=file:… donor=…]; repeatable."),
+        click.option("--jobs", default="auto", show_default=True, callback=_jobs, metavar="N|auto",
+                     help="How many images at a time; auto: as processors and memory admit."),
+        click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True,
+                     help="Where the work is done: here, or on the workers of a Dask scheduler."),
+        click.option("--scheduler", metavar="ADDRESS", help="Dask's scheduler: tcp://HOST:PORT."),
+        click.option("--shard", metavar="I/N|auto",
+                     help="Only part I of N of the list; auto: as Slurm, Kubernetes or the CI counts."),
+        click.option("--shards", type=click.IntRange(1, 999_999), metavar="N",
+                     help="How many parts there are, where --shard auto cannot know it."),
+        click.option("--timeout", default="10m", show_default=True, callback=_duration, metavar="T",
+                     help="After this time an image's processes are ended."),
+        click.option("--memory", default="2G", show_default=True, callback=_size, metavar="SIZE",
+                     help="What an image's processes may take together; else it is tried again alone."),
+        click.option("--retries", default=1, show_default=True, type=click.IntRange(0, 100),
+                     help="How often an image that could not be examined is tried again."),
+        click.option("--again", "afresh", is_flag=True, help="Also what is done already."),
+        click.option("--exit-zero", is_flag=True, help="Findings are no failure: 0 in the place of 1."),
+    )  # fmt: skip
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def scan_options_of_a_fleet(command: Command) -> Command:
+    """The options of a scan that make sense for many images."""
+    decorators = (
+        click.argument("images", nargs=-1, metavar="[IMAGE|DIR|PATTERN|libvirt:]..."),
+        fleet_options,
+        analyzer_options,
+        profile_option(),
+        target_options,
+        standard_options,
+        image_options,
+        host_only_option,
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    parameters: list[click.Parameter] = command.__click_params__  # type: ignore[attr-defined]
+    parameters[:] = [each for each in parameters if each.name not in _OF_ONE_IMAGE]
+    return command
+
+
+@command.command("scan")
+@scan_options_of_a_fleet
+@click.pass_obj
+def scan(console: Console, /, **values: Any) -> int:
+    """Scan many images: files, directories, patterns in quotes, lists, libvirt's machines.
+
+    Each is scanned as "guestrepair scan" does, but its appliance starts only when the host cannot tell. The
+    report of each is in DIR/reports. Run again with the same DIR, it goes on where it was: what is done is
+    not done again while image, options and version are the same.
+
+    \b
+    guestrepair fleet scan --state night1 --from list.txt
+    guestrepair fleet scan --state night1 '/srv/images/*.qcow2' --host-only --jobs 8
+    virsh list --all --name | … | guestrepair fleet scan --state night1 --from -
+
+    Exit status: the highest of its images: 0 nothing found, 1 something found (0 with --exit-zero), 2 wrong
+    usage or a line that is not understood, 3 an image could not be examined, 130 interrupted.
+    """
+    return _run(console, "scan", values)
+
+
+@command.command("validate", context_settings={"default_map": {"fail_on": "warning", "profile": "golden"}})
+@scan_options_of_a_fleet
+@click.pass_obj
+def validate(console: Console, /, **values: Any) -> int:
+    """Check many images before they are deployed, as "guestrepair validate" does.
+
+    \b
+    guestrepair fleet validate --state build42 --policy guestrepair.toml build/
+
+    Exit status: as of "fleet scan".
+    """
+    return _run(console, "validate", values)
+
+
+def _run(console: Console, what: str, values: dict[str, Any]) -> int:
+    """The run of ``fleet scan`` and ``fleet validate``; its exit status."""
+    context = click.get_current_context()
+    fleet = {name: values.pop(name) for name in _OF_THE_FLEET}
+    images = values.pop("images")
+    if (fleet["engine"] == "dask") != bool(fleet["scheduler"]):
+        raise UsageError("--engine dask and --scheduler ADDRESS go together", hint="give both, or none")
+    words = tuple(_words(context))
+    files = _checked(what, values, context)
+    sources = gather(images, fleet["lists"], sys.stdin.buffer)
+    host_only = "--host-only" in words
+    work = Work(
+        words=lambda row: (what, *words, *row.options, "--late-appliance", "--format", "json", "--", row.uri),
+        limits=Limits(seconds=fleet["timeout"], memory_bytes=fleet["memory"]),
+        needs_bytes=HOST_ONLY_BYTES if host_only else APPLIANCE_BYTES,
+        retries=fleet["retries"],
+        host_only=host_only,
+    )
+    shard = parse_shard(fleet["shard"], fleet["shards"], os.environ) if fleet["shard"] else WHOLE
+    run = Run(
+        directory=fleet["state_dir"],
+        sources=sources,
+        shard=shard,
+        wanted=digest_of_what_is_wanted(what, words, files),
+        work=work,
+        again=fleet["afresh"],
+    )
+    with cleaned_up_on_termination():
+        rows = run_fleet(run, lambda state: _engine(state, fleet, host_only=host_only), _teller(console))
+    console.clear()
+    click.echo(table(rows), nl=False)
+    return exit_status(rows, exit_zero=fleet["exit_zero"])
+
+
+def _words(context: click.Context) -> Iterator[str]:
+    """The options of a scan that were given, as words for the command of each image."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not isinstance(parameter, click.Option) or name in _OF_THE_FLEET or not given:
+            continue
+        option, value = max(parameter.opts, key=len), context.params[name]
+        if parameter.is_flag:
+            yield option
+            continue
+        for each in value if parameter.multiple else (value,):
+            yield f"{option}={each}"
+
+
+def _checked(what: str, values: dict[str, Any], context: click.Context) -> list[Path | None]:
+    """Refuse once, ahead of all images, what each of them would refuse; the files that a result depends on.
+
+    Raises:
+        UsageError: the options contradict each other, a policy or a baseline is wrong.
+    """
+    given = {"disks": (), "write_baseline": None, "all_disks_attached": False, "root": "", **values}
+    machine = given.get("machine")
+    fail_on = given.pop("fail_on")
+    standards = to_standard_options(given, search=what == "validate")
+    to_image_options(given)
+    wanted = to_scan_options(given)
+    policy = standards.policy
+    if wanted.only or wanted.skip:
+        from guestrepair.operations.analysis import chosen_analyzers
+
+        chosen_analyzers(wanted)
+    if standards.any_given:
+        from guestrepair.cli.weighing import Weighing
+        from guestrepair.operations.standards import find_policy
+
+        Weighing.read(standards, wanted, fail_on, said_by_the_user(context))
+        if policy is None and standards.search_from is not None:
+            policy = find_policy(standards.search_from)
+    return [policy, standards.baseline, machine]
+
+
+def _engine(state: State, fleet: dict[str, Any], *, host_only: bool) -> Engine:
+    """The engine that was asked for."""
+    if fleet["engine"] == "dask":
+        from guestrepair.fleet.engines.dask import DaskEngine
+
+        return DaskEngine(fleet["scheduler"])
+    from guestrepair.fleet.children import Children
+    from guestrepair.fleet.engines.local import LocalEngine
+
+    jobs = fleet["jobs"] or usual_jobs(with_kvm=not host_only and _kvm_works())
+    return LocalEngine(Children(state.reports, inherit=(state.children_lock,)), Admission(jobs))
+
+
+def _kvm_works() -> bool:
+    from guestrepair.appliance.acceleration import Acceleration, acceleration
+
+    return acceleration().acceleration is Acceleration.KVM
+
+
+def _teller(console: Console) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
+        left = "" if progress.left_seconds is None else f", about {_rounded(progress.left_seconds)} left"
+        failed = f", {progress.failed} failed" if progress.failed else ""
+        console.progress(
+            f"{progress.done} of {progress.total} images done, {progress.running} running{failed}{left}"
+        )
+
+    return tell
+
+
+def _rounded(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
