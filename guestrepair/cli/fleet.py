@@ -178,7 +178,17 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     sources = gather(images, fleet["lists"], sys.stdin.buffer)
     host_only = "--host-only" in words
     work = Work(
-        words=lambda row: (what, *words, *row.options, "--late-appliance", "--format", "json", "--", row.uri),
+        words=lambda row: (
+            what,
+            *words,
+            *row.options,
+            "--late-appliance",
+            "--facts",
+            "--format",
+            "json",
+            "--",
+            row.uri,
+        ),
         limits=Limits(seconds=fleet["timeout"], memory_bytes=fleet["memory"]),
         needs_bytes=HOST_ONLY_BYTES if host_only else APPLIANCE_BYTES,
         retries=fleet["retries"],
