@@ -88,10 +88,16 @@ def completed(command: click.Command, path: tuple[str, ...]) -> click.Command:
         return command  # it was loaded before
     for option in _options(command):
         variable = variable_of(option, path)
-        if option.envvar is None and variable:
-            option.envvar = variable
+        if variable:
+            option.envvar = variable if option.envvar is None else [variable, *_own_variables(option)]
     command.params += common_options()
     return command
+
+
+def _own_variables(option: click.Option) -> list[str]:
+    """Those that the option has besides: of what is the same for all commands."""
+    own = option.envvar
+    return [own] if isinstance(own, str) else [str(name) for name in own or ()]
 
 
 def variable_of(option: click.Option, path: tuple[str, ...]) -> str:

@@ -98,6 +98,8 @@ def test_only_the_command_line_exits(module: Path) -> None:
 
 # Programs of their own, run in a process with limits because what they read is hostile.
 RUN_AS_CHILDREN = {
+    "disk/attach/http_child.py",
+    "disk/attach/unpack_child.py",
     "disk/parted_reader.py",
     "fleet/zygote.py",
     "packages/dnf_child.py",

@@ -19,13 +19,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbd
-
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
 from guestrepair.disk.children import Limits
 from guestrepair.disk.headers import Source
 from guestrepair.disk.headers.common import MAX_VIRTUAL_SIZE
+from guestrepair.disk.nbd_binding import nbd
 from guestrepair.disk.space import free_bytes
 from guestrepair.errors import ImageAccessError, ImageError, UnsafeImageError
 

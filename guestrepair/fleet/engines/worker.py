@@ -6,21 +6,21 @@ as text: the worker keeps nothing. Where nobody waits for an image any more, its
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from guestrepair import __version__
+from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import FleetError
 from guestrepair.fleet.children import Children
 from guestrepair.fleet.jobs import Ending, Job, Outcome
 
 _POLL_SECONDS = 1.0
-_idle: list[tuple[Children, tempfile.TemporaryDirectory[str]]] = []
+_idle: list[tuple[Children, Path, ExitStack]] = []
 """Those whose zygote has imported the tool and waits for the next image."""
 _lock = Lock()
 
@@ -73,13 +73,14 @@ def _children() -> Iterator[tuple[Children, Path]]:
     with _lock:
         kept = _idle.pop() if _idle else None
     if kept is None:
-        directory = tempfile.TemporaryDirectory(prefix="guestrepair-fleet-")
-        kept = Children(Path(directory.name)), directory
+        stack = ExitStack()
+        directory = stack.enter_context(temporary_directory())
+        kept = Children(directory), directory, stack
     try:
-        yield kept[0], Path(kept[1].name)
+        yield kept[0], kept[1]
     except BaseException:
         kept[0].close()
-        kept[1].cleanup()
+        kept[2].close()
         raise
     with _lock:
         _idle.append(kept)

@@ -50,7 +50,8 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: 
     path = bad_inputs(tmp_path)[name]
     state = ["--state-dir", str(tmp_path / "state")] if command[0] == "repair" else []
     status, out, err = run(capsys, *command, *state, str(path))
-    assert status == 3
+    # What lies in an archive is repaired in a copy alone, which has to be named.
+    assert status == (2 if command == ["repair", "--yes"] and name == "disk.raw.gz" else 3)
     assert out == ""
     assert err.startswith("guestrepair: ")
     assert name in err
