@@ -53,7 +53,8 @@ def in_common(images: Sequence[FleetImage]) -> list[Common]:
         for rule, affected in sorted(by_rule.items())
         for common in _of_rule(rule, frozenset(affected), groups, len(known))[:_MOST_COMMON]
     ]
-    return sorted(found, key=lambda c: (c.chance, -c.affected, c.rule))
+    errors = {rule for image in known for rule, worst in image.severities.items() if worst == "error"}
+    return sorted(found, key=lambda c: (c.chance, c.rule not in errors, -c.affected, c.rule))
 
 
 def _groups(images: Sequence[FleetImage]) -> dict[frozenset[str], list[Fact]]:

@@ -5,15 +5,18 @@ The same image in several directories counts once, with what was found last.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from guestrepair.fleet.child import MAX_RECORD_BYTES
 from guestrepair.fleet.commonality import in_common, unlike_the_rest
 from guestrepair.fleet.state import DONE, FAILED, SKIPPED, Row, read_rows
+from guestrepair.model import Finding, Severity
 from guestrepair.report.data import ImageReport, Report
 from guestrepair.report.fleet_data import Fact, FleetImage, FleetReport
 from guestrepair.report.reading import read_image
@@ -40,12 +43,10 @@ def fleet_report(directories: Sequence[Path]) -> FleetReport:
     images: list[FleetImage] = []
     reports: list[ImageReport] = []
     for row, directory in rows.values():
-        record = _record(row, directory)
-        image = _image(row, directory, record, names)
-        images.append(image)
-        if record is not None and not row.same_as:
-            with suppress(ValueError, KeyError, TypeError, AttributeError):  # else its row says what is known
-                reports.append(read_image({**record, "path": row.uri}))
+        found = _record(row, directory)
+        images.append(_image(row, directory, found, names))
+        if found is not None and not row.same_as:
+            reports.append(found.report)
     return FleetReport(
         images=images,
         common=in_common(images),
@@ -54,75 +55,75 @@ def fleet_report(directories: Sequence[Path]) -> FleetReport:
     )
 
 
-def _record(row: Row, directory: Path) -> Mapping[str, Any] | None:
-    """The image's part of its record; None where there is none that can be read."""
+class _Record(NamedTuple):
+    """What was kept of an image: its report, the kernel that boots, and the versions of its packages."""
+
+    report: ImageReport
+    kernel: str
+    packages: Mapping[str, str]
+
+
+def _record(row: Row, directory: Path) -> _Record | None:
+    """The image's record; None where there is none that can be read."""
     if not row.report_path:
         return None
     path = directory / "reports" / Path(row.report_path).name
     try:
         if path.stat().st_size > MAX_RECORD_BYTES:
             return None
-        found = json.loads(path.read_bytes())["images"][0]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        image = json.loads(path.read_bytes())["images"][0]
+        facts = image.get("facts") or {}
+        packages = itertools.islice((facts.get("packages") or {}).items(), _MOST_PACKAGES)
+        return _Record(
+            replace(read_image(image), path=row.uri),
+            str(facts.get("kernel") or "")[:_LONGEST],
+            {str(name)[:_LONGEST]: str(version)[:_LONGEST] for name, version in packages},
+        )
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
 
 
-def _image(
-    row: Row, directory: Path, record: Mapping[str, Any] | None, names: Mapping[str, str]
-) -> FleetImage:
-    record = record or {}
-    guest = record.get("guest") or {}
-    rules, severities = _rules(record.get("findings", ()))
-    state = _STATES.get(row.state, "queued")
+def _image(row: Row, directory: Path, record: _Record | None, names: Mapping[str, str]) -> FleetImage:
+    state, error = _STATES.get(row.state, "queued"), row.error
+    if state == "examined" and record is None:
+        state, error = "failed", "its record is damaged: run fleet scan --again"
+    system = None if record is None else record.report.os
+    findings = [] if record is None else [f for f in record.report.findings if f.is_open]
     return FleetImage(
         name=row.uri,
         state=state,
         exit_status=row.exit_status,
         verdict=row.verdict,
-        error=row.error,
+        error=error,
         record="" if not row.report_path else str(directory / row.report_path),
         same_as=names.get(row.same_as, row.same_as),
-        product=str(guest.get("product") or "")[:_LONGEST],
-        kernel=_kernel(record),
-        rules=rules,
-        severities=severities,
+        product="" if system is None else system.product[:_LONGEST],
+        kernel="" if record is None else record.kernel,
+        rules=Counter(finding.rule for finding in findings),
+        severities=_worst(findings),
         inconclusive=row.inconclusive,
-        facts=_facts(record) if state == "examined" else frozenset(),
+        facts=frozenset() if record is None or state != "examined" else frozenset(_facts(record)),
     )
 
 
-def _rules(findings: Iterable[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, str]]:
-    """Open findings by rule, and the worst severity of each."""
-    counts: dict[str, int] = {}
-    worst: dict[str, str] = {}
-    order = ("error", "warning", "note")
+def _worst(findings: Iterable[Finding]) -> dict[str, str]:
+    """The worst severity of each rule's findings."""
+    worst: dict[str, Severity] = {}
     for finding in findings:
-        if finding.get("suppressed") or finding.get("status") == "repaired":
-            continue
-        rule, severity = str(finding["rule"]), str(finding["severity"])
-        counts[rule] = counts.get(rule, 0) + 1
-        if severity in order:
-            worst[rule] = min(worst.get(rule, severity), severity, key=order.index)
-    return counts, worst
+        worst[finding.rule] = min(
+            worst.get(finding.rule, finding.severity), finding.severity, key=lambda severity: severity.rank
+        )
+    return {rule: severity.value for rule, severity in worst.items()}
 
 
-def _kernel(record: Mapping[str, Any]) -> str:
-    facts = record.get("facts") or {}
-    return str(facts.get("kernel") or "")[:_LONGEST]
-
-
-def _facts(record: Mapping[str, Any]) -> frozenset[Fact]:
-    guest = record.get("guest") or {}
-    found = set()
-    system = " ".join(filter(None, (str(guest.get("distro") or ""), str(guest.get("version") or ""))))
-    if system:
-        found.add(Fact("system", "system", system[:_LONGEST]))
-    if guest.get("arch"):
-        found.add(Fact("architecture", "architecture", str(guest["arch"])[:_LONGEST]))
-    if kernel := _kernel(record):
-        found.add(Fact("kernel", "kernel", kernel))
-    packages = (record.get("facts") or {}).get("packages") or {}
-    for name, version in list(packages.items())[:_MOST_PACKAGES]:
-        found.add(Fact("package", str(name)[:_LONGEST], str(version)[:_LONGEST]))
-    return frozenset(found)
+def _facts(record: _Record) -> Iterator[Fact]:
+    system = record.report.os
+    if system is not None:
+        if name := f"{system.distro} {system.version}".strip():
+            yield Fact("system", "system", name[:_LONGEST])
+        if system.arch:
+            yield Fact("architecture", "architecture", system.arch[:_LONGEST])
+    if record.kernel:
+        yield Fact("kernel", "kernel", record.kernel)
+    for package, version in record.packages.items():
+        yield Fact("package", package, version)

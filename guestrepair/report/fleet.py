@@ -25,7 +25,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def render(report: FleetReport) -> str:
     """For people: what is common first, then what is broken where, and what is unlike the rest."""
-    return "\n".join(line.rstrip() for part in _parts(report) for line in [*part, ""]) + "\n"
+    parts = ("\n".join(line.rstrip() for line in part) for part in _parts(report))
+    return "\n\n".join(parts) + "\n"
 
 
 def _parts(report: FleetReport) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from guestrepair.report.data import Report
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that images have, or have not, in common: its kind ("package", "kernel", …), name and value."""
+    """What images have in common, or have not: its kind ("package", "kernel", …), name and value."""
 
     kind: str
     name: str
@@ -26,8 +26,8 @@ class Fact:
 class FleetImage:
     """One image of a fleet.
 
-    ``state`` is "examined", "failed" (could not be examined), "skipped" or "queued"; ``examined`` may be in part
-    (``inconclusive`` > 0). ``rules`` counts the open findings by rule, ``severities`` those rules' worst
+    ``state`` is "examined" (in part, where ``inconclusive`` is not 0), "failed" (it could not be), "skipped"
+    or "queued". ``rules`` counts the open findings by rule, ``severities`` those rules' worst
     severity. ``same_as`` names the image with the same content that was examined in its place. ``record`` is
     the path of its report, "" where there is none. What a guest wrote is in several fields, not escaped.
     """

@@ -1,7 +1,7 @@
 """A JSON report read back: what other formats need of it, for reports that were kept.
 
-What the JSON does not have (the bytes of a change) is not in what comes back: such a report is to be shown, not
-to be repaired by.
+What the JSON does not have (the bytes of a change) is not in what comes back: such a report is to be shown,
+and nothing is repaired by it.
 """
 
 from __future__ import annotations
