@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from guestrepair.cli.console import Console
+from guestrepair.cli.fleet_report import command as report
 from guestrepair.cli.fleet_table import table
 from guestrepair.cli.options import (
     PATH,
@@ -57,7 +58,11 @@ def command() -> None:
     guestrepair fleet scan --state night1 /srv/images
     guestrepair fleet scan --state night1 --from list.txt --host-only
     guestrepair fleet validate --state build42 build/*.qcow2
+    guestrepair fleet report night1
     """
+
+
+command.add_command(report)
 
 
 def _duration(_context: click.Context, _option: click.Parameter, value: str) -> float:
@@ -178,7 +183,17 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     sources = gather(images, fleet["lists"], sys.stdin.buffer)
     host_only = "--host-only" in words
     work = Work(
-        words=lambda row: (what, *words, *row.options, "--late-appliance", "--format", "json", "--", row.uri),
+        words=lambda row: (
+            what,
+            *words,
+            *row.options,
+            "--late-appliance",
+            "--facts",
+            "--format",
+            "json",
+            "--",
+            row.uri,
+        ),
         limits=Limits(seconds=fleet["timeout"], memory_bytes=fleet["memory"]),
         needs_bytes=HOST_ONLY_BYTES if host_only else APPLIANCE_BYTES,
         retries=fleet["retries"],

@@ -31,7 +31,7 @@ WHOSE_CONTENT = (
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
 _OF_ONE_COMMAND = frozenset(
-    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", *_OF_STANDARDS}
+    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", "brief", *_OF_STANDARDS}
 )
 _SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 """Where what the user said comes from: the variable of one command is none of the next one's."""
@@ -99,9 +99,11 @@ def host_only_option(command: Command) -> Command:
 
 
 def late_option(command: Command) -> Command:
-    """``--late-appliance``: how ``fleet`` has its images looked at."""
-    text = "Start the appliance only when it is needed: slower for one image, less work for many."
-    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=text)(command)
+    """``--late-appliance`` and ``--facts``: how ``fleet`` has its images looked at."""
+    late = "Start the appliance only when it is needed: slower for one image, less work for many."
+    brief = "Put into the report what many systems are compared by."
+    command = click.option("--late-appliance", "late", is_flag=True, hidden=True, help=late)(command)
+    return click.option("--facts", "brief", is_flag=True, hidden=True, help=brief)(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -258,6 +260,7 @@ def to_scan_options(values: dict[str, Any]) -> ScanOptions:
         only=names(values.pop("only")),
         skip=names(values.pop("skip")),
         causes=not values.pop("no_cause"),
+        brief=values.pop("brief", False),
         analysis=AnalysisOptions(
             digests=values.pop("digests"),
             all_disks_attached=values.pop("all_disks_attached"),

@@ -9,7 +9,8 @@ there is nothing.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from guestrepair.packages.base import Package
 
@@ -273,6 +274,17 @@ class CloudInit:
     datasource: str | None = None
     datasources: tuple[str, ...] | None = None
     instance: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What many systems are compared by: the release of the kernel that boots ("": not known), and packages.
+
+    ``packages`` has the version of each by its name, several of one with commas between.
+    """
+
+    kernel: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

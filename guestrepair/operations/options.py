@@ -58,6 +58,8 @@ class ScanOptions:
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     causes: bool = True
     """Whether to look for how each finding came about."""
+    brief: bool = False
+    """Whether the report is to have what many systems are compared by."""
     notes_count: bool = False
     """Whether somebody acts on notes, too: they make the command fail, or a policy may raise them."""
 

@@ -9,7 +9,7 @@ from functools import partial
 from guestrepair.analyzers.base import Context, budget_for
 from guestrepair.disk import Image
 from guestrepair.disk.attach.location import ImageName
-from guestrepair.errors import LockedError, NoSystemError, SourceError
+from guestrepair.errors import GuestReadError, LockedError, NoSystemError, SourceError
 from guestrepair.fence import LOOK, within
 from guestrepair.model import Examination, Severity
 from guestrepair.operations import opening
@@ -154,7 +154,8 @@ def to_be_confirmed(
 
 def _forget(report: ImageReport) -> None:
     """Take back what was found."""
-    report.findings, report.inconclusive, report.analyzed, report.inventory = [], [], False, None
+    report.findings, report.inconclusive, report.analyzed = [], [], False
+    report.inventory = report.brief = None
 
 
 def _complete(
@@ -163,6 +164,11 @@ def _complete(
     """What else there is to say of a system that was analyzed, and of how its findings came about."""
     report.analyzed = True
     report.without_sshd = not report.partly and without_sshd(context.system)
+    if options.brief:
+        from guestrepair.inventory.brief import brief  # of fleets alone
+
+        with contextlib.suppress(GuestReadError):  # what cannot be read is inconclusive already
+            report.brief = brief(context.system, context.packages)
     if options.causes:
         explain(report, guest, context.system, ui)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # each command has its own kind of report: it starts without 
     from guestrepair.boot.outcome import BootReport
     from guestrepair.compare.model import Comparison
     from guestrepair.disk import HistoryEntry
-    from guestrepair.inventory.model import Inventory
+    from guestrepair.inventory.model import Brief, Inventory
     from guestrepair.repair.plan import Plan
 
 
@@ -106,6 +106,8 @@ class ImageReport:
     outcome: RepairOutcome | None = None
     plan: Plan | None = None
     """What a dry run would do."""
+    brief: Brief | None = None
+    """What many systems are compared by, where that was asked for."""
     inventory: Inventory | None = None
     """What the system consists of, where that was asked for."""
     timings: list[tuple[str, float]] = field(default_factory=list)

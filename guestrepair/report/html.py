@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guestrepair.report.data import DiffReport, Report
+from guestrepair.report.fleet_data import FleetReport
 from guestrepair.report.formats import Format
 
 
@@ -18,4 +19,10 @@ def _differences(report: DiffReport) -> str:
     return render(report)
 
 
-FORMAT = Format(name="html", renderers={Report: _report, DiffReport: _differences})
+def _fleet(report: FleetReport) -> str:
+    from guestrepair.report.writers.fleet_page import render
+
+    return render(report)
+
+
+FORMAT = Format(name="html", renderers={Report: _report, DiffReport: _differences, FleetReport: _fleet})

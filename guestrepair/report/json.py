@@ -9,10 +9,11 @@ from guestrepair import __version__
 from guestrepair.doctor.model import HostReport
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.model import Cause, Change, EditFile, Finding, Repair, Suppressed, WriteFile
-from guestrepair.report import boot, differences, history, host
+from guestrepair.report import boot, differences, fleet, history, host
 from guestrepair.report.data import Boot, DiffReport, ImageReport, Inspection, Repairs, Report, summary
 from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import json_text
+from guestrepair.report.fleet_data import FleetReport
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
 from guestrepair.report.masking import shown_diff
@@ -59,6 +60,8 @@ def _image(image: ImageReport) -> Json:
         rendered["disks"] = _disks(image.block)
     if image.inventory is not None:
         rendered["inventory"] = asdict(image.inventory)
+    if image.brief is not None:
+        rendered["facts"] = asdict(image.brief)
     if image.left:
         rendered["left"] = [
             {"rule": f.rule, "subject": f.subject, "reason": reason} for f, reason in image.left
@@ -209,5 +212,6 @@ FORMAT = Format(
         DiffReport: differences.render_json,
         Repairs: history.render_json,
         HostReport: host.render_json,
+        FleetReport: fleet.render_json,
     },
 )

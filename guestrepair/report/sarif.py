@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guestrepair.report.data import Report
+from guestrepair.report.fleet_data import FleetReport
 from guestrepair.report.formats import Format
 
 
@@ -12,4 +13,4 @@ def _report(report: Report) -> str:
     return render(report)
 
 
-FORMAT = Format(name="sarif", renderers={Report: _report})
+FORMAT = Format(name="sarif", renderers={Report: _report, FleetReport: lambda fleet: _report(fleet.reports)})

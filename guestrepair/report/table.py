@@ -14,7 +14,7 @@ from guestrepair.doctor.model import HostReport
 from guestrepair.guest.devices import BlockDevice, BlockDevices
 from guestrepair.model import EditFile, Finding, Safety, Status, WriteFile
 from guestrepair.repair.plan import Plan
-from guestrepair.report import boot, differences, history, host
+from guestrepair.report import boot, differences, fleet, history, host
 from guestrepair.report.cause import cause_lines
 from guestrepair.report.colour import painted
 from guestrepair.report.data import (
@@ -29,6 +29,7 @@ from guestrepair.report.data import (
 )
 from guestrepair.report.diff import describe, target
 from guestrepair.report.escape import printable, shell_words
+from guestrepair.report.fleet_data import FleetReport
 from guestrepair.report.formats import Format
 from guestrepair.report.headline import headline
 from guestrepair.report.masking import shown_diff
@@ -367,6 +368,7 @@ FORMAT = Format(
         DiffReport: differences.render,
         Repairs: history.render,
         HostReport: host.render,
+        FleetReport: fleet.render,
     },
     for_programs=False,
     paint=painted,

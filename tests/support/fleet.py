@@ -7,18 +7,31 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.program import PROGRAM
 
 _OS_RELEASE = 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
+_STANZA = """Package: {0}
+Status: install ok installed
+Priority: optional
+Section: misc
+Maintainer: nobody <nobody@example.com>
+Architecture: amd64
+Version: {1}
+Description: a package
+
+"""
 _PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
 
 
-def tiny_root(folder: Path, name: str, fstab: str = "") -> Path:
-    """An ext4 filesystem of 2 MiB, without a partition table, that is a system to whoever looks at it."""
+def tiny_root(folder: Path, name: str, fstab: str = "", packages: Mapping[str, str] | None = None) -> Path:
+    """An ext4 filesystem of 2 MiB, without a partition table, that is a system to whoever looks at it.
+
+    ``packages`` are versions by name, in dpkg's database.
+    """
     tree = folder / f".{name}.tree"
     (tree / "etc").mkdir(parents=True)
     (tree / "bin").mkdir()
@@ -26,6 +39,11 @@ def tiny_root(folder: Path, name: str, fstab: str = "") -> Path:
     (tree / "etc/passwd").write_text(_PASSWD)
     (tree / "etc/fstab").write_text(fstab)
     (tree / "etc/hostname").write_text(f"{name}\n")
+    if packages:
+        (tree / "var/lib/dpkg/info").mkdir(parents=True)
+        (tree / "var/lib/dpkg/status").write_text("".join(_STANZA.format(*p) for p in packages.items()))
+        for package in packages:
+            (tree / f"var/lib/dpkg/info/{package}.list").write_text("/.\n")
     image = folder / f"{name}.raw"
     subprocess.run(
         ["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2m"],
