@@ -40,7 +40,7 @@ def _verdict(row: Row, names: dict[str, str]) -> str:
     else:
         text = row.verdict or "examined"
     if row.same_as:
-        text = f"the same as {names.get(row.same_as, row.same_as)}: {text}"
+        text = f"as {names.get(row.same_as, row.same_as).rpartition('/')[2]}: {text}"
     return textwrap.shorten(printable(text), _VERDICT_COLUMNS, placeholder=" …")
 
 

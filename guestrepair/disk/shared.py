@@ -72,6 +72,16 @@ def may_differ(one: Sequence[State], other: Sequence[State]) -> Parts | None:
     return Parts(_merged(pieces))
 
 
+def holds_nothing(layer: Layer) -> bool:
+    """Whether all of the disk that a file shows is that of what lies under it.
+
+    Raises:
+        FormatError: its format does not tell.
+        ImageError: it cannot be read.
+    """
+    return not _held(layer)
+
+
 def _covers(layer: Layer, below: Layer) -> bool:
     """Whether all of a disk can shine through what lies above it: behind a shorter file's end are zeros."""
     size, least = layer.virtual_size_bytes, below.virtual_size_bytes

@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from guestrepair.fleet.child import read_record_file
-from guestrepair.fleet.identity import identify
-from guestrepair.fleet.results import taken_over
+from guestrepair.fleet.identity import Identity, identify
+from guestrepair.fleet.results import same_as, taken_over
 from guestrepair.fleet.sources import Source
 from guestrepair.fleet.state import DONE, FAILED, QUEUED, RUNNING, SKIPPED, Row, State
 
 
 @dataclass(slots=True)
 class Plan:
-    """The images of a run by id, in the order in which they were named; and the ids that are to be done."""
+    """The images of a run by id, in the order in which they were named; and those that are to be done."""
 
     named: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
+    alike: dict[str, list[str]] = field(default_factory=dict)
+    """Of an image that is to be done, those of the same content: they are not, and get its result."""
 
 
 def plan(state: State, sources: Sequence[Source], wanted: str, *, again: bool) -> Plan:
@@ -33,20 +35,45 @@ def plan(state: State, sources: Sequence[Source], wanted: str, *, again: bool) -
         FleetError: the state cannot be written.
     """
     before = {row.id: row for row in state.rows()}
-    rows = {s.id: _row(state, s, before.get(s.id), wanted, again=again) for s in sources}
+    identities = {s.id: identify(s) for s in sources if not (s.problem or s.skipped)}
+    rows = {
+        s.id: _row(state, s, identities.get(s.id, Identity()), before.get(s.id), wanted, again=again)
+        for s in sources
+    }
+    alike = _alike(rows, {i: found.content for i, found in identities.items()})
     state.put([row for row in rows.values() if row != before.get(row.id)])
-    todo = [row for row in rows.values() if row.state == QUEUED]
+    others = {each for same in alike.values() for each in same}
+    todo = [row for row in rows.values() if row.state == QUEUED and row.id not in others]
     failed = {i for i, row in before.items() if row.state == FAILED}
     todo.sort(key=lambda row: (row.id not in failed, -row.size_bytes))
-    return Plan(named=list(rows), todo=[row.id for row in todo])
+    return Plan(named=list(rows), todo=[row.id for row in todo], alike=alike)
 
 
-def _row(state: State, source: Source, before: Row | None, wanted: str, *, again: bool) -> Row:
+def _alike(rows: dict[str, Row], contents: dict[str, str]) -> dict[str, list[str]]:
+    """Of those to be done, by the first of one content the others; one that was done stands for all."""
+    first: dict[str, str] = {}
+    for identifier, content in contents.items():
+        if content and rows[identifier].state == DONE and not rows[identifier].same_as:
+            first.setdefault(content, identifier)
+    found: dict[str, list[str]] = {}
+    for identifier, content in contents.items():
+        if not content or rows[identifier].state != QUEUED:
+            continue
+        leader = rows[first.setdefault(content, identifier)]
+        if leader.id == identifier:
+            continue
+        if leader.state == DONE:
+            rows[identifier] = same_as(rows[identifier], leader)
+        else:
+            found.setdefault(leader.id, []).append(identifier)
+    return found
+
+
+def _row(state: State, source: Source, now: Identity, before: Row | None, wanted: str, *, again: bool) -> Row:
     if source.problem:
         return _named(source, state=FAILED, exit_status=2, error=source.problem)
     if source.skipped:
         return _named(source, state=SKIPPED, error=source.skipped)
-    now = identify(source)
     fresh = _named(source, identity=now.text, wanted=wanted, size_bytes=now.size_bytes)
     if before is None or again or (before.identity, before.wanted) != (now.text, wanted):
         return fresh

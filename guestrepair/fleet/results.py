@@ -41,6 +41,23 @@ def taken_over(row: Row, record: dict[str, Any]) -> Row:
     )
 
 
+def same_as(row: Row, other: Row) -> Row:
+    """The row of an image whose content is that of another one, which was looked at."""
+    return replace(
+        other,
+        id=row.id,
+        name=row.name,
+        uri=row.uri,
+        options=row.options,
+        donors=row.donors,
+        identity=row.identity,
+        wanted=row.wanted,
+        size_bytes=row.size_bytes,
+        attempts=0,
+        same_as=other.id,
+    )
+
+
 def settled(row: Row, job: Job, outcome: Outcome, record: dict[str, Any] | None) -> Row:
     """The row after a job has ended, as far as this attempt goes."""
     if record is not None:

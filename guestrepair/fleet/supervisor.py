@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from guestrepair.errors import FleetError
 from guestrepair.fleet.child import read_record, read_record_file
 from guestrepair.fleet.jobs import Ending, Engine, Job, Limits, Outcome
 from guestrepair.fleet.queue import Plan
-from guestrepair.fleet.results import settled, to_be_tried_again
+from guestrepair.fleet.results import same_as, settled, to_be_tried_again
 from guestrepair.fleet.state import QUEUED, RUNNING, Row, State
 
 _POLL_SECONDS = 1.0
@@ -79,7 +79,7 @@ class Supervisor:
                 self._start_some(queue)
                 self._tell(plan, len(queue))
                 for outcome in self.engine.wait(_POLL_SECONDS):
-                    again = self._settle(outcome)
+                    again = self._settle(outcome, plan)
                     if again is not None:
                         queue.append(again)
         finally:
@@ -122,7 +122,7 @@ class Supervisor:
         if shutil.disk_usage(self.state.directory).free < _RESERVE_BYTES:
             raise _no_room(self.state, "no space left on device")
 
-    def _settle(self, outcome: Outcome) -> str | None:
+    def _settle(self, outcome: Outcome, plan: Plan) -> str | None:
         """Keep how a job ended; its id where it is to be done again."""
         if outcome.id not in self._running:
             return None
@@ -137,7 +137,8 @@ class Supervisor:
         )
         if first_time:
             self._alone.add(row.id)
-        self.state.put([replace(found, state=QUEUED) if again else found])
+        others = () if again else plan.alike.get(row.id, ())
+        self.state.put([replace(found, state=QUEUED) if again else found, *self._alike(found, others)])
         del self._running[row.id]
         self._ended += 1
         self._busy_seconds += outcome.seconds
@@ -145,6 +146,10 @@ class Supervisor:
             return row.id
         self._failed += found.exit_status not in {0, 1}
         return None
+
+    def _alike(self, found: Row, others: Iterable[str]) -> Iterator[Row]:
+        """The rows of those with the same content."""
+        return (same_as(row, found) for each in others if (row := self.state.row(each)) is not None)
 
     def _record(self, row: Row, outcome: Outcome) -> dict[str, Any] | None:
         """The record of an attempt, kept in the state directory; None where it has left none."""

@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import logging
 import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,8 @@ class DaskEngine:
         wait: Any = distributed.wait
         futures = [future for _, future in self._pending.values()]
         if futures:
-            with contextlib.suppress(TimeoutError):
+            # Not in time; or some were cancelled, since a worker or the scheduler is gone: asked below.
+            with contextlib.suppress(TimeoutError, CancelledError):
                 wait(futures, timeout=seconds, return_when="FIRST_COMPLETED")
         else:
             time.sleep(seconds)
@@ -225,9 +227,7 @@ def _connected(address: str) -> Client:
         raise UsageError(
             "--engine dask needs Dask's distributed", hint="pip install 'guestrepair[fleet]'"
         ) from error
-    # What goes wrong is said in one line, by us.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)  # what goes wrong is said in one line, by us; nothing of ours logs
     try:
         connect: Any = distributed.Client
         return connect(address, timeout=_CONNECT_SECONDS, name="guestrepair-fleet")

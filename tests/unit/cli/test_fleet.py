@@ -174,3 +174,19 @@ def test_a_name_that_is_an_option_is_a_name(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     tiny_root(tmp_path, "--deep")
     assert fleet("--state", "state", "--host-only", "--from", "-", stdin=b"--deep.raw\n").returncode == 1
+
+
+def test_images_of_one_content_are_scanned_once_and_have_one_verdict(tmp_path: Path) -> None:
+    image = tiny_root(tmp_path, "one")
+    os.link(image, tmp_path / "two.raw")
+    done = fleet("--state", tmp_path / "s", "--host-only", image, tmp_path / "two.raw")
+    assert done.returncode == 1
+    first, second = rows(tmp_path / "s")
+    assert (second["same_as"], second["report_path"]) == (first["id"], first["report_path"])
+    assert (second["state"], second["errors"], second["verdict"]) == (
+        "done",
+        first["errors"],
+        first["verdict"],
+    )
+    assert len(inodes(tmp_path / "s")) == 1
+    assert "as one.raw: Nobody" in done.stdout

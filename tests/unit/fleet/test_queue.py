@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +195,44 @@ def test_findings_fail_nothing_with_exit_zero() -> None:
     found, failed = replace(ROW, state=DONE, exit_status=1), replace(ROW, state=FAILED, exit_status=3)
     assert (exit_status([found]), exit_status([found], exit_zero=True)) == (1, 0)
     assert exit_status([found, failed], exit_zero=True) == 3
+
+
+# --- one content, several names -------------------------------------------------------
+
+
+def overlay(base: Path, name: str) -> Source:
+    path = base.with_name(name)
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.name, "-F", "raw", name]
+    subprocess.run(command, check=True, cwd=base.parent)
+    return Source(uri=str(path))
+
+
+def write_to(source: Source) -> None:
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 65536", source.uri], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_what_is_of_one_content_is_done_once(state: State, tmp_path: Path) -> None:
+    base = image(tmp_path, "base.raw", 1 << 20)
+    link = Source(uri=str(tmp_path / "link.raw"))
+    os.link(base.uri, link.uri)
+    sign = Source(uri=str(tmp_path / "sign.raw"))
+    Path(sign.uri).symlink_to("base.raw")
+    one, two, other = (overlay(Path(base.uri), f"{n}.qcow2") for n in ("one", "two", "other"))
+    write_to(other)
+    rooted = replace(two, options=("--root", "/dev/sda1"))
+    planned = plan(state, [base, link, sign, one, two, other, rooted], "w", again=False)
+    assert sorted(planned.todo) == sorted(each.id for each in (base, one, other, rooted))
+    assert planned.alike == {base.id: [link.id, sign.id], one.id: [two.id]}
+
+
+def test_one_that_was_done_stands_for_those_that_are_named_later(state: State, tmp_path: Path) -> None:
+    base = image(tmp_path, "base.raw", 1 << 20)
+    one, two = (overlay(Path(base.uri), f"{n}.qcow2") for n in ("one", "two"))
+    plan(state, [one], "w", again=False)
+    state.put([replace(only(state, one), state=DONE, exit_status=1, verdict="Broken.", attempts=1)])
+    assert plan(state, [one, two], "w", again=False).todo == []
+    row = only(state, two)
+    assert (row.state, row.exit_status, row.verdict, row.same_as) == (DONE, 1, "Broken.", one.id)
+    write_to(two)
+    assert plan(state, [one, two], "w", again=False).todo == [two.id]
+    assert only(state, two).same_as == ""
