@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     ):
         (tree / name).symlink_to(CHECKOUT / name)
     (tree / "build/man/guestrepair-scan.1").write_text(".TH GUESTREPAIR-SCAN 1\n")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    command: list[str | Path] = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
     subprocess.run(command, cwd=tree, check=True, capture_output=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -76,7 +76,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(archive: Path, cache: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """The archive, started as a file, in a Python that knows nothing of this checkout."""
     environment = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(cache), **settings}
-    command = [sys.executable, "-P", archive, *arguments]
+    command: list[str | Path] = [sys.executable, "-P", archive, *arguments]
     return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
 
@@ -111,7 +111,13 @@ def test_the_archive_does_not_run_from_where_others_write(archive: Path, tmp_pat
 
 
 def test_the_archive_says_which_packages_it_lacks(archive: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", archive, "--version"]  # without the host's packages
+    command: list[str | Path] = [
+        sys.executable,
+        "-I",
+        "-S",
+        archive,
+        "--version",
+    ]  # without the host's packages
     ran = subprocess.run(
         command, capture_output=True, text=True, check=False, env={"XDG_CACHE_HOME": str(tmp_path)}
     )
