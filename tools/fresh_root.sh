@@ -4,6 +4,7 @@
 # Roots are made by mmdebstrap and kept as .cache/hosts/SUITE-KEY.tar, KEY being the digest of how they are made.
 # Each use works on an unpacked copy ($root), in a mount namespace of its own, and removes it. What apt
 # downloaded is kept beside them. KEEP=1 keeps the unpacked copy.
+# APTOPT is given to apt there: APTOPT='Acquire::Check-Valid-Until "false"' where the archive is a snapshot.
 # Expects: the checkout as working directory.
 cache=$(mkdir -p .cache/hosts && cd .cache/hosts && pwd -P)
 work=${TMPDIR:-/var/tmp}
@@ -25,7 +26,7 @@ base_root() { # $base: a fresh root of suite $1, as a tar file
     [ -e "$base" ] && return
     say "$1: making a fresh root"
     TMPDIR=$work mmdebstrap --quiet --format=tar --variant=minbase --components=main --include="$include" \
-        "$1" "$base.part"
+        ${APTOPT:+--aptopt="$APTOPT"} "$1" "$base.part"
     mv "$base.part" "$base"
 }
 

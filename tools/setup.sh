@@ -17,6 +17,8 @@ debian_runtime="python3 python3-venv python3-guestfs libguestfs-tools libguestfs
   btrfs-progs cryptsetup-bin dosfstools e2fsprogs gdisk lvm2 mdadm ntfs-3g parted sleuthkit
   python3-parted python3-libnbd python3-rpm python3-apt python3-cryptography python3-yaml
   qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates openssl"
+# Kernels for the appliance: Debian's name, and Ubuntu's.
+debian_kernels="linux-image-cloud-amd64 linux-image-virtual"
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
@@ -39,34 +41,55 @@ available() { # the names of $* that this release's archive has
     done
 }
 
+known() { apt-cache pkgnames | head -n 1 | grep -q .; } # whether this machine has lists of packages at all
+
 setup_debian() {
     case $profile in
         packages) wanted=$debian_packages ;;
         runtime) wanted=$debian_runtime ;;
         *) wanted="$debian_runtime $debian_full" ;;
     esac
-    missing=""
-    for p in $wanted; do
-        dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $p"
-    done
     # A kernel for the appliance, when /boot has none that can be read.
     readable_kernel=""
     for k in /boot/vmlinuz-*; do
         [ -r "$k" ] && [ -d "/lib/modules/${k#/boot/vmlinuz-}" ] && readable_kernel=$k
     done
-    [ "$profile" = packages ] || [ -n "$readable_kernel" ] || missing="$missing linux-image-cloud-amd64"
+    [ "$profile" = packages ] || [ -n "$readable_kernel" ] || wanted="$wanted $debian_kernels"
+    missing=""
+    for p in $wanted; do
+        dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $p"
+    done
     [ -n "$missing" ] || return 0
-    say "installing:$missing"
+    # shellcheck disable=SC2086  # a list of words is meant, here and below
+    if known && [ -z "$(available $missing)" ]; then return 0; fi # this release does not have them
     as_root apt-get -qq update
-    # shellcheck disable=SC2046,SC2086  # a list of words is meant
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
-        $(available $missing) >/dev/null
+    # shellcheck disable=SC2086
+    found=$(available $missing)
+    say "installing: $found"
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $found >/dev/null
+    # Ubuntu's kernels can be read by root alone.
+    for k in /boot/vmlinuz-*; do
+        [ -r "$k" ] || [ ! -e "$k" ] || say "libguestfs cannot read $k: sudo chmod a+r $k"
+    done
 }
 
 setup_fedora() {
-    as_root dnf -y install python3-libguestfs libguestfs guestfs-tools libguestfs-xfs btrfs-progs \
-        cryptsetup dosfstools e2fsprogs gdisk lvm2 mdadm parted sleuthkit python3-pyparted \
-        python3-libnbd python3-rpm python3-cryptography python3-pyyaml qemu-system-x86-core qemu-img edk2-ovmf xz zstd openssh-clients openssl
+    wanted="python3-libguestfs libguestfs guestfs-tools libguestfs-xfs btrfs-progs
+      cryptsetup dosfstools e2fsprogs gdisk lvm2 mdadm parted sleuthkit python3-pyparted
+      python3-libnbd python3-rpm python3-cryptography python3-pyyaml qemu-system-x86-core qemu-img edk2-ovmf
+      xz zstd openssh-clients openssl"
+    missing=""
+    for p in $wanted; do
+        rpm -q "$p" >/dev/null 2>&1 || missing="$missing $p"
+    done
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2086  # lists of words are meant; RHEL does not have all of them
+    found=$(dnf -q repoquery --queryformat '%{name}\n' $missing | sort -u)
+    [ -n "$found" ] || return 0
+    say "installing: $(echo "$found" | tr '\n' ' ')"
+    # shellcheck disable=SC2086
+    as_root dnf -q -y install $found >/dev/null
 }
 
 [ -r /etc/os-release ] || die "no /etc/os-release: install the packages that README.md lists by hand"
@@ -88,7 +111,8 @@ for candidate in /usr/bin/python3 /usr/bin/python3.[0-9]* python3; do
         python=$candidate; break
     fi
 done
-[ -n "$python" ] || die "no Python 3.11 or newer here can import guestfs (packages python3-guestfs, python3-venv)"
+[ -n "$python" ] || die "no Python 3.11 or newer here can import guestfs (packages python3-guestfs, python3-venv); \
+hosts whose own Python is older are in docs/hosts.md"
 stamp=.venv/.stamp
 wanted='.[test]'
 [ "$profile" != runtime ] || wanted=.

@@ -97,7 +97,9 @@ def bench() -> Iterator[Bench]:
         mounts = session.guest(root).mounts
         with session.writing(root, [PATH]) as guest:
             guest.mounts = mounts
-            yield Bench(guest, session.handle)
+            handle: Any = session.handle
+            handle.modprobe("vfat")  # findmnt knows of the kernel's types those that are loaded
+            yield Bench(guest, handle)
 
 
 def repaired(text: bytes, findings: list[Finding]) -> bytes:
