@@ -118,6 +118,17 @@ class _Origin:
         return [*(f"--filter={each}" for each in chain), *self.words, *parameters]
 
 
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """What of a source is the disk: filters that find it there, and how it is best read (0: as it comes)."""
+
+    filters: Sequence[str] = ()
+    parameters: Sequence[str] = ()
+    block_bytes: int = 0
+    earlier: Sequence[nbdkit.Server] = ()
+    """Those that were needed to find it."""
+
+
 def _origin(name: Location, access: Access, private: Path, running: ExitStack) -> _Origin:
     match name.kind:
         case Kind.FILE:
@@ -156,7 +167,7 @@ def _ssh(name: Location) -> _Origin:
 def _attached(name: Location, origin: _Origin, private: Path, running: ExitStack) -> Attached:
     if name.member or name.is_compressed:
         return _unwrapped(name, origin, private, running)
-    return _served(name, origin, private, running, (), ())
+    return _served(name, origin, private, running)
 
 
 def _served(
@@ -164,30 +175,30 @@ def _served(
     origin: _Origin,
     private: Path,
     running: ExitStack,
-    filters: Sequence[str],
-    parameters: Sequence[str],
-    *,
-    earlier: Sequence[nbdkit.Server] = (),
+    inner: _Inner | None = None,
 ) -> Attached:
-    """The bytes that come out of these filters, kept once they were read."""
+    """The bytes that the source or its inner part gives out, kept once they were read."""
+    inner = inner or _Inner()
 
     def start(called: str, block_bytes: int) -> AbstractContextManager[nbdkit.Server]:
         cache = ["cache-on-read=true", *nbdkit.cache_words(private, block_bytes)]
-        words = origin.pipeline(["cache", *filters], [*parameters, *cache])
+        words = origin.pipeline(["cache", *inner.filters], [*inner.parameters, *cache])
         return _server(name, origin, private, words, called)
 
-    block_bytes = nbdkit.FAR_BLOCK_BYTES if name.host and name.kind is Kind.NBD else nbdkit.NEAR_BLOCK_BYTES
+    is_far_export = name.kind is Kind.NBD and bool(name.host)
+    block_bytes = inner.block_bytes or (nbdkit.FAR_BLOCK_BYTES if is_far_export else nbdkit.NEAR_BLOCK_BYTES)
+    # An NBD server may let somebody in once only: it is not left to come again.
+    is_settled = bool(inner.block_bytes) or name.kind in (Kind.FILE, Kind.NBD)
     with ExitStack() as trial:
         server = trial.enter_context(start("disk", block_bytes))
         with nbdkit.opened_socket(server, str(name)) as source:
             size = source.size_bytes
-            # An NBD server may let somebody in once only: it is not left to come again.
-            is_fit = origin.file is not None or name.kind is Kind.NBD or nbdkit.answers_quickly(source)
-        if is_fit:
+            is_settled = is_settled or nbdkit.answers_quickly(source)
+        if is_settled:
             running.enter_context(trial.pop_all())
-            return Attached(name, server.socket, True, size, [*earlier, server])
+            return Attached(name, server.socket, True, size, [*inner.earlier, server])
     far = running.enter_context(start("far", nbdkit.FAR_BLOCK_BYTES))
-    return Attached(name, far.socket, True, size, [*earlier, server, far])
+    return Attached(name, far.socket, True, size, [*inner.earlier, server, far])
 
 
 @contextmanager
@@ -214,10 +225,11 @@ def _unwrapped(name: Location, origin: _Origin, private: Path, running: ExitStac
             earlier.append(server)
             source = meanwhile.enter_context(nbdkit.opened_socket(server, str(name)))
             stored = 0
-        if name.is_compressed and unpack.is_in_small_blocks(source.read, source.size_bytes):
-            found = None
-        else:
-            found = unpack.unpack(
+        largest = unpack.largest_xz_block(source.read, source.size_bytes) if name.is_compressed else None
+        found = (
+            None
+            if largest is not None
+            else unpack.unpack(
                 private,
                 str(name),
                 file=origin.file,
@@ -225,10 +237,15 @@ def _unwrapped(name: Location, origin: _Origin, private: Path, running: ExitStac
                 size_bytes=source.size_bytes,
                 member=name.member,
             )
+        )
     if found is None:
-        block = f"xz-max-block={unpack.LARGEST_XZ_BLOCK_BYTES}"
-        return _served(name, origin, private, running, ["xz"], [block, "xz-max-depth=4"], earlier=earlier)
+        # What was unpacked for a part of a block is kept whole.
+        block = max(nbdkit.NEAR_BLOCK_BYTES, 1 << ((largest or 1) - 1).bit_length())
+        limit = f"xz-max-block={unpack.LARGEST_XZ_BLOCK_BYTES}"
+        return _served(
+            name, origin, private, running, _Inner(["xz"], [limit, "xz-max-depth=1"], block, earlier)
+        )
     if found.path is None:
         part = [f"offset={found.at}", f"range={found.size_bytes}"]
-        return _served(name, origin, private, running, ["offset"], part, earlier=earlier)
+        return _served(name, origin, private, running, _Inner(["offset"], part, earlier=earlier))
     return Attached(name, found.path, False, found.size_bytes, earlier, stored)

@@ -36,9 +36,9 @@ STALL_SECONDS = 90.0
 
 NEAR_SECONDS = 0.004
 NEAR_BLOCK_BYTES, FAR_BLOCK_BYTES = 4096, 64 * 1024
-"""What is fetched at once. Measured with a Debian server of 615 MiB, whose scan needs 94 MiB: blocks of 4 KiB
-fetch 95 MiB in 3,700 requests, of 16 KiB 115 MiB in 2,500, of 64 KiB 159 MiB in 1,600, of 256 KiB 244 MiB in
-800. Where an answer takes longer than that, fewer requests are worth more bytes."""
+"""What is fetched at once. Measured with a Debian server of 615 MiB, whose scan needs 94 MiB: blocks of
+4 KiB fetch 95 MiB in 3,700 requests, of 16 KiB 115 MiB in 2,500, of 64 KiB 159 MiB in 1,600, of 256 KiB
+244 MiB in 800. Where an answer takes longer than that, fewer requests are worth more bytes."""
 
 _CACHE_LEAST_BYTES, _CACHE_MOST_BYTES = 256 << 20, 16 << 30
 _REQUEST_BYTES = 1 << 20

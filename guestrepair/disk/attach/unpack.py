@@ -81,19 +81,24 @@ def unpack(
     raise ImageError(f"{shown}: {why}", hint="is the copy complete? see what the archive holds with tar -tf")
 
 
-def is_in_small_blocks(read: Any, size_bytes: int) -> bool:
-    """Whether a file is one stream of xz whose blocks are small enough to be unpacked one by one."""
+def largest_xz_block(read: Any, size_bytes: int) -> int | None:
+    """The bytes in the largest block of a file that is one stream of xz; None for what is unpacked whole.
+
+    That is a stream of one block, or of blocks that are too large.
+    """
     try:
         footer = read(size_bytes - xz_index.FOOTER_BYTES, xz_index.FOOTER_BYTES)
         length = xz_index.index_bytes(footer)
         start = size_bytes - xz_index.FOOTER_BYTES - length
         if length > xz_index.MOST_INDEX_BYTES or start < xz_index.HEADER_BYTES:
-            return False
+            return None
         blocks = xz_index.parse_index(read(start, length))
     except FormatError:
-        return False
+        return None
     is_one_stream = sum(block.padded_bytes for block in blocks) == start - xz_index.HEADER_BYTES
-    return is_one_stream and len(blocks) > 1 and max(b.size_bytes for b in blocks) <= LARGEST_XZ_BLOCK_BYTES
+    largest = max((block.size_bytes for block in blocks), default=0)
+    is_fit = is_one_stream and len(blocks) > 1 and 0 < largest <= LARGEST_XZ_BLOCK_BYTES
+    return largest if is_fit else None
 
 
 def _told(asked: dict[str, Any], cage: Cage) -> dict[str, Any]:
