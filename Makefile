@@ -8,7 +8,7 @@ BENCH ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs clean
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs man clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
+
+man: setup ## build/man: a manual page for every command, from its declarations
+	$(PYTHON) tools/man_pages.py build/man
 
 clean: ## remove what was built, the image cache included
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist
