@@ -10,7 +10,7 @@ RPMBUILD ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs wheel deb rpm zipapp \
-	test-hosts test-packages clean
+	man test-hosts test-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,7 +64,7 @@ bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
 
-wheel: setup ## dist/: a wheel and the sdist that it can be made of
+wheel: man ## dist/: a wheel and the sdist that it can be made of
 	$(PYTHON) -m build --outdir dist
 
 deb: ## dist/: a Debian package (as root or with sudo: installs what its build takes)
@@ -82,6 +82,8 @@ test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, u
 
 test-packages: wheel deb zipapp ## each package, installed in fresh roots of Debian 12 and 13, and used there (root)
 	tools/test_packages.sh
+man: setup ## build/man: a manual page for every command, from its declarations
+	$(PYTHON) tools/man_pages.py build/man
 
 clean: ## remove what was built, the image cache included
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from guestrepair.cli.completing import files
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, image_options, output_options, to_image_options
 from guestrepair.compare.model import CompareOptions
@@ -15,8 +16,8 @@ from guestrepair.report.data import DiffReport
 
 
 @click.command("diff")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=files)
+@click.argument("after", metavar="B", shell_complete=files)
 @click.option("--noise", is_flag=True, help="Show logs, caches, ids, seeds, leases and times, too.")
 @click.option("--deep", is_flag=True, help="Compare the content of every file, whatever its times say.")
 @click.option("--state-dir", type=PATH, help="Where repairs are recorded, when not in the default place.")

@@ -8,13 +8,20 @@ import click
 from tabulate import tabulate
 
 from guestrepair.analyzers.base import Rule, all_analyzers
+from guestrepair.cli.completing import platform as complete_platform
+from guestrepair.cli.completing import rules as complete_rule
 from guestrepair.errors import UsageError
 from guestrepair.report.rules import page
 
 
 @click.command("explain")
-@click.argument("rule", required=False)
-@click.option("--platform", metavar="P", help="What a platform requires, with sources; list names them all.")
+@click.argument("rule", required=False, shell_complete=complete_rule)
+@click.option(
+    "--platform",
+    metavar="P",
+    shell_complete=complete_platform,
+    help="What a platform requires, with sources; list names them all.",
+)
 def command(*, rule: str | None, platform: str | None) -> int:
     """Explain RULE: what it means, why it matters, how it is repaired. Without RULE, list them all.
 

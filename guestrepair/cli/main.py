@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from guestrepair.cli.images import looks_like_an_image
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError, words_of
 from guestrepair.report.escape import printable
+
+if TYPE_CHECKING:  # every command starts without it
+    from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "inspect": "guestrepair.cli.inspect",
@@ -41,6 +44,7 @@ _COMMANDS = {
     "policy": "guestrepair.cli.policy",
     "explain": "guestrepair.cli.explain",
     "doctor": "guestrepair.cli.doctor",
+    "completion": "guestrepair.cli.completion",
 }
 
 
@@ -72,6 +76,14 @@ class _LazyGroup(click.Group):
         alike = difflib.get_close_matches(word, _COMMANDS, n=1)
         advice = f" Did you mean {alike[0]!r}?" if alike else ""
         raise click.UsageError(f"No such command {word!r}.{advice}", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options; an image in their place. It comes first: bash forgets what is before it."""
+        from click.shell_completion import CompletionItem
+
+        commands = super().shell_complete(ctx, incomplete)
+        image = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
+        return image + commands
 
 
 @click.group(

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import names_a_file, parse_key
+from guestrepair.cli.completing import many_rules
 from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.profile import MACHINE
 from guestrepair.cli.targets import to_targets
@@ -139,8 +140,18 @@ def digests_option(text: str) -> Callable[[Command], Command]:
 def analyzer_options(command: Command) -> Command:
     """``--only``, ``--skip``, ``--fail-on``, ``--digests``, ``--deep``."""
     decorators = (
-        click.option("--only", multiple=True, help="Only these analyzers or rules (A,B); repeatable."),
-        click.option("--skip", multiple=True, help="Not these analyzers or rules (A,B); repeatable."),
+        click.option(
+            "--only",
+            multiple=True,
+            shell_complete=many_rules,
+            help="Only these analyzers or rules (A,B); repeatable.",
+        ),
+        click.option(
+            "--skip",
+            multiple=True,
+            shell_complete=many_rules,
+            help="Not these analyzers or rules (A,B); repeatable.",
+        ),
         click.option(
             "--fail-on",
             type=click.Choice([*(s.value for s in Severity), "never"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from guestrepair.cli.completing import files
 from guestrepair.cli.console import Console
 from guestrepair.cli.options import PATH
 from guestrepair.disk import Prunable, Wanted, prunable, prune, state_directory
@@ -36,7 +37,7 @@ def _age(_context: click.Context, _parameter: click.Parameter, value: str | None
 
 
 @click.command("prune")
-@click.argument("names", metavar="[REPAIR|IMAGE]...", nargs=-1)
+@click.argument("names", metavar="[REPAIR|IMAGE]...", nargs=-1, shell_complete=files)
 @click.option("--older-than", callback=_age, metavar="AGE", help="Only of repairs that old: 12h, 30d, 8w.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

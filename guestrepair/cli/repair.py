@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from guestrepair.cli.ask import Asker
+from guestrepair.cli.completing import rules
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import (
@@ -55,6 +56,7 @@ class _DryRunCommand(click.Command):
     "--select",
     multiple=True,
     metavar="RULE[@SUBJECT]",
+    shell_complete=rules,
     help="Only these repairs, safe or marked review; shell patterns; repeatable.",
 )
 @click.option(

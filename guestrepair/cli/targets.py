@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
+from guestrepair.cli.completing import platforms
+
 if TYPE_CHECKING:  # every command starts without them
     from guestrepair.platforms.model import Platform
 
@@ -32,6 +34,7 @@ def target_options(command: Command) -> Command:
             metavar="P[,P]",
             is_eager=True,
             callback=_platforms,
+            shell_complete=platforms,
             help="Also judge what these platforms require (explain --platform P shows it); list names them; "
             "repeatable.",
         ),

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from guestrepair.cli.completing import kinds, rules
 from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.image_name import IMAGE
 from guestrepair.cli.options import FORMAT_HELP, PATH, image_options, names, to_image_options
@@ -34,9 +35,16 @@ FORMATS = ("table", "jsonl", "csv", *_OF_FILES)
 @click.option(
     "--around",
     metavar="RULE[@SUBJECT]|TIME",
+    shell_complete=rules,
     help="Only what happened within an hour of this time, or of the change that a finding is about.",
 )
-@click.option("--only", multiple=True, metavar="KIND,...", help=f"Only these kinds: {', '.join(Kind)}.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="KIND,...",
+    shell_complete=kinds,
+    help=f"Only these kinds: {', '.join(Kind)}.",
+)
 @click.option("--grep", help="Only events in whose text, actor, path or source this regular expression is.")
 @click.option("--utc", is_flag=True, help="Show the table's times in UTC, not in the guest's time zone.")
 @click.option("--show-secrets", is_flag=True, help="Do not mask passwords and tokens.")
