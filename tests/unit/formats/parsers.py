@@ -1155,6 +1155,7 @@ WITHOUT_A_PARSER: Mapping[str, str] = {
     "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
     "kept_directories": "it keeps what the readers of filesystems have parsed",
     "lines": "it cuts text into lines, for the parsers",
+    "rsa_halves": "it calculates with the numbers of a key, which ssh_key has taken apart",
     "splice": "it puts bytes of our own into a text, and reads none",
     "volume_map": "it says where the bytes of volumes lie, and reads none",
     "unpackers": "it hands out the libraries' decompressors; packed_stream, which uses them, is tried",
