@@ -53,6 +53,11 @@ def is_possible(path: str) -> bool:
     return len(raw) <= MAX_PATH_BYTES and all(len(name) <= MAX_NAME_BYTES for name in raw.split(b"/"))
 
 
+def is_plain(path: str) -> bool:
+    """Whether an absolute path is written as a GuestPath writes it: each of its steps once, and no more."""
+    return path == "/" or not ("//" in path or "/./" in path or path.endswith(("/", "/.")))
+
+
 def components(path: GuestPath) -> list[str]:
     """The names in a path, the last one first."""
     return [part for part in path.parts if part.strip("/")][::-1]
@@ -284,6 +289,12 @@ class Guest(abc.ABC):
             return self.readlink(path)
         except GuestReadError:
             return ""
+
+    def lstats(self, paths: Iterable[str]) -> Mapping[str, Stat | None]:
+        """As :meth:`lstat_many`, of absolute paths as text: many thousand GuestPaths are dear to make."""
+        asked = list(paths)
+        found = self.lstat_many(map(GuestPath, asked))
+        return {path: found[GuestPath(path)] for path in asked}
 
     def lstat(self, path: GuestPath) -> Stat | None:
         """Stat without following a last link; None where nothing is there."""

@@ -21,7 +21,6 @@ from guestrepair.operations.analysis import (
     with_verdicts,
     without_sshd,
 )
-from guestrepair.operations.causes import explain
 from guestrepair.operations.host_only import left_open
 from guestrepair.operations.opening import Stopwatch
 from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
@@ -150,7 +149,9 @@ def _complete(
     """What else there is to say of a system that was analyzed, and of how its findings came about."""
     report.analyzed = True
     report.without_sshd = not report.partly and without_sshd(context.system)
-    if options.causes:
+    if options.causes and report.findings:
+        from guestrepair.operations.causes import explain  # with all that reads logs: not for a healthy guest
+
         explain(report, guest, context.system, ui)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
+from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_plain, is_possible
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Backend
 from guestrepair.session.bulk import tree_files
@@ -106,24 +106,34 @@ class LiveGuest(Guest):
 
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
         """See :meth:`Guest.lstat_many`."""
-        by_parent: dict[str, list[tuple[GuestPath, str]]] = defaultdict(list)
-        answer: dict[GuestPath, Stat | None] = {}
+        asked = list(paths)
+        found = self._lstats(map(str, asked))
+        return {path: found[str(path)] for path in asked}
+
+    def lstats(self, paths: Iterable[str]) -> Mapping[str, Stat | None]:
+        """See :meth:`Guest.lstats`."""
+        asked = list(paths)
+        plain = {path: path if is_plain(path) else str(GuestPath(path)) for path in asked}
+        found = self._lstats(plain.values())
+        return {path: found[plain[path]] for path in asked}
+
+    def _lstats(self, paths: Iterable[str]) -> dict[str, Stat | None]:
+        by_parent: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        answer: dict[str, Stat | None] = {}
         for path in paths:
-            # As text: tens of thousands of paths are asked for, and a path's parent is dear to make.
-            text = str(path)
-            parent, _, name = text.rpartition("/")
-            if not is_possible(text):
+            parent, _, name = path.rpartition("/")
+            if not is_possible(path):
                 answer[path] = None
             elif name:
                 by_parent[parent or "/"].append((path, name))
             else:
                 answer[path] = self._metadata.root()
         for parent, children in by_parent.items():
-            directory = self._directory(GuestPath(parent))
+            directory = self._directories.behind(parent)
             if directory is None:
                 answer.update((path, None) for path, _ in children)
                 continue
-            stats = self._metadata.stats(str(directory), [name for _, name in children])
+            stats = self._metadata.stats(directory, [name for _, name in children])
             answer.update((path, stats[name]) for path, name in children)
         return answer
 

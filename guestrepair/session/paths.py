@@ -30,8 +30,17 @@ class Directories:
         self._inside = inside
         self._kept: dict[str, _Reached] = {}
 
+    def behind(self, path: str) -> str | None:
+        """The real directory behind a path, both as text; None: there is none."""
+        known = self._kept.get(path)
+        found = (self.reach(GuestPath(path)) if known is None else known)[0]
+        return None if found is None else str(found)
+
     def reach(self, path: GuestPath) -> _Reached:
         """The real directory behind a path, and how many links lead there; a step for each part of it."""
+        known = self._kept.get(str(path))
+        if known is not None:
+            return known
         if len(self._kept) > _KEPT_DIRECTORIES:
             self._kept.clear()
         real, links, place = GuestPath("/"), 0, ""
