@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guestrepair.appliance.handle import Machine
@@ -21,8 +21,8 @@ NAMES = st.sampled_from(["a", "b", "c", ".", "..", ""])
 PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join)
 TREES = st.dictionaries(
     st.sampled_from([f"{top}{name}" for top in ("/", "/a/", "/b/", "/a/b/") for name in "abc"]),
-    st.none() | st.just(b"content") | PATHS.filter(bool).map("->{}".format),
-    min_size=4,
+    st.just(b"content") | PATHS.filter(bool).map("->{}".format),
+    min_size=6,
 )
 
 
@@ -37,14 +37,16 @@ def guest_of(files: dict[str, bytes | str | None]) -> LiveGuest:
     return LiveGuest(Appliance(whole, 1), devices, block=BlockDevices())
 
 
-@given(TREES, PATHS)
+@settings(max_examples=150)
+@given(TREES, st.sampled_from(["", "/a", "/..", "/../b", "/b/c"]))
 def test_a_path_leads_where_one_step_after_another_leads(
-    files: dict[str, bytes | str | None], path: str
+    files: dict[str, bytes | str | None], tail: str
 ) -> None:
-    guest, where = guest_of(files), P("/" + path.lstrip("/"))
-    assert guest.resolve(where) == Guest.resolve(guest, where)
-    assert guest.stat(where) == Guest.stat(guest, where)
-    assert guest.readlinks([where]) == Guest.readlinks(guest, [where])
+    guest = guest_of(files)
+    for where in (P(name + tail) for name in files):
+        assert guest.resolve(where) == Guest.resolve(guest, where)
+        assert guest.stat(where) == Guest.stat(guest, where)
+        assert guest.readlinks([where]) == Guest.readlinks(guest, [where])
 
 
 @given(PATHS)
@@ -56,7 +58,19 @@ def test_paths_as_text_are_those_that_they_would_be_as_paths(path: str) -> None:
 
 
 @pytest.mark.parametrize("links", [39, 40, 41])
-def test_forty_links_are_followed_and_no_more(links: int) -> None:
-    chain = {f"/l{n}": f"->l{n + 1}" for n in range(links)}
-    guest = guest_of({**chain, f"/l{links}": b"the end"})
-    assert (guest.resolve(P("/l0")) is not None) == (links <= 40)
+@pytest.mark.parametrize("tail", ["", "/d", "/to-d/f"])
+def test_forty_links_are_followed_and_no_more(links: int, tail: str) -> None:
+    """Wherever in the path they lie; the one to d is one more."""
+    chain: dict[str, bytes | str | None] = {f"/l{n}": f"->l{n + 1}" for n in range(links - ("to" in tail))}
+    guest = guest_of({**chain, f"/l{len(chain)}": "->x", "/x/d": None, "/x/to-d": "->d", "/x/d/f": b""})
+    assert (guest.resolve(P("/l0" + tail)) is not None) == (links < 40)
+
+
+def test_links_are_counted_over_the_whole_path() -> None:
+    """Each half would do by itself."""
+    parents: dict[str, bytes | str | None] = {f"/l{n}": f"->l{n + 1}" for n in range(24)}
+    last: dict[str, bytes | str | None] = {f"/x/m{n}": f"->m{n + 1}" for n in range(24)}
+    guest = guest_of({**parents, "/l24": "->x", **last, "/x/m24": b"the end"})
+    assert guest.resolve(P("/x/m0")) == guest.resolve(P("/l0/m24")) == P("/x/m24")
+    assert guest.resolve(P("/l0/m0")) is None
+    assert guest.resolve(P("/l0/m10")) == P("/x/m24")
