@@ -213,10 +213,11 @@ class HostBackend:
         space = None if filesystem is None else filesystem.space()
         return None if space is None else FilesystemUsage(*space)
 
-    def has_xattrs(self, path: str, stat: Stat) -> bool | None:
-        """Whether a file has extended attributes; None when that is not certain."""
+    def xattrs(self, path: str, stat: Stat) -> Mapping[str, bytes] | None:
+        """The extended attributes of a file; None when they are not certain."""
         filesystem, inode = self._of(path, stat)
-        return None if filesystem is None else filesystem.has_xattrs(inode)
+        found = None if filesystem is None else filesystem.xattrs(inode)
+        return None if found is None else {name.decode("ascii"): value for name, value in found.items()}
 
     def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file; None when they are not certain."""

@@ -86,9 +86,9 @@ class HostFilesystem:
         """
         return self._ask(lambda tree: _children(tree, directory, inodes)) or {}
 
-    def has_xattrs(self, inode: int) -> bool | None:
-        """Whether an inode has extended attributes."""
-        return self._ask(lambda tree: tree.has_xattrs(inode))
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use, by whole names."""
+        return self._ask(lambda tree: tree.xattrs(inode))
 
     def link_target(self, inode: int) -> bytes | None:
         """Where a symbolic link leads; empty for what is none."""

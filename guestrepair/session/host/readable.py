@@ -43,8 +43,8 @@ class ReadableFilesystem(Protocol):
         """What an inode in use says."""
         ...
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """Whether an inode in use has extended attributes."""
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use, by whole names, as root's getxattr(2) gives them."""
         ...
 
     def link_target(self, number: int) -> bytes | None:
