@@ -82,6 +82,7 @@ test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, u
 
 test-packages: wheel deb zipapp ## each package, installed in fresh roots of Debian 12 and 13, and used there (root)
 	tools/test_packages.sh
+
 man: setup ## build/man: a manual page for every command, from its declarations
 	$(PYTHON) tools/man_pages.py build/man
 

@@ -178,6 +178,18 @@ def parse_entries(data: bytes) -> Iterator[Entry]:
         at = end
 
 
+def parse_attributes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and values of an item of extended attributes.
+
+    Raises:
+        FormatError: one that a kernel may refuse.
+    """
+    at = 0
+    for entry in parse_entries(data):
+        at += _ENTRY.size + entry.name_bytes + entry.value_bytes
+        yield entry.name, data[at - entry.value_bytes : at]
+
+
 def parse_extent(data: bytes) -> FileExtent:
     """A piece of a file.
 

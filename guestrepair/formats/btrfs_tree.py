@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.attribute_values import given_out
 from guestrepair.formats.btrfs_content import Content
 from guestrepair.formats.btrfs_items import (
     DIR_INDEX,
@@ -36,6 +37,7 @@ from guestrepair.formats.btrfs_items import (
     XATTR_ITEM,
     Entry,
     Inode,
+    parse_attributes,
     parse_entries,
     parse_extent,
     parse_inode,
@@ -59,6 +61,8 @@ MAX_NAMES = 200_000
 _KEPT_NAMES = 100_000
 _KEPT_INODES = 10_000
 _LINK_MOST_BYTES = 4095
+_ATTRIBUTES_MOST_BYTES = 4 << 20
+_PROPERTIES = b"btrfs."
 _UNCLEAR = -1
 """The kind of what several names call different things."""
 
@@ -117,9 +121,9 @@ class BtrfsTree:
         """The fields of an inode in use; None: not certain."""
         return self._certain(lambda roots: self._inode(roots, number))
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """Whether an inode in use has extended attributes; None: not certain."""
-        return self._certain(lambda roots: self._has_xattrs(roots, number))
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use; None: not certain."""
+        return self._certain(lambda roots: self._xattrs(roots, number))
 
     def link_target(self, number: int) -> bytes | None:
         """Where a symbolic link leads, empty for what is none; None: not certain."""
@@ -249,13 +253,23 @@ class BtrfsTree:
             raise FormatError(f"the subvolume {subvolume} hangs nowhere")
         return self._number(parent.tree, parent.directory)
 
-    def _has_xattrs(self, roots: Roots, number: int) -> bool:
-        self._inode(roots, number)
+    def _xattrs(self, roots: Roots, number: int) -> Mapping[bytes, bytes]:
+        special = self._inode(roots, number).kind not in (REGULAR, DIRECTORY)
         tree, objectid = self._tree(roots, number), number & _HIGHEST
-        found = roots.volume.items(
+        found: dict[bytes, bytes] = {}
+        size = 0
+        for _, data in roots.volume.items(
             tree, key_of(objectid, XATTR_ITEM, 0), key_of(objectid, XATTR_ITEM, _HIGHEST)
-        )
-        return any(True for _ in found)
+        ):
+            for name, value in parse_attributes(data):
+                size += len(name) + len(value)
+                if name in found or size > _ATTRIBUTES_MOST_BYTES:
+                    raise FormatError("an attribute that is there twice, or one too many")
+                found[name] = value
+        known = given_out(found, is_special=special, others=(_PROPERTIES,))
+        if known is None:
+            raise FormatError("an attribute that is not known here")
+        return known
 
     def _target(self, roots: Roots, number: int) -> bytes:
         inode = self._inode(roots, number)

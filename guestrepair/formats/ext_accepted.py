@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from guestrepair.formats.ext_attributes import MAGIC, parse_entries
 from guestrepair.formats.ext_extents import parse_node
 from guestrepair.formats.ext_geometry import (
     COMPAT_DIR_INDEX,
@@ -33,11 +34,7 @@ _FLAGS_REFUSED = 0x800 | 0x200000 | 0x10000000 | 0x40000000
 _FLAGS_OF_NO_LINK = 0x10 | 0x20 | 0x4 | 0x40000
 INODE_BASE_BYTES = 128
 FAST_LINK_BYTES = 60
-_XATTR_MAGIC = (0xEA020000).to_bytes(4, "little")
 _USUAL_EXTRA_BYTES = 32
-_XATTR = struct.Struct("<BxHII4x")
-"""Of an attribute's entry: length of its name, place of its value, inode of its value, its size."""
-
 _PLACES = struct.Struct("<15I")
 _FIELDS = struct.Struct("<HHI4xiiIHHII4x60sIII4xHHHHH2x")
 
@@ -77,7 +74,12 @@ class Inode(NamedTuple):
     def has_attributes_inside(self) -> bool:
         """Whether extended attributes stand in the inode itself."""
         at = INODE_BASE_BYTES + self.extra_bytes
-        return len(self.data) > INODE_BASE_BYTES and self.data[at : at + 4] == _XATTR_MAGIC
+        return len(self.data) > INODE_BASE_BYTES and self.data[at : at + 4] == MAGIC
+
+    @property
+    def attributes_inside(self) -> bytes:
+        """Those extended attributes, where there are any: entries and values."""
+        return self.data[INODE_BASE_BYTES + self.extra_bytes + len(MAGIC) :]
 
 
 def parse_inode(data: bytes) -> Inode:
@@ -155,20 +157,4 @@ def _is_extra_sound(inode: Inode) -> bool:
     if not extra:
         # A kernel takes the fields there for valid all the same.
         return not any(inode.data[INODE_BASE_BYTES : INODE_BASE_BYTES + _USUAL_EXTRA_BYTES])
-    return not inode.has_attributes_inside or _are_attributes_sound(inode.data[132 + extra :])
-
-
-def _are_attributes_sound(data: bytes) -> bool:
-    """The attributes in an inode: names, an end, and behind that the values."""
-    values: list[tuple[int, int]] = []
-    at = 0
-    while data[at : at + 4] != bytes(4):
-        if at + _XATTR.size > len(data):
-            return False
-        name_bytes, place, elsewhere, size = _XATTR.unpack_from(data, at)
-        name = data[at + _XATTR.size : at + _XATTR.size + name_bytes]
-        at += (_XATTR.size + name_bytes + 3) // 4 * 4
-        if at + 4 > len(data) or b"\0" in name or elsewhere:
-            return False
-        values.append((place, (size + 3) // 4 * 4))
-    return all(not size or at + 4 <= place <= len(data) - size for place, size in values)
+    return not inode.has_attributes_inside or parse_entries(inode.attributes_inside) is not None

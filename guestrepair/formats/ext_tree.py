@@ -13,15 +13,19 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from guestrepair.formats.attribute_values import given_out
 from guestrepair.formats.ext_accepted import (
     DIRECTORY,
     INODE_BASE_BYTES,
+    REGULAR,
     SYMLINK,
     Inode,
     attribute_block,
     is_fast_link,
     size_of,
 )
+from guestrepair.formats.ext_attributes import collected, parse_entries
+from guestrepair.formats.ext_attributes import parse_block as parse_attributes
 from guestrepair.formats.ext_inodes import Inodes
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
@@ -135,12 +139,20 @@ class Tree:
             ctime=_with_epoch(inode, inode.ctime, 132),
         )
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """Whether an inode in use has extended attributes, in itself or in a block; None: not certain."""
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use, in itself or in a block; None: not certain."""
         inode, geometry = self.inodes.inode(number), self.inodes.geometry
         if inode is None or geometry is None:
             return None
-        return bool(attribute_block(inode, geometry)) or inode.has_attributes_inside
+        entries = parse_entries(inode.attributes_inside) if inode.has_attributes_inside else []
+        block = attribute_block(inode, geometry)
+        if block and entries is not None:
+            data = self.inodes.read(block * geometry.block_bytes, geometry.block_bytes)
+            more = parse_attributes(data, block, geometry.seed) if len(data) == geometry.block_bytes else None
+            entries = None if more is None else entries + more
+        found = None if entries is None else collected(entries)
+        special = inode.kind not in (REGULAR, DIRECTORY)
+        return None if found is None else given_out(found, is_special=special)
 
     def link_target(self, number: int) -> bytes | None:
         """Where a symbolic link leads, empty for what is none; None: not certain."""

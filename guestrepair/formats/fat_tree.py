@@ -135,9 +135,9 @@ class Tree:
         found = self._files.get(number)
         return None if found is None else found.attributes
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """False: there are none on FAT; None: no file, or not certain."""
-        return False if number in self._files else None
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """Empty: there are none on FAT; None: no file, or not certain."""
+        return {} if number in self._files else None
 
     def link_target(self, number: int) -> bytes | None:
         """Empty: there are no symbolic links on FAT; None: no file, or not certain."""

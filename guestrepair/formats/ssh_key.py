@@ -3,7 +3,7 @@
 OpenSSH's own container ("openssh-key-v1") is taken apart here, because sshd is
 stricter with it than most libraries are (exact begin and end lines, LF only,
 padding bytes). PEM keys and the agreement of private and public half are left
-to the ``cryptography`` package.
+to the ``cryptography`` package; that of RSA keys to :mod:`guestrepair.formats.rsa_halves`.
 
 Sources: OpenSSH PROTOCOL.key; ``sshkey.c`` (private2_uudecode, sshkey_parse_private2).
 """
@@ -20,6 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from guestrepair.errors import FormatError
+from guestrepair.formats.rsa_halves import check_rsa
 
 BEGIN = b"-----BEGIN OPENSSH PRIVATE KEY-----\n"
 END = b"-----END OPENSSH PRIVATE KEY-----\n"
@@ -158,9 +159,19 @@ def _parse_container(data: bytes) -> PrivateKey:
     encrypted = cipher != b"none"
     comment = "" if encrypted else _check_private(private, kind)
     public = PublicKey(kind, public_blob, comment)
-    if not encrypted:
+    if not encrypted and kind == "ssh-rsa":
+        check_rsa(_strings(public_blob, 0, 3)[1:], _strings(private, 8, 7)[1:])
+    elif not encrypted:
         _check_halves(data, public)
     return PrivateKey(public, encrypted)
+
+
+def _strings(blob: bytes, offset: int, count: int) -> list[bytes]:
+    found = []
+    for _ in range(count):
+        value, offset = _string(blob, offset)
+        found.append(value)
+    return found
 
 
 def _check_private(private: bytes, kind: str) -> str:

@@ -121,15 +121,15 @@ class Tree:
             ctime=changed // SECOND,
         )
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """Whether an inode in use has extended attributes; None: not certain."""
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use; None: not certain."""
         inode = self.inodes.inode(number)
         if inode is None or self._attributes is None:
             return None
         if not inode.fork_offset or (inode.attribute_form == EXTENTS and not inode.attribute_extents):
-            return False  # as most files: there is no fork, or nothing in it
+            return {}  # as most files: there is no fork, or nothing in it
         runs = [] if inode.attribute_form == LOCAL else self.inodes.attribute_runs(number, inode)
-        return None if runs is None else self._attributes.are_there(number, inode, runs)
+        return None if runs is None else self._attributes.of(number, inode, runs)
 
     def link_target(self, number: int) -> bytes | None:
         """Where a symbolic link leads, empty for what is none; None: not certain."""

@@ -1,11 +1,8 @@
 """The read-only view of a guest that every analyzer works on.
 
-:class:`Guest` is what analyzers see; there are two of it: the real one
-(``session/live.py``, on libguestfs) and the one of mapped files
-(``guest/memory.py``) that unit tests use. Paths are absolute guest paths.
-Only primitives are abstract; everything else is built from them here, so both
-kinds of guest resolve links and glob alike.
-
+:class:`Guest` is what analyzers see; there are two of it: the real one (``session/live.py``) and the one of
+mapped files (``guest/memory.py``) that unit tests use. Paths are absolute guest paths. Only primitives are
+abstract; everything else is built from them here, so both kinds of guest resolve links and glob alike.
 Nothing here writes, and nothing follows a link out of the guest's root.
 """
 
@@ -284,6 +281,12 @@ class Guest(abc.ABC):
             return self.readlink(path)
         except GuestReadError:
             return ""
+
+    def lstats(self, paths: Iterable[str]) -> Mapping[str, Stat | None]:
+        """As :meth:`lstat_many`, of absolute paths as text: many thousand GuestPaths are dear to make."""
+        asked = {path: GuestPath(path) for path in paths}
+        found = self.lstat_many(asked.values())
+        return {path: found[place] for path, place in asked.items()}
 
     def lstat(self, path: GuestPath) -> Stat | None:
         """Stat without following a last link; None where nothing is there."""

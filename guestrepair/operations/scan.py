@@ -22,7 +22,6 @@ from guestrepair.operations.analysis import (
     with_verdicts,
     without_sshd,
 )
-from guestrepair.operations.causes import explain
 from guestrepair.operations.examined import Examined, examined
 from guestrepair.operations.host_only import left_open
 from guestrepair.operations.opening import Stopwatch
@@ -169,7 +168,9 @@ def _complete(
 
         with contextlib.suppress(GuestReadError):  # what cannot be read is inconclusive already
             report.brief = brief(context.system, context.packages)
-    if options.causes:
+    if options.causes and report.findings:
+        from guestrepair.operations.causes import explain  # with all that reads logs: not for a healthy guest
+
         explain(report, guest, context.system, ui)
 
 

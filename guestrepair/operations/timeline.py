@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +90,7 @@ def timeline(
     def lost(what: Unread) -> None:
         unread.append(what if options.secrets else Unread(masked(what.source), masked(what.reason)))
 
-    with opened(path, image_options, ui) as guest, temporary_directory() as directory, _seldom_collected():
+    with opened(path, image_options, ui) as guest, temporary_directory() as directory:
         system = System(guest)
         if options.around:
             options = _around(guest, options, ui)
@@ -105,17 +104,6 @@ def timeline(
             events = ordered.events()
             shown = events if options.secrets else all_without_secrets(events)
             yield Timeline(shown, _zone(system, unread), unread)
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Events refer to nothing that refers to them: to look for circles among so many takes a tenth of all."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 @contextmanager

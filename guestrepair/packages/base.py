@@ -237,6 +237,11 @@ class PackageDatabase(abc.ABC):
         return next((p for p in self.packages if p.name == name), None)
 
     @property
+    def are_few(self) -> bool:
+        """True where all files may be kept in memory: they are gone through several times."""
+        return False
+
+    @property
     def records_attributes(self) -> bool:
         """True when it knows the mode and owner of every path (dpkg does not)."""
         kind = format_named(self.format)

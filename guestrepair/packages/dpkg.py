@@ -32,6 +32,7 @@ class Installed:
     priority: str = ""
 
 
+_NO_FLAGS = frozenset[Flag]()
 KEPT_FILES = 40_000
 """Packaged files that are kept in memory; some 12 MB."""
 
@@ -62,7 +63,8 @@ class DpkgDatabase(IndexedDatabase):
         self.journal = tuple(journal)
 
     @cached_property
-    def _are_few(self) -> bool:
+    def are_few(self) -> bool:
+        """See :attr:`PackageDatabase.are_few`."""
         return sum(entry.listing.count(b"\n") for entry in self.installed) <= KEPT_FILES
 
     def _files_of(self, number: int) -> Iterator[PackagedFile]:
@@ -79,17 +81,17 @@ class DpkgDatabase(IndexedDatabase):
         return (self._place(path, entry.package.name) for path in parse_list(entry.listing))
 
     def _file(self, entry: Installed, path: str, digest: str | None, *, is_parent: bool) -> PackagedFile:
-        flags: set[Flag] = set()
-        if path in entry.conffiles:
-            flags.add(Flag.CONFIG)
-        if self.path_filter.excludes(path):
-            flags.add(Flag.EXCLUDED)
         place = self._place(path, entry.package.name)
+        override = self._overridden.get(place)
+        flags = _NO_FLAGS
+        if path in entry.conffiles:
+            flags |= {Flag.CONFIG}
+        if self.path_filter.excludes(path):
+            flags |= {Flag.EXCLUDED}
         if place != path:
-            flags.add(Flag.DIVERTED)
-        override = self._override(place)
+            flags |= {Flag.DIVERTED}
         if override is not None:
-            flags.add(Flag.OVERRIDE)
+            flags |= {Flag.OVERRIDE}
         if is_parent:
             kind = PackagedKind.DIRECTORY
         else:
@@ -102,7 +104,7 @@ class DpkgDatabase(IndexedDatabase):
             mode=override.mode if override else None,
             owner=override.owner if override else None,
             group=override.group if override else None,
-            flags=frozenset(flags),
+            flags=flags,
         )
 
     def _place(self, path: str, package: str) -> str:
@@ -111,7 +113,8 @@ class DpkgDatabase(IndexedDatabase):
             return path
         return diversion.altered
 
-    def _override(self, path: str) -> StatOverride | None:
-        if not self.overrides:
-            return None
-        return next((self.overrides[name] for name in forms(path) if name in self.overrides), None)
+    @cached_property
+    def _overridden(self) -> Mapping[str, StatOverride]:
+        """The overrides by every name of their paths; one for the very name comes first."""
+        others = {form: override for name, override in self.overrides.items() for form in forms(name)}
+        return {**others, **self.overrides}

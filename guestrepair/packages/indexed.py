@@ -51,14 +51,9 @@ class IndexedDatabase(PackageDatabase):
         """Their paths: for a database that has them more cheaply."""
         return (file.path for file in self._files_of(number))
 
-    @property
-    def _are_few(self) -> bool:
-        """True where all files may be kept in memory: they are gone through several times."""
-        return False
-
     def files(self) -> Iterator[PackagedFile]:
         """See :meth:`PackageDatabase.files`."""
-        return iter(self._kept) if self._are_few else self._made()
+        return iter(self._kept) if self.are_few else self._made()
 
     @cached_property
     def _kept(self) -> tuple[PackagedFile, ...]:

@@ -57,7 +57,8 @@ class ListedDatabase(IndexedDatabase):
         return self._listings[number].files()
 
     @cached_property
-    def _are_few(self) -> bool:
+    def are_few(self) -> bool:
+        """See :attr:`PackageDatabase.are_few`."""
         return sum(listing.text.count(b"\n") for listing in self._listings) <= KEPT_LINES
 
 

@@ -160,8 +160,8 @@ class PartialBackend(LayoutsOnHost, Protocol):
         """As :meth:`Backend.content`."""
         ...
 
-    def has_xattrs(self, path: str, stat: Stat) -> bool | None:
-        """Whether a file has any extended attribute."""
+    def xattrs(self, path: str, stat: Stat) -> Mapping[str, bytes] | None:
+        """As :meth:`Backend.xattrs`, of a file that is there."""
         ...
 
     def deletion_times(self, directory: Directory, names: Collection[str]) -> Mapping[str, int] | None:
@@ -262,13 +262,13 @@ class HostFirst:
 
     def xattr(self, path: str, stat: Stat | None, name: str) -> bytes:
         """See :meth:`Backend.xattr`."""
-        certainly_none = stat is not None and self._host.has_xattrs(path, stat) is False
-        return b"" if certainly_none else self._appliance.xattr(path, stat, name)
+        found = None if stat is None else self._host.xattrs(path, stat)
+        return self._appliance.xattr(path, stat, name) if found is None else found.get(name, b"")
 
     def xattrs(self, path: str, stat: Stat | None) -> Mapping[str, bytes]:
         """See :meth:`Backend.xattrs`."""
-        certainly_none = stat is not None and self._host.has_xattrs(path, stat) is False
-        return {} if certainly_none else self._appliance.xattrs(path, stat)
+        found = None if stat is None else self._host.xattrs(path, stat)
+        return self._appliance.xattrs(path, stat) if found is None else found
 
     def digests(
         self, algorithm: str, files: Mapping[GuestPath, Stat], *, through_filesystem: bool

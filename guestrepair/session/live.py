@@ -14,7 +14,7 @@ from guestrepair.session.backends import Backend
 from guestrepair.session.bulk import tree_files
 from guestrepair.session.device_access import DeviceAccess
 from guestrepair.session.metadata import Metadata
-from guestrepair.session.paths import Directories
+from guestrepair.session.paths import Directories, is_plain
 
 
 class LiveGuest(Guest):
@@ -45,7 +45,7 @@ class LiveGuest(Guest):
 
     def _keep_nothing(self) -> None:
         self._metadata = Metadata(self.backend)
-        self._directories = Directories(self._metadata, self.inside)
+        self._directories = Directories(self._metadata, self._seen_as)
 
     def forget(self) -> None:
         """Drop what was cached: the filesystems have been written to, or mounted again."""
@@ -77,8 +77,10 @@ class LiveGuest(Guest):
 
     def inside(self, path: GuestPath) -> str:
         """The appliance's path of a guest path whose parents are resolved."""
-        text = str(path)
-        return self.backend.prefix + (text if text != "/" else "") or "/"
+        return self._seen_as(str(path))
+
+    def _seen_as(self, path: str) -> str:
+        return self.backend.prefix + (path if path != "/" else "") or "/"
 
     def doubt(self, paths: Iterable[str]) -> None:
         """No listing has named these real paths: to be verified with all else that the host calls missing.
@@ -106,34 +108,49 @@ class LiveGuest(Guest):
 
     def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
         """See :meth:`Guest.lstat_many`."""
-        by_parent: dict[str, list[tuple[GuestPath, str]]] = defaultdict(list)
-        answer: dict[GuestPath, Stat | None] = {}
+        asked = list(paths)
+        found = self._lstats(map(str, asked))
+        return {path: found[str(path)] for path in asked}
+
+    def lstats(self, paths: Iterable[str]) -> Mapping[str, Stat | None]:
+        """See :meth:`Guest.lstats`."""
+        asked = list(paths)
+        plain = {path: path if is_plain(path) else str(GuestPath(path)) for path in asked}
+        found = self._lstats(plain.values())
+        return {path: found[plain[path]] for path in asked}
+
+    def _lstats(self, paths: Iterable[str]) -> dict[str, Stat | None]:
+        by_parent: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        answer: dict[str, Stat | None] = {}
         for path in paths:
-            # As text: tens of thousands of paths are asked for, and a path's parent is dear to make.
-            text = str(path)
-            parent, _, name = text.rpartition("/")
-            if not is_possible(text):
+            parent, _, name = path.rpartition("/")
+            if not is_possible(path):
                 answer[path] = None
             elif name:
                 by_parent[parent or "/"].append((path, name))
             else:
                 answer[path] = self._metadata.root()
         for parent, children in by_parent.items():
-            directory = self._directory(GuestPath(parent))
+            directory = self._directories.reach(parent)[0]
             if directory is None:
                 answer.update((path, None) for path, _ in children)
                 continue
-            stats = self._metadata.stats(str(directory), [name for _, name in children])
+            stats = self._metadata.stats(directory, [name for _, name in children])
             answer.update((path, stats[name]) for path, name in children)
         return answer
 
     def _directory(self, path: GuestPath) -> GuestPath | None:
         """The real directory behind a path; None when it is none or not there. Cached."""
-        return self._directories.reach(path)[0]
+        return _path(self._directories.reach(str(path))[0])
 
     def resolve(self, path: GuestPath) -> GuestPath | None:
         """See :meth:`Guest.resolve`; what a directory was found to be is kept."""
-        return self._directories.resolve(path)
+        return _path(self._directories.resolve(str(path)))
+
+    def stat(self, path: GuestPath) -> Stat | None:
+        """See :meth:`Guest.stat`."""
+        resolved = self._directories.resolve(str(path))
+        return None if resolved is None else self._lstats((resolved,))[resolved]
 
     def resolve_parent(self, path: GuestPath) -> GuestPath | None:
         """See :meth:`Guest.resolve_parent`; what a directory was found to be is kept."""
@@ -173,20 +190,16 @@ class LiveGuest(Guest):
 
     def readlinks(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, str]:
         """See :meth:`Guest.readlinks`."""
-        by_parent: dict[GuestPath, list[GuestPath]] = defaultdict(list)
+        by_parent: dict[str, list[tuple[GuestPath, str]]] = defaultdict(list)
         for path in paths:
-            by_parent[path.parent].append(path)
+            parent, _, name = str(path).rpartition("/")
+            by_parent[parent or "/"].append((path, name))
         answer: dict[GuestPath, str] = {}
         for parent, children in by_parent.items():
-            directory = self._directory(parent)
-            links = (
-                {}
-                if directory is None
-                else self._metadata.links(
-                    str(directory), [child.name for child in children if is_possible(str(child))]
-                )
-            )
-            answer.update((child, links.get(child.name, "")) for child in children)
+            directory = self._directories.reach(parent)[0]
+            asked = [name for path, name in children if name and is_possible(str(path))]
+            links = {} if directory is None else self._metadata.links(directory, asked)
+            answer.update((path, links.get(name, "")) for path, name in children)
         return answer
 
     def xattr(self, path: GuestPath, name: str) -> bytes:
@@ -327,3 +340,7 @@ class LiveGuest(Guest):
         if target not in {mount.target for mount in self.mounts}:
             raise GuestReadError(target, "nothing is mounted there")
         return self.backend.usage(target)
+
+
+def _path(text: str | None) -> GuestPath | None:
+    return None if text is None else GuestPath(text)

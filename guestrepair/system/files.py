@@ -39,6 +39,10 @@ class Files:
         """The same of many at once: the cost grows with the directories, not with the paths."""
         return self._guest.lstat_many(paths)
 
+    def lstats(self, paths: Iterable[str]) -> Mapping[str, Stat | None]:
+        """The same, of absolute paths as text."""
+        return self._guest.lstats(paths)
+
     def stat(self, path: GuestPath) -> Stat | None:
         """What is there, links followed inside the guest."""
         return self._guest.stat(path)

@@ -31,6 +31,13 @@ class Packaged:
 
     def files(self) -> Iterator[PackagedFile]:
         """Every path that the database says is there; a path of several packages comes several times."""
+        return iter(self._kept) if self.database.are_few else self._all_placed()
+
+    @fact
+    def _kept(self) -> tuple[PackagedFile, ...]:
+        return tuple(self._all_placed())
+
+    def _all_placed(self) -> Iterator[PackagedFile]:
         return map(partial(_placed, self.merged), self.database.files())
 
     def lookup_many(self, paths: Iterable[str]) -> Mapping[str, tuple[PackagedFile, ...]]:

@@ -85,7 +85,7 @@ def answers(found: Tree) -> Answers:
         said["names", number] = found.names(number)
         said["parent", number] = found.parent(number)
         said["link", number] = found.link_target(number)
-        said["xattrs", number] = found.has_xattrs(number)
+        said["xattrs", number] = found.xattrs(number)
         said["layout", number] = found.inodes.layout(number)
         said["deleted", number] = found.deletion_times(number)
     return said

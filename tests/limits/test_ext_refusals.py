@@ -126,7 +126,7 @@ def test_an_inode_of_the_filesystems_own_is_not_given_out(plain: Path, tmp_path:
     names = found.names(ROOT) or {}
     for name, number in {b"journal": 8, b"resize": 7, b"bad": 1, b"loader": 5}.items():
         assert names[name] == number
-        for answer in (found.attributes, found.inodes.layout, found.link_target, found.has_xattrs):
+        for answer in (found.attributes, found.inodes.layout, found.link_target, found.xattrs):
             assert answer(number) is None
 
 

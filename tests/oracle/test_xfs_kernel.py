@@ -92,7 +92,7 @@ def compare(found: HostFilesystem, top: bytes, root: int) -> int:
                 stat.st_mtime_ns // 10**9,
                 stat.st_ctime_ns // 10**9,
             ), path
-            assert found.has_xattrs(inode) is bool(os.listxattr(path, follow_symlinks=False)), path
+            assert found.xattrs(inode) == attributes_of(path), path
             kind = stat.st_mode & 0xF000
             assert found.link_target(inode) == (target(path) if kind == 0xA000 else b"")
             if kind == 0x4000:
@@ -104,6 +104,12 @@ def compare(found: HostFilesystem, top: bytes, root: int) -> int:
                 with Path(os.fsdecode(path)).open("rb") as file:
                     assert hashlib.file_digest(file, "sha256").digest() == hashlib.sha256(content).digest()
     return compared
+
+
+def attributes_of(path: bytes) -> dict[bytes, bytes]:
+    """Extended attributes as the kernel gives them to root."""
+    names = os.listxattr(path, follow_symlinks=False)
+    return {os.fsencode(name): os.getxattr(path, name, follow_symlinks=False) for name in names}
 
 
 def target(path: bytes) -> bytes:

@@ -100,11 +100,11 @@ def _is_hashed(file: PackagedFile, only: frozenset[Package] | None) -> bool:
 
 def _with_content(files: Files, chunk: list[PackagedFile]) -> list[PackagedFile]:
     """Those that are regular files with some; one that lost it has a finding of its own."""
-    stats = files.lstat_many(GuestPath(file.path) for file in chunk)
+    stats = files.lstats(file.path for file in chunk)
     return [
         file
         for file in chunk
-        if (stat := stats[GuestPath(file.path)]) is not None
+        if (stat := stats[file.path]) is not None
         and stat.is_file
         and (stat.size_bytes or not should_have_content(file))
     ]

@@ -211,7 +211,9 @@ def _lost_target(
     """Where the link leads and nothing is; "" when something is, or its absence is no finding of the link."""
     path = GuestPath(file.path)
     target = targets[path]
-    where = files.resolve_parent(path.parent / target) if target else None
-    if where is None or is_volatile(f"{where}/") or is_documentation(file) or files.exists(path):
+    if not target or is_documentation(file) or files.exists(path):
+        return ""
+    where = files.resolve_parent(path.parent / target)
+    if where is None or is_volatile(f"{where}/"):
         return ""
     return "" if str(where) in gone or str(where).startswith(f"{LINKS}/") else str(where)

@@ -103,20 +103,19 @@ class _Judge:
 
     def take(self, chunk: list[PackagedFile]) -> None:
         """Judge these files."""
-        paths = [GuestPath(file.path) for file in chunk]
-        known = self._files.lstat_many(paths)
-        stats = [known[path] for path in paths]
+        known = self._files.lstats(file.path for file in chunk)
+        stats = [known[file.path] for file in chunk]
         self._survey.seen += len(chunk)
         if self._reference is not None:
             chunk = self._reference.complete(chunk, stats)
         links = []
-        for path, file, stat in zip(paths, chunk, stats, strict=True):
+        for file, stat in zip(chunk, stats, strict=True):
             if stat is None:
                 self._gone(file)
                 continue
             if stat.is_symlink and file.kind in (PackagedKind.SYMLINK, PackagedKind.OTHER):
-                links.append((path, file))
-            self._present(file, self._as_rpm_sees(path, file, stat))
+                links.append(file)
+            self._present(file, self._as_rpm_sees(file, stat))
         self._targets(links)
 
     def _gone(self, file: PackagedFile) -> None:
@@ -124,10 +123,10 @@ class _Judge:
         if not file.flags & {Flag.GHOST, Flag.MISSING_OK, Flag.EXCLUDED}:
             self._survey.missing.append(file)
 
-    def _as_rpm_sees(self, path: GuestPath, file: PackagedFile, stat: Stat) -> Stat:
+    def _as_rpm_sees(self, file: PackagedFile, stat: Stat) -> Stat:
         """A directory reached through a link counts as the directory (rpmfilesVerify; dpkg does the same)."""
         if file.kind is PackagedKind.DIRECTORY and stat.is_symlink:
-            followed = self._files.stat(path)
+            followed = self._files.stat(GuestPath(file.path))
             if followed is not None and followed.is_directory:
                 return followed
             if followed is None and is_alias_link(file.path):
@@ -154,9 +153,11 @@ class _Judge:
         self._survey.unnamed += owner is None
         return mode_differs(file, stat) or bool(owner)
 
-    def _targets(self, links: list[tuple[GuestPath, PackagedFile]]) -> None:
-        self._survey.links += [file for _path, file in links]
-        known = [(p, f) for p, f in links if f.link_target is not None and Flag.NO_LINK not in f.flags]
+    def _targets(self, links: list[PackagedFile]) -> None:
+        self._survey.links += links
+        known = [
+            (GuestPath(f.path), f) for f in links if f.link_target is not None and Flag.NO_LINK not in f.flags
+        ]
         if not known:
             return
         targets = self._files.readlinks(path for path, _file in known)

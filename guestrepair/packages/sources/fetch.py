@@ -16,8 +16,6 @@ from guestrepair.guest.view import Guest
 from guestrepair.packages.base import Package
 from guestrepair.packages.sources.base import Refusal, SourcedChange, SourcedFile
 from guestrepair.packages.sources.directory import wanted_package
-from guestrepair.packages.sources.fetch_apt import AptClient
-from guestrepair.packages.sources.fetch_dnf import DnfClient
 from guestrepair.packages.sources.package_file import find_in
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~:^-]*\Z")
@@ -38,6 +36,9 @@ class FetchSource:
     ) -> None:
         self.guest = guest
         self.format = package_format
+        from guestrepair.packages.sources.fetch_apt import AptClient  # a scan fetches nothing, and need not
+        from guestrepair.packages.sources.fetch_dnf import DnfClient  # load what speaks http
+
         clients: dict[str, Client] = {"deb": AptClient(guest, say), "rpm": DnfClient(guest, say)}
         self._client = clients.get(package_format)
 

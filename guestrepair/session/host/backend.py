@@ -8,7 +8,6 @@ It answers only what it is certain of; every other question goes to the applianc
 from __future__ import annotations
 
 import os
-import stat as stat_module
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -132,18 +131,26 @@ class HostBackend:
         found: dict[str, Stat | None] = {}
         if filesystem is None or inside is None:
             return found
-        target = self.mount_point(directory.path)
-        for name in names:
-            path = directory.inside(name)
-            inode = inside.get(name.encode(errors="surrogateescape"))
-            if inode is None:
+        numbers = {name: inside.get(name.encode(errors="surrogateescape")) for name in names}
+        reached = filesystem.children(here, [number for number in numbers.values() if number is not None])
+        target, covered = self.mount_point(directory.path), self._mounted_in(directory)
+        for name, number in numbers.items():
+            if number is None:
                 found[name] = None
                 continue
-            attributes = _reached(filesystem, here, inode) if path not in self.mounts else None
-            stat = self.top(path) if attributes is None else _stat(attributes, self._device(target, inode))
+            attributes = reached.get(number)
+            if name in covered:
+                stat = self.top(directory.inside(name))
+            else:
+                stat = None if attributes is None else _stat(attributes, self._device(target, number))
             if stat is not None:
                 found[name] = stat
         return found
+
+    def _mounted_in(self, directory: Directory) -> frozenset[str]:
+        """The names in a directory that something is mounted on."""
+        parted = (path.rpartition("/") for path in self.mounts if path != "/")
+        return frozenset(name for parent, _, name in parted if (parent or "/") == directory.path)
 
     def top(self, path: str = "/") -> Stat | None:
         """Lstat of a directory that something is mounted on; None when there is none, or not certain."""
@@ -206,10 +213,11 @@ class HostBackend:
         space = None if filesystem is None else filesystem.space()
         return None if space is None else FilesystemUsage(*space)
 
-    def has_xattrs(self, path: str, stat: Stat) -> bool | None:
-        """Whether a file has extended attributes; None when that is not certain."""
+    def xattrs(self, path: str, stat: Stat) -> Mapping[str, bytes] | None:
+        """The extended attributes of a file; None when they are not certain."""
         filesystem, inode = self._of(path, stat)
-        return None if filesystem is None else filesystem.has_xattrs(inode)
+        found = None if filesystem is None else filesystem.xattrs(inode)
+        return None if found is None else {name.decode("ascii"): value for name, value in found.items()}
 
     def content(self, path: str, stat: Stat, offset: int, size: int) -> bytes | None:
         """Bytes of a regular file; None when they are not certain."""
@@ -290,17 +298,6 @@ def _on_disks(volume: Volume, layout: Layout) -> Iterator[tuple[str, int, int, i
         for disk, start, length in places(volume, extent.physical, extent.physical + extent.length):
             yield disk, at, start, length
             at += length
-
-
-def _reached(filesystem: HostFilesystem, directory: int, inode: int) -> Attributes | None:
-    """The attributes of what a directory leads to; of another directory, only where that is its child.
-
-    So no path leads in circles: a kernel goes no such way either.
-    """
-    found = filesystem.attributes(inode)
-    if found is not None and stat_module.S_ISDIR(found.mode) and filesystem.parent(inode) != directory:
-        return None
-    return found
 
 
 def _record(top: str, found: Found | Unsure) -> FileRecord | str:

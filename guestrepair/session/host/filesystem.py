@@ -78,9 +78,17 @@ class HostFilesystem:
         """What an inode in use says."""
         return self._ask(lambda tree: tree.attributes(inode))
 
-    def has_xattrs(self, inode: int) -> bool | None:
-        """Whether an inode has extended attributes."""
-        return self._ask(lambda tree: tree.has_xattrs(inode))
+    def children(self, directory: int, inodes: Iterable[int]) -> Mapping[int, Attributes]:
+        """The attributes of what a directory leads to; what is not certain is left out.
+
+        Of another directory, only where that is its child. So no path leads in circles: a kernel goes no
+        such way either.
+        """
+        return self._ask(lambda tree: _children(tree, directory, inodes)) or {}
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use, by whole names."""
+        return self._ask(lambda tree: tree.xattrs(inode))
 
     def link_target(self, inode: int) -> bytes | None:
         """Where a symbolic link leads; empty for what is none."""
@@ -167,6 +175,16 @@ class HostFilesystem:
         except GuestReadError:
             self._tree = None
             return None
+
+
+def _children(tree: ReadableFilesystem, directory: int, inodes: Iterable[int]) -> dict[int, Attributes]:
+    found: dict[int, Attributes] = {}
+    for number in inodes:
+        attributes = tree.attributes(number)
+        if attributes is None or (S_ISDIR(attributes.mode) and tree.parent(number) != directory):
+            continue
+        found[number] = attributes
+    return found
 
 
 def _extents(layout: Layout | None) -> int:

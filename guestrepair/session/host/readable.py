@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, Self
 
-from guestrepair.formats import btrfs_tree, ext_tree
+from guestrepair.formats import ext_tree
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.fat_tree import open_tree as open_fat
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
@@ -43,8 +43,8 @@ class ReadableFilesystem(Protocol):
         """What an inode in use says."""
         ...
 
-    def has_xattrs(self, number: int) -> bool | None:
-        """Whether an inode in use has extended attributes."""
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of an inode in use, by whole names, as root's getxattr(2) gives them."""
         ...
 
     def link_target(self, number: int) -> bytes | None:
@@ -101,10 +101,22 @@ def _open_xfs(read: Read, size_bytes: int) -> ReadableFilesystem:
     return opened(read, size_bytes)
 
 
+def _open_btrfs(read: Read, size_bytes: int) -> ReadableFilesystem:
+    from guestrepair.formats.btrfs_tree import open_tree as opened  # as of XFS
+
+    return opened(read, size_bytes)
+
+
+def _open_subvolume(tree: ReadableFilesystem, path: str) -> ReadableFilesystem:
+    from guestrepair.formats.btrfs_tree import open_subvolume as opened  # as of XFS
+
+    return opened(tree, path)
+
+
 FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
     {
         **dict.fromkeys(("ext2", "ext3", "ext4"), ext_tree.open_tree),
-        "btrfs": btrfs_tree.open_tree,
+        "btrfs": _open_btrfs,
         "vfat": open_fat,
         "xfs": _open_xfs,
     }
@@ -112,7 +124,7 @@ FILESYSTEMS: Mapping[str, Opener] = MappingProxyType(
 """By content as blkid(8) calls it."""
 
 SUBVOLUMES: Mapping[str, Callable[[ReadableFilesystem, str], ReadableFilesystem]] = MappingProxyType(
-    {"btrfs": btrfs_tree.open_subvolume}
+    {"btrfs": _open_subvolume}
 )
 """What opens another of several trees by its path, of a filesystem that is open. In a number that such a tree
 gives, what stands above 64 bits tells in which tree below the opened one a file lies; 0: in itself."""

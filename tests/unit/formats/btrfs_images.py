@@ -305,7 +305,7 @@ def answers(tree: BtrfsTree) -> Iterator[tuple[bytes, tuple[object, ...]]]:
             kind = 0 if found is None else found.mode & 0xF000
             content = tree.content(reached, 0, 1 << 30) if kind == 0x8000 else None
             link = tree.link_target(reached) if kind == 0xA000 else None
-            yield inside, (found, tree.has_xattrs(reached), link, content)
+            yield inside, (found, tree.xattrs(reached), link, content)
             if kind == 0x4000 and tree.parent(reached) == number:
                 waiting.append((inside, reached))
 

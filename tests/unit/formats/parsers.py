@@ -17,6 +17,7 @@ from guestrepair.errors import FormatError
 from guestrepair.formats import (
     apkdb,
     apt_sources,
+    attribute_values,
     audit_log,
     authorized_keys,
     bootloader,
@@ -39,6 +40,7 @@ from guestrepair.formats import (
     elf_symbols,
     elf_versions,
     ext_accepted,
+    ext_attributes,
     ext_extents,
     ext_geometry,
     ext_history,
@@ -310,7 +312,7 @@ def _btrfs_unpacked(kind: int, data: bytes) -> object:
 
 def _btrfs_records(data: bytes) -> object:
     tree = btrfs_images.tree_of(btrfs_images.around(data))
-    contents = [(tree.content(n, 0, 9000), tree.link_target(n), tree.has_xattrs(n)) for n in range(256, 300)]
+    contents = [(tree.content(n, 0, 9000), tree.link_target(n), tree.xattrs(n)) for n in range(256, 300)]
     return list(btrfs_records.records(tree)), contents
 
 
@@ -428,6 +430,17 @@ def _inode(data: bytes) -> object:
     return ext_accepted._is_extra_sound(inode)
 
 
+def _given_out(data: bytes) -> object:
+    found = {b"security.capability": data, b"user.a": data, b"system.posix_acl_access": data, data: b""}
+    return [attribute_values.given_out({name: found[name]}, is_special=False) for name in found]
+
+
+def _ext_attributes(data: bytes) -> object:
+    found = ext_attributes.parse_block(b"\0\0\2\xea" + bytes(4) + b"\1" + bytes(23) + data, 1, None)
+    lists = [ext_attributes.Entry(2, b"", b"\1\0\0\0" + data)]
+    return found and ext_attributes.collected(found), ext_attributes.collected(lists)
+
+
 def _luks(data: bytes) -> object:
     json = data[:3000]
     size = (0x4000).to_bytes(8, "big")
@@ -518,7 +531,7 @@ def _xfs_leaves(data: bytes) -> object:
     blocks = _Unsealed(lambda _offset, size: data[:size].ljust(size, b"\0"), _XFS, 0)
     inode = xfs_accepted.parse_inode(data.ljust(512, b"\0"))._replace(attribute_form=2)
     runs = [xfs_extents.Run(0, 8, 1 << 20, written=True)]
-    return xfs_attributes.ExtendedAttributes(blocks).are_there(128, inode, runs)
+    return xfs_attributes.ExtendedAttributes(blocks).of(128, inode, runs)
 
 
 def _xfs_log(data: bytes) -> object:
@@ -663,6 +676,14 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "elf_versions": {
         "needed": Registered(lambda d: elf_versions.needed_versions(reader(d), "<", 0, 99_999, _names(d))),
         "defined": Registered(lambda d: elf_versions.defined_versions(reader(d), "<", 0, 8_000, _names(d))),
+    },
+    "attribute_values": {
+        "access list": Registered(attribute_values.is_access_list, 64 * KIB, b"\2\0\0\0"),
+        "attributes": Registered(_given_out, 64 * KIB),
+    },
+    "ext_attributes": {
+        "entries": Registered(ext_attributes.parse_entries, 64 * KIB, b"\1\1" + bytes(14) + b"a\0\0\0"),
+        "block": Registered(_ext_attributes, 64 * KIB, b"\1\1" + bytes(14) + b"a\0\0\0"),
     },
     "ext_accepted": {"inode": Registered(_inode, 4 * KIB)},
     "ext_extents": {"node": Registered(_node, 64 * KIB)},
@@ -1091,8 +1112,8 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "words": {"words": Registered(lambda d: words.split_words(text(d), maximum=10), sample=b'a "b c" ')},
     "xfs_accepted": {"inode": Registered(_xfs_inode, 4 * KIB)},
     "xfs_attributes": {
-        "short": Registered(xfs_attributes.short_flags, 4 * KIB),
-        "leaf": Registered(xfs_attributes.leaf_flags, 64 * KIB),
+        "short": Registered(xfs_attributes.short_attributes, 4 * KIB),
+        "leaf": Registered(xfs_attributes.leaf_attributes, 64 * KIB),
         "leaves": Registered(_xfs_leaves, 64 * KIB, b"\0\0\0\1\0\0\0\0\x3b\xee"),
     },
     "xfs_blocks": {"block": Registered(_xfs_block, 64 * KIB)},
@@ -1157,6 +1178,7 @@ WITHOUT_A_PARSER: Mapping[str, str] = {
     "file_attributes": "it says what a filesystem's reader gives, and reads nothing",
     "kept_directories": "it keeps what the readers of filesystems have parsed",
     "lines": "it cuts text into lines, for the parsers",
+    "rsa_halves": "it calculates with the numbers of a key, which ssh_key has taken apart",
     "splice": "it puts bytes of our own into a text, and reads none",
     "volume_map": "it says where the bytes of volumes lie, and reads none",
     "unpackers": "it hands out the libraries' decompressors; packed_stream, which uses them, is tried",

@@ -191,16 +191,16 @@ def test_deleted_names_are_found_in_the_gaps(image: Path, tmp_path: Path) -> Non
     assert found.deletion_times(names[b"setuid"]) is None
 
 
-def test_whether_there_are_extended_attributes(image: Path, tmp_path: Path) -> None:
+def test_extended_attributes(image: Path, tmp_path: Path) -> None:
     copy = tmp_path / "image"
     shutil.copy(image, copy)
     number = (tree(image).names(ROOT) or {})[b"setuid"]
-    assert tree(image).has_xattrs(number) is False
+    assert tree(image).xattrs(number) == {}
     command = ["debugfs", "-w", "-R", "ea_set /setuid user.short x", str(copy)]
     subprocess.run(command, check=True, capture_output=True)
-    assert tree(copy).has_xattrs(number) is True
-    assert tree(copy).has_xattrs(ROOT) is False
-    assert tree(copy).has_xattrs(0) is None
+    assert tree(copy).xattrs(number) == {b"user.short": b"x"}
+    assert tree(copy).xattrs(ROOT) == {}
+    assert tree(copy).xattrs(0) is None
 
 
 class Reads:

@@ -15,6 +15,7 @@ from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.formats.xfs_accepted import is_accepted, known_flags, parse_inode
 from guestrepair.formats.xfs_tree import Tree
 from tests.unit.formats.xfs_images import (
+    ATTRIBUTES,
     CONTENT,
     DIRECTORIES,
     Disk,
@@ -110,11 +111,21 @@ def test_attributes_links_and_content(image: Path) -> None:
     assert (empty.size_bytes, empty.extents) == (0, ())
 
 
-def test_whether_there_are_extended_attributes(image: Path) -> None:
+def test_extended_attributes(image: Path) -> None:
     tree = Disk(image).tree()
-    said = {path: tree.has_xattrs(inside(tree, path)) for path in ("file", "dir", "few", "block", "leaf")}
-    assert said == {"file": True, "dir": True, "few": True, "block": False, "leaf": False}
-    assert tree.has_xattrs(tree.root) is False
+    said = {path: tree.xattrs(inside(tree, path)) for path in ("file", "dir", "few", "block", "leaf")}
+    few_names = {b"user.name-%d" % number for number in range(ATTRIBUTES)}
+    sizes = {
+        path: None if all_ is None else {n: len(v) for n, v in all_.items()} for path, all_ in said.items()
+    }
+    assert sizes == {
+        "file": {b"user.remote": 3000},
+        "dir": {b"user.short": 5},
+        "few": dict.fromkeys(few_names, 3),
+        "block": {},
+        "leaf": {},
+    }
+    assert tree.xattrs(tree.root) == {}
     number = inside(tree, "few")
     few = tree.inodes.inode(number)
     assert few is not None
@@ -150,7 +161,7 @@ def test_what_is_not_certain_is_not_answered(usual: Path) -> None:
         assert tree.names(number) is None
         assert tree.attributes(number) is None
         assert tree.link_target(number) is None
-        assert tree.has_xattrs(number) is None
+        assert tree.xattrs(number) is None
         assert tree.layout(number) is None
         assert tree.deletion_times(number) is None
 
@@ -356,10 +367,12 @@ def test_chunks_whose_numbers_contradict_each_other_are_not_believed() -> None:
 def test_attributes_in_an_inode() -> None:
     entries = b"\4\1\0namev" + b"\1\1\x80xv" + b"\1\1\4sv"
     good = struct.pack(">HBx", 4 + len(entries), 3) + entries
-    assert xfs_attributes.short_flags(good) == [0, 0x80, 4]
-    assert xfs_attributes.short_flags(good + bytes(20)) == [0, 0x80, 4]
-    assert xfs_attributes.short_flags(good[:-1]) is None
-    assert xfs_attributes.short_flags(good[:2] + b"\4" + good[3:]) is None
+    found = xfs_attributes.short_attributes(good)
+    assert found is not None
+    assert [each[:3] for each in found] == [(1, b"name", b"v"), (0x81, b"x", b"v"), (5, b"s", b"v")]
+    assert xfs_attributes.short_attributes(good + bytes(20)) == found
+    assert xfs_attributes.short_attributes(good[:-1]) is None
+    assert xfs_attributes.short_attributes(good[:2] + b"\4" + good[3:]) is None
 
 
 def test_what_did_not_change_is_not_read_again(usual: Path) -> None:

@@ -129,7 +129,7 @@ def answers(found: Tree) -> Answers:
         said["parent", directory] = found.parent(directory)
         for number in (names or {}).values():
             attributes = said["attributes", number] = found.attributes(number)
-            said["xattrs", number] = found.has_xattrs(number)
+            said["xattrs", number] = found.xattrs(number)
             said["link", number] = found.link_target(number)
             said["layout", number] = found.layout(number)
             is_directory = attributes is not None and attributes.mode & 0xF000 == 0x4000

@@ -187,8 +187,10 @@ class Host(Files):
         content = self.files[path] if self.sure(path) else None
         return content[offset : offset + size] if isinstance(content, bytes) else None
 
-    def has_xattrs(self, path: str, _stat: Stat) -> bool | None:
-        return path.endswith("x") if self.sure(path) else None
+    def xattrs(self, path: str, _stat: Stat) -> Mapping[str, bytes] | None:
+        if path.endswith("x") or not self.sure(path):
+            return None
+        return {"user.host": b"certain"} if path == "/etc/passwd" else {}
 
     def deletion_times(self, directory: Directory, names: Collection[str]) -> dict[str, int] | None:
         return dict.fromkeys(names, 1600000000) if self.sure(directory.path) else None
@@ -275,6 +277,8 @@ def test_what_the_host_is_certain_of_is_not_asked_of_the_appliance(
     assert both.targets(ETC, ["link", "passwd"]) == {"link": "passwd", "passwd": ""}
     assert both.content("/etc/passwd", passwd["passwd"], 1, 2) == b"oo"
     assert both.xattr("/etc/passwd", passwd["passwd"], "security.capability") == b""
+    assert both.xattr("/etc/passwd", passwd["passwd"], "user.host") == b"certain"
+    assert both.xattrs("/etc/passwd", passwd["passwd"]) == {"user.host": b"certain"}
     assert both.tree("/etc", (), 1) is None
     assert both.deletion_times(ETC, ["gone"]) == {"gone": 1600000000}
     assert both.top().device == BY_HOST

@@ -60,8 +60,8 @@ class ToyFilesystem:
         mode = modes.get(number)
         return None if mode is None else Attributes(number, mode, 1, 2, len(CONTENT), 1, 5, 6)
 
-    def has_xattrs(self, number: int) -> bool | None:
-        return number == 4
+    def xattrs(self, number: int) -> Mapping[bytes, bytes] | None:
+        return {b"user.a": b"value"} if number == 4 else {}
 
     def link_target(self, number: int) -> bytes | None:
         return {5: b"file", 6: None}.get(number, b"")
@@ -153,7 +153,7 @@ def test_names_attributes_and_links_of_what_is_certain(host: HostBackend) -> Non
     assert host.deletion_times(etc, ["gone"]) == {"gone": 99}
     file = found["file"]
     assert file is not None
-    assert host.has_xattrs("/etc/file", file) is True
+    assert host.xattrs("/etc/file", file) == {"user.a": b"value"}
     assert host.content("/etc/file", file, 55, 30) == CONTENT[55:60] + bytes(20) + CONTENT[80:85]
     assert host.content("/etc/file", file, 200, 30) == b""
     assert host.located("/etc/file", file) is not None
@@ -178,7 +178,7 @@ def test_what_is_not_a_directory_of_that_filesystem_is_not_looked_into(host: Hos
         assert host.targets(directory, ["link"]) == {}
         assert host.deletion_times(directory, ["gone"]) is None
     assert host.content("/etc/file", Stat(REGULAR, size_bytes=100, inode=4, device=7), 0, 1) is None
-    assert host.has_xattrs("/etc/file", elsewhere) is None
+    assert host.xattrs("/etc/file", elsewhere) is None
     other_size = Stat(REGULAR, size_bytes=99, inode=4, device=-1)
     assert host.located("/etc/file", other_size) is None
 
