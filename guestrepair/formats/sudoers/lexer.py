@@ -140,16 +140,15 @@ def _of_openings(release: Release, newline: str) -> list[_Rule]:
     ]
 
 
-def _any_of(words: Mapping[str, Release], release: Release) -> str:
-    """One pattern for all of a release's: each rule is tried at every word. None begins another."""
-    return "|".join(word for word, since in words.items() if release >= since)
-
-
 def _of_words(release: Release) -> list[_Rule]:
+    # One pattern of all of them: each rule is tried at every word. None of these words begins another.
+    tags, options = (
+        "|".join(word for word, since in words.items() if release >= since) for words in (_TAGS, _OPTIONS)
+    )
     expressions = release >= EXPRESSIONS
     whole = rf"{_PATH}|{_REGEX}|sudoedit" if expressions else rf"{_PATH}|sudoedit"
     return [
-        _rule("TAG", rf"(?:{_any_of(_TAGS, release)})[ \t]*:"),
+        _rule("TAG", rf"(?:{tags})[ \t]*:"),
         _rule("empty group", r"\+|%:|%", "INITIAL", "GOTDEFS"),
         _rule("NETGROUP", rf"\+{_WORD}"),
         _rule("USERGROUP", rf"%:?(?:{_WORD}|{_ID})"),
@@ -158,7 +157,7 @@ def _of_words(release: Release) -> list[_Rule]:
         _rule("IPV6", rf"{_IPV6}(?:/{_IPV6})?"),
         _rule("IPV6", rf"{_IPV6}/(?:12[0-8]|1[01][0-9]|[1-9][0-9]|[0-9])"),
         _rule("ALL", r"ALL"),
-        _rule("option", _any_of(_OPTIONS, release), "INITIAL"),
+        _rule("option", options, "INITIAL"),
         _rule("ALIAS", r"[A-Z][A-Z0-9_]*"),
         _rule("COMMAND", whole, "GOTDEFS"),
         _rule("SHA", r"sha(?:224|256|384|512)"),
@@ -217,9 +216,7 @@ class Lexer:
         text, at, start = self._text, self._at, self._start
         best, end = None, at
         for rule in self._rules[self._state]:
-            if rule.at_line_start and not start:
-                continue
-            found = rule.match(text, at)
+            found = None if rule.at_line_start and not start else rule.match(text, at)
             if found is not None and found.end() > end:
                 best, end = rule, found.end()
         return best, max(end, at + 1)
