@@ -141,12 +141,10 @@ def _of_openings(release: Release, newline: str) -> list[_Rule]:
 
 
 def _of_words(release: Release) -> list[_Rule]:
-    # One pattern of all of them: each rule is tried at every word. None of these words begins another.
-    tags, options = (
-        "|".join(word for word, since in words.items() if release >= since) for words in (_TAGS, _OPTIONS)
-    )
+    # One pattern of all, since each rule is tried at every word. None of these words begins another.
+    tags, options = ("|".join(w for w in words if release >= words[w]) for words in (_TAGS, _OPTIONS))
     expressions = release >= EXPRESSIONS
-    whole = rf"{_PATH}|{_REGEX}|sudoedit" if expressions else rf"{_PATH}|sudoedit"
+    whole = "|".join([_PATH, *([_REGEX] if expressions else ()), "sudoedit"])
     return [
         _rule("TAG", rf"(?:{tags})[ \t]*:"),
         _rule("empty group", r"\+|%:|%", "INITIAL", "GOTDEFS"),
