@@ -28,7 +28,7 @@ types: setup ## mypy, strict
 check: lint types ## lint and types
 
 test-unit: setup ## seconds: no appliance
-	$(PYTEST) tests/unit -q -n $(JOBS)
+	$(PYTEST) tests/unit -q -n $(JOBS) --dist worksteal
 
 test-image: setup ## real images in the appliance
 	$(PYTHON) -m fixtures build --tests
@@ -39,7 +39,7 @@ test-boot: setup ## real boots under qemu
 	$(PYTEST) tests/boot -q -n $(JOBS) $(BY_FILE)
 
 test: check ## everything that must pass: lint, types, unit, oracle, limits, image, fault and boot tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS)
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS) --dist worksteal
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m "not long" --durations=20
 

@@ -70,7 +70,8 @@ def seen_by_ssh_keygen(lines: list[str], path: Path) -> int:
 
 def test_keys_are_seen_where_ssh_keygen_sees_them(keys: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "lines"
-    with_key, without = [], []
+    with_key: list[str] = []
+    without: list[str] = []
     for key in keys.values():
         for text in list(lines_of(key.with_suffix(".pub").read_text()))[:: 1 if key.name == "ed25519" else 7]:
             if text.startswith("no-pty  "):
@@ -166,7 +167,8 @@ def test_a_real_sshd_lets_in_by_the_lines_that_are_keys(
     authorized.write_text(probe)
     if not logs_in(port, key):
         pytest.skip("root cannot log in at this host's sshd at all")
-    with_key, without = [], []
+    with_key: list[str] = []
+    without: list[str] = []
     chosen = [text for number, text in enumerate(lines_of(public)) if number % len(FORMS) in (1, 6, 15)]
     for text in chosen:
         if text.startswith(("from=", "principals=", "verify-required")):
