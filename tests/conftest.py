@@ -35,9 +35,9 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files first; all others stay in their order."""
+    """Put the tests of the longest files first, then those that boot; all others stay in their order."""
     first = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: first.get(item.path, len(first)))
+    items.sort(key=lambda i: first.get(i.path, len(first) + (i.get_closest_marker("boot") is None)))
 
 
 _KILLED = re.compile(r"killed (\d+) times")
