@@ -3,6 +3,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 JOBS ?= 2
+# Whole files, for what their tests share; in the order of tests/conftest.py, the longest first.
+BY_FILE = --dist loadfile --no-loadscope-reorder
 CORPUS ?=
 BENCH ?=
 RPMBUILD ?=
@@ -28,24 +30,24 @@ types: setup ## mypy, strict
 check: lint types ## lint and types
 
 test-unit: setup ## seconds: no appliance
-	$(PYTEST) tests/unit -q -n $(JOBS)
+	$(PYTEST) tests/unit -q -n $(JOBS) --dist worksteal
 
 test-image: setup ## real images in the appliance
 	$(PYTHON) -m fixtures build --tests
-	$(PYTEST) tests/image tests/fault -q -n $(JOBS) --dist loadfile
+	$(PYTEST) tests/image tests/fault -q -n $(JOBS) $(BY_FILE)
 
 test-boot: setup ## real boots under qemu
 	$(PYTHON) -m fixtures build --tests
-	$(PYTEST) tests/boot -q -n $(JOBS) --dist loadfile
+	$(PYTEST) tests/boot -q -n $(JOBS) $(BY_FILE)
 
 test: check ## everything that must pass: lint, types, unit, oracle, limits, image, fault and boot tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS)
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS) --dist worksteal
 	$(PYTHON) -m fixtures build --tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) --dist loadfile -m "not long" --durations=20
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m "not long" --durations=20
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
 	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits -q -n $(JOBS)
-	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) --dist loadfile -m long
+	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) $(BY_FILE) -m long
 
 test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments
 	GUESTREPAIR_FAULT_RUNS=1000 $(PYTEST) tests/fault -q -n $(JOBS)

@@ -81,12 +81,13 @@ class MountTable:
         """The prefix under which a filesystem stands read-only; mounts it the first time.
 
         Raises:
-            GuestReadError: it cannot be mounted (asked again, the same answer without another try).
+            GuestReadError: it cannot be mounted (asked again, the same answer without another try). One that
+                was expected to mount, and waits for the appliance, is in ``contradicted`` instead.
         """
         key = (device.name, subvolume)
-        if key in self.failures:
-            raise GuestReadError(device.name, self.failures[key])
         if key not in self.prefixes:
+            if key in self.failures:
+                raise GuestReadError(device.name, self.failures[key])
             self._require_host(device, subvolume)
             can_wait = self._is_expected_to_mount(device, subvolume)
             with sheltered():  # a mount that is made and not known of would be made again over itself

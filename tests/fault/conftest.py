@@ -78,6 +78,24 @@ class Bench:
             subprocess.run(["qemu-img", "amend", "-f", "qcow2", "-o", name, self.image], check=True)
         state_directory(self.state)
 
+    def keep(self) -> None:
+        """Keep image and records as they are now, for :meth:`put_back`."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        shutil.copytree(self.state, self._kept / "state", symlinks=True)
+        for file in self.originals:
+            shutil.copy2(self.place / file.name, self._kept / file.name)
+
+    def put_back(self) -> None:
+        """Image and records as they were kept: to repair once more for each kill takes longer."""
+        shutil.rmtree(self.state)
+        shutil.copytree(self._kept / "state", self.state, symlinks=True)
+        for file in self.originals:
+            shutil.copy2(self._kept / file.name, self.place / file.name)
+
+    @property
+    def _kept(self) -> Path:
+        return self.home.with_name("kept")
+
     def examine(self) -> Image:
         """The image as the commands see it."""
         return examine(self.image, input_format=self.format)

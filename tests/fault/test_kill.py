@@ -71,12 +71,12 @@ def test_kill_at_every_step_of_an_undo(flavour: Bench, fault_runs: int, *, by_un
     bench = flavour
     bench.fresh()
     bench.steps("repair")
+    bench.keep()
     steps = bench.steps("undo")
     assert bench.is_original()
     killed = range(steps) if bench.flavour in ("raw", "qcow2") else _each(steps, fault_runs)
     for number in killed:
-        bench.fresh()
-        bench.steps("repair")
+        bench.put_back()
         bench.kill("undo", number)
         _settle(bench, by_undo=by_undo)
         assert bench.is_original()
@@ -111,28 +111,28 @@ def test_killed_again_while_it_goes_on(bench: Bench, fault_runs: int) -> None:
     """The second command is killed at each of its steps, and a third one goes on from there."""
     killed = 0
     for first, second in (("repair", "recover"), ("repair", "undo"), ("undo", "recover"), ("undo", "undo")):
-        steps = _half_way(bench, first)
+        _half_way(bench, first)
+        bench.keep()
         names = bench.step_names(second)
         for number in _each(len(names), fault_runs):
-            _half_way(bench, first, steps)
-            # What a killed qemu had in its memory differs, and so does how much is left to be done.
-            killed += 1 + (bench.run(second, number) == -signal.SIGKILL)
+            bench.put_back()
+            bench.kill(second, number)
+            killed += 2
             _settle(bench, by_undo=number % 2 == 0)
             bench.check_container()
     print(f"{bench.flavour}: killed {killed} times, the second command too")
     assert killed >= 20
 
 
-def _half_way(bench: Bench, what: str, at: int | None = None) -> int:
-    """Kill a repair or an undo in the middle of its writing; at which step that was."""
+def _half_way(bench: Bench, what: str) -> None:
+    """Kill a repair or an undo in the middle of its writing."""
     bench.fresh()
     if what == "undo":
         bench.steps("repair")
-    if at is None:
-        at = bench.step_names(what).index("write 3")
-        return _half_way(bench, what, at)
+    bench.keep()
+    at = bench.step_names(what).index("write 3")
+    bench.put_back()
     bench.kill(what, at)
-    return at
 
 
 def test_before_the_commit_not_a_byte_has_changed(bench: Bench) -> None:
@@ -184,9 +184,10 @@ def test_kill_at_random_moments(flavour: Bench, fault_runs: int) -> None:
     killed = 0
     while killed < wanted:
         what = kinds[killed % len(kinds)]
-        bench.fresh()
         if what == "undo":
-            bench.steps("repair")
+            bench.put_back()
+        else:
+            bench.fresh()
         if not _killed_after(bench, what, dice.randrange(steps[what]), dice.uniform(0, 0.02)):
             continue
         outcome = _settle(bench, by_undo=dice.random() < 0.5)
@@ -201,6 +202,7 @@ def _steps_of(bench: Bench, what: str) -> int:
     bench.fresh()
     if what == "undo":
         bench.steps("repair")
+        bench.keep()
     return bench.steps(what)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import fixtures
 from tests.image.conftest import Damaged
 from tests.support.program import PROGRAM, run
 
@@ -122,8 +123,15 @@ def taking(image: Path, bundle: Path) -> Iterator[subprocess.Popen[str]]:
         yield started
 
 
-def test_an_image_that_changes_meanwhile(damaged: Damaged, tmp_path: Path) -> None:
-    image, bundle = damaged(("sshd-host-keys",)), tmp_path / "x.tar"
+@pytest.fixture(scope="module")
+def with_unsafe_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server with one fault; not to be written to."""
+    out = tmp_path_factory.mktemp("keys") / "image.qcow2"
+    return fixtures.damaged("debian-server", ["sshd-host-keys"], out=out)
+
+
+def test_an_image_that_changes_meanwhile(with_unsafe_keys: Path, tmp_path: Path) -> None:
+    image, bundle = fixtures.copy_of(with_unsafe_keys, tmp_path / "image.qcow2"), tmp_path / "x.tar"
     for started in taking(image, bundle):
         with image.open("ab") as file:
             file.write(bytes(4096))  # behind the last cluster: nothing of the guest
@@ -134,8 +142,8 @@ def test_an_image_that_changes_meanwhile(damaged: Damaged, tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"image.qcow2"}
 
 
-def test_an_interrupted_one_leaves_nothing(damaged: Damaged, tmp_path: Path) -> None:
-    image, bundle = damaged(("sshd-host-keys",)), tmp_path / "x.tar"
+def test_an_interrupted_one_leaves_nothing(with_unsafe_keys: Path, tmp_path: Path) -> None:
+    image, bundle = fixtures.copy_of(with_unsafe_keys, tmp_path / "image.qcow2"), tmp_path / "x.tar"
     before = sha256(image)
     bundle.write_text("the one before")
     for started in taking(image, bundle):

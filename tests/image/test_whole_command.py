@@ -85,6 +85,7 @@ def test_the_privilege_separation_directory(name: str, directory: str, fault: st
         if fault == "unsafe":
             g.chmod(0o777, directory)
             g.chown(1000, 1000, directory)
+            g.rm("/etc/ssh/sshd_config")
         else:
             g.rmdir(directory)
         if fault == "file":
@@ -96,11 +97,14 @@ def test_the_privilege_separation_directory(name: str, directory: str, fault: st
     done = guestrepair("repair", "--yes", "--packages", rpms, "--state-dir", state, image)
     rule = "unsafe" if fault == "unsafe" else "missing"
     assert done.found[f"sshd/privsep-dir-{rule}@{directory}"] == ("error", "repaired"), done.stderr
+    if fault == "unsafe":
+        assert done.found["sshd/config-missing@/etc/ssh/sshd_config"] == ("error", "repaired"), done.stderr
     assert done.found["packages/file-missing@/usr/bin/ls"] == ("error", "repaired"), done.stderr
     assert (done.status, done.problems) == (0, set()), done.stderr
     with fixtures.edit(copied(image, tmp_path / "after.qcow2")) as g:
         found = g.statns(directory)
         assert (found["st_mode"], found["st_uid"], found["st_gid"]) == (0o40711, 0, 0)
+        assert g.is_file("/etc/ssh/sshd_config")
     undo: list[str | Path] = [
         PROGRAM,
         "undo",

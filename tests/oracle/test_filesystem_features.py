@@ -94,6 +94,17 @@ def test_grub_and_our_table_agree_on_xfs(options: tuple[str, ...], tmp_path: Pat
     assert grub_reads(image) is not bool(unknown), unknown
 
 
+def damage(image: Path) -> None:
+    """Something to repair: the first group's block bitmap; e2fsprogs would wait for mmp to write it."""
+    said = run(tool("dumpe2fs"), image)
+    block, size = re.search(r"Block bitmap at (\d+)", said), re.search(r"Block size: +(\d+)", said)
+    assert block is not None
+    assert size is not None
+    with image.open("r+b") as file:
+        file.seek(int(block[1]) * int(size[1]))
+        file.write(b"\0")
+
+
 @pytest.mark.parametrize("feature", EXT)
 def test_e2fsck_knows_what_we_say_it_knows_and_adds_nothing(feature: str, tmp_path: Path) -> None:
     image = ext_with(feature, tmp_path / "image")
@@ -103,9 +114,7 @@ def test_e2fsck_knows_what_we_say_it_knows_and_adds_nothing(feature: str, tmp_pa
     assert version is not None
     before = features_of(image, "ext4")
     assert list(unknown_to_checker("ext4", before, Reader("e2fsprogs", *version, said[1]))) == []
-    with image.open("r+b") as file:  # something to repair: the block bitmap of the first group
-        run(tool("debugfs"), "-w", "-R", "freeb 1 40", image)
-        file.flush()
-    run(tool("e2fsck"), "-fy", image, ok=(0, 1))
+    damage(image)
+    run(tool("e2fsck"), "-fy", image, ok=(1,))
     assert features_of(image, "ext4") == before
     run(tool("e2fsck"), "-fn", image)

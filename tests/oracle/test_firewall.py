@@ -29,7 +29,8 @@ from tests.oracle import firewall_cases
 
 WORKER = Path(__file__).with_name("firewall_worker.py")
 NAMESPACE = ("unshare", "-rn")
-WORKERS = 4
+WORKERS = 12
+"""A kernel that drops packets is waited for, half a second a ruleset: many wait side by side."""
 SERVICES = {"ssh": 22, "http": 80, "https": 443}
 PORT = 22
 

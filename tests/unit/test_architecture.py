@@ -21,10 +21,23 @@ def room(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+LOOKED_AT = (ast.Import, ast.ImportFrom, ast.Attribute, ast.Call)
+
+
 @functools.cache
 def nodes(module: Path) -> tuple[ast.AST, ...]:
-    """Every node of a module's syntax tree, parsed once for all tests."""
-    return tuple(ast.walk(ast.parse(module.read_text())))
+    """The nodes of a module's syntax tree that some test looks at, parsed once for all tests.
+
+    They go without what is below them where nobody asks for that: whole trees of all modules, kept, would
+    be a load on every other test of this process.
+    """
+    found = []
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, LOOKED_AT):
+            found.append(node)
+            if isinstance(node, ast.Call):
+                node.args, node.keywords = [], []
+    return tuple(found)
 
 
 def imports(module: Path) -> Iterator[str]:

@@ -62,7 +62,7 @@ CARRIAGE_RETURNS: Release = (1, 8, 28)
 @dataclass(frozen=True, slots=True)
 class _Rule:
     kind: str
-    pattern: re.Pattern[str]
+    match: Callable[[str, int], re.Match[str] | None]
     states: frozenset[str]
     at_line_start: bool = False
 
@@ -74,7 +74,7 @@ _WITH_COMMENTS = ("INITIAL", "STARTDEFS", "INDEFS")
 
 
 def _rule(kind: str, pattern: str, *states: str, start: bool = False) -> _Rule:
-    return _Rule(kind, re.compile(pattern), frozenset(states) or _INCLUSIVE, start)
+    return _Rule(kind, re.compile(pattern).match, frozenset(states) or _INCLUSIVE, start)
 
 
 def _rules(release: Release) -> list[_Rule]:
@@ -141,10 +141,12 @@ def _of_openings(release: Release, newline: str) -> list[_Rule]:
 
 
 def _of_words(release: Release) -> list[_Rule]:
+    # One pattern of all, since each rule is tried at every word. None of these words begins another.
+    tags, options = ("|".join(w for w in words if release >= words[w]) for words in (_TAGS, _OPTIONS))
     expressions = release >= EXPRESSIONS
-    whole = rf"{_PATH}|{_REGEX}|sudoedit" if expressions else rf"{_PATH}|sudoedit"
+    whole = "|".join([_PATH, *([_REGEX] if expressions else ()), "sudoedit"])
     return [
-        *(_rule("TAG", rf"{tag}[ \t]*:") for tag, since in _TAGS.items() if release >= since),
+        _rule("TAG", rf"(?:{tags})[ \t]*:"),
         _rule("empty group", r"\+|%:|%", "INITIAL", "GOTDEFS"),
         _rule("NETGROUP", rf"\+{_WORD}"),
         _rule("USERGROUP", rf"%:?(?:{_WORD}|{_ID})"),
@@ -153,7 +155,7 @@ def _of_words(release: Release) -> list[_Rule]:
         _rule("IPV6", rf"{_IPV6}(?:/{_IPV6})?"),
         _rule("IPV6", rf"{_IPV6}/(?:12[0-8]|1[01][0-9]|[1-9][0-9]|[0-9])"),
         _rule("ALL", r"ALL"),
-        *(_rule(option, option, "INITIAL") for option, since in _OPTIONS.items() if release >= since),
+        _rule("option", options, "INITIAL"),
         _rule("ALIAS", r"[A-Z][A-Z0-9_]*"),
         _rule("COMMAND", whole, "GOTDEFS"),
         _rule("SHA", r"sha(?:224|256|384|512)"),
@@ -209,14 +211,13 @@ class Lexer:
         return self._act(rule.kind, text, start)
 
     def _longest(self) -> tuple[_Rule | None, int]:
-        best, end = None, self._at + 1
+        text, at, start = self._text, self._at, self._start
+        best, end = None, at
         for rule in self._rules[self._state]:
-            if rule.at_line_start and not self._start:
-                continue
-            match = rule.pattern.match(self._text, self._at)
-            if match is not None and match.end() > self._at and (best is None or match.end() > end):
-                best, end = rule, match.end()
-        return best, end
+            found = None if rule.at_line_start and not start else rule.match(text, at)
+            if found is not None and found.end() > end:
+                best, end = rule, found.end()
+        return best, max(end, at + 1)
 
     def _again(self, start: int) -> None:
         """Read the same characters once more, in another state and not as the start of a line."""
@@ -240,9 +241,10 @@ class Lexer:
             self._state = "INITIAL"
         return Token(kind, text, start)
 
-    def _path_follows(self, kind: str, text: str, start: int) -> Token:
-        self._before, self._state = self._state, "EXPECTPATH"
-        return Token(kind, text, start)
+    def _option(self, _kind: str, text: str, start: int) -> Token:
+        if text in ("CWD", "CHROOT"):
+            self._before, self._state = self._state, "EXPECTPATH"
+        return Token(text, text, start)
 
     def _not(self, kind: str, text: str, start: int) -> Token | None:
         return Token(kind, text, start) if len(text) % 2 else None
@@ -377,7 +379,7 @@ class Lexer:
         "end of expression": _end_expression,
         **dict.fromkeys(("hex digest", "base64 digest"), _digest_word),
         "SHA": _sha,
-        **dict.fromkeys(("CWD", "CHROOT"), _path_follows),
+        "option": _option,
         "WORD": _word,
         "!": _not,
         "empty group": _nameless,

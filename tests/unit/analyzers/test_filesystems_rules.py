@@ -6,8 +6,10 @@ import dataclasses
 import mmap
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -179,13 +181,14 @@ def test_damaged_ext_superblock(mode: str, tmp_path: Path) -> None:
     assert found.repair.changes == (wanted,)
 
 
-def test_damaged_xfs_superblock(tmp_path: Path) -> None:
-    content = made(tmp_path, ["mkfs.xfs", "-q", "-m", f"uuid={UUID}"], 320)
-    guest = guest_of(bytes(512) + content[512:])
-    guest.file("/etc/fstab", f"UUID={UUID} /srv xfs defaults 0 0\n")
+def test_damaged_xfs_superblock(xfs: mmap.mmap) -> None:
+    identity = str(uuid.UUID(bytes=xfs[32:48]))
+    xfs[:512] = bytes(512)
+    guest = guest_of(cast("bytes", xfs))  # it is cut into pieces, and a map gives bytes, too
+    guest.file("/etc/fstab", f"UUID={identity} /srv xfs defaults 0 0\n")
     (found,), _ = run(guest)
     assert (found.rule, found.severity) == ("filesystems/superblock-damaged", ERROR)
-    assert UUID in found.message
+    assert identity in found.message
 
 
 def test_damaged_btrfs_superblock(tmp_path: Path) -> None:

@@ -179,13 +179,13 @@ def test_a_runaway_analyzer_is_inconclusive_and_the_others_go_on(
     runaway: Callable[[Context], Iterator[Finding | Inconclusive]],
 ) -> None:
     guest = Remembering()
-    small = Budget(what="the analyzer", cpu_seconds=0.4, memory_bytes=fence.used_bytes() + 100 * fence.MIB)
+    small = Budget(what="the analyzer", cpu_seconds=0.2, memory_bytes=fence.used_bytes() + 100 * fence.MIB)
     context = Context(guest)
     findings, inconclusive = run_analyzer(named(runaway), context, small)
     assert findings == [FOUND]
     assert [i.analyzer for i in inconclusive] == ["motd"]
     assert re.match(
-        r"stopped after 0\.4 s of processor time|stopped at \d+ MiB of memory", inconclusive[0].reason
+        r"stopped after 0\.2 s of processor time|stopped at \d+ MiB of memory", inconclusive[0].reason
     )
     assert guest.started_over == 1
     other = named(lambda _context: iter((FOUND,)), "other")

@@ -94,7 +94,7 @@ def test_all_texts_of_a_document_are_masked_and_nothing_else() -> None:
             ),
             st.booleans(),
         ),
-        max_size=200,
+        max_size=60,
     )
 )
 def test_many_together_are_masked_as_each_by_itself(made: list[tuple[list[str], bool]]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from guestrepair.formats.ext_inodes import Inodes
@@ -15,7 +19,17 @@ WITHOUT_CHECKSUMS = ("-O", "^metadata_csum,^64bit")
 
 def make(folder: Path, *options: str, size: str = "24M") -> Path:
     """A filesystem with files of several extents, large and small directories, links of both kinds."""
-    top = folder / "tree"
+    image = folder / "image"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", *options, "-d", _source(), image, size], check=True)
+    return image
+
+
+@cache
+def _source() -> Path:
+    """What is put into all of them; made once."""
+    top = Path(tempfile.mkdtemp(prefix="guestrepair-test-ext4-"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
+    top.chmod(0o755)
     (top / "large").mkdir(parents=True)
     for number in range(600):
         (top / "large" / f"a-name-of-some-length-{number:04d}").touch()
@@ -28,9 +42,7 @@ def make(folder: Path, *options: str, size: str = "24M") -> Path:
         for number in range(0, 60, 2):
             out.seek(number * 4096)
             out.write(b"piece" * 819)
-    image = folder / "image"
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", *options, "-d", top, image, size], check=True)
-    return image
+    return top
 
 
 def edit(image: Path, *commands: str) -> None:

@@ -20,11 +20,10 @@ ROOT = 2
 ENTRY = re.compile(r"^/(\d+)/([0-7]+)/(\d+)/(\d+)/([^/]+)/(\d*)/$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module", params=["-b4096", "-b1024", "-I128", "-O^metadata_csum,^64bit"])
-def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ext4 with a small and a large directory (a hash tree), links short and long, owners and times."""
-    folder = tmp_path_factory.mktemp("ext4")
-    top = folder / "tree"
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small and a large directory (a hash tree), links short and long, owners and times."""
+    top = tmp_path_factory.mktemp("files") / "tree"
     (top / "large").mkdir(parents=True)
     for number in range(1500):
         (top / "large" / f"a-name-of-some-length-{number:04d}").touch(mode=0o600 + number % 8)
@@ -37,7 +36,13 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if os.geteuid() == 0:
         os.chown(top / "setuid", 100_000, 70_000)
     os.utime(top / "setuid", (86_400, 86_400))
-    out = folder / "image"
+    return top
+
+
+@pytest.fixture(scope="module", params=["-b4096", "-b1024", "-I128", "-O^metadata_csum,^64bit"])
+def image(request: pytest.FixtureRequest, top: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ext4 with all of that."""
+    out = tmp_path_factory.mktemp("ext4") / "image"
     options = [request.param[:2], request.param[2:]]
     subprocess.run(["mke2fs", "-q", "-t", "ext4", *options, "-d", top, out, "16M"], check=True)
     # Some releases of mke2fs copy no time after 2038; an inode of 128 bytes has no room for one.

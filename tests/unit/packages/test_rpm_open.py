@@ -15,9 +15,7 @@ from guestrepair.model import GuestPath
 from guestrepair.packages.rpm_open import copy_out, open_rpm
 
 DATABASE = GuestPath("/var/lib/rpm/rpmdb.sqlite")
-CONTENT = (
-    b"SQLite format 3\0" + bytes(40 << 20) + os.urandom(100_000) + bytes(30 << 20) + b"end" + bytes(5000)
-)
+CONTENT = b"SQLite format 3\0" + bytes(12 << 20) + os.urandom(100_000) + bytes(9 << 20) + b"end" + bytes(5000)
 
 
 def test_a_sparse_database_takes_no_room_here(tmp_path: Path) -> None:

@@ -154,6 +154,22 @@ def test_volumes_that_the_appliance_does_not_activate_contradict(trees: Path, tm
         assert {name for name, _ in session.block().unread} == {"/dev/sda", "/dev/sdb"}
 
 
+@pytest.mark.parametrize("what", ["lvm_scan", "mount_options /dev/vg/root"])
+def test_a_mount_that_fails_before_anybody_looks_again_contradicts_all_the_same(
+    trees: Path, tmp_path: Path, what: str
+) -> None:
+    """An appliance that is quicker than the host: the second to ask for that filesystem was told an error."""
+    appliance = appliance_of(trees, tmp_path)
+    appliance.broken[what] = "not there"
+    with opened(appliance, tmp_path) as session:
+        session.starting.handle()
+        root = session.choose_root()
+        session.mount_table.settle()
+        assert session.mount_table.contradicted
+        session.guest(root)
+        assert not session.verified()
+
+
 def test_a_volume_that_does_not_mount_is_then_found_by_the_appliance(trees: Path, tmp_path: Path) -> None:
     appliance = appliance_of(trees, tmp_path)
     appliance.broken["mount_options /dev/vg/ho-me"] = "wrong superblock"
