@@ -258,7 +258,8 @@ CHECKS: Mapping[int, Check] = {
 
 ALLOWED: Mapping[int, frozenset[int]] = {
     ROOT_TREE: frozenset({
-        FREE_SPACE_HEADER, INODE_ITEM, INODE_REF, DIR_ITEM, EXTENT_DATA, ROOT_ITEM, ROOT_REF, ROOT_BACKREF,
+        FREE_SPACE_HEADER, INODE_ITEM, INODE_REF, ORPHAN_ITEM, DIR_ITEM, EXTENT_DATA, ROOT_ITEM, ROOT_REF,
+        ROOT_BACKREF,
     }),
     EXTENT_TREE: frozenset({
         STORED_ITEM, METADATA_ITEM, BLOCK_GROUP_ITEM, TREE_BLOCK_REF, EXTENT_DATA_REF, SHARED_BLOCK_REF,
@@ -271,5 +272,5 @@ ALLOWED: Mapping[int, frozenset[int]] = {
     FREE_SPACE_TREE: frozenset({FREE_SPACE_INFO, FREE_SPACE_EXTENT, FREE_SPACE_BITMAP}),
     DATA_RELOC_TREE: frozenset({INODE_ITEM, INODE_REF}),
 }  # fmt: skip
-"""By tree, the types of items that a filesystem has which nothing is being done to: no orphans, no balance,
-no replaced device, no quotas. In a subvolume: all of files."""
+"""By tree, the types of items that a filesystem has which nothing is being done to: no balance, no replaced
+device, no quotas. In a subvolume: all of files."""

@@ -94,7 +94,7 @@ def _data_reference(data: bytes) -> int:
         raise FormatError("a reference to an extent from no tree of files")
     if not FIRST_FREE <= inode <= LAST_FREE or offset % SECTOR_BYTES or not count:
         raise FormatError("a reference to an extent that cannot be right")
-    return count
+    return int(count)
 
 
 def verify_backref(kind: int) -> _Check:

@@ -4,8 +4,8 @@ Certain is what every kernel since 5.10 mounts: features that all of them know, 
 that a mount reads whole, in its first copy, with right checksums, and as the strictest kernel wants it: the
 trees of chunks, trees and devices, which must agree, the root of each other tree, all block groups, and the
 top directory of each subvolume. A mount that is to be written to begins with what was left undone (deleted
-subvolumes and files, a balance, a tree that is to be made); there must be nothing of that kind. Of quotas,
-and of whatever else there may be, a kernel has to say.
+files, a balance, a tree that is to be made); there must be nothing of that kind but deleted subvolumes that
+are whole. Of quotas, and of whatever else there may be, a kernel has to say.
 
 Source: Linux fs/btrfs/disk-io.c (open_ctree, btrfs_start_pre_rw_mount), volumes.c (btrfs_read_chunk_tree,
 btrfs_verify_dev_extents), block-group.c (btrfs_read_block_groups), inode.c (btrfs_orphan_cleanup).
@@ -49,6 +49,7 @@ from guestrepair.formats.btrfs_superblock import (
     RO_FREE_SPACE_VALID,
     SECTOR_BYTES,
     Geometry,
+    Pointer,
     read_geometry,
 )
 from guestrepair.formats.btrfs_volume import END, Pieces, Tree, Volume
@@ -98,25 +99,41 @@ def _doubts(geometry: Geometry, read: Read, size_bytes: int) -> Iterator[str]:
     if volume.device.total_bytes != geometry.device_bytes:
         yield "the size of its device is told in two ways"
     roots = roots_of(volume)
-    _verify_root_keys(volume)
+    yield from _deleted_doubts(roots, _root_keys(volume))
     yield from _trees_doubts(roots)
     _verify_device_extents(volume, roots)
     read_groups(roots)
     yield from _subvolumes_doubts(roots)
 
 
-def _verify_root_keys(volume: Volume) -> None:
-    """That no number is higher than any may be, and each tree of the filesystem itself there once.
+def _root_keys(volume: Volume) -> frozenset[int]:
+    """The keys of what is in the tree of trees; each tree of the filesystem itself is there once.
 
     Raises:
         FormatError: else.
     """
     top = Tree(ROOT_TREE, volume.geometry.roots)
     _verify_highest(volume, top)
-    for key, _ in volume.items(top, 0, END):
-        objectid, kind, offset = split(key)
+    keys = frozenset(key for key, _ in volume.items(top, 0, END))
+    for objectid, kind, offset in map(split, keys):
         if kind == ROOT_ITEM and offset and not is_subvolume(objectid):
             raise FormatError(f"the tree {objectid} is there several times")
+    return keys
+
+
+def _deleted_doubts(roots: Roots, keys: frozenset[int]) -> Iterator[str]:
+    """Deleted subvolumes are looked up by a mount, and removed after it, where all is as it has to be."""
+    for objectid, kind, number in map(split, keys):
+        if kind != ORPHAN_ITEM:
+            continue
+        item = roots.items.get(number)
+        # An inode of that number would be one of the older files of free space.
+        if objectid != _ORPHANS or item is None or item.references or key_of(number, INODE_ITEM, 0) in keys:
+            yield "what is left of a deleted subvolume or file is to be removed by the next mount"
+        else:
+            dead = Tree(number, Pointer(item.address, item.level, item.generation))
+            roots.volume.root_node(dead)
+            _verify_highest(roots.volume, dead)
 
 
 def _verify_highest(volume: Volume, tree: Tree) -> None:
@@ -166,7 +183,7 @@ def _verify_device_extents(volume: Volume, roots: Roots) -> None:
 
 def _subvolumes_doubts(roots: Roots) -> Iterator[str]:
     """Each has its top directory, and nothing in it waits to be deleted."""
-    numbers = sorted(filter(is_subvolume, roots.items))
+    numbers = sorted(n for n, item in roots.items.items() if is_subvolume(n) and item.references)
     if len(numbers) > MAX_SUBVOLUMES:
         yield "it has more subvolumes than are looked at"
     if roots.default not in numbers:

@@ -26,8 +26,8 @@ class Space(NamedTuple):
     """What statfs(2) says of a filesystem that is mounted without options, in bytes and numbers of inodes.
 
     ``free_bytes`` is what root may write, ``available_bytes`` what is left to users without privileges; where
-    there are no inodes to count (``inodes`` is 0: btrfs, FAT) they are one, whatever f_bfree says. btrfs counts
-    in it what is kept for metadata, less a reserve that each kernel sizes in its own way.
+    there are no inodes to count (``inodes`` is 0: btrfs, FAT) they are one, whatever f_bfree says: btrfs
+    counts in it what is kept for metadata, less a reserve that each kernel sizes in its own way.
     """
 
     size_bytes: int
