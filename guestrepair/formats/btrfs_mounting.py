@@ -99,41 +99,46 @@ def _doubts(geometry: Geometry, read: Read, size_bytes: int) -> Iterator[str]:
     if volume.device.total_bytes != geometry.device_bytes:
         yield "the size of its device is told in two ways"
     roots = roots_of(volume)
-    yield from _deleted_doubts(roots, _root_keys(volume))
+    yield from _deleted_doubts(roots)
     yield from _trees_doubts(roots)
     _verify_device_extents(volume, roots)
     read_groups(roots)
     yield from _subvolumes_doubts(roots)
 
 
-def _root_keys(volume: Volume) -> frozenset[int]:
-    """The keys of what is in the tree of trees; each tree of the filesystem itself is there once.
+def _deleted(volume: Volume) -> list[int]:
+    """What the tree of trees says is deleted; each tree of the filesystem itself is there once.
 
     Raises:
         FormatError: else.
     """
-    top = Tree(ROOT_TREE, volume.geometry.roots)
+    top, found = Tree(ROOT_TREE, volume.geometry.roots), list[int]()
     _verify_highest(volume, top)
-    keys = frozenset(key for key, _ in volume.items(top, 0, END))
-    for objectid, kind, offset in map(split, keys):
+    for key, _ in volume.items(top, 0, END):
+        objectid, kind, offset = split(key)
         if kind == ROOT_ITEM and offset and not is_subvolume(objectid):
             raise FormatError(f"the tree {objectid} is there several times")
-    return keys
+        if kind == ORPHAN_ITEM:
+            found.append(offset)
+        if len(found) > MAX_SUBVOLUMES or (kind == ORPHAN_ITEM and objectid != _ORPHANS):
+            raise FormatError("more has been deleted than is looked at, or in an unusual way")
+    return found
 
 
-def _deleted_doubts(roots: Roots, keys: frozenset[int]) -> Iterator[str]:
+def _deleted_doubts(roots: Roots) -> Iterator[str]:
     """Deleted subvolumes are looked up by a mount, and removed after it, where all is as it has to be."""
-    for objectid, kind, number in map(split, keys):
-        if kind != ORPHAN_ITEM:
-            continue
+    volume = roots.volume
+    top = Tree(ROOT_TREE, volume.geometry.roots)
+    for number in _deleted(volume):
         item = roots.items.get(number)
         # An inode of that number would be one of the older files of free space.
-        if objectid != _ORPHANS or item is None or item.references or key_of(number, INODE_ITEM, 0) in keys:
+        is_file = volume.item(top, key_of(number, INODE_ITEM, 0)) is not None
+        if item is None or item.references or is_file:
             yield "what is left of a deleted subvolume or file is to be removed by the next mount"
         else:
             dead = Tree(number, Pointer(item.address, item.level, item.generation))
-            roots.volume.root_node(dead)
-            _verify_highest(roots.volume, dead)
+            volume.root_node(dead)
+            _verify_highest(volume, dead)
 
 
 def _verify_highest(volume: Volume, tree: Tree) -> None:

@@ -25,8 +25,8 @@ from guestrepair.formats.file_attributes import Space
 BLOCK_GROUP_ITEM = 192
 BLOCK_GROUP_TREE = 11
 BALANCE, TEMPORARY_ITEM = (1 << 64) - 4, 248
-MAX_GROUPS = 4096
-"""A filesystem of more of them (4 TiB, as a rule) is left to the kernel."""
+MAX_GROUPS = 2048
+"""A filesystem of more of them (2 TiB, as a rule) is left to the kernel."""
 
 _RESERVED_BYTES = 1 << 20
 """At the begin of each device, never allocated."""

@@ -376,11 +376,7 @@ class Guest(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class FilesystemUsage:
-    """Space and inodes of a mounted filesystem (statvfs(3)).
-
-    ``free_bytes`` is what root may write, ``available_bytes`` what anybody may. Where there are no inodes to
-    count (``inodes`` is 0), nothing is kept for root, and both are what anybody may write.
-    """
+    """Space and inodes of a mounted filesystem (statvfs(3)); without inodes (0), root has no more."""
 
     size_bytes: int
     free_bytes: int

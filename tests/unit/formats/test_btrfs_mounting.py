@@ -224,6 +224,13 @@ def test_the_second_copy_does_not_help(tmp_path: Path) -> None:
     assert not disk.doubt()
 
 
+def test_space_of_an_empty_one(usual: Path) -> None:
+    """All but the first megabyte, the chunk of chunks (4 MiB), and that of other metadata (8 MiB)."""
+    space = open_tree(Disk(usual), SIZE_BYTES).space()
+    assert space is not None
+    assert space == (SIZE_BYTES, SIZE_BYTES - (13 << 20), SIZE_BYTES - (13 << 20), 0, 0)
+
+
 def test_space_is_none_where_chunks_and_groups_do_not_agree(usual: Path) -> None:
     assert open_tree(Disk(usual), SIZE_BYTES).space() is not None
     for at, value in ((0, Q(1 << 40)), (8, Q(255)), (16, Q(3)), (-16, Q(4096))):
