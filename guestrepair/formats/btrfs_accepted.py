@@ -57,13 +57,16 @@ from guestrepair.formats.btrfs_superblock import SECTOR_BYTES, Geometry
 
 FREE_SPACE_HEADER, DEV_EXTENT, PERSISTENT_ITEM, UUID_SUBVOLUME, UUID_RECEIVED = 0, 204, 249, 251, 252
 FREE_SPACE_INFO, FREE_SPACE_EXTENT, FREE_SPACE_BITMAP = 198, 199, 200
-UUID_TREE, FREE_SPACE_TREE = 9, 10
+QUOTA_TREE, UUID_TREE, FREE_SPACE_TREE = 8, 9, 10
+QGROUP_STATUS, QGROUP_INFO, QGROUP_LIMIT, QGROUP_RELATION = 240, 242, 244, 246
 TREE_BLOCK_REF, EXTENT_DATA_REF, SHARED_BLOCK_REF, SHARED_DATA_REF = 176, 178, 182, 184
 
 _LEAF_OVERHEAD_BYTES = 101 + 25 + 30
 """Of a leaf's header, an item and a directory entry: names and values have what is left."""
 _NAME_MOST = 255
 _FIRST_QGROUP_LEVEL = 1 << 48
+_QUOTA_BYTES = {QGROUP_STATUS: (32, 40), QGROUP_INFO: (40,), QGROUP_LIMIT: (40,), QGROUP_RELATION: (0,)}
+"""The longer status is of kernels since 6.7."""
 _GROUP_BYTES, _DEV_EXTENT_BYTES, _UUID_UNIT = 24, 48, 8
 _BITMAP_MOST_BYTES = 256
 
@@ -232,6 +235,14 @@ def _units_of_uuid(_objectid: int, _offset: int, data: bytes, _geometry: Geometr
         raise FormatError("a subvolume's identity that leads nowhere")
 
 
+def _quota(kind: int) -> Check:
+    def check(objectid: int, offset: int, data: bytes, _geometry: Geometry) -> None:
+        if len(data) not in _QUOTA_BYTES[kind] or (objectid and kind != QGROUP_RELATION):
+            raise FormatError("a quota of an unknown form")
+
+    return check
+
+
 def _anything(_objectid: int, _offset: int, _data: bytes, _geometry: Geometry) -> None:
     """Verified where it is read, or of no concern to a kernel's checks."""
 
@@ -252,6 +263,7 @@ CHECKS: Mapping[int, Check] = {
         TREE_BLOCK_REF, EXTENT_DATA_REF, SHARED_BLOCK_REF, SHARED_DATA_REF,
     )},
     **{kind: _free_space(kind) for kind in (FREE_SPACE_INFO, FREE_SPACE_EXTENT, FREE_SPACE_BITMAP)},
+    **{kind: _quota(kind) for kind in _QUOTA_BYTES},
     UUID_SUBVOLUME: _units_of_uuid, UUID_RECEIVED: _units_of_uuid,
 }  # fmt: skip
 """By type, what an item must be."""
@@ -268,9 +280,10 @@ ALLOWED: Mapping[int, frozenset[int]] = {
     CHUNK_TREE: frozenset({DEV_ITEM, CHUNK_ITEM}),
     DEV_TREE: frozenset({DEV_EXTENT, PERSISTENT_ITEM}),
     CSUM_TREE: frozenset({EXTENT_CSUM}),
+    QUOTA_TREE: frozenset(_QUOTA_BYTES),
     UUID_TREE: frozenset({UUID_SUBVOLUME, UUID_RECEIVED}),
     FREE_SPACE_TREE: frozenset({FREE_SPACE_INFO, FREE_SPACE_EXTENT, FREE_SPACE_BITMAP}),
     DATA_RELOC_TREE: frozenset({INODE_ITEM, INODE_REF}),
 }  # fmt: skip
 """By tree, the types of items that a filesystem has which nothing is being done to: no balance, no replaced
-device, no quotas. In a subvolume: all of files."""
+device. In a subvolume: all of files."""

@@ -5,10 +5,11 @@ that a mount reads whole, in its first copy, with right checksums, and as the st
 trees of chunks, trees and devices, which must agree, the root of each other tree, all block groups, and the
 top directory of each subvolume. A mount that is to be written to begins with what was left undone (deleted
 files, a balance, a tree that is to be made); there must be nothing of that kind but deleted subvolumes that
-are whole. Of quotas, and of whatever else there may be, a kernel has to say.
+are whole. Of whatever else there may be, a kernel has to say.
 
 Source: Linux fs/btrfs/disk-io.c (open_ctree, btrfs_start_pre_rw_mount), volumes.c (btrfs_read_chunk_tree,
-btrfs_verify_dev_extents), block-group.c (btrfs_read_block_groups), inode.c (btrfs_orphan_cleanup).
+btrfs_verify_dev_extents), qgroup.c (btrfs_read_qgroup_config), block-group.c (btrfs_read_block_groups),
+inode.c (btrfs_orphan_cleanup).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from guestrepair.errors import FormatError
 from guestrepair.formats.btrfs_accepted import (
     DEV_EXTENT,
     FREE_SPACE_TREE,
+    QGROUP_STATUS,
+    QUOTA_TREE,
     UUID_TREE,
     is_subvolume,
     verify_leaf,
@@ -58,9 +61,13 @@ from guestrepair.formats.superblock.model import Read
 MAX_SUBVOLUMES = 1000
 """Of a filesystem with more of them a kernel has to say."""
 
+MAX_QUOTAS = 20_000
+"""Items; two for each subvolume."""
+
 _NEEDED = frozenset({EXTENT_TREE, DEV_TREE, FS_TREE, CSUM_TREE, UUID_TREE, DATA_RELOC_TREE})
 _ORPHANS = (1 << 64) - 5
 _HIGHEST = (1 << 64) - 1
+_STATUS, _QUOTAS_ON, _QUOTAS_WRONG = struct.Struct("<4Q"), 0x1, 0x4
 _DEV_EXTENT = struct.Struct("<16x2Q16x")
 
 
@@ -154,14 +161,27 @@ def _trees_doubts(roots: Roots) -> Iterator[str]:
     others = set(roots.items) - needed
     if needed - set(roots.items):
         yield "it lacks a tree, which the next mount makes"
-    if not all(map(is_subvolume, others)):
-        yield "it has a tree that not every filesystem has, as for quotas"
+    if not all(map(is_subvolume, others - {QUOTA_TREE})):
+        yield "it has a tree that not every kernel knows"
+    if QUOTA_TREE in others:
+        yield from _quota_doubts(roots)
     for number in sorted(needed):
         roots.volume.root_node(roots.tree(number))
     reloc = roots.tree(DATA_RELOC_TREE)
     _verify_highest(roots.volume, reloc)
     if _has_orphans(roots.volume, reloc) or _top(roots.volume, reloc) is None:
         yield "something is left of a balance"
+
+
+def _quota_doubts(roots: Roots) -> Iterator[str]:
+    """All of them are read by a mount; what they count may be wrong, which a kernel says, and no more."""
+    for count, (key, data) in enumerate(roots.volume.items(roots.tree(QUOTA_TREE), 0, END)):
+        if count > MAX_QUOTAS:
+            yield "it has more quotas than are looked at"
+        if split(key)[1] == QGROUP_STATUS:
+            version, _, flags, _ = _STATUS.unpack_from(data)
+            if version != 1 or flags & ~(_QUOTAS_ON | _QUOTAS_WRONG) or not flags & _QUOTAS_ON:
+                yield "its quotas are being counted, or of an unknown form"
 
 
 def _verify_device_extents(volume: Volume, roots: Roots) -> None:
