@@ -142,12 +142,19 @@ def read_roots(read: Read, size_bytes: int) -> Roots:
     Raises:
         FormatError: it is none, or not certain; whatever ``read`` raises.
     """
-    geometry = read_geometry(read, size_bytes)
-    volume = open_volume(geometry, read)
+    return roots_of(open_volume(read_geometry(read, size_bytes), read))
+
+
+def roots_of(volume: Volume) -> Roots:
+    """All trees of a filesystem that is open.
+
+    Raises:
+        FormatError: they are not certain; whatever reading the device raises.
+    """
     items: dict[int, RootItem] = {}
     up: dict[int, Parent] = {}
     down: dict[int, Parent] = {}
-    top = Tree(ROOT_TREE, geometry.roots)
+    top = Tree(ROOT_TREE, volume.geometry.roots)
     for count, (key, data) in enumerate(volume.items(top, 0, END)):
         objectid, kind, offset = split(key)
         if kind == ROOT_ITEM:

@@ -23,7 +23,9 @@ SECTOR_BYTES = 4096
 """The one size of a sector that every kernel with pages of 4 KiB takes."""
 
 MAX_LEVEL = 7
+INCOMPAT_MIXED_BACKREF, INCOMPAT_MIXED_GROUPS, INCOMPAT_SKINNY = 0x1, 0x4, 0x100
 INCOMPAT_EXTENDED_REF, INCOMPAT_METADATA_UUID, INCOMPAT_NO_HOLES = 0x40, 0x400, 0x200
+RO_FREE_SPACE_TREE, RO_FREE_SPACE_VALID, RO_BLOCK_GROUP_TREE = 0x1, 0x2, 0x8
 # mixed backrefs, default subvolume, mixed groups, lzo, zstd, big metadata, extended refs, RAID5/6, skinny
 # metadata, no holes, metadata uuid, RAID1C3 and RAID1C4
 _KNOWN_INCOMPAT = 0xFFF
@@ -35,7 +37,8 @@ _KNOWN_FLAGS = 0x3
 _MAGIC = b"_BHRfS_M"
 _FIELDS = struct.Struct("<32s16sQQ8s9Q5I4QHBBB")
 _DEVICE = struct.Struct("<3Q3I3QIBB16s16s")
-_DEVICE_AT, _METADATA_UUID_AT, _SYSTEM_CHUNKS_AT, _SYSTEM_CHUNKS_MOST = 201, 571, 811, 2048
+_DEVICE_AT, _CACHE_GENERATION_AT, _METADATA_UUID_AT = 201, 555, 571
+_SYSTEM_CHUNKS_AT, _SYSTEM_CHUNKS_MOST = 811, 2048
 _LEAST_NODES = 6
 _SMALLEST_CHUNK_BYTES = 17 + 48 + 32
 
@@ -63,6 +66,12 @@ class Geometry(NamedTuple):
     system_chunks: bytes
     checksum_bytes: int
     checksum: Callable[[bytes], bytes]
+    total_bytes: int
+    """Of all its devices."""
+    incompat: int
+    ro_compat: int
+    cache_generation: int
+    """Whether free space is kept in files (the older way); 0: it is not."""
 
 
 def _crc32c(data: bytes) -> bytes:
@@ -119,7 +128,7 @@ def parse_superblock(data: bytes, size_bytes: int) -> Geometry:
     sizes = sector == SECTOR_BYTES and sector <= node <= 65536 and not node & (node - 1) and leaf == node
     if not sizes or stripe & (stripe - 1) or not stripe or used < _LEAST_NODES * node or not total:
         raise FormatError("a btrfs with sizes that no kernel takes, or not every one")
-    if max(root_level, chunk_level) > MAX_LEVEL or root % sector or chunk_root % sector:
+    if max(root_level, chunk_level) > MAX_LEVEL or not root or root % sector or chunk_root % sector:
         raise FormatError("a btrfs whose roots cannot be right")
     if not _SMALLEST_CHUNK_BYTES <= system_bytes <= _SYSTEM_CHUNKS_MOST or chunk_generation > generation:
         raise FormatError("a btrfs whose system chunks cannot be right")
@@ -139,4 +148,8 @@ def parse_superblock(data: bytes, size_bytes: int) -> Geometry:
         system_chunks=data[_SYSTEM_CHUNKS_AT : _SYSTEM_CHUNKS_AT + system_bytes],
         checksum_bytes=checksum_bytes,
         checksum=checksum,
+        total_bytes=total,
+        incompat=incompat,
+        ro_compat=ro_compat,
+        cache_generation=int.from_bytes(data[_CACHE_GENERATION_AT : _CACHE_GENERATION_AT + 8], "little"),
     )

@@ -130,9 +130,10 @@ class BtrfsTree:
         return self._certain(lambda roots: self._target(roots, number))
 
     def space(self) -> Space | None:
-        """None: left to the kernel. What it reserves, and so what is free, has changed with kernels (of an
-        empty filesystem 3.25 MiB, now 5.5), and what is available is an estimate of chunks to come."""
-        return None
+        """What statfs(2) says of it; None: not certain."""
+        from guestrepair.formats.btrfs_space import space as counted  # where it is asked for, mostly once
+
+        return self._certain(counted)
 
     def layout(self, number: int) -> Layout | None:
         """None: a file's content is given by :meth:`content`, which verifies it."""

@@ -11,14 +11,20 @@ from __future__ import annotations
 import bisect
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.btrfs_items import CHUNK_ITEM, CHUNK_TREE, DEV_ITEM, FIRST_FREE
 from guestrepair.formats.btrfs_nodes import Branch, Leaf, Place, parse_node, split
-from guestrepair.formats.btrfs_superblock import MAX_LEVEL, SECTOR_BYTES, Geometry, Pointer
+from guestrepair.formats.btrfs_superblock import (
+    INCOMPAT_MIXED_GROUPS,
+    MAX_LEVEL,
+    SECTOR_BYTES,
+    Geometry,
+    Pointer,
+)
 from guestrepair.formats.superblock.model import Read
 
 T = TypeVar("T")
@@ -33,17 +39,31 @@ _PIECE_BYTES, _KEPT_PIECES = 256 << 10, 48
 _CHUNK = struct.Struct("<4Q3I2H")
 _STRIPE = struct.Struct("<QQ16s")
 _DISK_KEY = struct.Struct("<QBQ")
-_DEVICE_UUID_AT = 66
+_DEVICE_ITEM = struct.Struct("<3Q3I3QIBB32s")
+_DEVICE_ITEMS = 1
+DATA, SYSTEM, METADATA, KINDS = 0x1, 0x2, 0x4, 0x7
 _PROFILES, _DUP = 0x7F8, 0x20
-_KINDS = 0x7
+STRIPE_BYTES = 65_536
+_MOST_CHUNK_BYTES = ((1 << 32) - 1) * STRIPE_BYTES
 
 
 class Chunk(NamedTuple):
-    """A range of addresses, and where each copy of it begins on the device."""
+    """A range of addresses, and where each copy of it begins on the device.
+
+    ``kind``: what it is for (DATA, SYSTEM, METADATA, or data and metadata together), and its profile.
+    """
 
     address: int
     length: int
     copies: tuple[int, ...]
+    kind: int
+
+
+class DeviceItem(NamedTuple):
+    """What the chunk tree says of the one device: its size, and how much of it chunks take."""
+
+    total_bytes: int
+    used_bytes: int
 
 
 @dataclass(slots=True)
@@ -87,6 +107,11 @@ class Volume:
 
     geometry: Geometry
     pieces: Pieces
+    verify: Callable[[Leaf, int, Geometry], None] | None = None
+    """What more is wanted of each leaf, by the number of its tree; raises FormatError."""
+    first_copy_only: bool = False
+    """Older kernels look at no other copy than the first whose checksum is right, whatever it holds."""
+    device: DeviceItem = field(init=False, default=DeviceItem(0, 0))
     _chunks: list[Chunk] = field(init=False, default_factory=list)
     _leaves: dict[int, tuple[Place, Leaf]] = field(init=False, repr=False, default_factory=dict)
     _branches: dict[int, tuple[Place, Branch]] = field(init=False, repr=False, default_factory=dict)
@@ -100,7 +125,7 @@ class Volume:
             objectid, kind, offset = split(key)
             if kind == DEV_ITEM:
                 devices += 1
-                self._verify_device(offset, data)
+                self._load_device(objectid, offset, data)
             elif kind == CHUNK_ITEM and objectid == FIRST_FREE:
                 found.append(parse_chunk(offset, data, self.geometry))
             if devices + len(found) > MAX_CHUNKS or kind not in (DEV_ITEM, CHUNK_ITEM):
@@ -111,10 +136,20 @@ class Volume:
             raise FormatError("chunks that lie over each other")
         self._chunks = found
 
-    def _verify_device(self, number: int, data: bytes) -> None:
-        own = data[_DEVICE_UUID_AT : _DEVICE_UUID_AT + 32]
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All of them, in the order of their addresses."""
+        return self._chunks
+
+    def _load_device(self, objectid: int, number: int, data: bytes) -> None:
+        if len(data) != _DEVICE_ITEM.size or objectid != _DEVICE_ITEMS:
+            raise FormatError("a device item that cannot be right")
+        told, total, used, *_, own = _DEVICE_ITEM.unpack(data)
         if number != self.geometry.device_id or own != self.geometry.device_uuid + self.geometry.fsid:
             raise FormatError("the device is not the one that its btrfs names")
+        if told != number or used > total:
+            raise FormatError("a device item that cannot be right")
+        self.device = DeviceItem(total, used)
 
     def copies(self, address: int, size: int) -> list[int]:
         """Where on the device each copy of a range of addresses begins; the range lies in one chunk."""
@@ -122,7 +157,8 @@ class Volume:
         chunk = self._chunks[index] if index >= 0 else None
         if chunk is None or address + size > chunk.address + chunk.length:
             raise FormatError(f"no chunk has the address {address}")
-        return [start + address - chunk.address for start in chunk.copies]
+        copies = chunk.copies[:1] if self.first_copy_only else chunk.copies
+        return [start + address - chunk.address for start in copies]
 
     # --- trees ------------------------------------------------------------------------
 
@@ -150,6 +186,10 @@ class Volume:
         if index < 0 or leaf.keys[index] < first:
             return None
         return leaf.keys[index], leaf.item(index)
+
+    def root_node(self, tree: Tree) -> Leaf | Branch:
+        """The node that a tree begins with."""
+        return self._node(Place(*tree.root, tree.owner, None, END))
 
     def _leaf(self, tree: Tree, key: int) -> tuple[Leaf, int]:
         """The leaf that holds a key, or would; and the first key behind it."""
@@ -186,9 +226,13 @@ class Volume:
         failure = FormatError("a tree block that no chunk has")
         for at in self.copies(place.address, self.geometry.node_bytes):
             try:
-                return parse_node(self.pieces.get(at, self.geometry.node_bytes), place, self.geometry)
+                node = parse_node(self.pieces.get(at, self.geometry.node_bytes), place, self.geometry)
+                if self.verify is not None and isinstance(node, Leaf):
+                    self.verify(node, place.owner, self.geometry)
             except FormatError as error:
                 failure = error
+            else:
+                return node
         raise failure
 
 
@@ -215,7 +259,10 @@ def system_chunks(geometry: Geometry) -> Iterator[Chunk]:
         end = head + _CHUNK.size + stripes * _STRIPE.size
         if (objectid, kind) != (FIRST_FREE, CHUNK_ITEM) or end > len(data):
             raise FormatError("the system chunks cannot be right")
-        yield parse_chunk(address, data[head:end], geometry)
+        chunk = parse_chunk(address, data[head:end], geometry)
+        if not chunk.kind & SYSTEM:
+            raise FormatError("a system chunk that is none")
+        yield chunk
         at = end
 
 
@@ -228,19 +275,25 @@ def parse_chunk(address: int, data: bytes, geometry: Geometry) -> Chunk:
     if len(data) < _CHUNK.size:
         raise FormatError("a chunk is cut short")
     length, _, stripe_bytes, kind, _, _, sector, count, _ = _CHUNK.unpack_from(data)
-    if len(data) != _CHUNK.size + count * _STRIPE.size or sector != SECTOR_BYTES or stripe_bytes != 65_536:
+    units = (SECTOR_BYTES, STRIPE_BYTES)
+    if len(data) != _CHUNK.size + count * _STRIPE.size or (sector, stripe_bytes) != units:
         raise FormatError("a chunk of another size")
-    if kind & ~(_KINDS | _DUP) or not kind & _KINDS or count != (2 if kind & _PROFILES else 1):
+    kinds = {DATA, SYSTEM, METADATA}
+    if geometry.incompat & INCOMPAT_MIXED_GROUPS:
+        kinds.add(DATA | METADATA)
+    if kind & ~(KINDS | _DUP) or kind & KINDS not in kinds or count != (2 if kind & _PROFILES else 1):
         raise FormatError("a chunk of a kind that is not read here")
-    if not length or length % SECTOR_BYTES or address % SECTOR_BYTES or address + length >= 1 << 64:
+    if not 0 < length < _MOST_CHUNK_BYTES or address + length >= 1 << 64:
         raise FormatError("a chunk whose size cannot be right")
+    if (length | address) % SECTOR_BYTES:
+        raise FormatError("a chunk that no sector begins with")
     starts = []
     for device, start, uuid in _STRIPE.iter_unpack(data[_CHUNK.size :]):
         own = (device, uuid) == (geometry.device_id, geometry.device_uuid)
         if not own or start + length > geometry.device_bytes:
             raise FormatError("a chunk that lies on another device, or beyond it")
         starts.append(start)
-    return Chunk(address, length, tuple(starts))
+    return Chunk(address, length, tuple(starts), kind)
 
 
 def open_volume(geometry: Geometry, read: Read) -> Volume:

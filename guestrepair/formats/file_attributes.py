@@ -23,7 +23,9 @@ class Attributes(NamedTuple):
 class Space(NamedTuple):
     """What statfs(2) says of a filesystem that is mounted without options, in bytes and numbers of inodes.
 
-    ``available_bytes`` is what is left to users without privileges. Without inodes of its own: 0.
+    ``free_bytes`` is what root may write, ``available_bytes`` what is left to users without privileges; where
+    there are no inodes to count (``inodes`` is 0: btrfs, FAT) they are one, whatever f_bfree says: btrfs
+    counts in it what is kept for metadata, less a reserve that each kernel sizes in its own way.
     """
 
     size_bytes: int

@@ -382,7 +382,7 @@ class Guest(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class FilesystemUsage:
-    """Space and inodes of a mounted filesystem (statvfs(3))."""
+    """Space and inodes of a mounted filesystem (statvfs(3)); without inodes (0), root has no more."""
 
     size_bytes: int
     free_bytes: int

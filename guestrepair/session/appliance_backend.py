@@ -246,9 +246,11 @@ class ApplianceBackend:
         """See :meth:`Backend.usage`."""
         with self._reading(target):
             found = self._machine.handle().statvfs(self.inside(target))
+        # What btrfs counts as free may be for metadata alone, and each kernel takes another reserve off it.
+        free = found["bfree" if found["files"] else "bavail"]
         return FilesystemUsage(
             size_bytes=found["blocks"] * found["frsize"],
-            free_bytes=found["bfree"] * found["frsize"],
+            free_bytes=free * found["frsize"],
             available_bytes=found["bavail"] * found["frsize"],
             inodes=found["files"],
             inodes_free=found["ffree"],

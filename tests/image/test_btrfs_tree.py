@@ -194,6 +194,11 @@ def test_an_aged_filesystem_is_the_same_both_ways(aged: Path) -> None:
 
 def same_both_ways(session: Session, subvolume: str) -> None:
     by_host, by_appliance = both(session, subvolume)
+    (target,) = {mount.target for mount in by_host.mounts}
+    before = session.calls.count
+    room = by_host.usage(target)
+    assert session.calls.count == before
+    assert room == by_appliance.usage(target)
     before = session.calls.count
     seen = cast("Seen", dict(walked(by_host)))
     asked = session.calls.count - before

@@ -25,8 +25,14 @@ def _xfs_doubt(read: Read, size_bytes: int) -> str:
     return doubt_of(read, size_bytes)
 
 
+def _btrfs_doubt(read: Read, size_bytes: int) -> str:
+    from guestrepair.formats.btrfs_mounting import mount_doubt as doubt_of  # where there is one
+
+    return doubt_of(read, size_bytes)
+
+
 MOUNT_DOUBTS: Mapping[str, MountDoubt] = MappingProxyType(
-    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "xfs": _xfs_doubt}
+    {**dict.fromkeys(("ext2", "ext3", "ext4"), ext_doubt), "btrfs": _btrfs_doubt, "xfs": _xfs_doubt}
 )
 """By content as blkid(8) calls it; all others but those of READ_WHOLE are mounted by the appliance."""
 

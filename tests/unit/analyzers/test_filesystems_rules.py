@@ -251,6 +251,10 @@ def test_btrfs_has_no_inode_count(tmp_path: Path) -> None:
     guest = guest_of(made(tmp_path, MKE2FS))
     guest.usages["/"] = FilesystemUsage(100 * MIB, 50 * MIB, 45 * MIB, 0, 0)
     assert brief(guest) == []
+    # Nothing is kept for root there, so that root writes no more than others.
+    guest.usages["/"] = FilesystemUsage(100 * MIB, 0, 0, 0, 0)
+    (found,), _ = run(guest)
+    assert (found.rule, found.severity) == ("filesystems/full", ERROR)
 
 
 def test_unreadable_device_is_inconclusive(tmp_path: Path) -> None:

@@ -21,9 +21,14 @@ from guestrepair.formats import (
     audit_log,
     authorized_keys,
     bootloader,
+    btrfs_accepted,
     btrfs_content,
+    btrfs_extents,
     btrfs_items,
+    btrfs_mounting,
+    btrfs_nodes,
     btrfs_records,
+    btrfs_space,
     btrfs_subvolumes,
     btrfs_superblock,
     btrfs_volume,
@@ -308,6 +313,40 @@ def _btrfs_items(data: bytes) -> object:
 
 def _btrfs_unpacked(kind: int, data: bytes) -> object:
     return btrfs_content.unpack(kind, data, btrfs_content.MOST_UNPACKED_BYTES)
+
+
+def _btrfs_extents(data: bytes) -> object:
+    taken = 0
+    checks = [*map(btrfs_extents.verify_extent, (168, 169)), *map(btrfs_extents.verify_backref, (178, 184))]
+    for check in checks:
+        with contextlib.suppress(FormatError):
+            check(4096, 16_384, data, btrfs_images.geometry())
+            taken += 1
+    return taken
+
+
+def _btrfs_accepted(data: bytes) -> object:
+    """A leaf of one item of each type, which holds those bytes."""
+    taken = 0
+    for owner, kinds in btrfs_accepted.ALLOWED.items():
+        for kind in kinds:
+            leaf = btrfs_nodes.Leaf([btrfs_nodes.key_of(4096, kind, 4096)], (0,), (len(data),), data)
+            check = btrfs_items.CHECKS.get(kind)
+            with contextlib.suppress(FormatError):
+                if check is not None:  # as a leaf is read: then it is looked at again
+                    check(4096, 4096, data)
+                btrfs_accepted.verify_leaf(leaf, owner, btrfs_images.geometry())
+                taken += 1
+    return taken
+
+
+def _btrfs_mounting(data: bytes) -> object:
+    return btrfs_mounting.mount_doubt(*btrfs_images.device(btrfs_images.around(data, 1)))
+
+
+def _btrfs_space(data: bytes) -> object:
+    with_roots = btrfs_images.tree_of(btrfs_images.around(data, 1)).roots
+    return None if with_roots is None else btrfs_space.space(with_roots)
 
 
 def _btrfs_records(data: bytes) -> object:
@@ -598,13 +637,17 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
         ),
         "command line": Registered(entries.parse_cmdline_file, sample=b"root=/dev/sda1 ro quiet "),
     },
+    "btrfs_accepted": {"items": Registered(_btrfs_accepted, 4 * KIB)},
     "btrfs_content": {
         name: Registered(partial(_btrfs_unpacked, kind), 128 * KIB)
         for name, kind in (("zlib", 1), ("lzo", 2), ("zstd", 3))
     },
+    "btrfs_extents": {"items": Registered(_btrfs_extents, 16 * KIB)},
     "btrfs_items": {"items": Registered(_btrfs_items, 64 * KIB)},
+    "btrfs_mounting": {"doubt": Registered(_btrfs_mounting, 16 * KIB)},
     "btrfs_nodes": {"node": Registered(btrfs_images.node, 64 * KIB)},
     "btrfs_records": {"records": Registered(_btrfs_records, 16 * KIB)},
+    "btrfs_space": {"space": Registered(_btrfs_space, 16 * KIB)},
     "btrfs_subvolumes": {
         "list": Registered(
             lambda d: btrfs_subvolumes.list_subvolumes(*btrfs_images.device(btrfs_images.around(d, 1))),

@@ -32,6 +32,7 @@ class FakeAppliance:
         self.trees = dict(trees)
         self.devices = dict(devices)
         self.broken: dict[str, str] = {}
+        self.inodes = {"files": 30, "ffree": 20}
         self.mounted: dict[str, tuple[str, str]] = {}
         """By mount point: the device or subvolume, and the options."""
         self.points: set[str] = set()
@@ -177,7 +178,7 @@ class FakeAppliance:
 
     def statvfs(self, path: str) -> Mapping[str, int]:
         self._asked("statvfs", path)
-        return {"blocks": 100, "frsize": 4096, "bfree": 50, "bavail": 40, "files": 30, "ffree": 20}
+        return {"blocks": 100, "frsize": 4096, "bfree": 50, "bavail": 40, **self.inodes}
 
     def filesystem_walk(self, device: str) -> list[Mapping[str, Any]]:
         self._asked("filesystem_walk", device)

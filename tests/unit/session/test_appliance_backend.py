@@ -185,6 +185,14 @@ def test_space_and_inodes(backend: ApplianceBackend) -> None:
     assert (found.size_bytes, found.available_bytes, found.inodes_free) == (409600, 163840, 20)
 
 
+def test_where_there_are_no_inodes_root_writes_no_more_than_others(
+    backend: ApplianceBackend, appliance: FakeAppliance
+) -> None:
+    appliance.inodes = {"files": 0, "ffree": 0}
+    found = backend.usage("/")
+    assert (found.free_bytes, found.available_bytes) == (40 * 4096, 40 * 4096)
+
+
 # --- hashing
 
 
