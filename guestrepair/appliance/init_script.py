@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-VERSION = 2
+VERSION = 3
 """Part of the cache's key: to be raised with every change to the edits."""
 
 # A name found in udev's database, or no database to look in: then all is done as in the original.
@@ -20,6 +20,35 @@ shows() {
     set -- /run/udev/data/b*
     [ ! -e "$1" ] || grep -Eqs "$pattern" "$@"
 }
+"""
+WAIT, WAITING = "guestrepair_wait=1", "guestrepair: ready to be saved"
+"""On the kernel's command line: wait for disks, as a machine that is to be saved. And what it says then."""
+
+SCSI_ID = 255
+"""Of the appliance's own disk in a saved machine: libguestfs's disks have 0 and up."""
+
+# What the first use of a kind of disk would take is done beforehand, and is part of what is saved. A resumed
+# machine goes on in the loop: it finds the disks that it was started with, and has the time and the random
+# numbers of when it was saved.
+_WAIT = rf"""
+if [[ $cmdline == *{WAIT}* ]]; then
+    modprobe -a dm_mod dm_crypt raid1 ext4 xfs btrfs vfat nls_cp437 nls_ascii nls_utf8 >/dev/null 2>&1
+    guestfsd --help >/dev/null 2>&1
+    lvm version >/dev/null 2>&1
+    exec {{pause}}<> <(:)
+    sync
+    echo {WAITING}
+    disks=()
+    until [ -e "${{disks[0]}}" ]; do
+        read -rt 0.05 -u $pause
+        for host in /sys/class/scsi_host/host*; do echo "0 0 0" > $host/scan; done
+        disks=(/sys/class/scsi_device/*:*:0:*)
+    done
+    for host in /sys/class/scsi_host/host*; do echo "0 - -" > $host/scan; done
+    date -s "@$(</sys/class/rtc/rtc0/since_epoch)"
+    dd if=/dev/hwrng of=/dev/urandom bs=64 count=1 status=none
+    udevadm settle --timeout=600
+fi
 """
 _RAID = r"ID_FS_TYPE=.*_raid_member|ID_FS_AMBIVALENT"
 # Partition types of the Logical Disk Manager: MBR 0x42, and GPT's for its metadata and data.
@@ -37,7 +66,7 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"kmod static-nodes .*", ":"),
     (r"systemd-tmpfiles .*--create.*", _PLACES),
     (r"udevadm trigger", rf"\g<0> {_TRIGGERS}"),
-    (r"udevadm settle.*", rf"\g<0>{_SHOWS}"),
+    (r"udevadm settle.*", rf"\g<0>{_SHOWS}{_WAIT}"),
     # Kernels since 5.0 have no scheduler of that name: they look for a module, twice, and refuse.
     (r"for f in /sys/block/\S+/queue/scheduler; do .* done", ":"),
     (r"ip addr add 127.*", ":"),

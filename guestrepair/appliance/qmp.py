@@ -1,4 +1,4 @@
-"""The few words of the QEMU Machine Protocol that a boot needs (docs/interop/qmp-spec in QEMU's sources)."""
+"""The few words of the QEMU Machine Protocol that we need (docs/interop/qmp-spec in QEMU's sources)."""
 
 from __future__ import annotations
 
