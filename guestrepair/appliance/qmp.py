@@ -55,6 +55,14 @@ class Monitor:
         added = self._ask("add-fd", {}, [file])
         return f"/dev/fdset/{added['fdset-id']}"
 
+    def lend(self, file: int, name: str) -> None:
+        """Let the machine have an open file under a name, for a command that takes "fd:NAME".
+
+        Raises:
+            BootError: the machine refuses it, or does not answer.
+        """
+        self._ask("getfd", {"fdname": name}, [file])
+
     def _ask(self, command: str, arguments: Mapping[str, object], files: Sequence[int] = ()) -> Any:
         request = {"execute": command, "arguments": arguments}
         try:

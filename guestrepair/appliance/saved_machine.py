@@ -156,7 +156,6 @@ class SavedMachine:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "TMPDIR": str(home)},
-                pass_fds=(state,),
             )  # fmt: skip
             try:
                 yield process, state
@@ -226,7 +225,8 @@ def _written(machine: subprocess.Popen[bytes], state: int, home: Path) -> None:
     until = time.monotonic() + SAVE_SECONDS
     with Monitor(home / "qmp") as monitor:
         monitor.execute("migrate-set-parameters", **{"max-bandwidth": _FASTEST})
-        monitor.execute("migrate", uri=f"fd:{state}")
+        monitor.lend(state, "state")
+        monitor.execute("migrate", uri="fd:state")
         while (status := monitor.execute("query-migrate").get("status")) != "completed":
             if status not in {"setup", "active", "device"} or time.monotonic() > until:
                 raise subprocess.SubprocessError(f"the machine cannot be saved: {status}")

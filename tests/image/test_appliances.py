@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,22 +95,25 @@ def test_a_resumed_machine_knows_what_time_it_is_and_all_its_disks(debian_image:
         assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
 
 
-@pytest.mark.usefixtures("_saved")
-@pytest.mark.parametrize("left_bytes", [0, 50_000_000])
 def test_what_was_saved_and_is_damaged_is_left_and_the_appliance_boots(
-    debian_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_bytes: int
+    debian_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached = cache_directory()
+    if acceleration().acceleration is not Acceleration.TCG:
+        pytest.skip("nothing is saved with KVM")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    shutil.copytree(cached, cache_directory(), dirs_exist_ok=True)
-    (state,) = cache_directory().glob("appliance-*/state")
-    os.truncate(state, left_bytes)
-    for _ in range(2):
-        with opened([debian_image], LaunchOptions(throwaway=True)) as session:
+    resumed = []
+    for launch in range(4):
+        if launch == 2:
+            (state,) = cache_directory().glob("appliance-*/state")
+            os.truncate(state, 50_000_000)
+        notes: list[str] = []
+        with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
             assert session.verified()
-            assert not is_resumed()
+            resumed.append(is_resumed())
+    assert resumed == [False, True, False, False]
     assert not state.exists()
     assert state.with_name("unsaved").exists()
+    assert not notes  # the faster appliance it is all the same
 
 
 @pytest.fixture(scope="module")

@@ -37,15 +37,18 @@ server = socket.socket(socket.AF_UNIX)
 server.bind(path)
 server.listen()
 Path(console.removeprefix("file:")).write_text("guestrepair: ready to be saved")
-stream = server.accept()[0].makefile("rw")
+client = server.accept()[0]
 def say(**words):
-    stream.write(json.dumps(words) + "\\n")
-    stream.flush()
+    client.sendall(json.dumps(words).encode() + b"\\n")
 say(QMP={})
-for line in stream:
-    asked = json.loads(line)
+lent = {}
+while True:
+    asked, files, _, _ = socket.recv_fds(client, 1 << 16, 1)
+    asked = json.loads(asked)
+    if asked["execute"] == "getfd":
+        lent[asked["arguments"]["fdname"]] = files[0]
     if asked["execute"] == "migrate":
-        os.write(int(asked["arguments"]["uri"].removeprefix("fd:")), b"memory")
+        os.write(lent[asked["arguments"]["uri"].removeprefix("fd:")], b"memory")
     say(**{"return": {"status": STATUS} if asked["execute"] == "query-migrate" else {}})
     if asked["execute"] == "quit":
         break
