@@ -137,6 +137,8 @@ class SavedMachine:
         }
         self._told.write_text(json.dumps(variant))
         self._told.chmod(0o600)
+        for file in (self._root, self._told, unfinished):
+            _to_disk(file)  # half of it, after a crash of this host, would be another machine
         unfinished.rename(self._state)
 
     def _drive(self, snapshot: str) -> str:
@@ -179,6 +181,14 @@ def locked_at_once(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(lock)
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _is_root(option: Sequence[str]) -> bool:
