@@ -58,9 +58,11 @@ def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
 
 def is_resumed() -> bool:
     """Whether a machine of ours goes on from what was saved."""
-    lines = [path.read_bytes() for task in Path("/proc/self/task").iterdir()
-             for child in (task / "children").read_text().split()
-             for path in (Path(f"/proc/{child}/cmdline"),)]  # fmt: skip
+    lines = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile, or the child
+            children = (task / "children").read_text().split()
+            lines += [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
     return any(b"-incoming" in line for line in lines)
 
 
