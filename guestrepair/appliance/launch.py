@@ -29,10 +29,10 @@ from guestrepair.errors import ApplianceError
 MEMORY_MEGABYTES = 1024
 """Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
 
-KERNEL_ARGUMENTS = "gpt mitigations=off"
+KERNEL_ARGUMENTS = "gpt mitigations=off init_on_alloc=0"
 """``gpt``: without it Linux reads no GPT whose first copy or protective record is damaged, and those
-are guests to repair. ``mitigations=off``: nothing in the appliance is to be kept from anything else in it,
-and under emulation the mitigations cost a tenth of its speed."""
+are guests to repair. ``mitigations=off``, ``init_on_alloc=0``: nothing in the appliance is to be kept from
+anything else in it, and under emulation each costs a tenth of its speed."""
 
 KVM_SECONDS = 60.0
 """How long a launch under KVM may take before KVM is taken for broken: it is over in seconds, or hangs."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guestrepair.appliance.init_script import SCSI_ID, WAIT, WAITING
+from guestrepair.appliance.init_script import WAIT, WAITING
 from guestrepair.appliance.qmp import Monitor
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
@@ -196,8 +196,8 @@ def _is_root(option: Sequence[str]) -> bool:
 
 
 def _own_disk() -> list[str]:
-    """The appliance's disk, where none of the others will be."""
-    return ["-device", f"scsi-hd,drive=appliance,scsi-id={SCSI_ID}"]
+    """The appliance's disk, not among the others: the kernel is to call the first of these /dev/sda."""
+    return ["-device", "virtio-blk-pci,drive=appliance"]
 
 
 def _to_be_saved(line: Sequence[Sequence[str]], root: str) -> list[str]:

@@ -87,7 +87,7 @@ def test_a_machine_is_saved_and_the_same_command_line_resumes_it(saved: SavedMac
     assert line is not None
     assert line[-2:] == ["-incoming", "fd:{descriptor}"]
     assert "scsi-hd,drive=hd0,serial=diska" in line
-    assert "scsi-hd,drive=appliance,scsi-id=255" in line
+    assert "virtio-blk-pci,drive=appliance" in line
     assert f"file={OWN}" not in line
     assert any("saved-root.qcow2,snapshot=on,id=appliance" in word for word in line)
     others = [
@@ -102,7 +102,7 @@ def test_the_machine_that_is_saved_has_the_appliance_alone_and_waits(saved: Save
     assert "hd0" not in line
     assert "guestfsd.sock" not in line
     assert "root=UUID=d6537824 TERM=xterm quiet guestrepair_wait=1" in line
-    assert "saved-root.qcow2,id=appliance,cache=unsafe,if=none,format=qcow2 -device scsi-hd," in line
+    assert "saved-root.qcow2,id=appliance,cache=unsafe,if=none,format=qcow2 -device virtio-blk-pci," in line
 
 
 def test_another_qemu_does_not_resume_it(saved: SavedMachine) -> None:
