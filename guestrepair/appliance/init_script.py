@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-VERSION = 2
+VERSION = 4
 """Part of the cache's key: to be raised with every change to the edits."""
 
 # A name found in udev's database, or no database to look in: then all is done as in the original.
@@ -20,6 +20,38 @@ shows() {
     set -- /run/udev/data/b*
     [ ! -e "$1" ] || grep -Eqs "$pattern" "$@"
 }
+"""
+WAIT, WAITING = "guestrepair_wait=1", "guestrepair: ready to be saved"
+"""On the kernel's command line: wait for disks, as a machine that is to be saved. And what it says then."""
+
+# What the first use of a kind of disk would take is done beforehand, and is part of what is saved. A resumed
+# machine goes on in the loop. It finds the disks that it was started with one after another, so that the
+# kernel calls them /dev/sda and so on in their order. Time and random numbers are those of when it was saved.
+_WAIT = rf"""
+if [[ $cmdline == *{WAIT}* ]]; then
+    modprobe -a dm_mod dm_crypt raid1 ext4 xfs btrfs vfat nls_cp437 nls_ascii nls_utf8 >/dev/null 2>&1
+    guestfsd --help >/dev/null 2>&1
+    lvm version >/dev/null 2>&1
+    exec {{pause}}<> <(:)
+    sync
+    echo {WAITING}
+    disk=0 known=/sys/class/scsi_device
+    while true; do
+        for host in /sys/class/scsi_host/host*; do echo "0 $disk 0" > $host/scan; done
+        found=($known/*:0:$disk:0)
+        if [ -e "${{found[0]}}" ]; then
+            until [ -e "${{found[0]}}/device/block" ]; do read -rt 0.01 -u $pause; done
+            disk=$((disk + 1))
+        elif [ $disk -gt 0 ]; then
+            break
+        else
+            read -rt 0.05 -u $pause
+        fi
+    done
+    date -s "@$(</sys/class/rtc/rtc0/since_epoch)"
+    dd if=/dev/hwrng of=/dev/urandom bs=64 count=1 status=none
+    udevadm settle --timeout=600
+fi
 """
 _RAID = r"ID_FS_TYPE=.*_raid_member|ID_FS_AMBIVALENT"
 # Partition types of the Logical Disk Manager: MBR 0x42, and GPT's for its metadata and data.
@@ -41,7 +73,8 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"kmod static-nodes .*", ":"),
     (r"systemd-tmpfiles .*--create.*", _PLACES),
     (r"udevadm trigger", rf"\g<0> {_TRIGGERS}"),
-    (r"udevadm settle.*", rf"\g<0>{_SHOWS}"),
+    (r"udevadm settle.*", rf"\g<0>{_SHOWS}{_WAIT}"),
+    # Kernels since 5.0 have no scheduler of that name: they look for a module, twice, and refuse.
     (_SCHEDULER, ":"),
     (r"ip addr add 127.*", ":"),
     (r"ip link set dev lo up", ":"),

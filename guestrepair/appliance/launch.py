@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from guestrepair.appliance.fast_build import FastAppliance, fast_appliance
 from guestrepair.appliance.handle import Handle, message
 from guestrepair.appliance.left_out import LeftOut
 from guestrepair.appliance.qemu_processes import end_machines_of
+from guestrepair.appliance.saved_machine import RESUME_SECONDS, SavedMachine, locked_at_once
 from guestrepair.appliance.toolbox import drive_label
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import wrapped
@@ -28,10 +30,10 @@ from guestrepair.host_packages import binding_hint
 MEMORY_MEGABYTES = 1024
 """Enough for fsck of large filesystems and for the usual argon2id keys of LUKS2."""
 
-KERNEL_ARGUMENTS = "gpt mitigations=off"
+KERNEL_ARGUMENTS = "gpt mitigations=off init_on_alloc=0"
 """``gpt``: without it Linux reads no GPT whose first copy or protective record is damaged, and those
-are guests to repair. ``mitigations=off``: nothing in the appliance is to be kept from anything else in it,
-and under emulation the mitigations cost a tenth of its speed."""
+are guests to repair. ``mitigations=off``, ``init_on_alloc=0``: nothing in the appliance is to be kept from
+anything else in it, and under emulation each costs a tenth of its speed."""
 
 KVM_SECONDS = 60.0
 """How long a launch under KVM may take before KVM is taken for broken: it is over in seconds, or hangs."""
@@ -192,33 +194,105 @@ def _fast(this: Starting, machine: _Machine, failed: list[FastAppliance]) -> Han
         ApplianceError: the appliance is not wanted any more, or it hangs under KVM.
     """
     verdict, options = machine.verdict, machine.options
+    appliance = _appliance(this, machine)
+    if appliance is None:
+        return None
+    handle = _resumed(this, machine, appliance)
+    if handle is not None:
+        return handle
+    limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
+    try:
+        handle = _launched(machine, appliance, limit)
+    except ApplianceError as error:
+        if this.given_up or (limit.reached and verdict.acceleration is Acceleration.KVM):
+            raise
+        options.note(f"the faster appliance does not start, using libguestfs's own ({error.message})")
+        if not appliance.proven:
+            failed.append(appliance)
+        return None
+    if not appliance.proven:
+        appliance.prove()
+    return handle
+
+
+def _appliance(this: Starting, machine: _Machine) -> FastAppliance | None:
+    """The fast appliance, built now where it is not in the cache; None where it cannot be had."""
     handle = _new_handle(machine)
-    running = False
     try:
         version = ".".join(str(part) for part in handle.version().values())
-        appliance = fast_appliance(handle.get_path(), version, options.progress, lambda: not this.given_up)
-        if appliance is None:
-            return None
-        handle.set_path(str(appliance.directory))
-        _confine(handle, machine, [appliance.directory])
-        limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
-        try:
-            with limit:
-                _launch(handle)
-        except ApplianceError as error:
-            if this.given_up or (limit.reached and verdict.acceleration is Acceleration.KVM):
-                raise
-            options.note(f"the faster appliance does not start, using libguestfs's own ({error.message})")
-            if not appliance.proven:
-                failed.append(appliance)
-            return None
-        if not appliance.proven:
-            appliance.prove()
-        running = True
-        return handle
+        return fast_appliance(handle.get_path(), version, machine.options.progress, lambda: not this.given_up)
     finally:
-        if not running:
-            handle.close()
+        handle.close()
+
+
+def _resumed(this: Starting, machine: _Machine, appliance: FastAppliance) -> Handle | None:
+    """The fast appliance, resumed where it was saved; None where that is not possible, and it is to boot.
+
+    Raises:
+        ApplianceError: the appliance is not wanted any more.
+    """
+    saved = SavedMachine(appliance.directory, _qemu(machine))
+    if machine.verdict.acceleration is not Acceleration.TCG or not appliance.proven or saved.given_up:
+        return None
+    variant = saved.variant() or _saved_now(this, machine, appliance, saved)
+    if variant is None or this.given_up:
+        return None
+    try:
+        return _launched(machine, appliance, _Limit(RESUME_SECONDS), variant=variant)
+    except ApplianceError:
+        if this.given_up:
+            raise
+        saved.give_up()
+        return None
+
+
+def _saved_now(
+    this: Starting, machine: _Machine, appliance: FastAppliance, saved: SavedMachine
+) -> Mapping[str, Any] | None:
+    """Save a machine, if nobody else does so at the moment; None where there is none to resume."""
+    with locked_at_once(appliance.directory / "saving.lock") as alone:
+        if not alone or saved.variant() is not None:
+            return saved.variant()
+        machine.options.progress("saving a started appliance (once; it takes some seconds)")
+        line = machine.home / "line.json"
+        with contextlib.suppress(ApplianceError):  # it is recorded, and not started
+            _launched(machine, appliance, _Limit(None), record=line)
+        with contextlib.suppress(OSError, ValueError):
+            saved.save(json.loads(line.read_text()), machine.home, lambda: not this.given_up)
+    return saved.variant()
+
+
+def _qemu(machine: _Machine) -> Path:
+    handle = _new_handle(machine)
+    try:
+        return Path(os.path.realpath(handle.get_hv()))  # LIBGUESTFS_HV may name one outside /usr
+    finally:
+        handle.close()
+
+
+def _launched(
+    machine: _Machine,
+    appliance: FastAppliance,
+    limit: _Limit,
+    *,
+    variant: Mapping[str, Any] | None = None,
+    record: Path | None = None,
+) -> Handle:
+    """The fast appliance, running.
+
+    Raises:
+        ApplianceError: it does not start, or was only to be recorded.
+    """
+    handle = _new_handle(machine)
+    try:
+        handle.set_path(str(appliance.directory))
+        _confine(handle, machine, [appliance.directory], variant=variant, record=record)
+        with limit:
+            _launch(handle)
+    except BaseException:
+        handle.close()
+        raise
+    return handle
 
 
 class _Limit:
@@ -261,13 +335,21 @@ def _bindings() -> Any:
     return guestfs
 
 
-def _confine(handle: Handle, machine: _Machine, appliance: Sequence[Path]) -> None:
+def _confine(
+    handle: Handle,
+    machine: _Machine,
+    appliance: Sequence[Path],
+    *,
+    variant: Mapping[str, Any] | None = None,
+    record: Path | None = None,
+) -> None:
     """The appliance's qemu can open the overlays, what lies under them, and the appliance: nothing else."""
     overlays = [drive.overlay for drive in machine.drives]
     under = {file for overlay in overlays for file in files_under(overlay)}
-    qemu = Path(os.path.realpath(handle.get_hv()))  # LIBGUESTFS_HV may name one outside /usr
+    qemu = Path(os.path.realpath(handle.get_hv()))
     cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), run=(qemu,), machine=True)
-    handle.set_hv(str(wrapped(qemu, cage=cage, directory=machine.home)))
+    program = wrapped(qemu, cage=cage, directory=machine.home, variant=variant, record=record)
+    handle.set_hv(str(program))
 
 
 def _new_handle(machine: _Machine) -> Handle:

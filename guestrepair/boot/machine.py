@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from guestrepair.appliance.acceleration import Acceleration
-from guestrepair.boot.qmp import Monitor
+from guestrepair.appliance.qmp import Monitor
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import run_caged, wrapped
 from guestrepair.disk import children

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -132,10 +132,20 @@ class _Starting:
             ) from error
 
 
-def wrapped(program: Path, *, cage: Cage, directory: Path, becomes_another_user: bool = False) -> Path:
+def wrapped(
+    program: Path,
+    *,
+    cage: Cage,
+    directory: Path,
+    becomes_another_user: bool = False,
+    variant: Mapping[str, Any] | None = None,
+    record: Path | None = None,
+) -> Path:
     """A program that becomes ``program`` in a cage, for who starts it by itself; made in a private directory.
 
-    One that ``becomes_another_user`` by itself keeps the right to do that.
+    One that ``becomes_another_user`` by itself keeps the right to do that. ``variant`` is what
+    :func:`guestrepair.confine.variant.varied` is told, with the file to ``open`` for it. ``record`` is where
+    the command line of a machine is written, which is then not started; a file in that directory.
 
     The program itself where this host confines nothing. libguestfs remembers what it asked a qemu by that
     file's size and time: so the size is always the same, and the time that of ``program``.
@@ -152,6 +162,8 @@ def wrapped(program: Path, *, cage: Cage, directory: Path, becomes_another_user:
         "network": cage.network,
         "becomes_another_user": becomes_another_user,
         "tmpdir": str(directory),
+        "variant": variant,
+        "record": None if record is None else str(record),
     }
     told.write_text(json.dumps(policy))
     launcher = Path(__file__).with_name("launcher.py")

@@ -28,6 +28,7 @@ from guestrepair.session.bulk import tar_files
 from guestrepair.session.deleted import deleted_names
 from guestrepair.session.hash_programs import HashPrograms
 from guestrepair.session.hashing import Hasher
+from guestrepair.session.presence import found_at_once
 from guestrepair.session.records import RecordPrograms
 
 _NAMES_A_CALL = 2000
@@ -113,8 +114,25 @@ class ApplianceBackend:
         with self._reading(directory.path):
             return self._machine.handle().lstatnslist(self.inside(directory.path), names)
 
-    def present(self, directory: Directory, names: Sequence[str]) -> str:
+    def present(self, wanted: Mapping[str, Collection[str]]) -> str:
         """See :meth:`guestrepair.session.backends.Appliance.present`."""
+        at_once: dict[str, list[str]] = {}
+        with contextlib.suppress(GuestReadError):  # else each directory is asked, and says what is wrong
+            at_once = found_at_once({self.inside(path): names for path, names in wanted.items()}, self._glob)
+        for path, names in sorted(wanted.items()):
+            directory = Directory(path)
+            known = at_once.get(self.inside(path))
+            found = self._first_of(directory, sorted(names)) if known is None else "".join(known[:1])
+            if found:
+                return directory.inside(found)
+        return ""
+
+    def _glob(self, pattern: str) -> Sequence[str]:
+        with self._reading("/"):
+            return self._machine.handle().glob_expand(pattern)
+
+    def _first_of(self, directory: Directory, names: Sequence[str]) -> str:
+        """The first of those names that is in the directory; "" when none is."""
         listed: list[str] = []
         for name in names:
             if raw.is_utf8(name):

@@ -128,8 +128,8 @@ class Backend(Protocol):
 class Appliance(Backend, HashInAppliance, Protocol):
     """The backend that knows: what others say can be verified by it."""
 
-    def present(self, directory: Directory, names: Sequence[str]) -> str:
-        """The first of those names that is in the directory; "" when none is. Asked again."""
+    def present(self, wanted: Mapping[str, Collection[str]]) -> str:
+        """The first path of those names, by their directory, that is there; "" when none is. Asked again."""
         ...
 
 
@@ -348,10 +348,7 @@ class HostFirst:
         Raises:
             GuestReadError: the appliance cannot look.
         """
-        for path, names in sorted(self._missing.items()):
-            directory = Directory(path)
-            found = self._appliance.present(directory, sorted(names))
-            if found:
-                return directory.inside(found)
-        self._missing.clear()
-        return ""
+        found = self._appliance.present(self._missing) if self._missing else ""
+        if not found:
+            self._missing.clear()
+        return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import fixtures
 from fixtures.variants import PASSPHRASE
 from guestrepair.appliance import launch as appliance
 from guestrepair.appliance.acceleration import Acceleration, Verdict, acceleration
+from guestrepair.appliance.cache import cache_directory
 from guestrepair.appliance.fast_build import fast_appliance
 from guestrepair.appliance.keys import KeyRing, parse_key
 from guestrepair.appliance.launch import LaunchOptions
+from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.disk import examine, throwaway
 from guestrepair.errors import NoSystemError
 from guestrepair.session.session import Session, SessionDisk, open_session
@@ -52,10 +56,66 @@ def shown(images: Sequence[Path], *, stock: bool) -> tuple[object, ...]:
     return found
 
 
-@pytest.mark.parametrize("name", ["debian-lvm", "debian-luks", "debian-btrfs"])
+def is_resumed() -> bool:
+    """Whether a machine of ours goes on from what was saved."""
+    lines = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile, or the child
+            children = (task / "children").read_text().split()
+            lines += [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    return any(b"-incoming" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def _saved(debian_image: Path) -> None:
+    """A machine has been started, and then saved, so that all launches from now on resume it."""
+    for _ in range(3):
+        with opened([debian_image], LaunchOptions(throwaway=True)) as session:
+            assert session.verified()
+            resumed = is_resumed()
+    assert resumed == (acceleration().acceleration is Acceleration.TCG)
+
+
+@pytest.mark.usefixtures("_saved")
+@pytest.mark.parametrize("name", ["debian-lvm", "debian-luks", "debian-btrfs", "debian-lvm-xfs"])
 def test_both_appliances_show_the_same(name: str) -> None:
     image = [fixtures.build(name)]
     assert shown(image, stock=False) == shown(image, stock=True)
+
+
+@pytest.mark.usefixtures("_saved")
+def test_a_resumed_machine_knows_what_time_it_is_and_all_its_disks(debian_image: Path) -> None:
+    with opened([debian_image] * 3, LaunchOptions(throwaway=True)) as session:
+        programs = Toolbox(session.starting, {"date": "coreutils"}, "/programs")
+        said = programs.run("/dev/sda", "{date} +%s", needs=["date"])
+        assert abs(int(said.output) - time.time()) < 60
+        assert {disk.name for disk in session.block().disks} == {"/dev/sda", "/dev/sdb", "/dev/sdc"}
+        sizes = {session.handle.blockdev_getsize64(f"/dev/sd{letter}") for letter in "abc"}
+        assert sizes == {examine(debian_image).virtual_size_bytes}
+        # By label, as the checkers name them: udev has seen them.
+        assert programs.run("/dev/sdc", "{head} -c 0 $DEV", needs=["head"]).status == 0
+        assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
+
+
+def test_what_was_saved_and_is_damaged_is_left_and_the_appliance_boots(
+    debian_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if acceleration().acceleration is not Acceleration.TCG:
+        pytest.skip("nothing is saved with KVM")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    resumed = []
+    for launch in range(4):
+        if launch == 2:
+            (state,) = cache_directory().glob("appliance-*/state")
+            os.truncate(state, 50_000_000)
+        notes: list[str] = []
+        with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
+            assert session.verified()
+            resumed.append(is_resumed())
+    assert resumed == [False, True, False, False]
+    assert not state.exists()
+    assert state.with_name("unsaved").exists()
+    assert not notes  # the faster appliance it is all the same
 
 
 @pytest.fixture(scope="module")

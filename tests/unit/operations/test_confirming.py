@@ -63,7 +63,7 @@ def test_certain_facts_without_a_claim_need_nobody(appliance: FakeAppliance, tmp
         done, (line,) = confirmed(session)
         assert not done
         assert line.startswith("answered by this host alone: it was certain of all")
-        assert appliance.calls["lstatnslist"] == 0
+        assert appliance.calls["glob_expand"] == 0
 
 
 def test_a_claim_is_confirmed(appliance: FakeAppliance, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_claim_is_confirmed(appliance: FakeAppliance, tmp_path: Path) -> None:
         done, (line,) = confirmed(session, "a/b of /c")
         assert done
         assert line == "the appliance is to confirm it: a/b of /c"
-        assert appliance.calls["lstatnslist"] > 0  # what is missing is looked for
+        assert appliance.calls["glob_expand"] > 0  # what is missing is looked for
 
 
 def test_what_the_appliance_was_asked_is_confirmed_by_it(appliance: FakeAppliance, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,6 +137,18 @@ class FakeAppliance:
             except OSError:
                 answer.append({"st_ino": -1})
         return answer
+
+    def glob_expand(self, pattern: str) -> list[str]:
+        self._asked("glob_expand", "glob_expand")
+        found = []
+        assert pattern.startswith("/{"), "libguestfs: it is no absolute path"
+        for path in (f"/{each}" for each in pattern[2:-1].split(",")):
+            with contextlib.suppress(OSError):
+                if path in self.broken:
+                    raise OSError
+                directory = stat.S_ISDIR(self._stat(self.host(path))["st_mode"])
+                found.append(f"{path.rstrip('/')}/" if directory else path)
+        return found
 
     def ls(self, path: str) -> list[str]:
         self._asked("ls", path)
@@ -316,7 +329,7 @@ class Running:
         return cast("Handle", self.appliance)
 
 
-@contextmanager
+@contextlib.contextmanager
 def session_on(
     appliance: FakeAppliance,
     disks: Sequence[Disk],

@@ -104,15 +104,16 @@ def test_a_directory_that_cannot_be_read_is_said(backend: ApplianceBackend, appl
     appliance.broken["/m0/etc"] = "Structure needs cleaning"
     for ask in (
         lambda: backend.names(ETC), lambda: backend.stats(ETC, ["a"]), lambda: backend.targets(ETC, ["a"]),
-        lambda: backend.present(ETC, ["a"]),
+        lambda: backend.present({"/etc": ["a"]}),
     ):  # fmt: skip
         with pytest.raises(GuestReadError, match=r"/etc: .*Structure needs cleaning"):
             ask()
 
 
 def test_the_first_name_that_is_there_is_told(backend: ApplianceBackend) -> None:
-    assert backend.present(ETC, ["none", "file1", "file2"]) == "file1"
-    assert backend.present(ETC, ["none"]) == ""
+    assert backend.present({"/etc": ["none", "file2", "file1"], "/": ["etc"]}) == "/etc"
+    assert backend.present({"/etc": ["none", "file2", "file1"]}) == "/etc/file1"
+    assert backend.present({"/etc": ["none"], "/": ["no"]}) == ""
 
 
 def test_names_that_are_not_utf8_come_out_through_a_file(

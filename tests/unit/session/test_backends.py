@@ -78,9 +78,12 @@ class Appliance(Files):
         self.asked += [("stat", directory.inside(name)) for name in names]
         return {name: self.stat(directory.inside(name)) for name in names}
 
-    def present(self, directory: Directory, names: Sequence[str]) -> str:
-        self.asked += [("present", directory.inside(name)) for name in names]
-        return next((name for name in names if self.stat(directory.inside(name)) is not None), "")
+    def present(self, wanted: Mapping[str, Collection[str]]) -> str:
+        paths = [
+            Directory(path).inside(name) for path, names in sorted(wanted.items()) for name in sorted(names)
+        ]
+        self.asked += [("present", path) for path in paths]
+        return next((path for path in paths if self.stat(path) is not None), "")
 
     def names(self, directory: Directory) -> tuple[str, ...]:
         return self.inside(directory.path)

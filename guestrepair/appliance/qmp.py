@@ -1,4 +1,4 @@
-"""The few words of the QEMU Machine Protocol that a boot needs (docs/interop/qmp-spec in QEMU's sources)."""
+"""The few words of the QEMU Machine Protocol that we need (docs/interop/qmp-spec in QEMU's sources)."""
 
 from __future__ import annotations
 
@@ -54,6 +54,14 @@ class Monitor:
         """
         added = self._ask("add-fd", {}, [file])
         return f"/dev/fdset/{added['fdset-id']}"
+
+    def lend(self, file: int, name: str) -> None:
+        """Let the machine have an open file under a name, for a command that takes "fd:NAME".
+
+        Raises:
+            BootError: the machine refuses it, or does not answer.
+        """
+        self._ask("getfd", {"fdname": name}, [file])
 
     def _ask(self, command: str, arguments: Mapping[str, object], files: Sequence[int] = ()) -> Any:
         request = {"execute": command, "arguments": arguments}
