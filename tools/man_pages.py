@@ -22,7 +22,7 @@ from guestrepair.cli.main import main
 
 _STATUS = "Exit status: "
 _SECTION = "1"
-_WIDTH = 72
+_WIDTH = 66
 _SPECIAL = str.maketrans({"\\": "\\e", "-": "\\-", "'": "\\(aq", "^": "\\(ha", "~": "\\(ti", "`": "\\(ga"})
 _ENVIRONMENT = (
     ("NO_COLOR", "No colours, whatever its value, unless \\-\\-color asks for them."),
@@ -129,8 +129,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
             continue
         names, text = record
         yield from (".TP", f".B {_plain(names)}", *_lines(text))
-        if isinstance(option.envvar, str):
-            yield from (".br", f"Environment: {_plain(option.envvar)}")
+        for variable in [option.envvar] if isinstance(option.envvar, str) else option.envvar or ():
+            yield from (".br", f"Environment: {_plain(variable)}")
 
 
 def _subcommands(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
@@ -164,14 +164,19 @@ def _see_also(path: tuple[str, ...]) -> Iterator[str]:
 
 def _lines(text: str) -> Iterator[str]:
     """A paragraph in lines that are not long."""
-    wrapped = textwrap.wrap(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return map(_plain, wrapped)
+    safe = " ".join(text.split()).translate(_SPECIAL)
+    wrapped = textwrap.wrap(safe, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return map(_begun, wrapped)
 
 
 def _plain(text: str) -> str:
     """Text in which nothing means anything to roff: groff_char(7), "Special characters"."""
-    safe = text.translate(_SPECIAL)
-    return f"\\&{safe}" if safe.startswith(".") else safe
+    return _begun(text.translate(_SPECIAL))
+
+
+def _begun(safe: str) -> str:
+    """A line that is no request."""
+    return f"\\&{safe}" if safe.startswith((".", "'")) else safe
 
 
 def _date() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from guestrepair.appliance.toolbox import TIMEOUT_SECONDS, Outcome, Toolbox
 from guestrepair.errors import GuestReadError, RepairError
 from guestrepair.guest.devices import BlockDevice
-from guestrepair.guest.view import CheckResult
+from guestrepair.guest.filesystem_state import CheckResult
 from guestrepair.model import RunFsck
 
 _LIMITED = f"{{timeout}} {TIMEOUT_SECONDS} "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:  # every command starts without it
     from guestrepair.disk.attach.location import ImageName
@@ -15,10 +16,20 @@ else:
     _ParamType = click.ParamType
 
 
-class _ImageName(_ParamType):
-    """A path of this host, or the location of an image that has to be attached."""
+class _Named(_ParamType):
+    """What a shell completes as a file."""
 
     name = "image"
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files of this host; a URI is not completed."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+class _ImageName(_Named):
+    """A path of this host, or the location of an image that has to be attached."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ImageName:
         """What the text names.
@@ -31,10 +42,8 @@ class _ImageName(_ParamType):
         return parse_image_name(value) if isinstance(value, str) else value
 
 
-class _OfThisHost(_ParamType):
+class _OfThisHost(_Named):
     """A path, for commands that write to the image, or look for what was written to it."""
-
-    name = "image"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """What the text names.

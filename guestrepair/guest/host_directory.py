@@ -19,7 +19,8 @@ from pathlib import Path
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, OperatingSystem
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
+from guestrepair.guest.view import Guest, Stat
 from guestrepair.model import GuestPath
 
 

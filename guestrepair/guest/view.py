@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.file_records import FileRecord, FormerFile, record_of
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
 from guestrepair.model import GuestPath
 
 MAX_LINKS = 40
@@ -378,26 +379,3 @@ class Guest(abc.ABC):
         names = (n for n in self.listdir(directory) if fnmatch.fnmatchcase(n, pattern))
         hidden_wanted = pattern.startswith(".")
         return tuple(directory / n for n in sorted(names) if hidden_wanted or not n.startswith("."))
-
-
-@dataclass(frozen=True, slots=True)
-class FilesystemUsage:
-    """Space and inodes of a mounted filesystem (statvfs(3)); without inodes (0), root has no more."""
-
-    size_bytes: int
-    free_bytes: int
-    available_bytes: int
-    inodes: int
-    inodes_free: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """A filesystem checker's verdict: ``clean``, and its own words (at most some kilobytes).
-
-    ``journal_pending``: the journal waits to be replayed, and the verdict is of the state without it.
-    """
-
-    clean: bool
-    output: str = ""
-    journal_pending: bool = False

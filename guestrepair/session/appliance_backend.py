@@ -21,7 +21,8 @@ from guestrepair.errors import DamageError, GuestReadError
 from guestrepair.formats.extents import Layout
 from guestrepair.guest.devices import BlockDevice, Mount
 from guestrepair.guest.file_records import FileRecord, FormerFile
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Directory
 from guestrepair.session.bulk import tar_files

@@ -15,7 +15,8 @@ from typing import Protocol
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.hashing import Hasher, HashInAppliance, LayoutsOnHost
 

@@ -12,7 +12,7 @@ from guestrepair.appliance.handle import Machine, reading
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, BlockDevices
-from guestrepair.guest.view import CheckResult
+from guestrepair.guest.filesystem_state import CheckResult
 from guestrepair.session.discovery import read_device
 from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.mount_table import MountTable

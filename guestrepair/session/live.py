@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, Mount, OperatingSystem
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest, Stat, is_possible
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
+from guestrepair.guest.view import Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Backend
 from guestrepair.session.bulk import tree_files

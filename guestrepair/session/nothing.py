@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
 from guestrepair.guest.file_records import FileRecord, FormerFile
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.backends import Directory
 

@@ -20,8 +20,9 @@ from guestrepair.formats.superblock.model import Block, Read
 from guestrepair.formats.superblock.text import label
 from guestrepair.formats.xfs_reserved import reserved_bytes
 from guestrepair.guest.devices import BlockDevice, DeviceKind
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
 from guestrepair.guest.mount_plan import mount_points
-from guestrepair.guest.view import CheckResult, FilesystemUsage, Guest
+from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import Unreadable, attempt, known
 

@@ -58,7 +58,8 @@ def test_all_that_help_shows_is_there(name: str, folder: Path) -> None:
         if isinstance(option, click.Option) and not option.hidden:
             assert all(opt in text for opt in option.opts)
             assert " ".join((option.help or "").split()) in text
-            assert option.envvar is None or str(option.envvar) in text
+            variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+            assert all(variable in text for variable in variables)
     for paragraph in (command.help or "").split("\n\n"):
         words = " ".join(paragraph.replace("\b", "").split())
         shown_as = words.removeprefix("Exit status: ")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import Mount
-from guestrepair.guest.view import FilesystemUsage
+from guestrepair.guest.filesystem_state import FilesystemUsage
 from guestrepair.model import (
     Effect,
     Evidence,

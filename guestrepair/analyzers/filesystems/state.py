@@ -9,7 +9,7 @@ from guestrepair.analyzers.base import Context, Rule
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.superblock.ext import STATE_ERRORS, STATE_VALID
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
-from guestrepair.guest.view import CheckResult
+from guestrepair.guest.filesystem_state import CheckResult
 from guestrepair.model import (
     Effect,
     Evidence,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from guestrepair.analyzers.base import Context, Rule
 from guestrepair.guest.devices import Mount
-from guestrepair.guest.view import FilesystemUsage
+from guestrepair.guest.filesystem_state import FilesystemUsage
 from guestrepair.model import (
     Edit,
     EditFile,

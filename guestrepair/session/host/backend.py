@@ -19,7 +19,8 @@ from guestrepair.formats.superblock.model import Read
 from guestrepair.formats.volume_map import Volume, places
 from guestrepair.guest.devices import BlockDevice
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.host.readable import SUBVOLUMES

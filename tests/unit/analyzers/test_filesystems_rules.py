@@ -20,8 +20,8 @@ from guestrepair.analyzers.filesystems import ANALYZER
 from guestrepair.formats.superblock import identify
 from guestrepair.formats.superblock.journal import unclean
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
+from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import CheckResult, FilesystemUsage
 from guestrepair.model import Finding, GuestPath, Inconclusive, RunFsck, Safety, Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE

@@ -7,8 +7,8 @@ import pytest
 from guestrepair.analyzers.base import Context, run_analyzer
 from guestrepair.analyzers.system import ANALYZER
 from guestrepair.guest.devices import Mount
+from guestrepair.guest.filesystem_state import FilesystemUsage
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import FilesystemUsage
 from guestrepair.model import EditFile, Effect, Finding, Safety, Severity
 
 MIB = 1 << 20

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from guestrepair.analyzers.base import Context, all_analyzers, run_analyzer
 from guestrepair.errors import GuestRepairError
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Mount, OperatingSystem
+from guestrepair.guest.filesystem_state import FilesystemUsage
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import FilesystemUsage
 from guestrepair.model import GuestPath, Severity
 from guestrepair.packages import open_database
 from tests.unit.analyzers import boot_guest, firewall_guest, fstab_guest, network_guest, sshd_guest

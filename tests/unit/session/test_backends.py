@@ -14,7 +14,8 @@ from guestrepair.formats.extents import Extent, Layout
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Mount
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath as P
 from guestrepair.session import metadata
 from guestrepair.session.backends import Directory, HostFirst

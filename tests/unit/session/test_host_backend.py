@@ -18,7 +18,8 @@ from guestrepair.formats.extents import Extent, Layout
 from guestrepair.formats.file_attributes import Attributes, Former, Found, Space, Unsure
 from guestrepair.formats.superblock.model import Read
 from guestrepair.guest.devices import BlockDevice, DeviceKind
-from guestrepair.guest.view import FilesystemUsage, Stat
+from guestrepair.guest.filesystem_state import FilesystemUsage
+from guestrepair.guest.view import Stat
 from guestrepair.session.backends import Directory
 from guestrepair.session.host import filesystem as host_filesystem
 from guestrepair.session.host.backend import HostBackend

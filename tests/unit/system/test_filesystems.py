@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, Mount
+from guestrepair.guest.filesystem_state import CheckResult
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import CheckResult
 from guestrepair.model import GuestPath as P
 from guestrepair.system.filesystems import Filesystems, RecordedError
 from guestrepair.system.guest_system import System

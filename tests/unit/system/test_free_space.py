@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind, Disk, ImageFile, Mount
+from guestrepair.guest.filesystem_state import FilesystemUsage
 from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import FilesystemUsage
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.free_space import FreeSpace, Kept
 
