@@ -12,7 +12,7 @@ from pathlib import Path
 
 from guestrepair.confine.cage import USERS, Cage
 from guestrepair.disk.attach import nbdkit, unpack
-from guestrepair.disk.attach.http_source import HttpSource, asking, read_headers
+from guestrepair.disk.attach.http_source import PATIENCE_SECONDS, HttpSource, asking, read_headers
 from guestrepair.disk.attach.location import Kind, Location
 from guestrepair.disk.headers import Source
 from guestrepair.disk.source import opened
@@ -28,9 +28,13 @@ _AGAIN = "nothing that was read of it counts; try again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What it takes to be let in: a file with headers for HTTP servers (None: none are sent)."""
+    """What it takes to be let in: a file with headers for HTTP servers (None: none are sent).
+
+    ``patience_seconds`` is how long one of their answers may take.
+    """
 
     header_file: Path | None = None
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 @dataclass(slots=True)
@@ -86,15 +90,16 @@ def attached(name: Location, access: Access | None = None) -> Iterator[Attached]
     with private_directory() as private:
         with ExitStack() as running:
             origin = _origin(name, access or Access(), private, running)
-            found = _attached(name, origin, private, running)
+            found: Attached | None = None
             try:
+                found = _attached(name, origin, private, running)
                 yield found
             except UsageError:
                 raise
             except GuestRepairError as error:
                 failed = error
             why = "" if origin.http is None else origin.http.finish()
-        why = why or found.failure
+        why = why or ("" if found is None else found.failure)
     if why:
         raise SourceError(f"{name}: {why}", hint=_AGAIN) from failed
     if failed is not None:
@@ -136,7 +141,9 @@ def _origin(name: Location, access: Access, private: Path, running: ExitStack) -
             return _Origin(words=["file", f"file={file}"], cage=Cage(read=(file,)), file=file)
         case Kind.HTTP:
             headers = {} if access.header_file is None else read_headers(access.header_file)
-            http = running.enter_context(asking(name.url, headers, private, str(name)))
+            http = running.enter_context(
+                asking(name.url, headers, private, str(name), access.patience_seconds)
+            )
             words = ["curl", "url=http://localhost/disk", f"unix-socket-path={http.socket}", "protocols=http"]
             return _Origin(words=words, cage=Cage(read=(http.socket,)), http=http)
         case Kind.SSH:

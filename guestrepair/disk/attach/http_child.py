@@ -29,12 +29,8 @@ from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 MOST_REDIRECTS = 5
-CONNECT_SECONDS = 15.0
-REQUEST_SECONDS = 25.0
-"""How long one answer may take, from the request to its last byte."""
-
-PAUSES_SECONDS = (0.0, 0.5, 2.0, 5.0)
-"""Before each try; four times of the above are still less than what the reader of nbdkit waits."""
+PAUSES = (0.0, 0.02, 0.08, 0.2)
+"""Before each try, as parts of the patience with one answer."""
 
 _MOST_BYTES = 32 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
@@ -77,6 +73,8 @@ class Upstream:
 
     url: str
     headers: dict[str, str]
+    patience_seconds: float
+    """How long one answer may take, from the request to its last byte."""
     version: Version | None = None
     failure: str = ""
     _current: str = ""
@@ -87,7 +85,7 @@ class Upstream:
     _watchdog: _Watchdog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._watchdog = _Watchdog()
+        self._watchdog = _Watchdog(self.patience_seconds)
 
     def open(self) -> Version:
         """Ask for the first byte: length and version of the file.
@@ -122,8 +120,8 @@ class Upstream:
     def _tried(self, ask: Callable[[], bytes]) -> bytes:
         why = ""
         with self._lock:
-            for pause in PAUSES_SECONDS:
-                time.sleep(pause)
+            for pause in PAUSES:
+                time.sleep(pause * self.patience_seconds)
                 try:
                     return ask()
                 except ssl.SSLCertVerificationError as error:
@@ -247,10 +245,10 @@ class Upstream:
         self._origin = _origin(parts)
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=CONNECT_SECONDS, context=ssl.create_default_context()
+                host, parts.port, timeout=self.patience_seconds, context=ssl.create_default_context()
             )
         else:
-            self._connection = http.client.HTTPConnection(host, parts.port, timeout=CONNECT_SECONDS)
+            self._connection = http.client.HTTPConnection(host, parts.port, timeout=self.patience_seconds)
         return self._connection
 
     def _drop(self) -> None:
@@ -292,21 +290,21 @@ def _words(error: Exception) -> str:
 class _Watchdog:
     """Cuts the connection of a request that takes too long, however busy the server keeps it."""
 
-    def __init__(self) -> None:
-        self._cut = False
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._cut = seconds, False
         self._until: float | None = None
         self._connection: http.client.HTTPConnection | None = None
         threading.Thread(target=self._watch, daemon=True).start()
 
     @contextmanager
     def over(self, connection: http.client.HTTPConnection) -> Iterator[None]:
-        """While the block runs, :data:`REQUEST_SECONDS` at most."""
+        """While the block runs, for so long at most."""
         self._cut, self._connection = False, connection
-        self._until = time.monotonic() + REQUEST_SECONDS
+        self._until = time.monotonic() + self._seconds
         try:
             yield
-        except (OSError, http.client.HTTPException) as error:
-            if self._cut:
+        except (OSError, http.client.HTTPException, RefusedError, AgainError) as error:
+            if self._cut:  # what came until then is no answer
                 raise AgainError("no whole answer in time") from error
             raise
         finally:
@@ -314,7 +312,7 @@ class _Watchdog:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(1)
+            time.sleep(self._seconds / 10)
             until, taken = self._until, None if self._connection is None else self._connection.sock
             if until is not None and taken is not None and time.monotonic() > until:
                 self._cut = True
@@ -375,7 +373,7 @@ def _say(**told: Any) -> None:
 def main() -> int:
     """Serve one file; always 0, what went wrong is in the lines."""
     asked = json.loads(sys.stdin.readline())
-    upstream = Upstream(asked["url"], dict(asked["headers"]))
+    upstream = Upstream(asked["url"], dict(asked["headers"]), asked["patience"])
     try:
         version = upstream.open()
     except RefusedError as error:

@@ -17,12 +17,14 @@ from typing import Any
 from guestrepair.confine.cage import Cage
 from guestrepair.confine.process import start_caged
 from guestrepair.disk.attach import http_child
+from guestrepair.disk.attach.nbdkit import check_size
 from guestrepair.disk.children import Limits, said
 from guestrepair.errors import ImageError, UsageError
 
-ANSWER_SECONDS = 110.0
-"""More than all of the child's own patience: it says itself what it waited for."""
+PATIENCE_SECONDS = 18.0
+"""How long one answer of a server may take; it is asked four times."""
 
+_STARTS_SECONDS = 10.0
 _LINE_BYTES = 64 * 1024
 _MOST_HEADERS = 32
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):[ \t]*([\x20-\x7e]{0,8192})")
@@ -70,6 +72,7 @@ class HttpSource:
     socket: Path
     size_bytes: int
     _process: subprocess.Popen[bytes]
+    _patience_seconds: float
 
     def finish(self) -> str:
         """Let it look at the file once more, and end it; what went wrong while it was read, "" for
@@ -77,12 +80,14 @@ class HttpSource:
         """
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
-        told = _answer(self._process)
+        told = _answer(self._process, self._patience_seconds)
         return str(told.get("failure", "")) if told else "the child that asks the server has ended"
 
 
 @contextmanager
-def asking(url: str, headers: dict[str, str], private: Path, shown: str) -> Iterator[HttpSource]:
+def asking(
+    url: str, headers: dict[str, str], private: Path, shown: str, patience_seconds: float
+) -> Iterator[HttpSource]:
     """A child that serves the file on ``private/http`` while the block runs.
 
     Raises:
@@ -105,16 +110,19 @@ def asking(url: str, headers: dict[str, str], private: Path, shown: str) -> Iter
         cwd=str(private),
     )
     try:
-        asked = json.dumps({"url": url, "headers": headers, "socket": str(socket)})
+        asked = json.dumps(
+            {"url": url, "headers": headers, "socket": str(socket), "patience": patience_seconds}
+        )
         if process.stdin is None:
             raise AssertionError("a pipe was asked for")
         process.stdin.write(asked.encode() + b"\n")
         process.stdin.flush()
-        told = _answer(process)
+        told = _answer(process, patience_seconds)
         if not told or not isinstance(told.get("size"), int):
             why = told.get("error") or "no answer"
             raise ImageError(f"{shown}: {why}", hint=str(told.get("hint") or "check the address"))
-        yield HttpSource(socket, told["size"], process)
+        check_size(told["size"], shown)
+        yield HttpSource(socket, told["size"], process, patience_seconds)
     except BrokenPipeError as error:
         raise ImageError(f"{shown}: the child that asks the server has ended") from error
     finally:
@@ -125,12 +133,14 @@ def asking(url: str, headers: dict[str, str], private: Path, shown: str) -> Iter
                 pipe.close()
 
 
-def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """The next line of the child's; empty where none comes."""
+def _answer(process: subprocess.Popen[bytes], patience_seconds: float) -> dict[str, Any]:
+    """The next line of the child's; empty where none comes within more than all of its own patience."""
     line = b""
     if process.stdout is None:
         return {}
-    for piece in said(process.stdout, limit_bytes=_LINE_BYTES, seconds=ANSWER_SECONDS):
+    for piece in said(
+        process.stdout, limit_bytes=_LINE_BYTES, seconds=_STARTS_SECONDS + 6 * patience_seconds
+    ):
         line += piece
         if b"\n" in piece:
             break

@@ -218,8 +218,7 @@ def opened_socket(server: Server, shown: str) -> Iterator[Source]:
         raise cannot_open(shown, server) from error
     finally:
         patience.cancel()
-    if not 0 < size <= MAX_VIRTUAL_SIZE:
-        raise UnsafeImageError(f"{shown}: {size} bytes, which no disk image has")
+    check_size(size, shown)
 
     def read(offset: int, length: int) -> bytes:
         length = min(length, size - offset)
@@ -239,6 +238,18 @@ def opened_socket(server: Server, shown: str) -> Iterator[Source]:
     finally:
         with suppress(nbd.Error):
             handle.shutdown()
+
+
+def check_size(size_bytes: int, shown: str) -> None:
+    """True afterwards: an image can have that size.
+
+    Raises:
+        ImageError: it is empty, or of a size that no disk has.
+    """
+    if not 0 < size_bytes <= MAX_VIRTUAL_SIZE:
+        raise UnsafeImageError(
+            f"{shown}: {size_bytes} bytes, which no disk image has", hint="is it the right address?"
+        )
 
 
 def cannot_open(shown: str, server: Server) -> ImageError:
