@@ -19,6 +19,7 @@ from guestrepair.cli.entry import INTERRUPTED, INTERRUPTED_MESSAGE
 from guestrepair.cli.images import looks_like_an_image
 from guestrepair.cli.interrupts import ends_machines
 from guestrepair.errors import GuestRepairError, words_of
+from guestrepair.host_packages import import_error
 from guestrepair.report.escape import printable
 
 if TYPE_CHECKING:  # every command starts without it
@@ -140,22 +141,15 @@ def invoke(arguments: list[str] | None = None) -> int:
         # The reader went away (head, less): no message, and none at shutdown either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except ImportError as error:
-        return _not_imported(error, arguments)
     except Exception as error:  # a fault of ours: whoever is at the terminal gets a line, not a traceback
-        return _fault(error, arguments)
+        if "_GUESTREPAIR_COMPLETE" in os.environ:
+            return 1  # a shell asks what a word may become: no line of ours belongs into the one being typed
+        missing = import_error(error) if isinstance(error, ImportError) else None
+        if missing is None:
+            return _fault(error, arguments)
+        show_error(missing.message, missing.hint)
+        return missing.exit_status
     return status if isinstance(status, int) else 0
-
-
-def _not_imported(error: ImportError, arguments: list[str] | None) -> int:
-    """Say which package brings what is missing."""
-    from guestrepair.host_packages import import_error
-
-    missing = import_error(error)
-    if missing is None:
-        return _fault(error, arguments)
-    show_error(missing.message, missing.hint)
-    return missing.exit_status
 
 
 def _show_usage(error: click.ClickException) -> None:

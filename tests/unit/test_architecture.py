@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "guestrepair"
 ROAD = (
     "ownership", "errors", "fence", "host_packages", "model", "formats", "guest", "confine", "disk",
     "appliance", "session", "packages", "system", "events", "inventory", "compare", "platforms", "analyzers",
-    "repair", "boot", "doctor", "report", "policy", "operations", "fleet", "cli",
+    "repair", "boot", "doctor", "report", "policy", "operations", "fleet", "library", "cli",
 )  # fmt: skip
 ANYWHERE = {"__init__", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

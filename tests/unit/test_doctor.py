@@ -132,6 +132,9 @@ def test_programs_that_are_in_no_path(tmp_path: Path, here: Checks) -> None:
     table = run(PATH=str(tmp_path))
     assert table.returncode == 1
     assert "qemu-img is missing (needed)\n  for: opening any image\n  mend: " in table.stdout
+    needed = sum(found[name]["needed"] for name in found if found[name]["state"] != "ok")
+    assert needed >= 3
+    assert f"Result: needed and missing or broken: {needed};" in table.stdout
     assert "Next: " in table.stdout
 
 

@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from guestrepair.cli.completion import SHELLS
+from tests.support.lacking import files_of, guestrepair_without, needs_namespaces
 from tests.support.program import PROGRAM
 
 SECONDS = 60
@@ -141,6 +142,18 @@ def test_commands_and_images_are_shown_together(folder: Path) -> None:
         capture_output=True, text=True, check=True, timeout=SECONDS,
     )  # fmt: skip
     assert {"scan", "server.qcow2"} == {found.partition("\t")[0] for found in done.stdout.splitlines()}
+
+
+@needs_namespaces
+def test_a_fault_says_nothing_into_the_line_that_is_typed() -> None:
+    asked = {
+        "_GUESTREPAIR_COMPLETE": "bash_complete",
+        "COMP_WORDS": "guestrepair explain fst",
+        "COMP_CWORD": "2",
+    }
+    assert "plain,fstab" in guestrepair_without([], **asked).stdout
+    done = guestrepair_without(files_of("cryptography"), **asked)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_every_shell_is_here() -> None:

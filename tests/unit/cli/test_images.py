@@ -51,7 +51,7 @@ def test_a_mistyped_command_is_no_image(word: str, meant: str, capsys: pytest.Ca
 
 def test_what_is_like_no_command_is_named_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "xyzzy")[2].endswith("Error: No such command 'xyzzy'.\n")
-    assert "No such option '--xyzzy'" in run(capsys, "--xyzzy")[2]
+    assert "No such option" in run(capsys, "--xyzzy")[2]
 
 
 def test_a_command_is_a_command_where_a_file_has_its_name(
