@@ -28,9 +28,8 @@ WHOSE_CONTENT = (
 )
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
-_OF_ONE_COMMAND = frozenset(
-    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", *_OF_STANDARDS}
-)
+_HOW = ("host_only", "late", "known_digests")
+_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_HOW, *_OF_STANDARDS})
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi")
 
@@ -86,10 +85,12 @@ def host_only_option(command: Command) -> Command:
     )(command)
 
 
-def late_option(command: Command) -> Command:
-    """``--late-appliance``: how ``fleet`` has its images looked at."""
-    text = "Start the appliance only when it is needed: slower for one image, less work for many."
-    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=text)(command)
+def options_of_one_of_many(command: Command) -> Command:
+    """``--late-appliance`` and ``--known-digests``: how ``fleet`` has its images looked at."""
+    late = "Start the appliance only when it is needed: slower for one image, less work for many."
+    known = "Keep digests of files in shared backing files there, and believe those that are."
+    command = click.option("--known-digests", type=PATH, hidden=True, help=known)(command)
+    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=late)(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -231,6 +232,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         stock_appliance=values.pop("stock_appliance"),
         host_only=host_only,
         late=late,
+        known_digests=values.pop("known_digests", None),
     )
 
 
