@@ -30,7 +30,7 @@ from guestrepair.disk.signals import cleaned_up_on_termination
 from guestrepair.errors import UsageError
 from guestrepair.fleet.admission import APPLIANCE_BYTES, HOST_ONLY_BYTES, MIB, Admission, usual_jobs
 from guestrepair.fleet.jobs import Engine, Limits
-from guestrepair.fleet.operation import Run, digest_of_what_is_wanted, exit_status, run_fleet
+from guestrepair.fleet.operation import KNOWN_DIGESTS, Run, digest_of_what_is_wanted, exit_status, run_fleet
 from guestrepair.fleet.shards import WHOLE, parse_shard
 from guestrepair.fleet.sources import gather
 from guestrepair.fleet.state import State
@@ -182,18 +182,11 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     files = _checked(what, values, context)
     sources = gather(images, fleet["lists"], sys.stdin.buffer)
     host_only = "--host-only" in words
+    ours = ["--late-appliance", "--facts", "--format", "json"]
+    if fleet["engine"] == "local":
+        ours += ["--known-digests", str((fleet["state_dir"] / KNOWN_DIGESTS).absolute())]
     work = Work(
-        words=lambda row: (
-            what,
-            *words,
-            *row.options,
-            "--late-appliance",
-            "--facts",
-            "--format",
-            "json",
-            "--",
-            row.uri,
-        ),
+        words=lambda row: (what, *words, *row.options, *ours, "--", row.uri),
         limits=Limits(seconds=fleet["timeout"], memory_bytes=fleet["memory"]),
         needs_bytes=HOST_ONLY_BYTES if host_only else APPLIANCE_BYTES,
         retries=fleet["retries"],

@@ -31,9 +31,8 @@ WHOSE_CONTENT = (
 )
 """The help of ``--digests``."""
 _OF_STANDARDS = ("policy", "baseline", "write_baseline")
-_OF_ONE_COMMAND = frozenset(
-    {"dry_run", "yes", "output", "output_format", "timings", "host_only", "late", "brief", *_OF_STANDARDS}
-)
+_HOW = ("host_only", "late", "brief", "known_digests")
+_OF_ONE_COMMAND = frozenset({"dry_run", "yes", "output", "output_format", "timings", *_HOW, *_OF_STANDARDS})
 _SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 """Where what the user said comes from: the variable of one command is none of the next one's."""
 _OF_UNDO = frozenset({"input_format", "allow_backing"})
@@ -99,12 +98,14 @@ def host_only_option(command: Command) -> Command:
     )(command)
 
 
-def late_option(command: Command) -> Command:
-    """``--late-appliance`` and ``--facts``: how ``fleet`` has its images looked at."""
+def options_of_one_of_many(command: Command) -> Command:
+    """``--late-appliance``, ``--known-digests`` and ``--facts``: how ``fleet`` has its images looked at."""
     late = "Start the appliance only when it is needed: slower for one image, less work for many."
+    known = "Keep digests of files in shared backing files there, and believe those that are."
     brief = "Put into the report what many systems are compared by."
-    command = click.option("--late-appliance", "late", is_flag=True, hidden=True, help=late)(command)
-    return click.option("--facts", "brief", is_flag=True, hidden=True, help=brief)(command)
+    command = click.option("--facts", "brief", is_flag=True, hidden=True, help=brief)(command)
+    command = click.option("--known-digests", type=PATH, hidden=True, help=known)(command)
+    return click.option("--late-appliance", "late", is_flag=True, hidden=True, help=late)(command)
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -262,6 +263,7 @@ def to_image_options(values: dict[str, Any]) -> ImageOptions:
         access=Access(header_file=values.pop("header_file")),
         host_only=host_only,
         late=late,
+        known_digests=values.pop("known_digests", None),
     )
 
 

@@ -16,7 +16,7 @@ from guestrepair.cli.options import (
     analyzer_options,
     host_only_option,
     image_options,
-    late_option,
+    options_of_one_of_many,
     output_options,
     threshold,
     to_image_options,
@@ -46,7 +46,7 @@ def options_of_a_scan(command: Command) -> Command:
         standard_options,
         image_options,
         host_only_option,
-        late_option,
+        options_of_one_of_many,
         click.option("--timings", is_flag=True, help="Say on stderr how long each stage took."),
         output_options(Report),
     )

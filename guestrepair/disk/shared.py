@@ -82,6 +82,16 @@ def holds_nothing(layer: Layer) -> bool:
     return not _held(layer)
 
 
+def held_by(layer: Layer, below: Layer) -> Parts | None:
+    """Where a file holds other bytes than the one under it; None where that does not show through as it is.
+
+    Raises:
+        FormatError: its format does not tell.
+        ImageError: it cannot be read.
+    """
+    return Parts(_merged(_held(layer))) if _covers(layer, below) else None
+
+
 def _covers(layer: Layer, below: Layer) -> bool:
     """Whether all of a disk can shine through what lies above it: behind a shorter file's end are zeros."""
     size, least = layer.virtual_size_bytes, below.virtual_size_bytes

@@ -16,6 +16,8 @@ from guestrepair.fleet.sources import Source
 from guestrepair.fleet.state import DONE, SKIPPED, Row, State, open_state
 from guestrepair.fleet.supervisor import Progress, Supervisor, Work
 
+KNOWN_DIGESTS = "digests.sqlite"
+"""Digests of files in backing files that images share (``disk/known_digests.py``), in the state directory."""
 _LONGEST_FILE = 64 << 20
 
 
@@ -43,11 +45,19 @@ def run_fleet(
     """
     sources = [source for source in run.sources if run.shard.holds(source.name)]
     with open_state(run.directory) as state:
+        if run.again:
+            _forget_digests(run.directory)
         planned = plan(state, sources, run.wanted, again=run.again)
         if planned.todo:
             Supervisor(state, engine(state), run.work, tell).run(planned)
         rows = {row.id: row for row in state.rows()}
         return [rows[identifier] for identifier in planned.named]
+
+
+def _forget_digests(directory: Path) -> None:
+    """Who wants all done again does not want to believe what was read of a disk then."""
+    for ending in ("", "-wal", "-shm"):
+        (directory / f"{KNOWN_DIGESTS}{ending}").unlink(missing_ok=True)
 
 
 def digest_of_what_is_wanted(command: str, words: Iterable[str], files: Iterable[Path | None]) -> str:

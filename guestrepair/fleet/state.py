@@ -5,6 +5,7 @@
     DIR/lock            held by the driver (flock(2)); a second one is refused
     DIR/children.lock   held by the processes that work on images, too: nobody begins before those are gone
     DIR/fleet.sqlite    the table ``image`` below, write-ahead log
+    DIR/digests.sqlite  digests of files in shared backing files; may be removed at any time
     DIR/reports/ID.json the record of each image (see ``child.py``), named after ``image.id``
 
 A record is whole before its row says "done". A row that says "running" when a run begins is one of a driver

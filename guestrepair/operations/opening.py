@@ -12,11 +12,12 @@ from typing import TypeVar
 from guestrepair import fence
 from guestrepair.analyzers.base import AnalysisOptions, Context, budget_for
 from guestrepair.appliance.keys import KeyRing
-from guestrepair.appliance.launch import LaunchOptions
+from guestrepair.appliance.launch import LaunchOptions, device_name
 from guestrepair.appliance.qemu_processes import end_machines
 from guestrepair.confine.process import confinement
 from guestrepair.disk import Image, interrupted, state_directory, throwaway, watched_space
 from guestrepair.disk.attach.location import ImageName, Location
+from guestrepair.disk.known_digests import KnownDigests, SharedBase
 from guestrepair.disk.space import RESERVE_BYTES, require_free
 from guestrepair.disk.tempdirs import default_parent
 from guestrepair.errors import (
@@ -100,7 +101,20 @@ def read_only_session(images: Sequence[Image], options: ImageOptions, ui: UserIn
     with contextlib.ExitStack() as stack:
         disks = throwaway_disks(stack, images, ui)
         launch = launch_options(options, ui, throwaway=True)
-        yield stack.enter_context(open_session(disks, keys=key_ring(options, ui), launch=launch))
+        known = _known_digests(images, options)
+        keys = key_ring(options, ui)
+        yield stack.enter_context(open_session(disks, keys=keys, launch=launch, known=known))
+        if known is not None:
+            known.save()
+
+
+def _known_digests(images: Sequence[Image], options: ImageOptions) -> KnownDigests | None:
+    """Digests of files in what images share with others; None where none are kept, or nothing is shared."""
+    if options.known_digests is None:
+        return None
+    found = {device_name(index): SharedBase.of(image.layers) for index, image in enumerate(images)}
+    bases = {name: base for name, base in found.items() if base is not None}
+    return KnownDigests(options.known_digests, bases) if bases else None
 
 
 def donor_sessions(

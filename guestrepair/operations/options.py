@@ -47,6 +47,8 @@ class ImageOptions:
     """No appliance: what only it could tell is not known."""
     late: bool = False
     """The appliance is started when it is first needed, not ahead of that: of many images few need it."""
+    known_digests: Path | None = None
+    """Where digests of files in backing files that other images share are kept; only scans use it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from guestrepair.disk.known_digests import KnownDigests
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevice, Mount
 from guestrepair.guest.file_records import ContentPlace, FileRecord, FormerFile
@@ -201,11 +202,11 @@ class HostFirst:
     together, and until it has, nobody should rely on it.
     """
 
-    def __init__(self, host: PartialBackend, appliance: Appliance) -> None:
+    def __init__(self, host: PartialBackend, appliance: Appliance, known: KnownDigests | None = None) -> None:
         self.prefix = appliance.prefix
         self._host = host
         self._appliance = appliance
-        self._hasher = Hasher(appliance, host)
+        self._hasher = Hasher(appliance, host, known=known)
         self._missing: dict[str, set[str]] = defaultdict(set)
         """By directory, the names that the host calls missing and that nobody else was asked about yet."""
 

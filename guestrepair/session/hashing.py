@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from guestrepair.disk.known_digests import Key, KnownDigests
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.extents import Layout
 from guestrepair.formats.superblock.model import Read
+from guestrepair.guest.file_records import ContentPlace
 from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.session.host.filesystem import pieces
@@ -85,6 +87,10 @@ class LayoutsOnHost(Protocol):
         """The mount point that a path lies below."""
         ...
 
+    def place(self, path: str, inode: int, size_bytes: int) -> ContentPlace | None:
+        """Where the content of a regular file of that inode and size lies on the disks; None: not certain."""
+        ...
+
     def mappable(self) -> Mapping[str, tuple[Read, int]]:
         """By mount point: readers and sizes of the devices of which the kernel can tell where files lie."""
         ...
@@ -98,6 +104,8 @@ class Hasher:
     host: LayoutsOnHost | None = None
     left_bytes: int = MAX_TOTAL_BYTES
     """What may still be read for digests."""
+    known: KnownDigests | None = None
+    """Digests of files in what this image shares with others."""
     _verifiable: int = field(init=False, default=MAX_VERIFIED_BYTES)
 
     def digests(
@@ -129,6 +137,37 @@ class Hasher:
     # --- on the host --------------------------------------------------------------------
 
     def _on_the_host(
+        self, host: LayoutsOnHost, algorithm: str, files: Mapping[GuestPath, Stat]
+    ) -> dict[GuestPath, str]:
+        shared = dict(self._in_shared(host, algorithm, files))
+        answer = self._known_already(shared)
+        read = self._read_on_the_host(host, algorithm, {p: s for p, s in files.items() if p not in answer})
+        if self.known is not None:
+            for path in shared.keys() & read.keys():
+                self.known.keep(shared[path], read[path])
+        return answer | read
+
+    def _in_shared(
+        self, host: LayoutsOnHost, algorithm: str, files: Mapping[GuestPath, Stat]
+    ) -> Iterator[tuple[GuestPath, Key]]:
+        """The files that lie in what is shared, and what they are known by."""
+        if self.known is None:
+            return
+        for path, stat in sorted(files.items(), key=lambda item: item[1].inode):
+            place = host.place(str(path), stat.inode, stat.size_bytes) if host.reads(str(path)) else None
+            if place is None:
+                continue
+            key = self.known.key(place.disk, algorithm, place.size_bytes, place.pieces)
+            if key is not None:
+                yield path, key
+
+    def _known_already(self, shared: Mapping[GuestPath, Key]) -> dict[GuestPath, str]:
+        if self.known is None:
+            return {}
+        found = ((path, self.known.find(key)) for path, key in shared.items())
+        return {path: digest for path, digest in found if digest is not None}
+
+    def _read_on_the_host(
         self, host: LayoutsOnHost, algorithm: str, files: Mapping[GuestPath, Stat]
     ) -> dict[GuestPath, str]:
         answer: dict[GuestPath, str] = {}

@@ -19,6 +19,7 @@ from guestrepair.appliance.handle import Handle, Machine, reading
 from guestrepair.appliance.keys import KeyRing
 from guestrepair.appliance.launch import CallCount, Drive, LaunchOptions, device_name, launched, shut_down
 from guestrepair.appliance.toolbox import Toolbox
+from guestrepair.disk.known_digests import KnownDigests
 from guestrepair.disk.sectors import sector_bytes_of
 from guestrepair.errors import GuestReadError, LeftOutError, LockedError, NoSystemError
 from guestrepair.guest.choose_root import choose, why_none
@@ -362,30 +363,29 @@ def open_session(
     *,
     keys: KeyRing | None = None,
     launch: LaunchOptions | None = None,
+    known: KnownDigests | None = None,
 ) -> Iterator[Session]:
-    """Launch the appliance once with all disks, and look at what is on them.
+    """Launch the appliance once with all disks, and look at what is on them; ``known``: where nobody writes.
 
     Raises:
         ApplianceError: the appliance does not start.
     """
     sectors = [sector_bytes_of(disk.overlay) for disk in disks]
-    drives = [
-        Drive(overlay=disk.overlay, sector_bytes=size) for disk, size in zip(disks, sectors, strict=True)
-    ]
+    drives = [Drive(overlay=d.overlay, sector_bytes=size) for d, size in zip(disks, sectors, strict=True)]
     calls = CallCount()
     how = replace(launch or LaunchOptions(), count=calls)
     overlays = {device_name(index): disk.overlay for index, disk in enumerate(disks)}
-    known = [
+    named = [
         Disk(device_name(index), disk.host_path, disk.size_bytes, sectors[index], image=disk.image)
         for index, disk in enumerate(disks)
     ]
     with launched(drives, how) as starting, contextlib.ExitStack() as stack:
         how.progress("looking at the disks")
-        host = HostDisks(overlays, lambda: _flush(starting))
+        host = HostDisks(overlays, lambda: _flush(starting), known=known)
         stack.callback(host.close)
         mount_table = MountTable(starting, host)
         stack.callback(mount_table.close)
-        yield Session(starting, mount_table, known, keys or KeyRing(), calls)
+        yield Session(starting, mount_table, named, keys or KeyRing(), calls)
 
 
 def _flush(machine: Machine) -> None:

@@ -49,7 +49,8 @@ class Views:
         """
         prefix = self.mount_table.mount(device, subvolume)
         host = HostBackend(self.mount_table.disks, {"/": self._readable(device)}, {"/": subvolume})
-        backend = HostFirst(host, ApplianceBackend(self.machine, prefix, self.hashing))
+        appliance = ApplianceBackend(self.machine, prefix, self.hashing)
+        backend = HostFirst(host, appliance, self.mount_table.disks.known)
         self._given.append(_View(backend, host))
         return LiveGuest(backend, self.devices, block=self.block, mounts=(mount_of(device, "/", subvolume),))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from guestrepair import fence
 from guestrepair.disk.device import Device, open_shared
+from guestrepair.disk.known_digests import KnownDigests
 from guestrepair.disk.ranges import held_extents
 from guestrepair.errors import GuestReadError, ImageError
 from guestrepair.formats.superblock.model import Read
@@ -51,6 +52,8 @@ class HostDisks:
     """What opens the filesystems that are read here, by their content."""
     trusted: bool = True
     """False: filesystems are left to the appliance."""
+    known: KnownDigests | None = None
+    """Digests of files in what the disks share with those of other images; only for images that are read."""
     _written: bool = field(init=False, default=False)
     _open: dict[str, tuple[contextlib.ExitStack, Device | None]] = field(init=False, default_factory=dict)
     _filesystems: dict[_Key, HostFilesystem | None] = field(init=False, default_factory=dict)
