@@ -79,7 +79,7 @@ rpm: wheel ## dist/: an rpm package (elsewhere than on Fedora and RHEL: make rpm
 zipapp: setup ## dist/guestrepair.pyz: one file, for a host that has Python and libguestfs's bindings
 	$(PYTHON) tools/make_zipapp.py dist/guestrepair.pyz
 
-test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, unit tests, some image tests (root; an hour)
+test-hosts: ## this checkout in fresh roots of Debian 13 and sid: setup, demo, unit tests, some image tests (root; half an hour)
 	tools/test_hosts.sh
 
 test-packages: wheel deb zipapp ## each package, installed in fresh roots of Debian 12 and 13, and used there (root)

@@ -78,6 +78,8 @@ def _asked(url: str, query: bytes) -> bytes:
                 if len(reply) > MAX_REPLY_BYTES or time.monotonic() > end:
                     raise TimestampError(f"{url}: what it sends is no time stamp: too much, or too slow")
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the server's answer, too
         reason = getattr(error, "reason", None) or error
         raise TimestampError(f"{url}: no answer: {reason}", hint="is it such an authority?") from error
     return bytes(reply)

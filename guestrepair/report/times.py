@@ -41,4 +41,4 @@ def _local_second(second: int, zone: tzinfo) -> tuple[str, str]:
     there = _EPOCH + timedelta(seconds=second)
     with contextlib.suppress(OverflowError, ValueError):
         there = there.astimezone(zone)
-    return there.strftime("%Y-%m-%d %H:%M:%S"), there.tzname() or ""
+    return there.replace(tzinfo=None).isoformat(" ", "seconds"), there.tzname() or ""

@@ -9,7 +9,6 @@ import time
 
 import lz4.frame
 import pytest
-from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from guestrepair.events.model import Certainty, Event, Unread
 from guestrepair.events.syslog import SyslogFiles
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system.clock import Clock
+from tests.support.libraries import zstd
 from tests.unit.events.read import in_zone, read, utc
 
 

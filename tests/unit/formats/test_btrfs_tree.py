@@ -16,6 +16,7 @@ from guestrepair.formats.btrfs_subvolumes import list_subvolumes
 from guestrepair.formats.btrfs_tree import NOWHERE, BtrfsTree, open_tree
 from guestrepair.formats.file_attributes import Found, Unsure
 from guestrepair.formats.unpackers import ZSTD_WINDOW_LOG
+from tests.support.libraries import zstd
 from tests.unit.formats.btrfs_images import (
     FOLDER,
     LINK,
@@ -40,10 +41,6 @@ PADDED = TEXT.ljust(22 * 4096, b"\0")
 
 def compressed(data: bytes) -> bytes:
     """With zstd."""
-    try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        from backports import zstd
     assert ZSTD_WINDOW_LOG >= 17
     packed: bytes = zstd.compress(data)
     return packed

@@ -5,11 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import sys
 import time
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import lz4.block
 import pytest
@@ -19,16 +17,9 @@ from guestrepair.formats import initramfs
 from guestrepair.formats.initramfs import Image, unpack, window
 from guestrepair.formats.initramfs_tools import parse_modules_setting
 from tests.support.initramfs import FOLDER, LINK, cpio, member
+from tests.support.libraries import zstd
 
 MIB = 1024 * 1024
-
-
-def zstd() -> Any:
-    if sys.version_info >= (3, 14):
-        from compression import zstd as module
-    else:
-        from backports import zstd as module
-    return module
 
 
 def lz4_legacy(data: bytes) -> bytes:
@@ -38,7 +29,7 @@ def lz4_legacy(data: bytes) -> bytes:
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "zstd": lambda d: bytes(zstd().compress(d)),
+    "zstd": lambda d: bytes(zstd.compress(d)),
     "xz": lambda d: lzma.compress(d, check=lzma.CHECK_CRC32),
     "lzma": lambda d: lzma.compress(d, format=lzma.FORMAT_ALONE),
     "gzip": gzip.compress,

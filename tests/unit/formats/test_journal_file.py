@@ -11,6 +11,7 @@ import pytest
 from guestrepair.errors import FormatError
 from guestrepair.formats import journal_file
 from guestrepair.formats.journal_file import Damage, Entry, entries
+from tests.support.libraries import zstd
 from tests.unit.formats.journals import BOOT, START_US, Journal
 
 
@@ -47,7 +48,6 @@ def packed(kind: str, value: bytes) -> tuple[bytes, int]:
         return lzma.compress(value), 1
     if kind == "lz4":
         return len(value).to_bytes(8, "little") + lz4.block.compress(value, store_size=False), 2
-    zstd = pytest.importorskip("backports.zstd")
     return zstd.compress(value), 4
 
 

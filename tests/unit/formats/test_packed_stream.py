@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import lz4.frame
 import pytest
-from backports import zstd
 
 from guestrepair.errors import FormatError
 from guestrepair.formats.packed_stream import PIECE_BYTES, is_packed, unpacked
+from tests.support.libraries import zstd
 
 TEXT = b"".join(b"Nov 29 10:%02d:00 host program: line %d\n" % (n % 60, n) for n in range(5_000))
 LIMIT = 64 << 20

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import crc32c as crc32c_library
 import pytest
-from backports import zstd as zstd_library
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guestrepair.formats.superblock import checksums
 from guestrepair.formats.unpackers import ZSTD_WINDOW_LOG, SmallSteps, Unpacker, zstd
+from tests.support.libraries import zstd as zstd_library
 
 TEXT = b"".join(b"Nov 29 10:%02d:00 host program: line %d\n" % (n % 60, n) for n in range(20_000))
 SKIPPED = b"\x50\x2a\x4d\x18\x05\0\0\0sizes"

@@ -25,7 +25,8 @@ def opened(number):
         os.fstat(number)
     except OSError:
         return False
-    return True
+    # The library that ctypes uses may keep some memory of its own open.
+    return not os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:libffi")
 
 def capabilities():
     sets = ctypes.create_string_buffer(24)

@@ -62,7 +62,7 @@ def test_a_line_of_the_table_is_one_line(event: Event) -> None:
         (0, timezone(timedelta(minutes=-90)), "1969-12-31 22:30:00.000 UTC-01:30"),
         (10**21, UTC, "9999-12-31 23:59:59.999 UTC"),
         (10**21, ZoneInfo("Asia/Tokyo"), "9999-12-31 23:59:59.999 UTC"),
-        (-(10**21), ZoneInfo("America/New_York"), "1-01-01 00:00:00.000 UTC"),
+        (-(10**21), ZoneInfo("America/New_York"), "0001-01-01 00:00:00.000 UTC"),
     ],
 )
 def test_local_times(time_ns: int, zone: ZoneInfo, shown: str) -> None:

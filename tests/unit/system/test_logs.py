@@ -9,7 +9,6 @@ import stat
 
 import lz4.frame
 import pytest
-from backports import zstd
 
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
@@ -17,6 +16,7 @@ from guestrepair.system import logs
 from guestrepair.system.fact import Unreadable
 from guestrepair.system.journal import MAX_FILE_BYTES
 from guestrepair.system.logs import MAX_FILES, MAX_READ_BYTES, Logs
+from tests.support.libraries import zstd
 
 LINE = "Feb  1 10:00:00 host {program}[1]: {message}\n"
 TIME = 1706900000  # 2024-02-02
