@@ -2,7 +2,7 @@
 
 Each sector that is read is held against the checksum tree; where one is wrong, or has none, the kernel
 gives an error, and nothing is given here. What was written without checksums (nodatacow) is given as it lies
-there, as the kernel does. zlib and zstd are unpacked; lzo is left to the kernel.
+there, as the kernel does.
 
 Source: Linux fs/btrfs/inode.c (btrfs_get_extent), file-item.c (btrfs_lookup_bio_sums), compression.c.
 """
@@ -22,6 +22,7 @@ from guestrepair.formats.btrfs_items import (
     EXTENT_DATA,
     INLINE,
     INLINE_AT,
+    LZO,
     NO_COMPRESSION,
     PREALLOCATED,
     ZLIB,
@@ -30,6 +31,7 @@ from guestrepair.formats.btrfs_items import (
     Inode,
     parse_extent,
 )
+from guestrepair.formats.btrfs_lzo import Lzo, verify_inline
 from guestrepair.formats.btrfs_nodes import key_of, split
 from guestrepair.formats.btrfs_subvolumes import Roots
 from guestrepair.formats.btrfs_superblock import SECTOR_BYTES
@@ -169,6 +171,8 @@ def _inline(extent: FileExtent, data: bytes) -> bytes:
     if extent.ram_bytes > SECTOR_BYTES:
         raise FormatError("an inline extent larger than any")
     held = data[INLINE_AT:]
+    if extent.compression == LZO:
+        verify_inline(held)
     return (
         held if extent.compression == NO_COMPRESSION else unpack(extent.compression, held, extent.ram_bytes)
     )
@@ -180,10 +184,8 @@ def unpack(kind: int, data: bytes, size: int) -> bytes:
     Newer kernels compress no more than the file has; what is missing in its last sector reads as zeros.
 
     Raises:
-        FormatError: they hold less or do not unpack; lzo.
+        FormatError: they hold less, or do not unpack.
     """
-    if kind not in _UNPACKERS:
-        raise FormatError("compressed with lzo, which is not unpacked here")
     unpacker = _UNPACKERS[kind]()
     try:
         found = unpacker.decompress(data, size)
@@ -198,7 +200,7 @@ def unpack(kind: int, data: bytes, size: int) -> bytes:
 
 
 class _Unpacker(Protocol):
-    """What zlib and zstd give alike."""
+    """What all of them give alike."""
 
     @property
     def eof(self) -> bool:
@@ -208,4 +210,8 @@ class _Unpacker(Protocol):
         """At most so many bytes of what the data holds."""
 
 
-_UNPACKERS: Mapping[int, Callable[[], _Unpacker]] = {ZLIB: zlib.decompressobj, ZSTD: zstd}
+_UNPACKERS: Mapping[int, Callable[[], _Unpacker]] = {
+    ZLIB: zlib.decompressobj,
+    LZO: Lzo,
+    ZSTD: zstd,
+}

@@ -213,5 +213,5 @@ def same_both_ways(session: Session, subvolume: str) -> None:
     assert recorded(by_host) == recorded(by_appliance)
     names = sum(map(len, seen.values()))
     print(f"{subvolume or '/'}: {names} names, {len(paths)} files agree; {asked} and {hashed} calls")
-    # Made-up directories and files packed with lzo are asked for; the other thousands of questions are not.
+    # Made-up directories are asked for; the other thousands of questions are not.
     assert asked < max(20, len(seen) // 4)

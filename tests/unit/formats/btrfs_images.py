@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from lzallright import LZOCompressor
+
 from guestrepair.formats.btrfs_items import name_hash
 from guestrepair.formats.btrfs_nodes import Place, parse_node
 from guestrepair.formats.btrfs_subvolumes import read_roots
@@ -220,6 +222,16 @@ class Image:
         block = block.ljust(SECTOR - 32, b"\0")
         whole = checksum(self.kind, block).ljust(32, b"\0") + block
         self.disk[SUPERBLOCK : SUPERBLOCK + SECTOR] = whole
+
+
+def lzo(data: bytes) -> bytes:
+    """Those bytes as btrfs compresses them with lzo: sector by sector."""
+    out = bytearray(4)
+    for at in range(0, len(data), SECTOR):
+        piece = LZOCompressor().compress(data[at : at + SECTOR])
+        left = SECTOR - len(out) % SECTOR
+        out += bytes(left if left < 4 else 0) + struct.pack("<I", len(piece)) + piece
+    return struct.pack("<I", len(out)) + bytes(out[4:])
 
 
 def tree_of(data: bytes, subvolume: str = "") -> BtrfsTree:

@@ -25,6 +25,7 @@ from guestrepair.formats import (
     btrfs_content,
     btrfs_extents,
     btrfs_items,
+    btrfs_lzo,
     btrfs_mounting,
     btrfs_nodes,
     btrfs_records,
@@ -644,6 +645,10 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "btrfs_extents": {"items": Registered(_btrfs_extents, 16 * KIB)},
     "btrfs_items": {"items": Registered(_btrfs_items, 64 * KIB)},
+    "btrfs_lzo": {
+        "extent": Registered(lambda d: _btrfs_unpacked(2, d), 128 * KIB, btrfs_images.lzo(b"abc" * 3000)),
+        "inline": Registered(btrfs_lzo.verify_inline, 4 * KIB),
+    },
     "btrfs_mounting": {"doubt": Registered(_btrfs_mounting, 16 * KIB)},
     "btrfs_nodes": {"node": Registered(btrfs_images.node, 64 * KIB)},
     "btrfs_records": {"records": Registered(_btrfs_records, 16 * KIB)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -31,12 +32,14 @@ from tests.unit.formats.btrfs_images import (
     files,
     inline,
     inode,
+    lzo,
     make,
     tree_of,
 )
 
 TEXT = b"some text that is said again, " * 3000
 PADDED = TEXT.ljust(22 * 4096, b"\0")
+NOISE = random.Random(7).randbytes(22 * 4096)  # noqa: S311 (no secret)
 
 
 def compressed(data: bytes) -> bytes:
@@ -103,7 +106,7 @@ def packed_files(image: Image) -> dict[str, int]:
     """Files of every form of content, by what they are."""
     top = image.top
     a = image.store(TEXT)
-    random = image.store(bytes(range(256)) * 64)
+    four = image.store(bytes(range(256)) * 64)
     zipped, zstd = zlib.compress(PADDED), compressed(PADDED)
     plain = image.store(b"without a checksum", with_sums=False)
     forms: dict[str, tuple[int, int, dict[int, bytes]]] = {
@@ -112,14 +115,20 @@ def packed_files(image: Image) -> dict[str, int]:
         "inline zlib": (900, 0, {0: inline(zlib.compress(TEXT[:900]), 900, 1)}),
         "inline zstd": (900, 0, {0: inline(compressed(TEXT[:900]), 900, 3)}),
         "whole": (len(TEXT), 0, {0: Stored(address=a, disk=len(PADDED)).pack()}),
-        "part": (8000, 0, {0: Stored(address=random, disk=16384, offset=4096, length=8192).pack()}),
-        "hole before": (12288, 0, {8192: Stored(address=random, disk=16384, length=4096).pack()}),
-        "hole behind": (99999, 0, {0: Stored(address=random, disk=16384).pack()}),
+        "part": (8000, 0, {0: Stored(address=four, disk=16384, offset=4096, length=8192).pack()}),
+        "hole before": (12288, 0, {8192: Stored(address=four, disk=16384, length=4096).pack()}),
+        "hole behind": (99999, 0, {0: Stored(address=four, disk=16384).pack()}),
         "hole that is told": (8192, 0, {0: Stored(address=0, disk=0, ram=8192).pack()}),
-        "preallocated": (8192, 0, {0: Stored(address=random, disk=16384, kind=2).pack()}),
+        "preallocated": (8192, 0, {0: Stored(address=four, disk=16384, kind=2).pack()}),
         "zlib": (len(TEXT), 0, {0: packed(image, zipped, 1).pack()}),
         "zstd": (len(TEXT), 0, {0: packed(image, zstd, 3).pack()}),
-        "lzo": (len(TEXT), 0, {0: packed(image, b"?", 2).pack()}),
+        "lzo": (len(TEXT), 0, {0: packed(image, lzo(PADDED), 2).pack()}),
+        "lzo that is no smaller": (len(NOISE), 0, {0: packed(image, lzo(NOISE), 2).pack()}),
+        "lzo without the rest": (len(TEXT), 0, {0: packed(image, lzo(TEXT), 2).pack()}),
+        "no lzo": (len(TEXT), 0, {0: packed(image, b"?", 2).pack()}),
+        "lzo cut short": (len(TEXT), 0, {0: packed(image, lzo(PADDED[:-4096]), 2).pack()}),
+        "inline lzo": (900, 0, {0: inline(lzo(TEXT[:900]), 900, 2)}),
+        "inline lzo and more": (900, 0, {0: inline(lzo(TEXT[:900]) + b"?", 900, 2)}),
         "does not unpack": (len(TEXT), 0, {0: packed(image, b"?", 1).pack()}),
         "zlib without the rest": (len(TEXT), 0, {0: packed(image, zlib.compress(TEXT), 1).pack()}),
         "zstd without the rest": (len(TEXT), 0, {0: packed(image, compressed(TEXT), 3).pack()}),
@@ -127,14 +136,14 @@ def packed_files(image: Image) -> dict[str, int]:
         "not verified": (18, 1, {0: Stored(address=plain, disk=4096).pack()}),
         "without a checksum": (18, 0, {0: Stored(address=plain, disk=4096).pack()}),
         "beyond what is stored": (8192, 0, {
-            0: Stored(address=random, disk=16384, offset=12288, length=8192).pack(),
+            0: Stored(address=four, disk=16384, offset=12288, length=8192).pack(),
         }),
         "over each other": (8192, 0, {
-            0: Stored(address=random, disk=16384).pack(), 4096: Stored(address=random, disk=16384).pack(),
+            0: Stored(address=four, disk=16384).pack(), 4096: Stored(address=four, disk=16384).pack(),
         }),
         "verifies itself": (5, 1 << 32, {0: inline(b"12345", 5)}),
         "an inline one and more": (12288, 0, {
-            0: inline(b"12345", 5), 8192: Stored(address=random, disk=16384, length=4096).pack(),
+            0: inline(b"12345", 5), 8192: Stored(address=four, disk=16384, length=4096).pack(),
         }),
     }  # fmt: skip
     numbers = {}
@@ -157,7 +166,9 @@ CONTENTS: dict[str, bytes | None] = {
     "hole behind": RANDOM + bytes(99999 - 16384), "hole that is told": bytes(8192),
     "preallocated": bytes(8192),
     "zlib": TEXT, "zstd": TEXT,
-    "zlib without the rest": TEXT, "zstd without the rest": TEXT, "lzo": None,
+    "zlib without the rest": TEXT, "zstd without the rest": TEXT,
+    "lzo": TEXT, "lzo that is no smaller": NOISE, "lzo without the rest": TEXT, "no lzo": None,
+    "lzo cut short": None, "inline lzo": TEXT[:900], "inline lzo and more": None,
     "does not unpack": None, "unpacks to less": None,
     "not verified": b"without a checksum", "without a checksum": None, "beyond what is stored": None,
     "over each other": None, "verifies itself": None,
