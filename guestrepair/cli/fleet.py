@@ -93,7 +93,7 @@ def fleet_options(command: Command) -> Command:
         click.option("--state", "state_dir", required=True, type=PATH, metavar="DIR",
                      help="Where state and reports are kept; the same DIR again goes on where it was."),
         click.option("--from", "lists", multiple=True, metavar="FILE|-",
-                     help="A list of images, one a line: URI [disk=… key=file:… donor=…]; repeatable."),
+                     help="A list of images, one a line: URI [disk=... key=file:... donor=...]; repeatable."),
         click.option("--jobs", default="auto", show_default=True, callback=_jobs, metavar="N|auto",
                      help="How many images at a time; auto: as processors and memory admit."),
         click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True,
@@ -149,7 +149,7 @@ def scan(console: Console, /, **values: Any) -> int:
     \b
     guestrepair fleet scan --state night1 --from list.txt
     guestrepair fleet scan --state night1 '/srv/images/*.qcow2' --host-only --jobs 8
-    virsh list --all --name | … | guestrepair fleet scan --state night1 --from -
+    ls *.qcow2 | guestrepair fleet scan --state night1 --from -
 
     Exit status: the highest of its images: 0 nothing found, 1 something found (0 with --exit-zero), 2 wrong
     usage or a line that is not understood, 3 an image could not be examined, 130 interrupted.

@@ -32,8 +32,8 @@ END = 1 << 136
 """Above every key."""
 
 MAX_CHUNKS = 65_536
-_KEPT_LEAVES, _KEPT_BRANCHES = 1024, 256
-_PIECE_BYTES, _KEPT_PIECES = 256 << 10, 48
+_KEPT_LEAVES, _KEPT_BRANCHES = 512, 256
+_PIECE_BYTES, _KEPT_PIECES = 256 << 10, 16
 """What is read at once around a tree block or a small extent, and how many of such pieces are kept."""
 
 _CHUNK = struct.Struct("<4Q3I2H")

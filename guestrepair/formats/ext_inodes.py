@@ -36,7 +36,7 @@ from guestrepair.formats.superblock.model import Read
 # compressed, verity: the kernel gives out other bytes than those that lie there, or none
 _FLAGS_WITHOUT_LAYOUT = 0x4 | 0x100000
 _TABLE_PIECE_BYTES = 64 * 1024
-_KEPT_PIECES = 128
+_KEPT_PIECES = 16
 """Pieces of inode tables kept at a time: files of one directory lie near each other, directories do not."""
 
 _KEPT_INODES = 4096
