@@ -16,6 +16,9 @@ ACCESS_LIST, DEFAULT_LIST = b"system.posix_acl_access", b"system.posix_acl_defau
 MAX_VALUE_BYTES = MAX_LIST_BYTES = 65536
 """Of one value, and of all names with their ends (XATTR_SIZE_MAX, XATTR_LIST_MAX)."""
 
+MAX_BYTES = 4 << 20
+"""Of all values of one file: hostile ones may all lie in one place. More is left to the kernel."""
+
 _MAX_NAME_BYTES = 255
 _CAPABILITY = b"security.capability"
 _CAPABILITY_BYTES, _CAPABILITY_VERSIONS = 20, (0x02000000, 0x02000001)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from guestrepair.errors import FormatError
-from guestrepair.formats.attribute_values import given_out
+from guestrepair.formats.attribute_values import MAX_BYTES, given_out
 from guestrepair.formats.btrfs_content import Content
 from guestrepair.formats.btrfs_items import (
     DIR_INDEX,
@@ -61,7 +61,6 @@ MAX_NAMES = 200_000
 _KEPT_NAMES = 100_000
 _KEPT_INODES = 10_000
 _LINK_MOST_BYTES = 4095
-_ATTRIBUTES_MOST_BYTES = 4 << 20
 _PROPERTIES = b"btrfs."
 _UNCLEAR = -1
 """The kind of what several names call different things."""
@@ -264,7 +263,7 @@ class BtrfsTree:
         ):
             for name, value in parse_attributes(data):
                 size += len(name) + len(value)
-                if name in found or size > _ATTRIBUTES_MOST_BYTES:
+                if name in found or size > MAX_BYTES:
                     raise FormatError("an attribute that is there twice, or one too many")
                 found[name] = value
         known = given_out(found, is_special=special, others=(_PROPERTIES,))

@@ -60,6 +60,8 @@ def parse_entries(data: bytes, start: int = 0) -> list[Entry] | None:
         if at + 4 > len(data) or b"\0" in name or elsewhere:
             return None
         heads.append((namespace, name, place, size))
+    if sum((size + 3) // 4 * 4 for *_, size in heads) > len(data) - at - 4:
+        return None  # several values in one place
     found = []
     for namespace, name, place, size in heads:
         if size and not at + 4 <= place <= len(data) - (size + 3) // 4 * 4:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 from guestrepair.formats.attribute_values import (
     ACCESS_LIST,
     DEFAULT_LIST,
+    MAX_BYTES,
+    MAX_LIST_BYTES,
     MAX_VALUE_BYTES,
     SECURITY,
     TRUSTED,
@@ -33,7 +35,7 @@ _INCOMPLETE, _BESIDE, _TRUSTED, _SECURITY = 0x80, 0x1, 0x2, 0x4
 _PREFIXES = {0: USER, _TRUSTED: TRUSTED, _SECURITY: SECURITY}
 """By the flags of a namespace. Others (a parent's pointer) are not known here."""
 
-_MAX_BLOCKS = 4096
+_MAX_TREE_BYTES = 16 << 20
 _MAX_DEPTH = 5
 _COUNTS = struct.Struct(">HH")
 _LEAF_ENTRY, _NODE_ENTRY = struct.Struct(">IHBx"), struct.Struct(">II")
@@ -84,7 +86,7 @@ def leaf_attributes(data: bytes) -> list[Attribute] | None:
             return None
         found.append(attribute)
         before = hashed
-    return found
+    return found if sum(len(each.value) for each in found) <= len(data) else None
 
 
 def _beside(data: bytes, at: int, flags: int) -> Attribute | None:
@@ -138,6 +140,8 @@ class ExtendedAttributes:
         is_short = inode.attribute_form == LOCAL
         stored = short_attributes(inode.attribute_fork) if is_short else self._in_leaves(number, runs)
         found: dict[bytes, bytes] = {}
+        if sum(each.size or len(each.value) for each in stored or ()) > MAX_BYTES:
+            return None
         for each in stored or ():
             if each.flags & _INCOMPLETE:
                 continue  # a kernel shows none that it was still writing
@@ -152,22 +156,29 @@ class ExtendedAttributes:
 
     def _in_leaves(self, number: int, runs: Sequence[Run]) -> list[Attribute] | None:
         """Those of all leaves, which must follow each other as the tree above them says."""
-        leaves = list(self._leaves(number, runs, 0, _MAX_DEPTH, [_MAX_BLOCKS]))
-        found = list[Attribute]()
-        for index, (block, leaf) in enumerate(leaves):
+        left = [_MAX_TREE_BYTES // self.blocks.geometry.block_bytes]
+        leaves = list(self._leaves(number, runs, 0, _MAX_DEPTH, left))
+        found, names = list[Attribute](), 0
+        for index, (_, leaf) in enumerate(leaves):
             before = leaves[index - 1][0] if index else 0
             after = leaves[index + 1][0] if index + 1 < len(leaves) else 0
-            inside = None if leaf is None or block < 0 else leaf_attributes(leaf)
+            inside = None if leaf is None else leaf_attributes(leaf)
             if leaf is None or inside is None or _neighbours(leaf) != (after, before):
                 return None
             found += inside
+            names += sum(len(each.name) for each in inside)
+            if names > MAX_LIST_BYTES:
+                return None  # more than a kernel lists
         hashes = [name_hash(each.name) for each in found]
         return found if hashes == sorted(hashes) else None
 
     def _leaves(
         self, number: int, runs: Sequence[Run], block: int, depth: int, left: list[int]
     ) -> Iterator[tuple[int, bytes | None]]:
-        """The leaves below a block of the fork, in order, each with its block; None: not certain."""
+        """The leaves below a block of the fork, in order, each with its block; None: not certain.
+
+        ``left`` is how many blocks may be read yet.
+        """
         left[0] -= 1
         data = self._block(number, runs, block) if depth and left[0] >= 0 else None
         kind = 0 if data is None else int.from_bytes(data[8:10], "big")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -136,8 +137,31 @@ def test_the_findings_are_those_of_the_appliance_alone(name: str, monkeypatch: p
     # What could not be examined is said, and may be what other evidence of the same would come from.
     whole = not by_host.inconclusive
     assert findings(by_host, evidence=whole) == findings(by_appliance, evidence=whole)
+    # What btrfs has free, and whether every kernel mounts it, is all that the host is not certain of.
+    assert bool(by_host.inconclusive) is (name == "debian-btrfs")
     assert by_host.os == by_appliance.os
     assert len(by_host.findings) >= {"demo": 3}.get(name, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "observed"),
+    [
+        ("ea_rm {ping} security.capability", "none"),
+        ("ea_set -f {file} {ping} security.capability", "cap_kill=ep"),
+    ],
+)
+def test_capabilities_are_judged_without_an_appliance(change: str, observed: str, tmp_path: Path) -> None:
+    disk = fixtures.copy_of("centos7-like", tmp_path / "disk.raw")
+    value = tmp_path / "capabilities"
+    value.write_bytes(struct.pack("<5I", 0x02000001, 1 << 5, 0, 0, 0))
+    table = json.loads(subprocess.run(["sfdisk", "--json", disk], capture_output=True, check=True).stdout)
+    place = f"{disk}?offset={table['partitiontable']['partitions'][-1]['start'] * 512}"
+    request = change.format(ping="/usr/bin/ping", file=value)
+    subprocess.run(["debugfs", "-w", "-R", request, place], check=True, capture_output=True)
+    report = scan(disk, ALONE, ScanOptions(only=("packages",)), UserInterface())
+    assert (report.errors, report.inconclusive) == ([], [])
+    (found,) = [finding for finding in report.findings if str(finding.subject) == "/usr/bin/ping"]
+    assert (found.rule, found.evidence[0].observed) == ("packages/wrong-mode", observed)
 
 
 def test_what_is_encrypted_is_named_and_a_key_is_refused() -> None:
