@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -346,10 +347,28 @@ def _confine(
     """The appliance's qemu can open the overlays, what lies under them, and the appliance: nothing else."""
     overlays = [drive.overlay for drive in machine.drives]
     under = {file for overlay in overlays for file in files_under(overlay)}
-    qemu = Path(os.path.realpath(handle.get_hv()))
+    qemu = _hypervisor(handle)
     cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), run=(qemu,), machine=True)
     program = wrapped(qemu, cage=cage, directory=machine.home, variant=variant, record=record)
     handle.set_hv(str(program))
+
+
+def _hypervisor(handle: Handle) -> Path:
+    """The qemu that libguestfs would start, without links; LIBGUESTFS_HV may name one anywhere.
+
+    Releases of libguestfs differ: 1.54 says where it is, 1.60 gives the name that it looks for in PATH.
+
+    Raises:
+        ApplianceError: it is not there.
+    """
+    named = handle.get_hv()
+    found = shutil.which(named)
+    if found is None:
+        raise ApplianceError(
+            f"there is no program {named}, which libguestfs would start",
+            hint="install qemu-system-x86 (Debian) or qemu-system-x86-core (Fedora), or mend LIBGUESTFS_HV",
+        )
+    return Path(os.path.realpath(found))
 
 
 def _new_handle(machine: _Machine) -> Handle:
