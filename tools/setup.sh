@@ -20,7 +20,7 @@ debian_runtime="python3 python3-venv python3-guestfs libguestfs-tools libguestfs
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
-  nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
+  nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db nbdkit"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
