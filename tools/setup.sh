@@ -23,7 +23,7 @@ debian_kernels="linux-image-cloud-amd64 linux-image-virtual"
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
-  nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
+  nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db nbdkit"
 
 # Building the Debian package.
 debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling"
