@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 import fixtures
+from benchmarks.clones import BY_THEMSELVES, CLONES, clones, fleets
 from benchmarks.guests import FIRST_BYTES, HISTORY, SERIES, Growth, built
 from benchmarks.measure import Result, Run, measured
 from benchmarks.report import Report, machine
@@ -37,7 +38,7 @@ ROOT_DEVICE = "/dev/sda3"
 DISKS = {"debian-lvm-xfs": "/dev/rl/root", "debian-btrfs": "/dev/sda1"}
 """Guests on other kinds of disks, and where their root filesystems are."""
 
-PARTS = ("side-by-side", "disks", "growth", "timeline")
+PARTS = ("side-by-side", "disks", "growth", "timeline", "fleet")
 HERE = Path(__file__).parent
 
 
@@ -101,6 +102,14 @@ def history(work: Path) -> list[Result]:
     return alternating(timelines(built(HISTORY), FIRST_BYTES // 512, work), 1)
 
 
+def of_clones(count: int, work: Path) -> list[Result]:
+    """Clones of the server by themselves and as a fleet, once each: they take minutes."""
+    folder = work / "clones"
+    folder.mkdir()
+    image = fixtures.build("debian-server")
+    return alternating(fleets(clones(image, ROOT_DEVICE, folder, count), folder), 1)
+
+
 @click.command()
 @click.option(
     "--quick", is_flag=True, help="One round, and the smallest guests: to see that all of it works."
@@ -126,6 +135,9 @@ def main(*, quick: bool, rounds: int, parts: tuple[str, ...], output: Path) -> N
             report.growth = growing(SERIES[:1] if quick else SERIES)
         if "timeline" in chosen and not quick:
             report.history = history(Path(work))
+        if "fleet" in chosen:
+            report.clones = BY_THEMSELVES if quick else CLONES
+            report.fleet = of_clones(report.clones, Path(work))
     page = report.as_markdown()
     click.echo(page)
     output.mkdir(parents=True, exist_ok=True)

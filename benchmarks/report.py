@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.clones import BY_THEMSELVES, FLEET, FLEET_HOST_ONLY, ONE_BY_ONE
 from benchmarks.measure import Result
 from benchmarks.subjects import SLEUTH_KIT, TIMELINE
 from guestrepair.appliance.acceleration import acceleration
@@ -56,6 +57,9 @@ class Report:
     disks: list[Result] = field(default_factory=list)
     growth: list[Result] = field(default_factory=list)
     history: list[Result] = field(default_factory=list)
+    fleet: list[Result] = field(default_factory=list)
+    clones: int = 0
+    """How many the fleets were of."""
     machine: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
@@ -68,6 +72,7 @@ class Report:
             "disks": [_result_json(result) for result in self.disks],
             "growth": [_result_json(result) for result in self.growth],
             "timeline": [_result_json(result) for result in self.history],
+            "fleet": [_result_json(result) for result in self.fleet],
         }
 
     def as_markdown(self) -> str:
@@ -92,6 +97,9 @@ class Report:
                 _table(_VERDICT, _of_history(self.history)),
             ]
             parts += [_measurements(self.history)]
+        if self.fleet:
+            parts += [f"## A fleet of {self.clones} clones of the server"]
+            parts += [_table(_VERDICT, _of_fleet(self.fleet, self.clones)), _measurements(self.fleet)]
         return "\n\n".join(parts) + "\n"
 
 
@@ -129,6 +137,18 @@ def _of_history(results: Sequence[Result]) -> list[tuple[str, str, str, str]]:
         ("timeline ÷ (fls -r -m, mactime)", f"{ratio:.2f}", "≤ 2.0", "met" if ratio <= 2 else "missed"),
         ("peak memory of our process (MiB)", f"{peak:.0f}", "≤ 300", "met" if peak <= 300 else "missed"),
     ]
+
+
+def _of_fleet(results: Sequence[Result], clones: int) -> list[tuple[str, str, str, str]]:
+    """What an image takes in a fleet beside a scan by itself."""
+    found = {result.name: result for result in results if result.runs}
+    rows = []
+    for name, target in ((FLEET, 0.55), (FLEET_HOST_ONLY, 0.20)):
+        if name in found and ONE_BY_ONE in found:
+            ratio = found[name].seconds / clones / (found[ONE_BY_ONE].seconds / BY_THEMSELVES)
+            verdict = "met" if ratio <= target else "missed"
+            rows.append((f"{name} ÷ one by one, an image", f"{ratio:.2f}", f"≤ {target}", verdict))
+    return rows
 
 
 def machine() -> dict[str, str]:

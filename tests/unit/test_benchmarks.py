@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.clones import FLEET, FLEET_HOST_ONLY, ONE_BY_ONE
 from benchmarks.guests import Growth, built
 from benchmarks.measure import Result, Run, measured
 from benchmarks.report import Report, ratios, stages
@@ -39,6 +40,13 @@ def test_what_was_missed_or_not_measured_is_said() -> None:
     assert "812" in lines["scan"]
     assert "no loop device" in lines["by hand"]
     assert stages(results[0]) == [("launch and disks", 7.5)]
+
+
+def test_a_fleet_is_held_against_scans_by_themselves_image_by_image() -> None:
+    fleet = [result(ONE_BY_ONE, 80.0), result(FLEET, 200.0), result(FLEET_HOST_ONLY, 240.0)]
+    page = Report(fleet=fleet, clones=100).as_markdown()
+    assert "| 0.25 " in page
+    assert "| 0.30       | ≤ 0.2    | missed |" in page
 
 
 def test_a_failure_is_no_measurement() -> None:

@@ -69,7 +69,7 @@ def test_nothing_is_known_of_what_an_image_holds_itself(base: Path, kept: Path) 
 
 def test_zeros_that_an_image_has_put_over_it_are_its_own(base: Path, kept: Path) -> None:
     one = overlay(base, base.with_name("1.qcow2"))
-    zero = ["qemu-io", "-c", f"write -z {9 * CLUSTER} 64k", one]
+    zero = ["qemu-io", "-c", f"write -z {9 * CLUSTER} 64k", str(one)]
     subprocess.run(zero, check=True, stdout=subprocess.DEVNULL)
     assert key_of(known(kept, one)) is None
 
