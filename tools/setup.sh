@@ -15,12 +15,12 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 debian_runtime="python3 python3-venv python3-guestfs libguestfs-tools libguestfs-xfs
   btrfs-progs cryptsetup-bin dosfstools e2fsprogs gdisk lvm2 mdadm ntfs-3g parted sleuthkit
   python3-parted python3-libnbd python3-rpm python3-apt python3-cryptography python3-yaml
-  qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates openssl"
+  qemu-system-x86 qemu-utils ovmf nbdkit file xz-utils zstd openssh-client ca-certificates openssl"
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
-  nftables iptables iproute2 systemd-journal-remote auditd zsh fish"
+  nginx-light nftables iptables iproute2 systemd-journal-remote auditd zsh fish"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -59,7 +59,8 @@ setup_debian() {
 setup_fedora() {
     as_root dnf -y install python3-libguestfs libguestfs guestfs-tools libguestfs-xfs btrfs-progs \
         cryptsetup dosfstools e2fsprogs gdisk lvm2 mdadm parted sleuthkit python3-pyparted \
-        python3-libnbd python3-rpm python3-cryptography python3-pyyaml qemu-system-x86-core qemu-img edk2-ovmf xz zstd openssh-clients openssl
+        python3-libnbd python3-rpm python3-cryptography python3-pyyaml qemu-system-x86-core qemu-img edk2-ovmf nbdkit nbdkit-curl-plugin nbdkit-ssh-plugin \
+        nbdkit-xz-filter xz zstd openssh-clients openssl
 }
 
 [ -r /etc/os-release ] || die "no /etc/os-release: install the packages that README.md lists by hand"
