@@ -116,7 +116,7 @@ def test_one_that_fails_always_makes_all_count_for_nothing(disk: Path, tmp_path:
                 with open_image(image) as device:
                     device.read(3 << 20, 4096)
 
-        with pytest.raises(SourceError, match="injecting"):
+        with pytest.raises(SourceError, match="could not be read"):
             read()
 
 
