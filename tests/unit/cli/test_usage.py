@@ -34,10 +34,10 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -
 
 
 def bad_inputs(directory: Path) -> dict[str, Path]:
-    made = {name: directory / name for name in ("missing", "empty", "notes.txt", "disk.raw.gz")}
+    made = {name: directory / name for name in ("missing", "empty", "notes.txt", "packed.img")}
     made["empty"].touch()
     made["notes.txt"].write_text("hello\n")
-    made["disk.raw.gz"].write_bytes(gzip.compress(bytes(100_000)))
+    made["packed.img"].write_bytes(gzip.compress(bytes(100_000)))
     made["directory"] = directory
     return made
 
@@ -45,7 +45,7 @@ def bad_inputs(directory: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     "command", [["inspect"], ["scan"], ["repair", "--yes"], ["repair", "--dry-run"], ["boot"]]
 )
-@pytest.mark.parametrize("name", ["missing", "empty", "notes.txt", "disk.raw.gz", "directory"])
+@pytest.mark.parametrize("name", ["missing", "empty", "notes.txt", "packed.img", "directory"])
 def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], name: str) -> None:
     path = bad_inputs(tmp_path)[name]
     state = ["--state-dir", str(tmp_path / "state")] if command[0] == "repair" else []
