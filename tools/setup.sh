@@ -16,14 +16,14 @@ die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 debian_runtime="python3 python3-venv python3-guestfs libguestfs-tools libguestfs-xfs
   btrfs-progs cryptsetup-bin dosfstools e2fsprogs gdisk lvm2 mdadm ntfs-3g parted sleuthkit
   python3-parted python3-libnbd python3-rpm python3-apt python3-cryptography python3-yaml
-  qemu-system-x86 qemu-utils ovmf file xz-utils zstd openssh-client ca-certificates openssl"
+  qemu-system-x86 qemu-utils ovmf nbdkit file xz-utils zstd openssh-client ca-certificates openssl"
 # Kernels for the appliance: Debian's name, and Ubuntu's.
 debian_kernels="linux-image-cloud-amd64 linux-image-virtual"
 # Fixtures and tests: image building and the independent judges.
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
-  nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db nbdkit"
+  nginx-light nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
 
 # Building the Debian package.
 debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling"
@@ -78,6 +78,7 @@ setup_fedora() {
     wanted="python3-libguestfs libguestfs guestfs-tools libguestfs-xfs btrfs-progs
       cryptsetup dosfstools e2fsprogs gdisk lvm2 mdadm parted sleuthkit python3-pyparted
       python3-libnbd python3-rpm python3-cryptography python3-pyyaml qemu-system-x86-core qemu-img edk2-ovmf
+      nbdkit nbdkit-curl-plugin nbdkit-ssh-plugin nbdkit-xz-filter
       xz zstd openssh-clients openssl"
     missing=""
     for p in $wanted; do

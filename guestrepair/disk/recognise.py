@@ -133,7 +133,7 @@ def _other_kind(head: bytes) -> tuple[str, str] | None:
     if head[257:262] == b"ustar":
         is_ova = b".ovf" in head
         what = "an OVA (a tar archive of a machine)" if is_ova else "a tar archive"
-        return what, "unpack the disk with tar"
+        return what, "name the disk in it, as in X.tar!disk.raw, or unpack it"
     return None
 
 

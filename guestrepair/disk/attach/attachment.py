@@ -17,7 +17,7 @@ from guestrepair.disk.attach.location import Kind, Location
 from guestrepair.disk.headers import Source
 from guestrepair.disk.source import opened
 from guestrepair.disk.tempdirs import private_directory
-from guestrepair.errors import GuestRepairError, SourceError, UsageError
+from guestrepair.errors import GuestRepairError, SourceError, UnsafeImageError, UsageError
 from guestrepair.fence import uncounted
 
 _SSH_SETTINGS = ("/etc/ssh/ssh_config", "/etc/ssh/ssh_config.d", "/etc/ssh/ssh_known_hosts")
@@ -68,6 +68,16 @@ class Attached:
         return self._whole_bytes + sum(server.traffic.read_bytes for server in self._servers)
 
     @property
+    def errors(self) -> int:
+        """How many errors were met so far, those that trying again has overcome among them."""
+        return sum(len(server.errors) for server in self._servers)
+
+    @property
+    def words(self) -> str:
+        """The last of them."""
+        return self._servers[-1].words if self._servers else ""
+
+    @property
     def failure(self) -> str:
         """Why not all that was asked for was read; "" when it was."""
         return next(filter(None, (server.failure for server in self._servers)), "")
@@ -87,19 +97,23 @@ def attached(name: Location, access: Access | None = None) -> Iterator[Attached]
         SourceError: it was not read whole, or has changed meanwhile.
     """
     failed: GuestRepairError | None = None
+    trouble, known = "", 0
     with private_directory() as private:
         with ExitStack() as running:
             origin = _origin(name, access or Access(), private, running)
             found: Attached | None = None
             try:
                 found = _attached(name, origin, private, running)
+                known = found.errors
                 yield found
             except UsageError:
                 raise
             except GuestRepairError as error:
                 failed = error
+                if found is not None and not isinstance(error, UnsafeImageError) and found.errors > known:
+                    trouble = found.words  # what was met here may be the consequence
             why = "" if origin.http is None else origin.http.finish()
-        why = why or ("" if found is None else found.failure)
+        why = why or ("" if found is None else found.failure) or trouble
     if why:
         raise SourceError(f"{name}: {why}", hint=_AGAIN) from failed
     if failed is not None:

@@ -370,15 +370,15 @@ def _say(**told: Any) -> None:
     print(json.dumps(told), flush=True)
 
 
-def main() -> int:
-    """Serve one file; always 0, what went wrong is in the lines."""
+def main() -> None:
+    """Serve one file; what went wrong is in the lines."""
     asked = json.loads(sys.stdin.readline())
     upstream = Upstream(asked["url"], dict(asked["headers"]), asked["patience"])
     try:
         version = upstream.open()
     except RefusedError as error:
         _say(error=error.why, hint=error.hint)
-        return 0
+        return
     server = _Server(asked["socket"], upstream, version.size_bytes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     _say(size=version.size_bytes)
@@ -386,8 +386,7 @@ def main() -> int:
     if not upstream.failure:
         upstream.check()
     _say(failure=upstream.failure)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -99,9 +99,14 @@ class Server:
         self.process.kill()
 
     @property
+    def errors(self) -> list[str]:
+        """All errors that it reported so far; some may have been overcome by trying again."""
+        return _ERROR.findall(_text(self.socket.parent / f"{self.socket.name}.stderr"))
+
+    @property
     def words(self) -> str:
-        """The last error that it reported, safe to print; "" for none."""
-        found = _ERROR.findall(_text(self.socket.parent / f"{self.socket.name}.stderr"))
+        """The last of them, safe to print; "" for none."""
+        found = self.errors
         return "".join(c if c.isprintable() else "?" for c in found[-1])[:300] if found else ""
 
     @property

@@ -142,6 +142,7 @@ from guestrepair.formats import (
     xfs_space,
     xfs_tree,
     xml_elements,
+    xz_index,
     yaml_nodes,
     yum_repo,
 )
@@ -170,6 +171,13 @@ class Registered:
 
 
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+
+
+def _xz_index(data: bytes) -> object:
+    """An index with the right checksum, so that what is in it is read."""
+    body = b"\0" + data
+    body += bytes(-len(body) % 4)
+    return xz_index.parse_index(body + zlib.crc32(body).to_bytes(4, "little"))
 
 
 def text(data: bytes) -> str:
@@ -1136,6 +1144,11 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     "sysusers": {"sysusers.d": Registered(sysusers.parse_sysusers, sample=b'u a 1 "A B" /a /bin/sh\n')},
     "tar_header": {
         "first": Registered(tar_header.parse_first_member, 1 * MIB, b"disk.raw".ljust(512, b"\0"))
+    },
+    "xz_index": {
+        "index": Registered(_xz_index),
+        "as it is": Registered(xz_index.parse_index, sample=b"\0\1\x10\x20\0\0\0\0"),
+        "footer": Registered(xz_index.index_bytes, 4096, b"\0" * 10 + b"YZ"),
     },
     "tmpfiles": {"tmpfiles.d": Registered(tmpfiles.parse_tmpfiles, sample=b"d /run/a 0755 root root - -\n")},
     "udev_rules": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,8 @@ USER = pwd.getpwuid(os.geteuid()).pw_name
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of an sshd that lets us in by the key of our agent, and whose host key is known."""
-    with sshd(tmp_path / "sshd") as (port, key), agent(tmp_path / "sshd/id") as socket:
-        monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+    with sshd(tmp_path / "sshd") as (port, key), agent(tmp_path / "sshd/id") as address:
+        monkeypatch.setenv("SSH_AUTH_SOCK", address)
         with known_host(port, key):
             yield port
 
@@ -79,13 +80,13 @@ def test_an_unknown_host_key_and_a_missing_key_are_refused(
 def test_nbd_by_tcp_and_socket(disk: Path, content: bytes, tmp_path: Path) -> None:
     with nbd_server("file", disk) as port:
         assert whole(f"nbd://127.0.0.1:{port}") == content
-    socket = tmp_path / "a socket"
-    command = ["qemu-nbd", "-r", "-f", "raw", "-x", "an/export", "-k", socket, disk]
+    address = tmp_path / "a socket"
+    command = ["qemu-nbd", "-r", "-f", "raw", "-x", "an/export", "-k", str(address), str(disk)]
     with subprocess.Popen(command) as server:
-        while not socket.exists():
+        while not address.exists():
             assert server.poll() is None
         # It lets in one client, once: that is enough.
-        assert whole(f"nbd+unix:///an%2Fexport?socket={str(socket).replace(' ', '%20')}") == content
+        assert whole(f"nbd+unix:///an%2Fexport?socket={str(address).replace(' ', '%20')}") == content
         server.wait(timeout=20)
 
 
@@ -99,7 +100,7 @@ def test_an_export_that_is_not_there(disk: Path) -> None:
 
 
 def test_delays_and_a_server_that_fails_now_and_then(disk: Path, content: bytes) -> None:
-    words = ["--filter=delay", "--filter=error", "file", disk, "delay-read=5ms", "error-pread-rate=20%"]
+    words = ["--filter=delay", "--filter=error", "file", str(disk), "delay-read=5ms", "error-pread-rate=20%"]
     with nbd_server(*words) as port:
         assert whole(f"nbd://127.0.0.1:{port}") == content
 
@@ -115,7 +116,7 @@ def test_one_that_fails_always_makes_all_count_for_nothing(disk: Path, tmp_path:
                 with open_image(image) as device:
                     device.read(3 << 20, 4096)
 
-        with pytest.raises(SourceError, match="nothing|Input/output error|could not be read"):
+        with pytest.raises(SourceError, match="could not be read"):
             read()
 
 
@@ -138,14 +139,16 @@ def test_one_that_dies_in_the_middle(disk: Path) -> None:
 def test_one_that_hangs_is_not_waited_for(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nbdkit, "STALL_SECONDS", 1.0)
     monkeypatch.setattr(nbdkit, "START_SECONDS", 2.0)
-    with nbd_server("--filter=delay", "file", disk, "delay-read=60") as port:
-        with pytest.raises(ImageError, match="no answer"):
-            whole(f"nbd://127.0.0.1:{port}")
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it lets in, and says nothing
-        with pytest.raises(ImageError, match="no answer"):
-            whole(f"nbd://127.0.0.1:{silent.getsockname()[1]}")
+    with (
+        nbd_server("--filter=delay", "file", disk, "delay-read=60") as port,
+        pytest.raises(ImageError, match="no answer"),
+    ):
+        whole(f"nbd://127.0.0.1:{port}")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,  # it lets in, and says nothing
+        pytest.raises(ImageError, match="no answer"),
+    ):
+        whole(f"nbd://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_a_program_that_is_not_there_is_named(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

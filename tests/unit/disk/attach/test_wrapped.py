@@ -11,6 +11,7 @@ import pytest
 from guestrepair.disk import examine
 from guestrepair.disk.attach import unpack
 from guestrepair.disk.attach.attachment import attached
+from guestrepair.disk.space import free_bytes
 from guestrepair.errors import ImageAccessError, ImageError
 from tests.support.servers import RangeServer, range_server
 from tests.unit.disk.attach.conftest import MIB, location, whole
@@ -94,7 +95,7 @@ def test_bombs_end(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_room_is_said(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(disk, "gzip -c disk.raw").rename(disk.with_name("disk.raw.gz"))
-    monkeypatch.setattr(unpack, "KEPT_FREE_BYTES", unpack.free_bytes(disk.parent) - MIB)
+    monkeypatch.setattr(unpack, "KEPT_FREE_BYTES", free_bytes(disk.parent) - MIB)
     assert "TMPDIR" in refused(file, ImageAccessError)
 
 
@@ -114,7 +115,7 @@ def test_no_room_is_said(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("d.tar.gz!disk.raw", "gzip -c disk.raw", "no whole tar archive"),
         ("d.tar!disk.raw.gz", "gzip -k disk.raw; tar -c disk.raw.gz", "compressed with gzip"),
         ("d.raw.gz", "printf '' | gzip", "empty"),
-        ("d.raw.gz", "printf x | gzip", "too small"),
+        ("d.raw.gz", "printf '\\001' | gzip", "too small"),
     ],
 )
 def test_what_is_no_disk_is_said(disk: Path, name: str, command: str, said: str) -> None:
@@ -151,9 +152,11 @@ def test_a_qcow2_in_an_archive_leads_nowhere(tmp_path: Path) -> None:
     command = "qemu-img create -q -f qcow2 -b base.raw -F raw top.qcow2 && gzip top.qcow2"
     subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path)
     assert "names another file" in refused(tmp_path / "top.qcow2.gz")
-    with attached(location(str(tmp_path / "top.qcow2.gz"))) as found:
-        with pytest.raises(ImageError, match="names another file"):
-            examine(found, input_format="qcow2", allow_backing=[tmp_path])
+    with (
+        attached(location(str(tmp_path / "top.qcow2.gz"))) as found,
+        pytest.raises(ImageError, match="names another file"),
+    ):
+        examine(found, input_format="qcow2", allow_backing=[tmp_path])
 
 
 def test_crc_of_the_whole(disk: Path) -> None:
