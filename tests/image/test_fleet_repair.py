@@ -99,7 +99,7 @@ def test_kills_lose_nothing_and_repair_nothing_twice(tmp_path: Path) -> None:
 def test_a_dry_run_writes_nothing_and_nobody_is_asked_in_a_pipe(tmp_path: Path) -> None:
     made = images(tmp_path, 1)
     before = digests(made)
-    command = [word for word in words(tmp_path, *made) if word != "--yes"]
+    command: list[str | Path] = [word for word in words(tmp_path, *made) if word != "--yes"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "nobody is at the terminal" in refused.stderr
