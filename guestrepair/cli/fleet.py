@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +12,11 @@ import click
 from click.core import ParameterSource
 
 from guestrepair.cli.console import Console
+from guestrepair.cli.fleet_repair import repair, undo
 from guestrepair.cli.fleet_report import command as report
+from guestrepair.cli.fleet_run import OF_THE_FLEET, engine_of, options_of_a_fleet, teller
 from guestrepair.cli.fleet_table import table
 from guestrepair.cli.options import (
-    PATH,
     analyzer_options,
     host_only_option,
     image_options,
@@ -28,24 +28,17 @@ from guestrepair.cli.standards import said_by_the_user, standard_options, to_sta
 from guestrepair.cli.targets import target_options
 from guestrepair.disk.signals import cleaned_up_on_termination
 from guestrepair.errors import UsageError
-from guestrepair.fleet.admission import APPLIANCE_BYTES, HOST_ONLY_BYTES, MIB, Admission, usual_jobs
+from guestrepair.fleet.admission import APPLIANCE_BYTES, HOST_ONLY_BYTES
 from guestrepair.fleet.jobs import Engine, Limits
 from guestrepair.fleet.operation import KNOWN_DIGESTS, Run, digest_of_what_is_wanted, exit_status, run_fleet
 from guestrepair.fleet.shards import WHOLE, parse_shard
 from guestrepair.fleet.sources import gather
 from guestrepair.fleet.state import State
-from guestrepair.fleet.supervisor import Progress, Work
+from guestrepair.fleet.supervisor import Work
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_DURATION = re.compile(r"([0-9]{1,6})(s|m|h)?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
-_SIZE = re.compile(r"([0-9]{1,6})(M|G)")
 _OF_ONE_IMAGE = frozenset({"disks", "write_baseline", "all_disks_attached", "root"})
 """Options of a scan that make no sense for many images: a list's line has them for each."""
-_OF_THE_FLEET = (
-    "state_dir", "lists", "jobs", "engine", "scheduler", "shard", "shards", "timeout", "memory", "retries",
-    "afresh", "exit_zero",
-)  # fmt: skip
 
 
 @click.group("fleet")
@@ -59,69 +52,20 @@ def command() -> None:
     guestrepair fleet scan --state night1 --from list.txt --host-only
     guestrepair fleet validate --state build42 build/*.qcow2
     guestrepair fleet report night1
+    guestrepair fleet repair --state night1 --dry-run /srv/images
     """
 
 
 command.add_command(report)
-
-
-def _duration(_context: click.Context, _option: click.Parameter, value: str) -> float:
-    match = _DURATION.fullmatch(value)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f"{value!r} is no time: 90s, 10m, 2h")
-    return float(int(match[1]) * _SECONDS[match[2]])
-
-
-def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    match = _SIZE.fullmatch(value)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f"{value!r} is no size: 1500M, 2G")
-    return int(match[1]) * MIB * (1024 if match[2] == "G" else 1)
-
-
-def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
-    if value == "auto":
-        return None
-    if not value.isdecimal() or not 1 <= int(value) <= 10_000:
-        raise click.BadParameter(f"{value!r} is no number of jobs, nor auto")
-    return int(value)
-
-
-def fleet_options(command: Command) -> Command:
-    """Where the state is, which images, how many at a time, within which limits."""
-    decorators = (
-        click.option("--state", "state_dir", required=True, type=PATH, metavar="DIR",
-                     help="Where state and reports are kept; the same DIR again goes on where it was."),
-        click.option("--from", "lists", multiple=True, metavar="FILE|-",
-                     help="A list of images, one a line: URI [disk=... key=file:... donor=...]; repeatable."),
-        click.option("--jobs", default="auto", show_default=True, callback=_jobs, metavar="N|auto",
-                     help="How many images at a time; auto: as processors and memory admit."),
-        click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True,
-                     help="Where the work is done: here, or on the workers of a Dask scheduler."),
-        click.option("--scheduler", metavar="ADDRESS", help="Dask's scheduler: tcp://HOST:PORT."),
-        click.option("--shard", metavar="I/N|auto",
-                     help="Only part I of N of the list; auto: as Slurm, Kubernetes or the CI counts."),
-        click.option("--shards", type=click.IntRange(1, 999_999), metavar="N",
-                     help="How many parts there are, where --shard auto cannot know it."),
-        click.option("--timeout", default="10m", show_default=True, callback=_duration, metavar="T",
-                     help="After this time an image's processes are ended."),
-        click.option("--memory", default="2G", show_default=True, callback=_size, metavar="SIZE",
-                     help="What an image's processes may take together; else it is tried again alone."),
-        click.option("--retries", default=1, show_default=True, type=click.IntRange(0, 100),
-                     help="How often an image that could not be examined is tried again."),
-        click.option("--again", "afresh", is_flag=True, help="Also what is done already."),
-        click.option("--exit-zero", is_flag=True, help="Findings are no failure: 0 in the place of 1."),
-    )  # fmt: skip
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command
+command.add_command(repair)
+command.add_command(undo)
 
 
 def scan_options_of_a_fleet(command: Command) -> Command:
     """The options of a scan that make sense for many images."""
     decorators = (
         click.argument("images", nargs=-1, metavar="[IMAGE|DIR|PATTERN|libvirt:]..."),
-        fleet_options,
+        options_of_a_fleet(*OF_THE_FLEET),
         analyzer_options,
         profile_option(),
         target_options,
@@ -174,7 +118,7 @@ def validate(console: Console, /, **values: Any) -> int:
 def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     """The run of ``fleet scan`` and ``fleet validate``; its exit status."""
     context = click.get_current_context()
-    fleet = {name: values.pop(name) for name in _OF_THE_FLEET}
+    fleet = {name: values.pop(name) for name in OF_THE_FLEET}
     images = values.pop("images")
     if (fleet["engine"] == "dask") != bool(fleet["scheduler"]):
         raise UsageError("--engine dask and --scheduler ADDRESS go together", hint="give both, or none")
@@ -202,7 +146,7 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
         again=fleet["afresh"],
     )
     with cleaned_up_on_termination():
-        rows = run_fleet(run, lambda state: _engine(state, fleet, host_only=host_only), _teller(console))
+        rows = run_fleet(run, lambda state: _engine(state, fleet, host_only=host_only), teller(console))
     console.clear()
     click.echo(table(rows), nl=False)
     return exit_status(rows, exit_zero=fleet["exit_zero"])
@@ -213,7 +157,7 @@ def _words(context: click.Context) -> Iterator[str]:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not isinstance(parameter, click.Option) or name in _OF_THE_FLEET or not given:
+        if not isinstance(parameter, click.Option) or name in OF_THE_FLEET or not given:
             continue
         option, value = max(parameter.opts, key=len), context.params[name]
         if parameter.is_flag:
@@ -256,31 +200,4 @@ def _engine(state: State, fleet: dict[str, Any], *, host_only: bool) -> Engine:
         from guestrepair.fleet.engines.dask import DaskEngine
 
         return DaskEngine(fleet["scheduler"])
-    from guestrepair.fleet.children import Children
-    from guestrepair.fleet.engines.local import LocalEngine
-
-    jobs = fleet["jobs"] or usual_jobs(with_kvm=not host_only and _kvm_works())
-    return LocalEngine(Children(state.reports, inherit=(state.children_lock,)), Admission(jobs))
-
-
-def _kvm_works() -> bool:
-    from guestrepair.appliance.acceleration import Acceleration, acceleration
-
-    return acceleration().acceleration is Acceleration.KVM
-
-
-def _teller(console: Console) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
-        left = "" if progress.left_seconds is None else f", about {_rounded(progress.left_seconds)} left"
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        console.progress(
-            f"{progress.done} of {progress.total} images done, {progress.running} running{failed}{left}"
-        )
-
-    return tell
-
-
-def _rounded(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return engine_of(state, fleet["jobs"], host_only=host_only)

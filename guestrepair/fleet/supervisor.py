@@ -39,6 +39,9 @@ class Work:
     needs_bytes: int
     retries: int = 1
     host_only: bool = False
+    max_failures: int | None = None
+    """After so many nothing more is begun; None: whatever fails, the rest goes on."""
+    is_failure: Callable[[Row], bool] = lambda row: row.exit_status not in {0, 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class Supervisor:
                     again = self._settle(outcome, plan)
                     if again is not None:
                         queue.append(again)
+                if self.work.max_failures is not None and self._failed >= self.work.max_failures:
+                    queue.clear()
         finally:
             self.engine.close()
             self._give_back()
@@ -144,7 +149,7 @@ class Supervisor:
         self._busy_seconds += outcome.seconds
         if again:
             return row.id
-        self._failed += found.exit_status not in {0, 1}
+        self._failed += self.work.is_failure(found)
         return None
 
     def _alike(self, found: Row, others: Iterable[str]) -> Iterator[Row]:

@@ -27,10 +27,16 @@ Description: a package
 _PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
 
 
-def tiny_root(folder: Path, name: str, fstab: str = "", packages: Mapping[str, str] | None = None) -> Path:
+def tiny_root(
+    folder: Path,
+    name: str,
+    fstab: str = "",
+    packages: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Path:
     """An ext4 filesystem of 2 MiB, without a partition table, that is a system to whoever looks at it.
 
-    ``packages`` are versions by name, in dpkg's database.
+    ``packages`` are versions by name, in dpkg's database; ``files`` are further ones by their path in it.
     """
     tree = folder / f".{name}.tree"
     (tree / "etc").mkdir(parents=True)
@@ -44,6 +50,9 @@ def tiny_root(folder: Path, name: str, fstab: str = "", packages: Mapping[str, s
         (tree / "var/lib/dpkg/status").write_text("".join(_STANZA.format(*p) for p in packages.items()))
         for package in packages:
             (tree / f"var/lib/dpkg/info/{package}.list").write_text("/.\n")
+    for path, content in (files or {}).items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(content)
     image = folder / f"{name}.raw"
     subprocess.run(
         ["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2m"],
