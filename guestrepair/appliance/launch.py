@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from guestrepair.appliance.acceleration import Acceleration, Verdict, accelerati
 from guestrepair.appliance.background import Starting
 from guestrepair.appliance.fast_build import FastAppliance, fast_appliance
 from guestrepair.appliance.handle import Handle, message
+from guestrepair.appliance.hypervisor import hypervisor
 from guestrepair.appliance.left_out import LeftOut
 from guestrepair.appliance.qemu_processes import end_machines_of
 from guestrepair.appliance.saved_machine import RESUME_SECONDS, SavedMachine, locked_at_once
@@ -266,7 +266,7 @@ def _saved_now(
 def _qemu(machine: _Machine) -> Path:
     handle = _new_handle(machine)
     try:
-        return Path(os.path.realpath(handle.get_hv()))  # LIBGUESTFS_HV may name one outside /usr
+        return hypervisor(handle)
     finally:
         handle.close()
 
@@ -347,28 +347,10 @@ def _confine(
     """The appliance's qemu can open the overlays, what lies under them, and the appliance: nothing else."""
     overlays = [drive.overlay for drive in machine.drives]
     under = {file for overlay in overlays for file in files_under(overlay)}
-    qemu = _hypervisor(handle)
+    qemu = hypervisor(handle)
     cage = Cage(read=(*sorted(under), *appliance), write=(*overlays, machine.home), run=(qemu,), machine=True)
     program = wrapped(qemu, cage=cage, directory=machine.home, variant=variant, record=record)
     handle.set_hv(str(program))
-
-
-def _hypervisor(handle: Handle) -> Path:
-    """The qemu that libguestfs would start, without links; LIBGUESTFS_HV may name one anywhere.
-
-    Releases of libguestfs differ: 1.54 says where it is, 1.60 gives the name that it looks for in PATH.
-
-    Raises:
-        ApplianceError: it is not there.
-    """
-    named = handle.get_hv()
-    found = shutil.which(named)
-    if found is None:
-        raise ApplianceError(
-            f"there is no program {named}, which libguestfs would start",
-            hint="install qemu-system-x86 (Debian) or qemu-system-x86-core (Fedora), or mend LIBGUESTFS_HV",
-        )
-    return Path(os.path.realpath(found))
 
 
 def _new_handle(machine: _Machine) -> Handle:

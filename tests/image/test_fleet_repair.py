@@ -86,8 +86,8 @@ def test_kills_lose_nothing_and_repair_nothing_twice(tmp_path: Path) -> None:
     assert "0 failed" not in done.stdout
     for path in made:
         assert "repaired" in line_of(done.stdout, path) or "nothing to repair" in line_of(done.stdout, path)
-        command = [PROGRAM, "history", "--state-dir", str(tmp_path / "undo"), str(path)]
-        history = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        asked: list[str | Path] = [PROGRAM, "history", "--state-dir", tmp_path / "undo", path]
+        history = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
         assert history.count("golden/machine-id") == 1, history
     assert not lives(driver.pid)
     assert all(a != b for a, b in zip(digests(made), before, strict=True))
