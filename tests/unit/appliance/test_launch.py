@@ -7,7 +7,8 @@ from pathlib import Path
 import guestfs
 import pytest
 
-from guestrepair.appliance.launch import CallCount, _hypervisor, device_name
+from guestrepair.appliance.hypervisor import hypervisor
+from guestrepair.appliance.launch import CallCount, device_name
 from guestrepair.errors import ApplianceError
 
 
@@ -56,15 +57,15 @@ def test_no_two_drives_have_one_name() -> None:
 
 def test_qemu_is_found_whether_libguestfs_says_where_or_only_its_name(tmp_path: Path) -> None:
     handle = guestfs.GuestFS(python_return_dict=True)
-    usual = _hypervisor(handle)  # this release's own way
+    usual = hypervisor(handle)  # this release's own way
     assert usual.is_absolute()
     assert not usual.is_symlink()
     (tmp_path / "link").symlink_to(usual)
     for named in (usual.name, str(usual), str(tmp_path / "link")):
         handle.set_hv(named)
-        assert _hypervisor(handle) == usual
+        assert hypervisor(handle) == usual
     for absent in ("qemu-system-absent", str(tmp_path / "absent"), str(tmp_path)):
         handle.set_hv(absent)
         with pytest.raises(ApplianceError, match="there is no program"):
-            _hypervisor(handle)
+            hypervisor(handle)
     handle.close()
