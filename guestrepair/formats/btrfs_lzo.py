@@ -8,6 +8,7 @@ Source: Linux fs/btrfs/lzo.c (lzo_decompress_bio, lzo_decompress).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from guestrepair.errors import FormatError
@@ -31,8 +32,7 @@ class Lzo:
         Raises:
             FormatError: something of it is not as it should be.
         """
-        from lzallright import LZOCompressor  # where there is something to unpack
-
+        unpack = _unpacker()
         end, at, found, size = _length(data, 0), _LENGTH_BYTES, list[bytes](), 0
         if not _LENGTH_BYTES < end <= len(data) or len(data) - end >= SECTOR_BYTES:
             raise FormatError("lzo of another length")
@@ -41,7 +41,7 @@ class Lzo:
             at += _LENGTH_BYTES
             if not 0 < length <= _PIECE_MOST_BYTES or at + length > end or size % SECTOR_BYTES:
                 raise FormatError("a piece of lzo of another length")
-            found.append(LZOCompressor.decompress(data[at : at + length], SECTOR_BYTES))
+            found.append(unpack(data[at : at + length], SECTOR_BYTES))
             size += len(found[-1])
             if len(found[-1]) > SECTOR_BYTES:
                 raise FormatError("a piece of lzo that holds more than a sector")
@@ -50,6 +50,20 @@ class Lzo:
             at += left if left < _LENGTH_BYTES else 0
         self.eof = at >= end
         return b"".join(found)[:max_length]
+
+
+def _unpacker() -> Callable[[bytes, int], bytes]:
+    """lzo's own, imported where there is something to unpack: Debian and Fedora have no package of it.
+
+    Raises:
+        FormatError: it is not there; the appliance's kernel then reads the file.
+    """
+    try:
+        from lzallright import LZOCompressor
+    except ImportError as error:
+        raise FormatError("lzo, which this Python lacks lzallright for") from error
+    unpack: Callable[[bytes, int], bytes] = LZOCompressor.decompress
+    return unpack
 
 
 def verify_inline(data: bytes) -> None:
