@@ -122,6 +122,7 @@ class Starting:
         if not self.asked:
             self.end_machine()
         if self._handle is not None:
+            self._prepare(self._handle)  # this thread may never have asked it anything
             self.watch.close(self._handle.close)
         self._ended.set()
         self._thread.join()

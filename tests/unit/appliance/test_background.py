@@ -84,3 +84,15 @@ def test_an_end_before_the_start_gives_the_launch_up() -> None:
     starting.end()
     assert given_up == [True]
     assert starting.started
+
+
+def test_one_that_nobody_asked_is_closed_as_quietly_as_any_other() -> None:
+    """libguestfs keeps its error handler by thread: the one that closes may never have asked anything."""
+    launched, said = Launched(), list[str]()
+    starting = Starting(
+        lambda _this: cast("Handle", launched), lambda: None, lambda _handle: said.append("prepared")
+    )
+    while not starting.started:
+        pass
+    starting.end()
+    assert (said, launched.closed) == (["prepared"], True)
