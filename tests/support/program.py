@@ -14,10 +14,12 @@ SECONDS = 900
 
 
 def run(*arguments: str | Path, timeout_seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
-    """Run it to its end; its output as text."""
-    return subprocess.run(
+    """Run it to its end; its output as text. What it says is our own lines: none of a library's."""
+    done = subprocess.run(
         [PROGRAM, *arguments], check=False, capture_output=True, text=True, timeout=timeout_seconds
     )
+    assert "libguestfs: error" not in done.stderr, done.stderr
+    return done
 
 
 def report_of(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
