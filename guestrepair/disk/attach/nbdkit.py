@@ -213,11 +213,10 @@ def opened_socket(server: Server, shown: str) -> Iterator[Source]:
     Raises:
         ImageError: it cannot be opened, or is of a size that no disk has.
     """
-    handle = nbd.NBD()
     patience = threading.Timer(START_SECONDS, server.give_up)
     patience.start()
     try:
-        handle.connect_unix(os.fspath(server.socket))
+        handle = _connected(server)
         size: int = handle.get_size()
     except nbd.Error as error:
         raise cannot_open(shown, server) from error
@@ -243,6 +242,25 @@ def opened_socket(server: Server, shown: str) -> Iterator[Source]:
     finally:
         with suppress(nbd.Error):
             handle.shutdown()
+
+
+def _connected(server: Server) -> nbd.NBD:
+    """A connection to the server.
+
+    Raises:
+        nbd.Error: none can be made.
+    """
+    while True:
+        handle = nbd.NBD()
+        try:
+            handle.connect_unix(os.fspath(server.socket))
+        except nbd.Error as error:
+            # Its socket is there a moment before it listens.
+            if error.errno != "ECONNREFUSED" or server.process.poll() is not None:
+                raise
+            time.sleep(0.01)
+        else:
+            return handle
 
 
 def check_size(size_bytes: int, shown: str) -> None:

@@ -338,7 +338,7 @@ def cut(server: RangeServer, handler: _Handler, first: int, last: int) -> bool:
         (touch, "changed while it was read: another time"),
         (shrink, "changed while it was read: it is shorter"),
         (die, "ended the connection"),
-        (cut, "ended the connection"),
+        (cut, "sends less than it says"),
         (hang, "no"),
         (status(503), "status 503"),
     ],
