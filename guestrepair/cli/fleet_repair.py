@@ -198,7 +198,7 @@ def _status(rows: Sequence[Row]) -> int:
 
 
 def _table(wave: Wave, rows: Sequence[Row], *, dry: bool) -> str:
-    cells = [(printable(row.uri), *_outcome(wave, row, dry=dry)) for row in rows]
+    cells = [(printable(row.shown), *_outcome(wave, row, dry=dry)) for row in rows]
     headers = ("image", "outcome", "left: errors", "warnings", "what there is to say")
     listed = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     return f"{listed}\n\n{_sums(wave, rows, dry=dry)}\n"

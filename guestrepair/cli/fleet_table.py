@@ -15,10 +15,10 @@ _VERDICT_COLUMNS = 72
 
 def table(rows: Sequence[Row]) -> str:
     """A line an image, those that need somebody first; then the sums."""
-    ordered = sorted(rows, key=lambda row: (-_rank(row), row.uri))
-    names = {row.id: row.uri for row in rows}
+    ordered = sorted(rows, key=lambda row: (-_rank(row), row.shown))
+    names = {row.id: row.shown for row in rows}
     cells = [
-        (printable(row.uri), _verdict(row, names), row.errors, row.warnings, row.notes, row.inconclusive)
+        (printable(row.shown), _verdict(row, names), row.errors, row.warnings, row.notes, row.inconclusive)
         for row in ordered
     ]
     headers = ("image", "verdict", "errors", "warnings", "notes", "not examined")

@@ -39,11 +39,11 @@ def fleet_report(directories: Sequence[Path]) -> FleetReport:
             known = rows.get(row.id)
             if known is None or (row.ended or 0) >= (known[0].ended or 0):
                 rows[row.id] = (row, directory)
-    names = {row.id: row.uri for row, _ in rows.values()}
+    names = _names([row for row, _ in rows.values()])
     images: list[FleetImage] = []
     reports: list[ImageReport] = []
     for row, directory in rows.values():
-        found = _record(row, directory)
+        found = _record(row, directory, names[row.id])
         images.append(_image(row, directory, found, names))
         if found is not None and not row.same_as:
             reports.append(found.report)
@@ -55,6 +55,17 @@ def fleet_report(directories: Sequence[Path]) -> FleetReport:
     )
 
 
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    """What each image is called, by its row's id: two whose names differ in a secret alone get numbers."""
+    names: dict[str, str] = {}
+    count: Counter[str] = Counter()
+    for row in rows:
+        count[row.shown] += 1
+        number = count[row.shown]
+        names[row.id] = row.shown if number == 1 else f"{row.shown} ({number})"
+    return names
+
+
 class _Record(NamedTuple):
     """What was kept of an image: its report, the kernel that boots, and the versions of its packages."""
 
@@ -63,7 +74,7 @@ class _Record(NamedTuple):
     packages: Mapping[str, str]
 
 
-def _record(row: Row, directory: Path) -> _Record | None:
+def _record(row: Row, directory: Path, name: str) -> _Record | None:
     """The image's record; None where there is none that can be read."""
     if not row.report_path:
         return None
@@ -75,7 +86,7 @@ def _record(row: Row, directory: Path) -> _Record | None:
         facts = image.get("facts") or {}
         packages = itertools.islice((facts.get("packages") or {}).items(), _MOST_PACKAGES)
         return _Record(
-            replace(read_image(image), path=row.uri),
+            replace(read_image(image), path=name),
             str(facts.get("kernel") or "")[:_LONGEST],
             {str(name)[:_LONGEST]: str(version)[:_LONGEST] for name, version in packages},
         )
@@ -90,7 +101,7 @@ def _image(row: Row, directory: Path, record: _Record | None, names: Mapping[str
     system = None if record is None else record.report.os
     findings = [] if record is None else [f for f in record.report.findings if f.is_open]
     return FleetImage(
-        name=row.uri,
+        name=names[row.id],
         state=state,
         exit_status=row.exit_status,
         verdict=row.verdict,

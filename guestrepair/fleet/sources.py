@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from guestrepair.appliance.keys import names_a_file
+from guestrepair.disk.attach.location import parse_image_name
 from guestrepair.errors import UsageError
 from guestrepair.fleet.machines import MACHINES, machines
 
@@ -74,6 +75,14 @@ class Source:
         words = iter(self.options)
         for word in words:
             yield (word, "") if word in _FLAGS.values() else (word, next(words, ""))
+
+
+def shown_name(uri: str) -> str:
+    """An image's name without its secrets: the query of a presigned address."""
+    try:
+        return str(parse_image_name(uri))
+    except UsageError:
+        return uri.partition("?")[0]
 
 
 def is_local(uri: str) -> bool:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from guestrepair.errors import FleetError
+from guestrepair.fleet.sources import shown_name
 
 SCHEMA_VERSION = 1
 _PATIENCE_SECONDS = 30.0
@@ -91,6 +92,11 @@ class Row:
     inconclusive: int = 0
     error: str = ""
     worker: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the image is called, without the secrets that an address may hold; not escaped."""
+        return shown_name(self.uri)
 
     @property
     def mark(self) -> str:

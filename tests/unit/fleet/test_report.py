@@ -152,3 +152,14 @@ def test_what_is_no_state_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert all(line.startswith("guestrepair: ") for line in said)
+
+
+def test_the_query_of_a_presigned_address_is_shown_nowhere(tmp_path: Path) -> None:
+    addresses = [f"https://127.0.0.1:1/disk.raw?signature=secret{n}" for n in range(2)]
+    done = fleet("--state", tmp_path, "--host-only", "--retries", "0", *addresses)
+    assert done.returncode == 3
+    assert "https://127.0.0.1:1/disk.raw?…" in done.stdout
+    report = fleet_report([tmp_path])
+    assert len({image.name for image in report.images}) == 2
+    shown = "".join(renderer(name, FleetReport)(report) for name in names_for(FleetReport))
+    assert "secret" not in done.stdout + done.stderr + shown
