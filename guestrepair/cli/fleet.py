@@ -208,16 +208,19 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     return exit_status(rows, exit_zero=fleet["exit_zero"])
 
 
+_SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
 def _words(context: click.Context) -> Iterator[str]:
-    """The options of a scan that were given, as words for the command of each image."""
+    """The options of a scan that were given, by variables too, as words for the command of each image."""
     for parameter in context.command.params:
         name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        given = context.get_parameter_source(name) in _SAID and parameter.expose_value
         if not isinstance(parameter, click.Option) or name in _OF_THE_FLEET or not given:
             continue
         option, value = max(parameter.opts, key=len), context.params[name]
         if parameter.is_flag:
-            yield option
+            yield from (option,) if value else ()
             continue
         for each in value if parameter.multiple else (value,):
             yield f"{option}={each}"
