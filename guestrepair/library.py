@@ -13,6 +13,8 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from guestrepair.analyzers.base import AnalysisOptions
 from guestrepair.appliance.keys import parse_key
+from guestrepair.disk.attach.attachment import Access
+from guestrepair.disk.attach.location import ImageName, parse_image_name
 from guestrepair.errors import GuestRepairError, UsageError
 from guestrepair.model import (
     Effect,
@@ -54,7 +56,8 @@ __all__ = [
 ]
 
 Name = str | Path
-"""A file or block device of this host."""
+"""An image: a file or block device of this host; as text also what the command line takes, a URI or
+``ARCHIVE.tar!DISK``."""
 
 
 class NotExaminedError(GuestRepairError):
@@ -80,6 +83,8 @@ class OpenOptions(TypedDict, total=False):
     allow_backing: Sequence[Name]
     stock_appliance: bool
     host_only: bool
+    header_file: Name
+    """Headers for the HTTP server that an image lies on."""
     progress: Callable[[str], None]
     """Called with a line now and then that says what is being done. Nobody is asked anything."""
 
@@ -191,9 +196,15 @@ def _checked(options: Any, known: Any) -> dict[str, Any]:
     return dict(options)
 
 
-def _named(image: Name) -> Path:
-    """What the operations take for the name of an image."""
-    return Path(image)
+def _named(image: Name) -> ImageName:
+    """What the operations take for the name of an image; a Path is the file of exactly that name.
+
+    Raises:
+        UsageError: a text that begins as a URI and is none, or that no file can be called.
+    """
+    if "\0" in str(image):
+        raise UsageError("an image's name with a zero byte in it", hint="name a file, or a URI")
+    return parse_image_name(image) if isinstance(image, str) else image
 
 
 def _path(given: dict[str, Any], name: str) -> Path | None:
@@ -209,6 +220,7 @@ def _opening(given: dict[str, Any]) -> ImageOptions:
         allow_backing=tuple(map(Path, given.get("allow_backing", ()))),
         stock_appliance=given.get("stock_appliance", False),
         host_only=given.get("host_only", False),
+        access=Access(header_file=_path(given, "header_file")),
     )
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.fleet_repair import repair, undo
 from guestrepair.cli.fleet_report import command as report
-from guestrepair.cli.fleet_run import OF_THE_FLEET, engine_of, options_of_a_fleet, teller
+from guestrepair.cli.fleet_run import OF_THE_FLEET, engine_of, options_of_a_fleet, teller, words_given
 from guestrepair.cli.fleet_table import table
 from guestrepair.cli.options import (
     analyzer_options,
@@ -122,7 +121,7 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     images = values.pop("images")
     if (fleet["engine"] == "dask") != bool(fleet["scheduler"]):
         raise UsageError("--engine dask and --scheduler ADDRESS go together", hint="give both, or none")
-    words = tuple(_words(context))
+    words = tuple(words_given(context, OF_THE_FLEET))
     files = _checked(what, values, context)
     sources = gather(images, fleet["lists"], sys.stdin.buffer)
     host_only = "--host-only" in words
@@ -150,21 +149,6 @@ def _run(console: Console, what: str, values: dict[str, Any]) -> int:
     console.clear()
     click.echo(table(rows), nl=False)
     return exit_status(rows, exit_zero=fleet["exit_zero"])
-
-
-def _words(context: click.Context) -> Iterator[str]:
-    """The options of a scan that were given, as words for the command of each image."""
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not isinstance(parameter, click.Option) or name in OF_THE_FLEET or not given:
-            continue
-        option, value = max(parameter.opts, key=len), context.params[name]
-        if parameter.is_flag:
-            yield option
-            continue
-        for each in value if parameter.multiple else (value,):
-            yield f"{option}={each}"
 
 
 def _checked(what: str, values: dict[str, Any], context: click.Context) -> list[Path | None]:

@@ -6,6 +6,9 @@ See ``fleet/zygote.py``. Nobody runs it by hand.
 from __future__ import annotations
 
 import importlib
+import os
+
+from guestrepair.cli.common import PREFIX
 
 _OF_A_SCAN = (
     "guestrepair.cli.scan",
@@ -16,6 +19,8 @@ _OF_A_SCAN = (
     "guestrepair.session.host.readable",
 )
 """Imported ahead of the first fork: else each child would."""
+_OF_ONE_IMAGE = tuple(f"{PREFIX}_{name}_" for name in ("SCAN", "VALIDATE", "REPAIR", "UNDO"))
+"""How the variables begin that stand for options of a command on one image."""
 
 
 def serve() -> None:
@@ -29,7 +34,17 @@ def serve() -> None:
         importlib.import_module(name)
     all_formats()
     all_analyzers()
+    _forget_options()
     Zygote(invoke).serve()
+
+
+def _forget_options() -> None:
+    """What is wanted of an image are the words of its job, which the driver knows and has kept, and no more.
+
+    A report that a variable sends to a file would not become a record.
+    """
+    for name in [name for name in os.environ if name.startswith(_OF_ONE_IMAGE)]:
+        del os.environ[name]
 
 
 if __name__ == "__main__":

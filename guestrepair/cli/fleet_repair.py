@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 from tabulate import tabulate
 
 from guestrepair.analyzers.base import all_rules
 from guestrepair.cli.completing import rules
 from guestrepair.cli.console import Console
-from guestrepair.cli.fleet_run import FLEET_BASICS, engine_of, options_of_a_fleet, teller
+from guestrepair.cli.fleet_run import FLEET_BASICS, engine_of, options_of_a_fleet, teller, words_given
 from guestrepair.cli.options import (
     PATH,
     analyzer_options,
@@ -108,7 +107,7 @@ def repair(console: Console, /, **values: Any) -> int:
             "fleet repair asks before it writes, and nobody is at the terminal",
             hint="--yes makes the safe repairs without asking; --dry-run shows them",
         )
-    words = tuple(_words(click.get_current_context()))
+    words = tuple(words_given(click.get_current_context(), _OURS))
     _check(values)
     sources = [_local(source) for source in gather(values["images"], ours["lists"], sys.stdin.buffer)]
     with cleaned_up_on_termination():
@@ -166,27 +165,6 @@ def _check(values: dict[str, Any]) -> None:
         from guestrepair.operations.analysis import chosen_analyzers
 
         chosen_analyzers(wanted)
-
-
-def _words(context: click.Context) -> Iterator[str]:
-    """The options of a repair that were given, as words for the command of each image."""
-    said = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) in said
-        if (
-            not isinstance(parameter, click.Option)
-            or name in _OURS
-            or not given
-            or not parameter.expose_value
-        ):
-            continue
-        option, value = max(parameter.opts, key=len), context.params[name]
-        if parameter.is_flag:
-            yield option
-            continue
-        for each in value if parameter.multiple else (value,):
-            yield f"{option}={each}"
 
 
 def _local(source: Source) -> Source:

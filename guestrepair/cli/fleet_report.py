@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from guestrepair.cli.console import Console
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.options import PATH, output_options
 from guestrepair.errors import UsageError
 from guestrepair.fleet.gather import fleet_report
+from guestrepair.fleet.state import STATE_FILES
 from guestrepair.report.data import Report
 from guestrepair.report.fleet_data import FleetReport
 
@@ -39,11 +40,29 @@ def command(
 
     Exit status: 0 done, 2 wrong usage, 3 a directory holds no state that can be read.
     """
+    _check_place(output, directories)
     report = fleet_report(directories)
     if output_format == "sarif" and len(report.reports.images) > _SARIF_RUNS:
         return _write_parts(console, report, output)
     console.write(console.renderer(output_format, FleetReport, output)(report), output)
     return 0
+
+
+def _check_place(output: Path | None, directories: tuple[Path, ...]) -> None:
+    """Refuse ``-o`` where the report would be lost, or be written over a disk or what a fleet keeps.
+
+    Raises:
+        UsageError: no report can be written there.
+    """
+    check_output(output, ())
+    if output is None or not output.exists():
+        return
+    place = output.resolve()
+    for directory in directories:
+        kept = directory.resolve()
+        of_the_state = place.parent == kept and place.name.partition("-")[0] in STATE_FILES
+        if of_the_state or place.parent == kept / "reports":
+            raise UsageError(f"-o {output}: that is the state of a fleet, not a place for a report")
 
 
 def _write_parts(console: Console, report: FleetReport, output: Path | None) -> int:
@@ -55,6 +74,7 @@ def _write_parts(console: Console, report: FleetReport, output: Path | None) -> 
         )
     for number, part in enumerate(_parts(report), 1):
         path = output.with_name(f"{output.stem}-{number}{output.suffix}")
+        check_output(path, ())
         console.write(console.renderer("sarif", FleetReport, path)(part), path)
         console.note(f"written: {path}")
     return 0

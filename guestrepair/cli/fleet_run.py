@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from guestrepair.cli.console import Console
 from guestrepair.cli.options import PATH
@@ -24,6 +25,8 @@ FLEET_BASICS = ("state_dir", "lists", "jobs", "timeout", "memory")
 
 OF_THE_FLEET = (*FLEET_BASICS, "engine", "scheduler", "shard", "shards", "retries", "afresh", "exit_zero")
 """All of them."""
+
+_SAID = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def _duration(_context: click.Context, _option: click.Parameter, value: str) -> float:
@@ -85,6 +88,21 @@ def _all_options() -> tuple[Callable[[Command], Command], ...]:
         click.option("--again", "afresh", is_flag=True, help="Also what is done already."),
         click.option("--exit-zero", is_flag=True, help="Findings are no failure: 0 in the place of 1."),
     )  # fmt: skip
+
+
+def words_given(context: click.Context, left_out: Container[str]) -> Iterator[str]:
+    """The options of a scan or repair that were given, by variables too, as words for each image's command."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) in _SAID and parameter.expose_value
+        if not isinstance(parameter, click.Option) or name in left_out or not given:
+            continue
+        option, value = max(parameter.opts, key=len), context.params[name]
+        if parameter.is_flag:
+            yield from (option,) if value else ()
+            continue
+        for each in value if parameter.multiple else (value,):
+            yield f"{option}={each}"
 
 
 def engine_of(state: State, jobs: int | None, *, host_only: bool) -> Engine:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from guestrepair.cli.console import Console
+from guestrepair.cli.console import Console, check_output
 from guestrepair.cli.image_name import IMAGE_OF_THIS_HOST
 from guestrepair.cli.options import FORMATS, PATH, output_options
 from guestrepair.disk import examine, history, recorded_format, state_directory
@@ -34,6 +34,7 @@ def command(
     output: Path | None,
 ) -> int:
     """List the repairs of IMAGE, and which of them can be undone; nothing is written to it."""
+    check_output(output, (image,))
     state = state_directory(state_dir)
     # What the repair took the image for: its content may have been made to look like something else.
     taken_for = "vpc" if input_format == "vhd" else input_format or recorded_format(image, state)

@@ -129,7 +129,7 @@ def invoke(arguments: list[str] | None = None) -> int:
             status: Any = main.main(args=arguments, prog_name="guestrepair", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        _show_usage(error)
+        _show_usage(error, sys.argv[1:] if arguments is None else arguments)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo(INTERRUPTED_MESSAGE, err=True)
@@ -152,11 +152,13 @@ def invoke(arguments: list[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _show_usage(error: click.ClickException) -> None:
+def _show_usage(error: click.ClickException, given: list[str]) -> None:
     """What click would say, a name that it quotes made safe to print."""
     said, message = io.StringIO(), error.format_message()
     error.show(said)
-    click.echo(said.getvalue().replace(message, printable(message)), nl=False, err=True)
+    # A newline that nobody has typed is click's own: of a help text, of a list of what can be chosen.
+    shown = printable(message, keep_newlines=not any("\n" in word for word in given))
+    click.echo(said.getvalue().replace(message, shown), nl=False, err=True)
 
 
 def _fault(error: Exception, arguments: list[str] | None) -> int:

@@ -102,6 +102,8 @@ def failure(program: str, path: ImageName, status: int, stderr: str) -> ImageErr
             f"{path}: no space left on this host's disk for {program}",
             hint="free some space, or name another place with --state-dir DIR or TMPDIR",
         )
+    if "is not a valid Unicode character" in stderr:
+        return ImageError(f"{path}: its path is not UTF-8, and qemu opens no other", hint="rename it")
     if status < 0:
         return ImageError(
             f"{path}: {program} was ended by signal {-status} over it (its memory or time limit?)",

@@ -33,6 +33,7 @@ from guestrepair.errors import FleetError
 from guestrepair.fleet.sources import shown_name
 
 SCHEMA_VERSION = 1
+STATE_FILES = frozenset({"fleet.sqlite", "digests.sqlite", "lock", "children.lock"})
 _PATIENCE_SECONDS = 30.0
 """The children of a driver that was killed are ended by their own parent; that takes a moment."""
 
@@ -179,6 +180,11 @@ class State:
 
 
 def _unusable(directory: Path, why: str) -> FleetError:
+    if "not a database" in why or "malformed" in why:
+        return FleetError(
+            f"{directory / 'fleet.sqlite'}: no state of a fleet, or damaged: {why}",
+            hint="name another directory, --state DIR, or move that file away: all is done anew then",
+        )
     return FleetError(
         f"{directory}: the state of the fleet cannot be kept: {why}",
         hint="what was done is kept: free some space there, and run it again",
@@ -193,7 +199,9 @@ def open_state(directory: Path) -> Iterator[State]:
         FleetError: another driver works in it, it cannot be written, or it is of another version.
     """
     try:
-        (directory / "reports").mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: parents=True would leave those above to the umask, for all to read what guests hold.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / "reports").mkdir(mode=0o700, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise FleetError(
@@ -270,6 +278,8 @@ def _hold_once_free(lock: int, directory: Path) -> None:
 
 def _database(directory: Path) -> sqlite3.Connection:
     try:
+        # In a directory that somebody else made, too, nobody else reads it; sqlite's own files are alike.
+        os.close(os.open(directory / "fleet.sqlite", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         database = sqlite3.connect(directory / "fleet.sqlite", timeout=10)
         database.row_factory, database.text_factory = sqlite3.Row, _text
         database.execute("PRAGMA journal_mode = WAL")

@@ -63,7 +63,7 @@ def refuse_elsewhere(name: ImageName, what: str) -> Path:
     """
     if isinstance(name, Location):
         raise UsageError(
-            f"{name}: {what} writes to the image, which lies elsewhere or in an archive, and is only read",
+            f"{name}: {what} is for images that are written to; this one lies elsewhere or in an archive",
             hint="make a disk of it on this host: guestrepair repair --output FILE.qcow2",
         )
     return name

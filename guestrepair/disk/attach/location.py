@@ -123,7 +123,8 @@ def parse_image_name(text: str) -> ImageName:
     except ValueError as error:  # of urlsplit: its words quote the whole address
         raise UsageError(f"a URI of {kind} that is not whole", hint="check host and port") from error
     if isinstance(found, Path):
-        return _of_file(f"{found}!{member}" if member else str(found), found)
+        named = f"{found}!{member}" if member else str(found)
+        return _of_file(named, Path(named))
     if member:
         return replace(found, member=member, shown=f"{found.shown}!{member}")
     return found

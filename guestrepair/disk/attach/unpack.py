@@ -78,7 +78,12 @@ def unpack(
             f"{shown}: a tar archive, not a disk image", hint=f"name the disk in it: {shown}!{name}"
         )
     why = told.get("error") or "unpacking it took more time or memory than it may"
-    raise ImageError(f"{shown}: {why}", hint="is the copy complete? see what the archive holds with tar -tf")
+    raise ImageError(f"{shown}: {why}", hint=_doubt(shown))
+
+
+def _doubt(shown: str) -> str:
+    copied = "is the copy complete?"
+    return f"{copied} see what the archive holds with tar -tf" if "!" in shown else copied
 
 
 def largest_xz_block(read: Any, size_bytes: int) -> int | None:

@@ -117,6 +117,61 @@ def test_findings_are_no_failure_with_exit_zero_and_options_are_passed_on(
     assert inodes(tmp_path) == before
 
 
+@pytest.mark.parametrize("words", [("-q",), ("-v",), ("--color", "never")])
+def test_what_is_common_to_all_commands_is_no_option_of_a_scan(
+    images: list[Path], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = fleet("--state", tmp_path, "--host-only", *words, images[0])
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "Result: 1 image: 1 with findings"
+
+
+def test_variables_are_options_and_those_of_a_scan_are_none(images: list[Path], tmp_path: Path) -> None:
+    """What is done to each image is what the driver knows of: nothing else reaches the children."""
+    variables = {"GUESTREPAIR_FLEET_SCAN_HOST_ONLY": "1", "GUESTREPAIR_FLEET_SCAN_FAIL_ON": "never",
+                 "GUESTREPAIR_FLEET_SCAN_DEEP": "0"}  # fmt: skip
+    foreign = {"GUESTREPAIR_SCAN_OUTPUT": str(tmp_path / "report"), "GUESTREPAIR_SCAN_SKIP": "fstab"}
+    state = tmp_path / "state"
+    done = fleet("--state", state, images[3], environment={**variables, **foreign})
+    assert (done.returncode, done.stderr) == (0, "")
+    report = records(state)[str(images[3])]
+    assert not (tmp_path / "report").exists()
+    assert {finding["analyzer"] for finding in report["images"][0]["findings"]} > {"fstab"}
+    again = fleet("--state", state, "--host-only", "--fail-on", "error", images[3])
+    assert again.returncode == 1, "--fail-on never was kept as what was wanted"
+
+
+def test_what_a_fleet_keeps_is_for_its_owner_alone(images: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir(mode=0o755)
+    for state in (tmp_path / "new" / "state", tmp_path / "made"):
+        fleet("--state", state, "--host-only", "--only", "fstab", images[0])
+        assert state.joinpath("fleet.sqlite").stat().st_mode & 0o777 == 0o600
+        assert state.joinpath("reports").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new" / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_that_is_none_is_left_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "fleet.sqlite").write_bytes(b"no database" * 1000)
+    status, line = one_line(capsys, "--state", str(tmp_path), "--host-only", "x")
+    assert (status, "no state of a fleet, or damaged" in line, "free some space" in line) == (3, True, False)
+    assert (tmp_path / "fleet.sqlite").read_bytes() == b"no database" * 1000
+
+
+def test_a_report_of_all_goes_over_no_image_and_no_state(
+    capsys: pytest.CaptureFixture[str], images: list[Path], tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    fleet("--state", state, "--host-only", "--only", "fstab", images[0])
+    (record,) = (state / "reports").iterdir()
+    for kept in (images[0], state / "fleet.sqlite", record):
+        before = kept.read_bytes()
+        assert invoke(["fleet", "report", str(state), "-o", str(kept)]) == 2
+        assert "not a place for a report" in capsys.readouterr().err
+        assert kept.read_bytes() == before
+    assert invoke(["fleet", "report", str(state), "-o", str(state / "report.txt")]) == 0
+    assert invoke(["fleet", "report", str(state), "-o", str(state / "report.txt")]) == 0
+
+
 def test_shards_of_a_list_are_disjoint_and_complete(images: list[Path], tmp_path: Path) -> None:
     seen: list[str] = []
     for index in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +55,38 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: 
     assert err.startswith("guestrepair: ")
     assert name in err
     assert len(err.splitlines()) == 1
+
+
+def test_what_nobody_has_typed_is_shown_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A group's help and a list of choices are ours; a newline in a word is not."""
+    for words in (["fleet"], ["policy"], ["completion"]):
+        status, out, err = run(capsys, *words)
+        shown = out + err
+        assert (status, "\\x0a" in shown) == (2, False) or (status, words) == (0, ["fleet"])
+        assert len(shown.splitlines()) > 3
+    for words in (["scan", "--format", "a\nb", "x"], ["scan", "--fail-on", "\x1b[31m\n", "x"]):
+        status, _, err = run(capsys, *words)
+        assert (status, len(err.splitlines()), "\x1b" in err) == (2, 4, False)
+
+
+@pytest.mark.parametrize("command", ["history", "inspect", "scan"])
+def test_no_report_goes_over_another_disk(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    image, other = tmp_path / "disk.raw", tmp_path / "other.raw"
+    for path in (image, other):
+        path.write_bytes(b"\xfa" + bytes(509) + b"\x55\xaa" + bytes(4096))
+    before = other.read_bytes()
+    status, _, err = run(capsys, command, "-o", str(other), str(image))
+    assert (status, "not a place for a report" in err) == (2, True)
+    assert other.read_bytes() == before
+
+
+def test_a_path_that_qemu_cannot_be_told_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    image = tmp_path / os.fsdecode(b"bad\xff.raw")
+    image.write_bytes(bytes(4096))
+    status, _, err = run(capsys, "scan", "--host-only", str(image))
+    assert (status, "not UTF-8" in err, "rename it" in err) == (3, True, True)
 
 
 def test_a_report_does_not_go_over_a_disk(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

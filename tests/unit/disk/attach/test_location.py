@@ -26,6 +26,14 @@ def test_a_file_uri_is_the_file() -> None:
     assert attached("file:///srv/x.tar!d.raw").path == "/srv/x.tar"
 
 
+def test_a_file_uri_of_an_archive_that_is_there(tmp_path: Path) -> None:
+    archive = tmp_path / "x.tar"
+    archive.touch()
+    name = attached(f"file://{archive}!d.raw")
+    assert (name.path, name.member) == (str(archive), "d.raw")
+    assert parse_image_name(f"file://{archive}") == archive
+
+
 def test_https() -> None:
     name = attached("https://host:8443/a/disk.qcow2?X-Amz-Signature=secret")
     assert (name.kind, name.host, name.port) == (Kind.HTTP, "host", 8443)
