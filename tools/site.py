@@ -66,6 +66,7 @@ NAVIGATION: list[Entry] = [
         [
             "explanation/safety.md",
             "explanation/inconclusive.md",
+            "explanation/speed.md",
             "architecture.md",
             "explanation/threat-model.md",
         ],

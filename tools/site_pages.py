@@ -46,7 +46,14 @@ def _all_commands() -> str:
         for path, command in commands(main)
         if len(path) > 1
     ]
-    head = ["# Commands", "", "What `--help` says, and the manual pages.", "", "| command | what it does |", "|---|---|"]
+    head = [
+        "# Commands",
+        "",
+        "What `--help` says, and the manual pages.",
+        "",
+        "| command | what it does |",
+        "|---|---|",
+    ]
     return "\n".join([*head, *rows, "", *_prose(_paragraphs(main)[1:])]) + "\n"
 
 
@@ -106,7 +113,9 @@ def _all_rules() -> str:
         for rule in analyzer.rules:
             anchor = rule.name.replace("/", "")
             severities = ", ".join(s.value for s in rule.severities)
-            lines.append(f"| [{rule.name}]({analyzer.name}.md#{anchor}) | {severities} | {_cell(rule.summary)} |")
+            lines.append(
+                f"| [{rule.name}]({analyzer.name}.md#{anchor}) | {severities} | {_cell(rule.summary)} |"
+            )
         lines.append("")
     return "\n".join(lines)
 
@@ -120,7 +129,12 @@ def _platforms() -> str:
 
 
 def _schemas() -> str:
-    lines = ["# Schemas", "", "JSON Schema of what the tool writes for programs: fields are added, never changed.", ""]
+    lines = [
+        "# Schemas",
+        "",
+        "JSON Schema of what the tool writes for programs: fields are added, never changed.",
+        "",
+    ]
     for path in sorted((TOP / "docs/schema").glob("*.json")):
         schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         lines += [f"## {schema.get('title', path.stem)}", "", f"[{path.name}](../schema/{path.name})", ""]

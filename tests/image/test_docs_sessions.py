@@ -75,7 +75,9 @@ def difference(expected: Sequence[str], printed: Sequence[str]) -> str | None:
         is_last = number == len(runs) - 1
         first = len(printed) - len(run) if is_last and number else at
         last = first if number == 0 or is_last else len(printed) - len(run)
-        found = next((n for n in range(max(first, at), last + 1) if matches(run, printed[n : n + len(run)])), None)
+        found = next(
+            (n for n in range(max(first, at), last + 1) if matches(run, printed[n : n + len(run)])), None
+        )
         if found is None or (is_last and found + len(run) != len(printed)):
             return "\n".join(run)
         at = found + len(run)
@@ -141,7 +143,18 @@ class Place:
 
 def changing(commands: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the commands after which the files are others."""
-    words = ("repair --yes", "undo", "put ", "edit ", ">", " -o ", "--write-baseline", "cp ", "sed -i", "tar -x")
+    words = (
+        "repair --yes",
+        "undo",
+        "put ",
+        "edit ",
+        ">",
+        " -o ",
+        "--write-baseline",
+        "cp ",
+        "sed -i",
+        "tar -x",
+    )
     return tuple(c for c in commands if any(word in c for word in words))
 
 
@@ -183,7 +196,9 @@ def told(page: Path, step: Step, outcome: tuple[int, list[str]]) -> None:
     status, lines = outcome
     seen = "\n".join(lines)
     wrong = difference(trimmed(step.printed), trimmed(lines))
-    assert wrong is None, f"{named(page)}:{step.line}: $ {step.command}\nnot printed:\n{wrong}\n\nprinted:\n{seen}"
+    assert wrong is None, (
+        f"{named(page)}:{step.line}: $ {step.command}\nnot printed:\n{wrong}\n\nprinted:\n{seen}"
+    )
     assert status != 2 or "Usage" in seen, f"{named(page)}:{step.line}: {step.command}: exit status 2"
 
 

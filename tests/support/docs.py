@@ -76,7 +76,12 @@ def blocks(page: Path) -> list[Block]:
     """All fenced blocks of the page."""
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, match[2], re.sub(rf"^{match[1]}", "", match[3], flags=re.MULTILINE), text.count("\n", 0, match.start()) + 1)
+        Block(
+            page,
+            match[2],
+            re.sub(rf"^{match[1]}", "", match[3], flags=re.MULTILINE),
+            text.count("\n", 0, match.start()) + 1,
+        )
         for match in _FENCE.finditer(text)
     ]
 

@@ -32,6 +32,12 @@ def parsed(words: list[str]) -> None:
     command.make_context(command.name, words, parent=context.parent)
 
 
+def spans_of(page: Path) -> set[int]:
+    """The lines that are in no block."""
+    text = prose(page)
+    return {number for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+
+
 def commands_of(page: Path) -> list[tuple[int, list[str]]]:
     """Every call of guestrepair on the page, with its line; one with a placeholder in it is no command."""
     found = []
@@ -52,6 +58,10 @@ def test_the_program_takes_every_command(page: Path) -> None:
         try:
             parsed(words)
         except (click.ClickException, AssertionError) as error:
+            if isinstance(error, click.MissingParameter) and number in spans_of(page):
+                continue  # a mention of the command in a sentence
+            if isinstance(error, click.BadParameter) and error.format_message().endswith(" does not exist."):
+                continue  # the reader's own file
             said = error.format_message() if isinstance(error, click.ClickException) else str(error)
             wrong.append(f"{named(page)}:{number}: guestrepair {' '.join(words)}: {said}")
     assert not wrong, "\n".join(wrong)
@@ -62,7 +72,11 @@ def test_there_are_commands_to_be_taken() -> None:
 
 
 def test_what_is_wrong_is_seen(tmp_path: Path) -> None:
-    for words in (["scam", "x.qcow2"], ["scan", "--no-such-option", "x.qcow2"], ["scan", "--format", "yaml", "x.qcow2"]):
+    for words in (
+        ["scam", "x.qcow2"],
+        ["scan", "--no-such-option", "x.qcow2"],
+        ["scan", "--format", "yaml", "x.qcow2"],
+    ):
         with pytest.raises(click.UsageError):
             parsed(words)
 
