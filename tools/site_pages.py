@@ -1,4 +1,4 @@
-"""The site's pages that are made of declarations: commands, platforms, schemas; and those that lie outside docs/."""
+"""The site's pages that are made of declarations (commands, platforms, schemas), or lie outside docs/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site of the documentation: mkdocs builds it without a warning, and its pages ask nobody for anything."""
+"""The site of the documentation: mkdocs builds it without a warning, its pages ask nobody for anything."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def calls(line: str) -> Iterator[list[str]]:
     Raises:
         ValueError: a quote is not closed.
     """
-    lexer = shlex.shlex(line.split("\n")[0].removesuffix("\\") if "<<" in line else line.replace("\\\n", " "),
-                        posix=True, punctuation_chars="|&;<>")  # fmt: skip
+    first = line.partition("\n")[0] if "<<" in line else line.replace("\\\n", " ")
+    lexer = shlex.shlex(first, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     lexer.commenters = "#"
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""Commands in the documentation are ones that there are, with options that there are; links lead somewhere."""
+"""Commands in the documentation and their options are ones that there are; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def commands_of(page: Path) -> list[tuple[int, list[str]]]:
     for number, line in shell_lines(page):
         if "guestrepair" not in line or _PLACEHOLDER.search(line.partition("#")[0]):
             continue
-        for words in calls(line):
-            words = words[1:] if words[0] in {"sudo", "python3", "python", "-"} else words
+        for call in calls(line):
+            words = call[1:] if call[0] in {"sudo", "python3"} else call
             if _PROGRAMS.fullmatch(words[0]) and len(words) > 1:
                 found.append((number, words[1:]))
     return found
