@@ -7,7 +7,7 @@ Source: https://www.mkdocs.org/user-guide/configuration/#hooks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,11 +19,11 @@ from tools.site_links import relinked
 from tools.site_pages import PLACES, generated
 
 TOP = Path(__file__).parents[1]
-Entry: TypeAlias = "str | tuple[str, str] | tuple[str, list[Entry]]"
+Entry: TypeAlias = "str | tuple[str, str | Sequence[Entry]]"
 """A page's file; a title and a file or a pattern of files; a title and what is below it."""
 
 NAVIGATION: list[Entry] = [
-    "index.md",
+    ("Start", "index.md"),
     ("Tutorials", ["tutorials/night-repair.md", "tutorials/pipeline.md", "tutorials/investigation.md"]),
     (
         "How to",
@@ -94,7 +94,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return relinked(markdown, PLACES.get(uri, f"docs/{uri}"), uri)
 
 
-def _laid_out(entries: list[Entry], left: dict[str, None]) -> Iterator[str | dict[str, object]]:
+def _laid_out(entries: Sequence[Entry], left: dict[str, None]) -> Iterator[str | dict[str, object]]:
     """mkdocs's own form of the entries that there are; they are taken out of ``left``."""
     for entry in entries:
         if isinstance(entry, str):
@@ -104,7 +104,8 @@ def _laid_out(entries: list[Entry], left: dict[str, None]) -> Iterator[str | dic
             continue
         title, below = entry
         if isinstance(below, str) and "*" not in below:
-            yield from ({title: found} for found in _laid_out([below], left))
+            for found in _laid_out([below], left):
+                yield {title: found}
             continue
         inside = list(_laid_out(_matching(below, left) if isinstance(below, str) else below, left))
         if inside:

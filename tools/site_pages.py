@@ -66,7 +66,7 @@ def _of_command(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     yield from _prose(_paragraphs(command))
     for option in command.get_params(context):
         record = option.get_help_record(context)
-        if record is not None:
+        if record is not None and isinstance(option, click.Option):
             yield f"`{record[0]}`"
             variable = f" Variable: `{option.envvar}`." if isinstance(option.envvar, str) else ""
             yield f":   {_inline(record[1])}{variable}"
