@@ -24,7 +24,8 @@ from tests.support.program import PROGRAM
 pytestmark = pytest.mark.image
 SESSIONS = [page for page in PAGES if any(block.is_session for block in blocks(page))]
 VARYING = (
-    (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)?", "TIME"),
+    (r"\b\d{4}-\d\d-\d\d(?!\d)T?", "DATE "),
+    (r"(?<![\d:])\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)?(?![:\w])", "TIME"),
     (r"\b\d{8}T\d{6}Z", "STAMP"),
     (r"\b[0-9a-f]{64}\b|\b[0-9a-f]{16}…", "DIGEST"),
     (r"\b\d+(?:\.\d+)? (?:KiB|MiB|GiB|bytes)\b", "SIZE"),
@@ -220,4 +221,6 @@ def test_what_is_printed_otherwise_is_seen() -> None:
     assert difference(["…", "b", "…", "b", "…"], printed) == "b"
     assert difference(["a 1"], printed) == "a 1"
     assert same("changed: /etc/fstab 2026-11-30 20:23:43 UTC", "changed: /etc/fstab 2027-01-01 00:00:00 UTC")
+    assert same("21:37:13 UTC (/var/log/auth.log:3)", "07:00:00 UTC (/var/log/auth.log:3)")
     assert not same("mode 0666", "mode 0600")
+    assert not same("MAC 52:54:00:0a:0b:0c", "MAC 52:54:11:0a:0b:0c")
