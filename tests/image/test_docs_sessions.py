@@ -98,6 +98,8 @@ class Place:
 
     def __init__(self, folder: Path, files: dict[str, tuple[str, ...]]) -> None:
         self._folder, self._files = folder, files
+        self._state = folder.with_name("state")
+        self._made: dict[str, Path] = {}
         self._seen: dict[tuple[str, ...], tuple[int, list[str]]] = {}
         self._standing: tuple[str, ...] | None = None
 
@@ -108,20 +110,26 @@ class Place:
             self._stand_at(changing(before))
             status = self._seen[(*changing(before[:-1]), before[-1])][0] if before else 0
             self._seen[key] = self._run(command, status)
-            self._standing = changing((*before, command))
+            self._standing = (*(self._standing or ()), *changing((command,)))
         return self._seen[key]
 
     def _stand_at(self, commands: tuple[str, ...]) -> None:
         """Have the files as they are after these commands."""
-        if self._standing is None or self._standing != commands[: len(self._standing)]:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir()
+        there = self._standing
+        kept = None if there is None else [c for c in there if c in commands or not adds(c)]
+        if there is None or kept != list(commands[: len(kept or ())]):
+            for folder in (self._folder, self._state):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
             for name, recipe in self._files.items():
-                made(self._folder / name, recipe)
-            self._standing = ()
-        for command in commands[len(self._standing) :]:
+                if name not in self._made:
+                    self._made[name] = made(self._folder.with_name(name), recipe)
+                shutil.copyfile(self._made[name], self._folder / name)
+            there = ()
+        missing = tuple(c for c in commands if c not in there)
+        for command in missing:
             self._run(command, 0)
-        self._standing = commands
+        self._standing = (*there, *missing)
 
     def _run(self, command: str, before: int) -> tuple[int, list[str]]:
         done = subprocess.run(
@@ -130,7 +138,7 @@ class Place:
             env={
                 **os.environ,
                 "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
-                "XDG_STATE_HOME": str(self._folder / "state"),
+                "XDG_STATE_HOME": str(self._state),
                 "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
             },
             stdin=subprocess.DEVNULL,
@@ -159,8 +167,13 @@ def changing(commands: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(c for c in commands if any(word in c for word in words))
 
 
-def made(path: Path, recipe: tuple[str, ...]) -> None:
-    """The file that a page starts from: text as ``text:WORDS``, or an image with faults."""
+def adds(command: str) -> bool:
+    """Whether it only adds files that no other command reads."""
+    return " -o " in command or "tar -x" in command
+
+
+def made(path: Path, recipe: tuple[str, ...]) -> Path:
+    """A file that a page starts from, at ``path`` or in the cache: ``text:WORDS`` or an image."""
     base, *faults = recipe
     if base.startswith("text:"):
         path.write_text(base.removeprefix("text:").replace("_", " ") + "\n")
@@ -168,8 +181,11 @@ def made(path: Path, recipe: tuple[str, ...]) -> None:
         chain_damaged(faults, path)
     elif faults:
         fixtures.damaged(base, faults, out=path)
+    elif fixtures.build(base).suffix == path.suffix:
+        return fixtures.build(base)
     else:
         copy_of(base, path)
+    return path
 
 
 @pytest.fixture(scope="module")
