@@ -11,7 +11,7 @@ RPMBUILD ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs wheel deb rpm zipapp \
+.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs site wheel deb rpm zipapp \
 	man test-hosts test-packages clean
 
 help: ## what can be made
@@ -65,6 +65,9 @@ bench: setup ## measure, side by side with the peers, into benchmarks/RESULTS.md
 
 docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
+
+site: setup ## build/site: the documentation as a site, searchable without a network
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
 
 wheel: man ## dist/: a wheel and the sdist that it can be made of
 	$(PYTHON) -m build --outdir dist

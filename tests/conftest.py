@@ -29,7 +29,8 @@ def pytest_collection_finish() -> None:
 
 LONGEST = (
     "fault/test_kill.py", "boot/test_outcomes.py", "image/test_whole_command.py", "image/test_host_tree.py",
-    "image/test_healthy.py", "image/test_host_only.py", "image/test_evidence.py", "image/test_sshd.py",
+    "image/test_docs_sessions.py", "image/test_healthy.py", "image/test_host_only.py",
+    "image/test_evidence.py", "image/test_sshd.py",
 )  # fmt: skip
 """Files that take minutes: they begin first, or one worker has such a file at the end and the other none."""
 

@@ -93,13 +93,13 @@ setup_fedora() {
     as_root dnf -q -y install $found >/dev/null
 }
 
-[ -r /etc/os-release ] || die "no /etc/os-release: install the packages that README.md lists by hand"
+[ -r /etc/os-release ] || die "no /etc/os-release: install the packages that docs/hosts.md lists by hand"
 # shellcheck disable=SC1091
 . /etc/os-release
 case " ${ID:-} ${ID_LIKE:-} " in
     *" debian "*|*" ubuntu "*) setup_debian ;;
     *" fedora "*) setup_fedora ;;
-    *) die "unknown system '${ID:-?}': install the packages that README.md lists by hand, then run 'make venv'" ;;
+    *) die "unknown system '${ID:-?}': install the packages that docs/hosts.md lists by hand, then run 'make venv'" ;;
 esac
 
 [ "$profile" != packages ] || exit 0

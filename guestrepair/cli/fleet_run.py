@@ -91,7 +91,7 @@ def _all_options() -> tuple[Callable[[Command], Command], ...]:
 
 
 def words_given(context: click.Context, left_out: Container[str]) -> Iterator[str]:
-    """The options of a scan or repair that were given, by variables too, as words for each image's command."""
+    """The options of a scan or repair that were given, by variables too, as words for each image."""
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) in _SAID and parameter.expose_value
