@@ -43,6 +43,7 @@ NAVIGATION: list[Entry] = [
             "how-to/snapshot.md",
             "pipelines.md",
             "fleet.md",
+            "elsewhere.md",
         ],
     ),
     (
