@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from guestrepair.fleet.sources import shown
 from guestrepair.fleet.state import DONE, FAILED, SKIPPED, Row
 from guestrepair.report.escape import printable
 
@@ -16,9 +17,16 @@ _VERDICT_COLUMNS = 72
 def table(rows: Sequence[Row]) -> str:
     """A line an image, those that need somebody first; then the sums."""
     ordered = sorted(rows, key=lambda row: (-_rank(row), row.uri))
-    names = {row.id: row.uri for row in rows}
+    names = {row.id: shown(row.uri) for row in rows}
     cells = [
-        (printable(row.uri), _verdict(row, names), row.errors, row.warnings, row.notes, row.inconclusive)
+        (
+            printable(shown(row.uri)),
+            _verdict(row, names),
+            row.errors,
+            row.warnings,
+            row.notes,
+            row.inconclusive,
+        )
         for row in ordered
     ]
     headers = ("image", "verdict", "errors", "warnings", "notes", "not examined")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from guestrepair.fleet.child import MAX_RECORD_BYTES
 from guestrepair.fleet.commonality import in_common, unlike_the_rest
+from guestrepair.fleet.sources import shown
 from guestrepair.fleet.state import DONE, FAILED, SKIPPED, Row, read_rows
 from guestrepair.model import Finding, Severity
 from guestrepair.report.data import ImageReport, Report
@@ -39,7 +40,7 @@ def fleet_report(directories: Sequence[Path]) -> FleetReport:
             known = rows.get(row.id)
             if known is None or (row.ended or 0) >= (known[0].ended or 0):
                 rows[row.id] = (row, directory)
-    names = {row.id: row.uri for row, _ in rows.values()}
+    names = {row.id: shown(row.uri) for row, _ in rows.values()}
     images: list[FleetImage] = []
     reports: list[ImageReport] = []
     for row, directory in rows.values():
@@ -75,7 +76,7 @@ def _record(row: Row, directory: Path) -> _Record | None:
         facts = image.get("facts") or {}
         packages = itertools.islice((facts.get("packages") or {}).items(), _MOST_PACKAGES)
         return _Record(
-            replace(read_image(image), path=row.uri),
+            replace(read_image(image), path=shown(row.uri)),
             str(facts.get("kernel") or "")[:_LONGEST],
             {str(name)[:_LONGEST]: str(version)[:_LONGEST] for name, version in packages},
         )
@@ -90,7 +91,7 @@ def _image(row: Row, directory: Path, record: _Record | None, names: Mapping[str
     system = None if record is None else record.report.os
     findings = [] if record is None else [f for f in record.report.findings if f.is_open]
     return FleetImage(
-        name=row.uri,
+        name=shown(row.uri),
         state=state,
         exit_status=row.exit_status,
         verdict=row.verdict,

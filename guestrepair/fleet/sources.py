@@ -14,6 +14,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _WORDS: Mapping[str, str] = {
 }
 _FLAGS: Mapping[str, str] = {"all-disks": "--all-disks-attached"}
 _PATTERN = frozenset("*?[")
+_PASSWORD = re.compile(r"://([^/?#@:\s]*):[^/?#@\s]*@")
+_QUERY = re.compile(r"\?(?!socket=/)[^\s'\"]+")
+"""All but that of nbd+unix, which names a socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,15 @@ class Source:
         words = iter(self.options)
         for word in words:
             yield (word, "") if word in _FLAGS.values() else (word, next(words, ""))
+
+
+def shown(name: str) -> str:
+    """A name, or a line of a list, as it may be shown to others: without queries (they sign an address) and
+    passwords of URIs.
+    """
+    if "://" not in name:
+        return name
+    return _PASSWORD.sub(r"://\1:…@", _QUERY.sub("?…", name))
 
 
 def is_local(uri: str) -> bool:
@@ -176,7 +189,7 @@ def _of_lines(path: str, file: IO[bytes]) -> Iterator[Source]:
             source = _of_line(os.fsdecode(line))
         except ValueError as error:
             shown = os.fsdecode(line).strip()
-            yield Source(uri=shown, problem=f"{where}{error}")
+            yield Source(uri=shown, problem=f"{where}{shown(str(error))}")
             continue
         if source is not None:
             yield from _expand(source, where)
