@@ -1,4 +1,4 @@
-"""The program that forks a child for each image of a fleet: ``python -m guestrepair.cli.fleet_child``.
+"""The program that forks a child for each image of a fleet (``fleet/children.py`` starts it).
 
 See ``fleet/zygote.py``. Nobody runs it by hand.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-
-from guestrepair.cli.common import PREFIX
 
 _OF_A_SCAN = (
     "guestrepair.cli.scan",
@@ -19,8 +17,8 @@ _OF_A_SCAN = (
     "guestrepair.session.host.readable",
 )
 """Imported ahead of the first fork: else each child would."""
-_OF_ONE_IMAGE = tuple(f"{PREFIX}_{name}_" for name in ("SCAN", "VALIDATE", "REPAIR", "UNDO"))
-"""How the variables begin that stand for options of a command on one image."""
+_OF_ONE_IMAGE = ("SCAN", "VALIDATE", "REPAIR", "UNDO")
+"""Commands on one image, whose variables stand for their options (cli/common.py)."""
 
 
 def serve() -> None:
@@ -43,11 +41,15 @@ def _forget_options() -> None:
 
     A report that a variable sends to a file would not become a record.
     """
-    for name in [name for name in os.environ if name.startswith(_OF_ONE_IMAGE)]:
+    from guestrepair.cli.common import PREFIX
+
+    theirs = tuple(f"{PREFIX}_{command}_" for command in _OF_ONE_IMAGE)
+    for name in [name for name in os.environ if name.startswith(theirs)]:
         del os.environ[name]
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The program: nothing is imported before it is settled from where."""
     from guestrepair.cli.entry import forget_foreign_modules
 
     forget_foreign_modules()

@@ -18,7 +18,10 @@ from guestrepair.errors import FleetError
 from guestrepair.fleet.jobs import STATE_FULL, Ending, Job, Outcome
 from guestrepair.fleet.processes import used_bytes
 
-PROGRAM = ("-m", "guestrepair.cli.fleet_child")
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import guestrepair.cli.fleet_child as it; it.run()"
+)
 GRACE_SECONDS = 10.0
 """Between SIGTERM and the end of all processes of an image."""
 _LOOK_SECONDS = 0.5
@@ -42,12 +45,12 @@ class _Running:
 class Children:
     """Children of one zygote, which is started with the first of them."""
 
-    def __init__(self, records: Path, inherit: Sequence[int] = (), program: Sequence[str] = PROGRAM) -> None:
+    def __init__(self, records: Path, inherit: Sequence[int] = (), program: Sequence[str] = ()) -> None:
         """``records`` is the directory of the records; ``inherit`` are descriptors that the children keep.
 
-        ``program`` are the interpreter's words for the zygote.
+        ``program`` are the interpreter's words for another zygote than ours.
         """
-        self._records, self._inherit, self._program = records, tuple(inherit), tuple(program)
+        self._records, self._inherit, self._program = records, tuple(inherit), tuple(program or _zygote())
         self._zygote: subprocess.Popen[bytes] | None = None
         self._running: dict[str, _Running] = {}
         self._unread = b""
@@ -200,6 +203,15 @@ class Children:
                 running.peak_bytes = max(running.peak_bytes, used)
                 if used > limits.memory_bytes:
                     self.end(identifier, Ending.MEMORY)
+
+
+def _zygote() -> tuple[str, ...]:
+    """The interpreter's words for our zygote: it imports from where this process does.
+
+    With ``-m`` that would be the working directory first, in which a folder of images may hold whatever
+    somebody has put there; and a zipapp's modules would not be found.
+    """
+    return ("-I", "-c", _START, json.dumps([place for place in sys.path if place]))
 
 
 def _gone() -> FleetError:

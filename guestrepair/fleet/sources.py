@@ -14,6 +14,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import IO
 
 from guestrepair.appliance.keys import names_a_file
-from guestrepair.disk.attach.location import parse_image_name
 from guestrepair.errors import UsageError
 from guestrepair.fleet.machines import MACHINES, machines
 
@@ -37,6 +37,9 @@ _WORDS: Mapping[str, str] = {
 }
 _FLAGS: Mapping[str, str] = {"all-disks": "--all-disks-attached"}
 _PATTERN = frozenset("*?[")
+_PASSWORD = re.compile(r"://([^/?#@:\s]*):[^/?#@\s]*@")
+_QUERY = re.compile(r"\?(?!socket=/)[^\s'\"]+")
+"""All but that of nbd+unix, which names a socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +80,13 @@ class Source:
             yield (word, "") if word in _FLAGS.values() else (word, next(words, ""))
 
 
-def shown_name(uri: str) -> str:
-    """An image's name without its secrets: the query of a presigned address."""
-    try:
-        return str(parse_image_name(uri))
-    except UsageError:
-        return uri.partition("?")[0]
+def shown(name: str) -> str:
+    """A name, or a line of a list, as it may be shown to others: without queries (they sign an address) and
+    passwords of URIs.
+    """
+    if "://" not in name:
+        return name
+    return _PASSWORD.sub(r"://\1:…@", _QUERY.sub("?…", name))
 
 
 def is_local(uri: str) -> bool:
@@ -184,8 +188,7 @@ def _of_lines(path: str, file: IO[bytes]) -> Iterator[Source]:
         try:
             source = _of_line(os.fsdecode(line))
         except ValueError as error:
-            shown = os.fsdecode(line).strip()
-            yield Source(uri=shown, problem=f"{where}{error}")
+            yield Source(uri=os.fsdecode(line).strip(), problem=f"{where}{shown(str(error))}")
             continue
         if source is not None:
             yield from _expand(source, where)

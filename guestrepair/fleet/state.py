@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from guestrepair.errors import FleetError
-from guestrepair.fleet.sources import shown_name
+from guestrepair.fleet.sources import shown as shown_name
 
 SCHEMA_VERSION = 1
 STATE_FILES = frozenset({"fleet.sqlite", "digests.sqlite", "lock", "children.lock"})

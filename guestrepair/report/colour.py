@@ -14,8 +14,8 @@ _FINDING = re.compile(
     r"(?P<severity>ERROR|WARNING|NOTE) (?P<what>.*?)(?P<state> \[(?:repaired|failed|skipped)\])?\Z"
 )
 _RESULT = re.compile(r"(?P<title>Result: )(?P<words>.*)\Z")
-_BAD = re.compile(r"[0-9]+ errors?\b|not examined")
-_DOUBTFUL = re.compile(r"[0-9]+ (?:warnings?|notes?)\b")
+_BAD = re.compile(r"[0-9]{1,9} errors?\b|not examined")
+_DOUBTFUL = re.compile(r"[0-9]{1,9} (?:warnings?|notes?)\b")
 _NOT_EXAMINED = "Could not be examined (this is not the same as healthy):"
 
 

@@ -20,6 +20,7 @@ _SHOWN_IMAGES = 5
 _SHOWN_UNLIKE = 20
 _SHOWN_COMMON = 10
 _COLUMNS = 100
+_WHERE_COLUMNS = 60
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -61,11 +62,11 @@ def _rules(report: FleetReport) -> list[str]:
         worst = min((image.severities[rule] for image in images), key=("error", "warning", "note").index)
         names = ", ".join(printable(image.name) for image in images[:_SHOWN_IMAGES])
         more = f" and {len(images) - _SHOWN_IMAGES} more" if len(images) > _SHOWN_IMAGES else ""
-        cells.append((worst, rule, len(images), textwrap.shorten(f"{names}{more}", 300)))
+        cells.append(
+            (worst, rule, len(images), textwrap.fill(textwrap.shorten(f"{names}{more}", 300), _WHERE_COLUMNS))
+        )
     headers = ("severity", "rule", "images", "where")
-    return tabulate(
-        cells, headers=headers, tablefmt="simple", disable_numparse=True, maxcolwidths=[None, None, None, 60]
-    ).splitlines()
+    return tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True).splitlines()
 
 
 def _wrapped(text: str) -> str:

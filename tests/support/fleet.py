@@ -72,7 +72,11 @@ def tiny_roots(folder: Path, count: int) -> list[Path]:
 
 
 def fleet(
-    *words: str | Path, environment: dict[str, str] | None = None, stdin: bytes = b"", seconds: float = 300
+    *words: str | Path,
+    environment: dict[str, str] | None = None,
+    stdin: bytes = b"",
+    seconds: float = 300,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """``guestrepair fleet scan`` run to its end."""
     done = subprocess.run(
@@ -82,6 +86,7 @@ def fleet(
         check=False,
         timeout=seconds,
         env={**os.environ, **(environment or {})},
+        cwd=cwd,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace")

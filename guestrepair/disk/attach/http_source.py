@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 18.0
 _STARTS_SECONDS = 10.0
 _LINE_BYTES = 64 * 1024
 _MOST_HEADERS = 32
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):[ \t]*([\x20-\x7e]{0,8192})")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):([\t\x20-\x7e]{0,8192})")
 _LIMITS = Limits(memory_bytes=2 << 30, cpu_seconds=None, file_bytes=0, files=256)
 _OF_OURS = frozenset(
     {"range", "accept-encoding", "host", "connection", "content-length", "transfer-encoding"}
@@ -61,7 +61,7 @@ def read_headers(path: Path) -> dict[str, str]:
             raise UsageError(
                 f"--header-file {path}:{number}: not a header that can be sent", hint="Name: value"
             )
-        found[header[1]] = header[2]
+        found[header[1]] = header[2].strip()
     return found
 
 

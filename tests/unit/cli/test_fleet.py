@@ -141,6 +141,32 @@ def test_variables_are_options_and_those_of_a_scan_are_none(images: list[Path], 
     assert again.returncode == 1, "--fail-on never was kept as what was wanted"
 
 
+def test_nothing_is_imported_from_where_the_images_lie(images: list[Path], tmp_path: Path) -> None:
+    """Whoever may write there would else have root run it."""
+    told = tmp_path / "told"
+    for name in ("guestrepair", "guestrepair/cli", "click"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"open({str(told)!r}, 'w')\n")
+    done = fleet("--state", "state", "--host-only", images[0], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not told.exists()
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "html", "sarif"])
+def test_signatures_of_addresses_are_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    done = fleet("--state", tmp_path, "--host-only", "--retries", "0", "http://127.0.0.1:1/x?sig=secret",
+                 "ftp://127.0.0.1/x?sig=secret", "https://me:secret@127.0.0.1/x")  # fmt: skip
+    assert done.returncode == 3
+    assert "http://127.0.0.1:1/x?…" in done.stdout
+    assert "secret" not in done.stdout + done.stderr
+    assert invoke(["fleet", "report", str(tmp_path), "--format", form]) == 0
+    report = capsys.readouterr().out
+    assert "127.0.0.1" in report
+    assert "secret" not in report
+
+
 def test_what_a_fleet_keeps_is_for_its_owner_alone(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "made").mkdir(mode=0o755)
     for state in (tmp_path / "new" / "state", tmp_path / "made"):

@@ -21,8 +21,8 @@ from guestrepair.report import table
 from guestrepair.report.data import ImageReport, RepairOutcome
 
 OF_ONE_RUN = {
-    "dry_run", "host_only", "late", "brief", "new_image", "images", "image", "yes", "policy", "baseline",
-    "write_baseline",
+    "dry_run", "host_only", "late", "brief", "known_digests", "new_image", "images", "image", "yes", "policy",
+    "baseline", "write_baseline",
 }  # fmt: skip
 SECRETS = ("/dev/sda2:key:sesame", "key:sesame", "all:key:sesame", "file:/x:key:sesame", "key:sesame:file:")
 IMAGE_OPTIONS = (

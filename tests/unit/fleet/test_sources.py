@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from guestrepair.errors import UsageError
 from guestrepair.fleet.machines import machines
-from guestrepair.fleet.sources import Source, gather
+from guestrepair.fleet.sources import Source, gather, shown
 
 
 def names(*arguments: str, text: bytes | None = None) -> list[Source]:
@@ -53,6 +53,30 @@ def test_the_same_image_counts_once(folder: Path) -> None:
 def test_a_uri_is_passed_on_as_it_is() -> None:
     uri = "https://host//images//a.qcow2?x=%2F*"
     assert [source.uri for source in names(uri)] == [uri]
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("https://h/a.qcow2?X-Amz-Signature=secret", "https://h/a.qcow2?…"),
+        (
+            "https://h/a.tar?sig=secret!d.raw disk=https://h/b?sig=secret",
+            "https://h/a.tar?… disk=https://h/b?…",
+        ),
+        ("'https://h/a b?sig=secret' root=/dev/sda1", "'https://h/a b?…' root=/dev/sda1"),
+        ("ssh://me:secret@h/x", "ssh://me:…@h/x"),
+        ("ssh://me@h:22/a@b", "ssh://me@h:22/a@b"),
+        ("nbd+unix:///disk?socket=/run/nbd", "nbd+unix:///disk?socket=/run/nbd"),
+        ("what?.img", "what?.img"),
+    ],
+)
+def test_a_name_is_shown_without_its_secrets(name: str, seen: str) -> None:
+    assert shown(name) == seen
+
+
+def test_a_line_that_is_not_understood_tells_no_secret() -> None:
+    (source,) = names(text=b"http://h/a?sig=secret http://h/b?sig=secret\n")
+    assert "secret" not in source.problem
 
 
 def test_a_line_says_what_belongs_to_an_image() -> None:
