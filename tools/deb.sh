@@ -8,8 +8,6 @@ tree=build/deb/guestrepair-$version
 rm -rf build/deb
 mkdir -p "$tree" dist
 git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -C "$tree" -x
-# The manual pages, where `make man` has made them.
-[ ! -d build/man ] || { mkdir -p "$tree/build" && cp -r build/man "$tree/build/"; }
 maintainer=$(sed -n 's/^Maintainer: //p' debian/control)
 cat > "$tree/debian/changelog" <<END
 guestrepair ($version) unstable; urgency=medium

@@ -25,8 +25,9 @@ debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debia
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
   nginx-light nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
 
-# Building the Debian package.
-debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling"
+# Building the Debian package, and its manual pages: what debian/control says.
+debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling
+  python3-click python3-crc32c python3-cryptography python3-tabulate"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"

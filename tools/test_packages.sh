@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what `make wheel deb zipapp` made, each in a fresh root of Debian, and uses it there: a scan by the host
-# alone and one with the appliance.
+# Installs what `make wheel deb zipapp` made, each in a fresh root of Debian, and uses it there: doctor, completion,
+# the library, a scan by the host alone and one with the appliance. lintian judges the .deb where this host has it.
 # Usage: tools/test_packages.sh [SUITE…]   (bookworm and trixie, unless named; as root). See tools/fresh_root.sh.
 # WHAT="deb" tries only this one.
 set -eu
@@ -30,6 +30,12 @@ fresh() { # a root of suite $1, the packages and the image in it, and nothing el
 used() { # name, command: it says its version, and finds in the broken image what is wrong with it
     logged "$1-version" "$2 --version"
     grep -qx "guestrepair, version $version" "$log" || die "$suite: $2 --version: $(cat "$log")"
+    logged "$1-doctor" "$2 doctor"
+    quiet
+    # shellcheck disable=SC2016  # the root's shell expands it
+    logged "$1-completion" "$2 completion bash > /src/completion && bash -n /src/completion &&
+        _GUESTREPAIR_COMPLETE=bash_complete COMP_WORDS='guestrepair sc' COMP_CWORD=1 $2"
+    grep -qx "plain,scan" "$log" || die "$suite: completion of 'guestrepair sc': $(cat "$log")"
     for how in --host-only ""; do
         logged "$1-scan$how" "$2 scan $how --fail-on never --format json -o /src/report.json image/$(basename "$image") || [ \$? = 3 ]"
         quiet
@@ -42,12 +48,19 @@ used() { # name, command: it says its version, and finds in the broken image wha
 
 wanted() { case " ${WHAT:-deb wheel zipapp} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
+if wanted deb && command -v lintian >/dev/null; then
+    say "lintian: dist/guestrepair_${version}_all.deb"
+    lintian --fail-on error,warning "dist/guestrepair_${version}_all.deb"
+fi
 [ $# -gt 0 ] || set -- bookworm trixie
 for release in "$@"; do
     if wanted deb; then
         fresh "$release"
         logged deb "$get install ./dist/guestrepair_${version}_all.deb"
         used deb guestrepair
+        logged deb-pages "for page in /usr/share/man/man1/guestrepair.1.gz /usr/share/man/man1/guestrepair-fleet-scan.1.gz
+            do gzip -t \$page || exit; done; python3 -W error -c 'from guestrepair import scan'"
+        quiet
     fi
     if wanted wheel; then
         fresh "$release"
