@@ -67,7 +67,7 @@ docs: setup ## the rules' pages, from their declarations
 	$(PYTHON) tools/rule_pages.py docs/rules
 
 site: setup ## build/site: the documentation as a site, searchable without a network
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 wheel: man ## dist/: a wheel and the sdist that it can be made of
 	$(PYTHON) -m build --outdir dist

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-_LINK = re.compile(r"\[([^\]\[\n]+)\]\(([^()\s]+)\)")
-_FENCE = re.compile(r"^ *```")
+_LINK = re.compile(r"\[([^\]\[]+)\]\(([^()\s]+)\)")
+_FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 SITE = {
     "README.md": "index.md",
     "SECURITY.md": "explanation/threat-model.md",
@@ -27,11 +27,9 @@ def relinked(text: str, source: str, uri: str) -> str:
         source: the file that it comes from, from the top of the repository.
         uri: the page that it becomes, from the top of docs/.
     """
-    lines, fenced = [], False
-    for line in text.split("\n"):
-        fenced ^= _FENCE.match(line) is not None
-        lines.append(line if fenced else _LINK.sub(lambda m: _link(m, source, uri), line))
-    return "\n".join(lines)
+    pieces = _FENCED.split(text)
+    pieces[::2] = (_LINK.sub(lambda m: _link(m, source, uri), piece) for piece in pieces[::2])
+    return "".join(pieces)
 
 
 def _link(match: re.Match[str], source: str, uri: str) -> str:

@@ -68,7 +68,8 @@ def _of_command(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
         record = option.get_help_record(context)
         if record is not None and isinstance(option, click.Option):
             yield f"`{record[0]}`"
-            variable = f" Variable: `{option.envvar}`." if isinstance(option.envvar, str) else ""
+            variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+            variable = f" Variable: {', '.join(f'`{v}`' for v in variables)}." if variables else ""
             yield f":   {_inline(record[1])}{variable}"
             yield ""
     if isinstance(command, click.Group):
