@@ -18,10 +18,11 @@ from guestrepair.errors import FleetError
 from guestrepair.fleet.jobs import STATE_FULL, Ending, Job, Outcome
 from guestrepair.fleet.processes import used_bytes
 
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "import guestrepair.cli.fleet_child as it; it.run()"
-)
+_START = """import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from guestrepair.cli.fleet_child import run
+run()
+"""
 GRACE_SECONDS = 10.0
 """Between SIGTERM and the end of all processes of an image."""
 _LOOK_SECONDS = 0.5

@@ -188,7 +188,8 @@ def _of_lines(path: str, file: IO[bytes]) -> Iterator[Source]:
         try:
             source = _of_line(os.fsdecode(line))
         except ValueError as error:
-            yield Source(uri=os.fsdecode(line).strip(), problem=f"{where}{shown(str(error))}")
+            written = os.fsdecode(line).strip()
+            yield Source(uri=written, problem=f"{where}{shown(str(error))}")
             continue
         if source is not None:
             yield from _expand(source, where)
