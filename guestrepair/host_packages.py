@@ -63,6 +63,8 @@ PACKAGES: Mapping[str, Names] = {
     "lz4": Names("python3-lz4", "python3-lz4"),
     "cryptography": Names("python3-cryptography", "python3-cryptography"),
     "yaml": Names("python3-yaml", "python3-pyyaml"),
+    "crc32c": Names("python3-crc32c", "python3-crc32c"),
+    "backports": Names("python3-zstandard", "python3-zstandard"),  # it does for backports.zstd (unpackers.py)
     "dnf": Names("python3-dnf", "python3-dnf"),
     "apt-get": Names("apt", "apt"),
     "qemu-system": Names(
@@ -190,9 +192,14 @@ def module_command(module: str) -> str:
 
     For the system's own Python that is the distribution's package, where there is one (PEP 668).
     """
-    if sys.prefix == sys.base_prefix and module in PACKAGES:
+    if module_packages(module):
         return install_command((module,))
     return f"{shlex.quote(sys.executable)} -m pip install {_FROM_PYPI[module]}"
+
+
+def module_packages(module: str) -> tuple[str, ...]:
+    """The key of :data:`PACKAGES` of such a module, where it is the distribution's business to bring it."""
+    return (module,) if sys.prefix == sys.base_prefix and module in PACKAGES else ()
 
 
 def sees_system_packages() -> bool:

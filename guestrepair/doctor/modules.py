@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guestrepair.doctor.model import Area, Check, State
-from guestrepair.host_packages import binding_command, module_command
+from guestrepair.host_packages import binding_command, module_command, module_packages
 
 _SECONDS = 20
 _OLDEST = (3, 11)
@@ -121,6 +121,7 @@ def _binding(module: _Module, *, area: Area = Area.PYTHON) -> Check:
 
 def _module_of_ours(module: _Module, *, found_as: tuple[State, str] | None = None) -> Check:
     state, found = found_as or imported(module.name, module.version)
+    top = module.name.partition(".")[0]
     return Check(
         area=Area.PYTHON,
         name=module.name,
@@ -128,7 +129,8 @@ def _module_of_ours(module: _Module, *, found_as: tuple[State, str] | None = Non
         purpose=module.purpose,
         needed=module.needed,
         found=found,
-        mend="" if state is State.OK else module_command(module.name.partition(".")[0]),
+        mend="" if state is State.OK else module_command(top),
+        packages=module_packages(top),
     )
 
 

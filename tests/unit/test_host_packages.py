@@ -63,6 +63,26 @@ def test_nor_does_what_comes_from_pypi_end_in_a_traceback(module: str, disk: Pat
     assert f"{PROGRAM.with_name('python')} -m pip install " in line
 
 
+SYSTEMS_OWN = Path(sys.base_prefix, "bin/python3")
+
+
+@pytest.mark.parametrize(
+    "module", ["backports", "click", "crc32c", "cryptography", "lz4", "tabulate", "yaml"]
+)
+def test_the_systems_own_python_gets_them_from_the_distribution(module: str) -> None:
+    """There, as a .deb and the zipapp run, pip refuses to install anything (PEP 668)."""
+    said = f"from guestrepair import host_packages as h; print(h.module_command({module!r}))"
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run(
+        [SYSTEMS_OWN, "-c", said],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(checkout)},
+    )
+    assert done.stdout.strip() == install_command((module,))
+
+
 def test_a_binding_of_another_python_is_not_seen(disk: Path, tmp_path: Path) -> None:
     """A virtual environment without the system's packages: how pipx makes them."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
