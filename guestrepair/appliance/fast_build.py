@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guestrepair.appliance import init_script as start_script
+from guestrepair.appliance import reseeding
 from guestrepair.appliance.cache import cache_directory, is_sound
 
 BUILD_SECONDS = 300.0
@@ -51,7 +52,9 @@ class FastAppliance:
         """True when it is there, whole, and each file of it is ours and nobody else's to write to."""
         if not (self.directory / "README.fixed").exists():
             return False
-        return all(is_sound(path) for path in (self.directory, *self.directory.iterdir()))
+        # What another command has just put away or renamed is nobody's to believe.
+        files = self.directory.iterdir()
+        return is_sound(self.directory) and all(is_sound(p) or not os.path.lexists(p) for p in files)
 
     @property
     def given_up(self) -> bool:
@@ -245,6 +248,11 @@ def _edited(archive: bytes) -> bytes:
                 data, edited = script.encode(), True
                 member.size = len(data)
             new.addfile(member, io.BytesIO(data) if member.isreg() else None)
+        program = reseeding.program()
+        if program is not None:
+            member = tarfile.TarInfo(reseeding.NAME)
+            member.mode, member.size = 0o755, len(program)
+            new.addfile(member, io.BytesIO(program))
     if not edited:
         raise _UnfitError
     return out.getvalue()

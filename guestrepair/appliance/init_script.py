@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 
-VERSION = 4
+from guestrepair.appliance.reseeding import NAME as RESEED
+
+VERSION = 5
 """Part of the cache's key: to be raised with every change to the edits."""
 
 # A name found in udev's database, or no database to look in: then all is done as in the original.
@@ -26,12 +28,16 @@ WAIT, WAITING = "guestrepair_wait=1", "guestrepair: ready to be saved"
 
 # What the first use of a kind of disk would take is done beforehand, and is part of what is saved. A resumed
 # machine goes on in the loop. It finds the disks that it was started with one after another, so that the
-# kernel calls them /dev/sda and so on in their order. Time and random numbers are those of when it was saved.
+# kernel calls them /dev/sda and so on in their order. Time, and random numbers, are those of when it was
+# saved, and so are the first bytes of hwrng: they lie ready in the driver. A machine that cannot have new
+# ones is not saved.
 _WAIT = rf"""
 if [[ $cmdline == *{WAIT}* ]]; then
     modprobe -a dm_mod dm_crypt raid1 ext4 xfs btrfs vfat nls_cp437 nls_ascii nls_utf8 >/dev/null 2>&1
     guestfsd --help >/dev/null 2>&1
     lvm version >/dev/null 2>&1
+    reseed() {{ dd if=/dev/hwrng of=/dev/urandom bs=64 count=8 status=none && /{RESEED} </dev/urandom; }}
+    reseed || exit
     exec {{pause}}<> <(:)
     sync
     echo {WAITING}
@@ -49,7 +55,9 @@ if [[ $cmdline == *{WAIT}* ]]; then
         fi
     done
     date -s "@$(</sys/class/rtc/rtc0/since_epoch)"
-    dd if=/dev/hwrng of=/dev/urandom bs=64 count=1 status=none
+    reseed || exit
+    machine_id=$(</proc/sys/kernel/random/uuid)
+    echo ${{machine_id//-/}} > /etc/machine-id
     udevadm settle --timeout=600
 fi
 """

@@ -198,7 +198,8 @@ def _fast(this: Starting, machine: _Machine, failed: list[FastAppliance]) -> Han
     appliance = _appliance(this, machine)
     if appliance is None:
         return None
-    handle = _resumed(this, machine, appliance)
+    unresumed: list[SavedMachine] = []
+    handle = _resumed(this, machine, appliance, unresumed)
     if handle is not None:
         return handle
     limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
@@ -213,6 +214,8 @@ def _fast(this: Starting, machine: _Machine, failed: list[FastAppliance]) -> Han
         return None
     if not appliance.proven:
         appliance.prove()
+    for saved in unresumed:  # and not where nothing starts, whatever the reason
+        saved.give_up()
     return handle
 
 
@@ -226,13 +229,17 @@ def _appliance(this: Starting, machine: _Machine) -> FastAppliance | None:
         handle.close()
 
 
-def _resumed(this: Starting, machine: _Machine, appliance: FastAppliance) -> Handle | None:
-    """The fast appliance, resumed where it was saved; None where that is not possible, and it is to boot.
+def _resumed(
+    this: Starting, machine: _Machine, appliance: FastAppliance, unresumed: list[SavedMachine]
+) -> Handle | None:
+    """The fast appliance, resumed where it was saved; None where it is to boot: it is then in ``unresumed``
+    where that was tried.
 
     Raises:
         ApplianceError: the appliance is not wanted any more.
     """
-    saved = SavedMachine(appliance.directory, _qemu(machine))
+    with contextlib.closing(_new_handle(machine)) as handle:
+        saved = SavedMachine(appliance.directory, hypervisor(handle))
     if machine.verdict.acceleration is not Acceleration.TCG or not appliance.proven or saved.given_up:
         return None
     variant = saved.variant() or _saved_now(this, machine, appliance, saved)
@@ -243,7 +250,7 @@ def _resumed(this: Starting, machine: _Machine, appliance: FastAppliance) -> Han
     except ApplianceError:
         if this.given_up:
             raise
-        saved.give_up()
+        unresumed.append(saved)
         return None
 
 
@@ -261,14 +268,6 @@ def _saved_now(
         with contextlib.suppress(OSError, ValueError):
             saved.save(json.loads(line.read_text()), machine.home, lambda: not this.given_up)
     return saved.variant()
-
-
-def _qemu(machine: _Machine) -> Path:
-    handle = _new_handle(machine)
-    try:
-        return hypervisor(handle)
-    finally:
-        handle.close()
 
 
 def _launched(

@@ -8,22 +8,30 @@ launch on the same controller, which the machine then looks for.
 That holds for the very same machine alone. So libguestfs's own command line is recorded, without a start;
 the machine to be saved is made from it; and a later launch is resumed where its command line is the same
 but for disks, sockets and the kernel's arguments (``confine/variant.py``). Whatever differs, it boots. Only
-emulated machines are saved: with KVM their state is of one kind of processor, and a launch is short.
+emulated machines are saved: with KVM their state is of one kind of processor, and a launch is short. And
+only such as have new random numbers when they go on (``reseeding.py``).
+
+Memory and disk belong together: both are in a folder of that qemu, which is there whole or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guestrepair.appliance import reseeding
+from guestrepair.appliance.cache import is_sound
 from guestrepair.appliance.init_script import WAIT, WAITING
 from guestrepair.appliance.qmp import Monitor
 from guestrepair.confine.cage import Cage
@@ -38,6 +46,8 @@ RESUME_SECONDS = 60.0
 """How long a resumed machine may take: it is over in two seconds, or does not work."""
 
 _OLD_SECONDS = 24 * 3600
+_STATE, _ROOT, _TOLD = "state", "root.qcow2", "how.json"
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _POLL_SECONDS = 0.05
 _FASTEST = 1 << 40
 """Bytes a second: qemu saves slowly by itself, as if to another host."""
@@ -58,21 +68,20 @@ class SavedMachine:
     qemu: Path
 
     @property
-    def _state(self) -> Path:
-        return self.directory / "state"
+    def place(self) -> Path:
+        """Where its memory is, what it wrote to its disk (over the appliance's own), and how it is resumed.
 
-    @property
-    def _root(self) -> Path:
-        """What the saved machine wrote to its disk, over the appliance's own."""
-        return self.directory / "saved-root.qcow2"
-
-    @property
-    def _told(self) -> Path:
-        return self.directory / "saved.json"
+        Raises:
+            OSError: there is no such qemu.
+        """
+        identity = json.dumps(self._identity()).encode()
+        return self.directory / f"saved-{hashlib.sha256(identity).hexdigest()[:16]}"
 
     @property
     def given_up(self) -> bool:
-        """True when it could not be saved or resumed in the last day."""
+        """True when it could not be saved or resumed in the last day, or never can be on this host."""
+        if reseeding.program() is None:
+            return True
         try:
             return time.time() - (self.directory / "unsaved").stat().st_mtime < _OLD_SECONDS
         except OSError:
@@ -81,14 +90,17 @@ class SavedMachine:
     def give_up(self) -> None:
         """Forget it, and do not try for a day."""
         with contextlib.suppress(OSError):
-            self._state.unlink(missing_ok=True)
             (self.directory / "unsaved").touch(mode=0o600)
+            _removed(self.place)
 
     def variant(self) -> Mapping[str, Any] | None:
         """What makes qemu resume it, for :func:`guestrepair.confine.process.wrapped`; None: there is none."""
         try:
-            told: dict[str, Any] = json.loads(self._told.read_text())
-            if told.pop("qemu") != self._identity() or not self._state.exists():
+            place = self.place
+            if not all(map(is_sound, (place, *(place / name for name in (_STATE, _ROOT, _TOLD))))):
+                return None
+            told: dict[str, Any] = json.loads((place / _TOLD).read_text())
+            if told.pop("qemu") != self._identity():
                 return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -101,27 +113,34 @@ class SavedMachine:
     def save(self, line: Sequence[str], home: Path, wanted: Callable[[], bool]) -> bool:
         """Start a machine from a command line of libguestfs's, and save it; True when that is done.
 
-        ``home`` is a private directory; ``wanted`` is false once nobody needs it any more.
+        ``home`` is a private directory; ``wanted`` is false once nobody needs it any more. Nobody else may be
+        saving one (:func:`locked_at_once`): what is left of who was killed at it is removed.
         """
+        work = self.directory / "saving"
         try:
-            self._save(options(line), home, wanted)
+            _removed(work)
+            work.mkdir(mode=0o700)
+            self._save(options(line), work, home, wanted)
+            _removed(self.place)  # what was not believed
+            work.rename(self.place)
         except (OSError, ValueError, subprocess.SubprocessError, GuestRepairError):
             if wanted():
                 self.give_up()
             return False
+        finally:
+            _removed(work)
         return True
 
-    def _save(self, line: Sequence[Sequence[str]], home: Path, wanted: Callable[[], bool]) -> None:
+    def _save(
+        self, line: Sequence[Sequence[str]], work: Path, home: Path, wanted: Callable[[], bool]
+    ) -> None:
         roots = [option for option in line if _is_root(option)]
         known = [list(o) for o in line if o in roots or not " ".join(o).startswith(_VARIES)]
         if len(roots) != 1 or _DISK.split() not in known:
             raise ValueError("the appliance's own disk is not where it was known to be")
-        self._root.unlink(missing_ok=True)
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "root", str(self._root)]
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "../root", str(work / _ROOT)]
         subprocess.run(command, check=True, capture_output=True, timeout=SAVE_SECONDS)
-        self._root.chmod(0o600)
-        unfinished = self.directory / "state.unfinished"
-        with self._machine(_to_be_saved(line, self._drive("")), home, unfinished) as (machine, state):
+        with self._machine(_to_be_saved(line, _drive(work, "")), home, work) as (machine, state):
             _until_it_waits(machine, home / "console", wanted)
             _written(machine, state, home)
         variant = {
@@ -130,31 +149,28 @@ class SavedMachine:
             "varies": [*_VARIES],
             "instead": {
                 _DISK: _own_disk(),
-                " ".join(roots[0]): ["-drive", self._drive("snapshot=on,")],
+                " ".join(roots[0]): ["-drive", _drive(self.place, "snapshot=on,")],
             },
             "more": ["-incoming", "fd:{descriptor}"],
-            "open": str(self._state),
+            "open": str(self.place / _STATE),
         }
-        self._told.write_text(json.dumps(variant))
-        self._told.chmod(0o600)
-        for file in (self._root, self._told, unfinished):
+        (work / _TOLD).write_text(json.dumps(variant))
+        for file in work.iterdir():
+            file.chmod(0o600)
             _to_disk(file)  # half of it, after a crash of this host, would be another machine
-        unfinished.rename(self._state)
-
-    def _drive(self, snapshot: str) -> str:
-        file = str(self._root).replace(",", ",,")
-        return f"file={file},{snapshot}id=appliance,cache=unsafe,if=none,format=qcow2"
 
     @contextlib.contextmanager
     def _machine(
-        self, line: Sequence[str], home: Path, out: Path
+        self, line: Sequence[str], home: Path, work: Path
     ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-        state = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        state = os.open(
+            work / _STATE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
         try:
             process = start_caged(
-                [self.qemu, *line, "-serial", f"file:{home / 'console'}",
+                [*_DIES_WITH_US, self.qemu, *line, "-serial", f"file:{home / 'console'}",
                  "-qmp", f"unix:{home / 'qmp'},server=on,wait=off"],
-                cage=Cage(read=(self.directory,), write=(self._root, home), run=(self.qemu,), machine=True),
+                cage=Cage(read=(self.directory,), write=(work / _ROOT, home), run=(self.qemu,), machine=True),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "TMPDIR": str(home)},
@@ -181,6 +197,20 @@ def locked_at_once(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(lock)
+
+
+def _removed(directory: Path) -> None:
+    """It is gone, and at no moment half of it under its name."""
+    if directory.is_dir():
+        gone = directory.with_name(f".gone-{os.getpid()}-{threading.get_native_id()}")
+        with contextlib.suppress(OSError):
+            directory.rename(gone)
+            shutil.rmtree(gone)
+
+
+def _drive(place: Path, snapshot: str) -> str:
+    file = str(place / _ROOT).replace(",", ",,")
+    return f"file={file},{snapshot}id=appliance,cache=unsafe,if=none,format=qcow2"
 
 
 def _to_disk(path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +20,10 @@ from guestrepair.appliance.acceleration import Acceleration, Verdict, accelerati
 from guestrepair.appliance.cache import cache_directory
 from guestrepair.appliance.fast_build import fast_appliance
 from guestrepair.appliance.keys import KeyRing, parse_key
-from guestrepair.appliance.launch import LaunchOptions
+from guestrepair.appliance.launch import LaunchOptions, device_name
 from guestrepair.appliance.toolbox import Toolbox
 from guestrepair.disk import examine, throwaway
-from guestrepair.errors import NoSystemError
+from guestrepair.errors import ApplianceError, NoSystemError
 from guestrepair.session.session import Session, SessionDisk, open_session
 
 pytestmark = [pytest.mark.image, pytest.mark.long]
@@ -97,6 +100,91 @@ def test_a_resumed_machine_knows_what_time_it_is_and_all_its_disks(debian_image:
         assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
 
 
+@pytest.mark.usefixtures("_saved")
+def test_machines_resumed_from_one_state_draw_other_random_numbers(debian_image: Path) -> None:
+    script = "cat /proc/sys/kernel/random/uuid /etc/machine-id; head -c 16 /dev/urandom | od -An -tx1"
+    drawn: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            session = stack.enter_context(opened([debian_image], LaunchOptions(throwaway=True)))
+            handle: Any = session.handle
+            drawn += handle.debug("sh", [script]).split("\n")
+        assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
+    drawn = [line for line in drawn if line]
+    assert len(set(drawn)) == len(drawn) == 6
+
+
+@pytest.mark.usefixtures("_saved")
+def test_a_resumed_machine_has_as_many_disks_in_order_as_it_is_given(tmp_path: Path) -> None:
+    images = [tmp_path / f"{number}.raw" for number in range(30)]
+    for number, image in enumerate(images):
+        with image.open("wb") as out:
+            out.truncate((number + 1) << 20)
+    with opened(images, LaunchOptions(throwaway=True)) as session:
+        sizes = [session.handle.blockdev_getsize64(device_name(number)) >> 20 for number in range(30)]
+        assert sizes == [*range(1, 31)]
+        assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
+
+
+@pytest.mark.usefixtures("_saved")
+def test_disks_that_no_machine_starts_with_do_not_cost_the_saved_one(debian_image: Path) -> None:
+    """A disk that is damaged when the machine is started is not the saved one's fault."""
+    later = LaunchOptions(throwaway=True, at_once=False)
+    with throwaway(examine(debian_image)) as overlay:
+        disk = SessionDisk(overlay=overlay.path, host_path="gone.raw", size_bytes=1 << 20)
+        with open_session([disk], keys=KeyRing([]), launch=later) as session:
+            overlay.path.write_bytes(b"no image any more")
+            with pytest.raises(ApplianceError):
+                session.handle.blockdev_getsize64("/dev/sda")
+    with opened([debian_image], LaunchOptions(throwaway=True)) as session:
+        assert session.verified()
+        assert is_resumed() == (acceleration().acceleration is Acceleration.TCG)
+
+
+def machines_with(word: str) -> list[int]:
+    """The processes on whose command line a word is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def test_a_command_killed_while_it_saves_leaves_no_machine_and_the_next_saves_it(
+    debian_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if acceleration().acceleration is not Acceleration.TCG:
+        pytest.skip("nothing is saved with KVM")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with opened([debian_image], LaunchOptions(throwaway=True)) as session:
+        assert session.verified()
+    program = "import sys; from tests.image.test_appliances import launched_once; launched_once(sys.argv[1])"
+    saving = subprocess.Popen([sys.executable, "-c", program, debian_image])
+    until = time.monotonic() + 60
+    while not (machines := machines_with("/saving/root.qcow2,id=appliance")):
+        assert saving.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(1)
+    saving.kill()
+    saving.wait()
+    time.sleep(1)
+    assert not set(machines) & set(machines_with("/saving/root.qcow2,id=appliance"))
+    assert list(cache_directory().glob("appliance-*/saving/root.qcow2"))
+    with opened([debian_image], LaunchOptions(throwaway=True)) as session:
+        assert session.verified()
+        assert is_resumed()
+    assert {path.name[:5] for path in cache_directory().glob("appliance-*/saved-*")} == {"saved"}
+    assert not list(cache_directory().glob("appliance-*/saving"))
+
+
+def launched_once(image: str) -> None:
+    """For a process of its own."""
+    with opened([Path(image)], LaunchOptions(throwaway=True)) as session:
+        assert session.verified()
+
+
 def test_what_was_saved_and_is_damaged_is_left_and_the_appliance_boots(
     debian_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,15 +194,15 @@ def test_what_was_saved_and_is_damaged_is_left_and_the_appliance_boots(
     resumed = []
     for launch in range(4):
         if launch == 2:
-            (state,) = cache_directory().glob("appliance-*/state")
+            (state,) = cache_directory().glob("appliance-*/saved-*/state")
             os.truncate(state, 50_000_000)
         notes: list[str] = []
         with opened([debian_image], LaunchOptions(throwaway=True, note=notes.append)) as session:
             assert session.verified()
             resumed.append(is_resumed())
     assert resumed == [False, True, False, False]
-    assert not state.exists()
-    assert state.with_name("unsaved").exists()
+    assert not state.parent.exists()
+    assert state.parent.with_name("unsaved").exists()
     assert not notes  # the faster appliance it is all the same
 
 

@@ -72,24 +72,27 @@ def machine(place: Path, status: str) -> SavedMachine:
 
 
 def save(saved: SavedMachine, line: list[str] = LINE) -> bool:
+    for name in ("qmp", "console"):  # as in a private directory of each command
+        (saved.qemu.parent / name).unlink(missing_ok=True)
     return saved.save(line, saved.qemu.parent, lambda: True)
 
 
 def test_a_machine_is_saved_and_the_same_command_line_resumes_it(saved: SavedMachine) -> None:
     assert saved.variant() is None
     assert save(saved)
-    assert (saved.directory / "state").read_bytes() == b"memory"
-    assert {stat.S_IMODE(p.stat().st_mode) for p in saved.directory.iterdir() if p.name != "root"} == {0o600}
+    assert (saved.place / "state").read_bytes() == b"memory"
+    assert {stat.S_IMODE(p.stat().st_mode) for p in saved.place.iterdir()} == {0o600}
+    assert set(saved.directory.iterdir()) == {saved.place, saved.directory / "root"}
     told = saved.variant()
     assert told is not None
-    assert told["open"] == str(saved.directory / "state")
+    assert told["open"] == str(saved.place / "state")
     line = varied(LINE, told)
     assert line is not None
     assert line[-2:] == ["-incoming", "fd:{descriptor}"]
     assert "scsi-hd,drive=hd0,serial=diska" in line
     assert "virtio-blk-pci,drive=appliance" in line
     assert f"file={OWN}" not in line
-    assert any("saved-root.qcow2,snapshot=on,id=appliance" in word for word in line)
+    assert any(f"{saved.place}/root.qcow2,snapshot=on,id=appliance" in word for word in line)
     others = [
         [*LINE, "-smp", "2"], [w.replace("tcg", "kvm") for w in LINE], [w.replace(OWN, "x") for w in LINE],
     ]  # fmt: skip
@@ -102,26 +105,59 @@ def test_the_machine_that_is_saved_has_the_appliance_alone_and_waits(saved: Save
     assert "hd0" not in line
     assert "guestfsd.sock" not in line
     assert "root=UUID=d6537824 TERM=xterm quiet guestrepair_wait=1" in line
-    assert "saved-root.qcow2,id=appliance,cache=unsafe,if=none,format=qcow2 -device virtio-blk-pci," in line
+    assert "root.qcow2,id=appliance,cache=unsafe,if=none,format=qcow2 -device virtio-blk-pci," in line
 
 
-def test_another_qemu_does_not_resume_it(saved: SavedMachine) -> None:
+def test_another_qemu_does_not_resume_it_and_has_its_own(saved: SavedMachine) -> None:
     assert save(saved)
+    first, status = saved.variant(), saved.qemu.stat()
     os.utime(saved.qemu, (1, 1))
     assert saved.variant() is None
-
-
-@pytest.mark.parametrize("name", ["state", "saved.json"])
-def test_what_is_not_whole_is_not_resumed(saved: SavedMachine, name: str) -> None:
     assert save(saved)
-    (saved.directory / name).unlink()
+    second = saved.variant()
+    os.utime(saved.qemu, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert saved.variant() == first != second
+
+
+@pytest.mark.parametrize("name", ["state", "root.qcow2", "how.json"])
+def test_what_is_not_whole_is_not_resumed_and_saved_again(saved: SavedMachine, name: str) -> None:
+    assert save(saved)
+    told = saved.variant()
+    (saved.place / name).unlink()
     assert saved.variant() is None
+    assert save(saved)
+    assert saved.variant() == told
+
+
+@pytest.mark.parametrize("name", [".", "state", "root.qcow2", "how.json"])
+def test_what_others_could_have_written_is_not_resumed(saved: SavedMachine, name: str) -> None:
+    assert save(saved)
+    (saved.place / name).chmod(0o722)
+    assert saved.variant() is None
+
+
+def test_whatever_the_umask_what_is_saved_is_ours_alone(saved: SavedMachine) -> None:
+    before = os.umask(0)
+    try:
+        assert save(saved)
+    finally:
+        os.umask(before)
+    assert saved.variant() is not None
+
+
+def test_what_is_left_of_a_killed_command_is_removed(saved: SavedMachine) -> None:
+    (saved.directory / "saving").mkdir()
+    (saved.directory / "saving/state").write_bytes(b"half of it")
+    assert saved.variant() is None
+    assert save(saved)
+    assert (saved.place / "state").read_bytes() == b"memory"
+    assert not (saved.directory / "saving").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"qemu": 1}'])
 def test_what_does_not_say_how_it_was_saved_is_not_resumed(saved: SavedMachine, text: str) -> None:
     assert save(saved)
-    (saved.directory / "saved.json").write_text(text)
+    (saved.place / "how.json").write_text(text)
     assert saved.variant() is None
 
 
@@ -130,6 +166,7 @@ def test_what_fails_is_given_up_for_a_day(tmp_path: Path) -> None:
     assert not save(saved)
     assert saved.given_up
     assert saved.variant() is None
+    assert {path.name for path in saved.directory.iterdir()} == {"root", "unsaved"}
     os.utime(saved.directory / "unsaved", (1, 1))
     assert not saved.given_up
 
@@ -151,7 +188,7 @@ def test_giving_up_forgets_what_was_saved(saved: SavedMachine) -> None:
     assert save(saved)
     saved.give_up()
     assert saved.variant() is None
-    assert not (saved.directory / "state").exists()
+    assert not saved.place.exists()
 
 
 def test_nobody_waits_for_whoever_saves_it_now(tmp_path: Path) -> None:
