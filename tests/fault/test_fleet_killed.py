@@ -67,8 +67,7 @@ def killed_ten_times(images: list[Path], state: Path) -> list[int]:
     assert [row["state"] for row in table] == ["done"] * len(images)
     assert {row["attempts"] for row in table} == {1}
     assert not list((state / "reports").glob("*.new"))
-    met_words = f"{len(met)} images in the middle, none twice, none lost"
-    print(f"fleet: {len(images)} images, killed {KILLS} times, {met_words}")
+    print(f"fleet: {len(images)} images, killed {KILLS} times, {len(met)} at work, none twice, none lost")
     assert met
     return statuses
 
