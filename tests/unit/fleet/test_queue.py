@@ -135,9 +135,9 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="no state of a fleet"):
         read_rows(tmp_path)
     (tmp_path / "fleet.sqlite").write_bytes(os.urandom(8192))
-    with pytest.raises(FleetError, match="or damaged: file is not a database"):
+    with pytest.raises(FleetError, match=r"fleet\.sqlite: file is not a database"):
         read_rows(tmp_path)
-    with pytest.raises(FleetError, match="file is not a database"), open_state(tmp_path):
+    with pytest.raises(FleetError, match="or damaged: file is not a database"), open_state(tmp_path):
         pass
 
 
