@@ -23,7 +23,7 @@ debian_kernels="linux-image-cloud-amd64 linux-image-virtual"
 debian_full="make git mmdebstrap rpm dpkg-dev fakeroot cpio openssh-server debian-archive-keyring
   pacman-package-manager makepkg libarchive-tools dnf createrepo-c squashfs-tools mtools
   grub-pc-bin grub-efi-amd64-bin util-linux db5.3-util strace sudo selinux-utils
-  nginx-light nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
+  ewf-tools nginx-light nftables iptables iproute2 systemd-journal-remote auditd zsh fish mandoc man-db"
 
 # Building the Debian package, and its manual pages: what debian/control says.
 debian_packages="dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling

@@ -40,6 +40,9 @@ _ARCHIVES = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"Rar!", "a RAR archive"),
 )
+_EVIDENCE = (b"EVF\x09\x0d\x0a\xff\x00", b"EVF2\x0d\x0a\x81\x00")
+"""EWF-E01 and EWF-Ex01 (libewf's description of the format)."""
+
 _FOREIGN = (
     (b"QED\0", "QED", "qed"),
     (b"WithoutFreeSpace", "Parallels", "parallels"),
@@ -130,6 +133,9 @@ def _other_kind(head: bytes) -> tuple[str, str] | None:
     for magic, what in _ARCHIVES:
         if head.startswith(magic):
             return what, "unpack the disk from it"
+    if head.startswith(_EVIDENCE):
+        remedy = "mount it (ewfmount FILE.E01 DIR, then scan DIR/ewf1)"
+        return "an EWF evidence file (EnCase, .E01)", remedy
     if head[257:262] == b"ustar":
         is_ova = b".ovf" in head
         what = "an OVA (a tar archive of a machine)" if is_ova else "a tar archive"
