@@ -25,7 +25,7 @@ def test_evidence_files_are_named_with_what_opens_them(tmp_path: Path, begin: by
 def test_a_real_evidence_file_is_one_of_them(tmp_path: Path) -> None:
     if shutil.which("ewfacquirestream") is None:
         pytest.skip("ewf-tools is not installed")
-    command = ["ewfacquirestream", "-q", "-t", tmp_path / "case", "-c", "none"]
+    command: list[str | Path] = ["ewfacquirestream", "-q", "-t", tmp_path / "case", "-c", "none"]
     subprocess.run(command, input=bytes(1 << 20), check=True, capture_output=True)
     with pytest.raises(ImageError, match="an EWF evidence file"):
         examine(tmp_path / "case.E01")
