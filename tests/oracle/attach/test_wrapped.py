@@ -13,8 +13,8 @@ from guestrepair.disk.attach import unpack
 from guestrepair.disk.attach.attachment import attached
 from guestrepair.disk.space import free_bytes
 from guestrepair.errors import ImageAccessError, ImageError
+from tests.oracle.attach.conftest import MIB, location, whole
 from tests.support.servers import RangeServer, range_server
-from tests.unit.disk.attach.conftest import MIB, location, whole
 
 
 def made(disk: Path, command: str) -> Path:

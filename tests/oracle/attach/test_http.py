@@ -15,8 +15,8 @@ from guestrepair.disk.attach.attachment import Access, attached
 from guestrepair.disk.attach.http_source import read_headers
 from guestrepair.disk.device import open_image
 from guestrepair.errors import GuestRepairError, ImageError, SourceError, UnsafeImageError, UsageError
+from tests.oracle.attach.conftest import MIB, location, whole
 from tests.support.servers import Misbehaviour, RangeServer, _Handler, make_certificate, nginx, range_server
-from tests.unit.disk.attach.conftest import MIB, location, whole
 
 HASTY = Access(patience_seconds=0.5)
 

@@ -16,8 +16,8 @@ from guestrepair.disk.attach import nbdkit
 from guestrepair.disk.attach.attachment import attached
 from guestrepair.disk.device import open_image
 from guestrepair.errors import ImageError, SourceError
+from tests.oracle.attach.conftest import location, whole
 from tests.support.servers import agent, free_port, nbd_server, sshd, started
-from tests.unit.disk.attach.conftest import location, whole
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
