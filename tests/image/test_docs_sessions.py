@@ -137,6 +137,7 @@ class Place:
             cwd=self._folder,
             env={
                 **os.environ,
+                "COLUMNS": "100",  # as in a pipe; xdist sets its own
                 "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
                 "XDG_STATE_HOME": str(self._state),
                 "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
