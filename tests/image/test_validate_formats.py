@@ -17,7 +17,7 @@ from junitparser import JUnitXml
 
 import fixtures
 from fixtures.debian.cloud import NAME
-from guestrepair.cli import scan as scanning
+from guestrepair.cli import console as terminal
 from guestrepair.cli.main import invoke
 from guestrepair.model import Severity
 from guestrepair.report.data import Report, summary
@@ -47,7 +47,8 @@ def validate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Validate:
     """Run the command; its exit status and its report, which formats are then made of."""
     taken: list[Report] = []
 
-    def keeping(_name: str, _kind: type) -> Callable[[Any], str]:
+    def keeping(_name: str, _kind: type, *, coloured: bool) -> Callable[[Any], str]:
+        assert not coloured
         return lambda report: taken.append(report) or ""  # type: ignore[func-returns-value]
 
     def call(*arguments: str | Path) -> tuple[int, Report]:
@@ -56,7 +57,7 @@ def validate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Validate:
         (report,) = taken
         return status, report
 
-    monkeypatch.setattr(scanning, "renderer", keeping)
+    monkeypatch.setattr(terminal, "renderer", keeping)
     monkeypatch.chdir(tmp_path)  # no policy of whoever runs the tests
     return call
 
