@@ -75,7 +75,7 @@ def test_a_wave_stops_goes_on_and_is_taken_back(tmp_path: Path) -> None:
 def test_kills_lose_nothing_and_repair_nothing_twice(tmp_path: Path) -> None:
     made = images(tmp_path, 3)
     before = digests(made)
-    for seconds in (2.5, 6.0):
+    for seconds in (2.5, 4.0):
         driver = subprocess.Popen(
             words(tmp_path, "--canary", "0", *made), stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -91,8 +91,10 @@ def test_kills_lose_nothing_and_repair_nothing_twice(tmp_path: Path) -> None:
         assert history.count("golden/machine-id") == 1, history
     assert not lives(driver.pid)
     assert all(a != b for a, b in zip(digests(made), before, strict=True))
-    taken = undo(tmp_path)
-    assert taken.returncode == 0, taken.stdout
+    # Where all was done before the last kill, the run after it was a wave of its own, with nothing to do.
+    for wave in sorted((tmp_path / "night/waves").iterdir(), reverse=True):
+        taken = undo(tmp_path, "--wave", wave.name)
+        assert taken.returncode == 0, taken.stdout
     assert digests(made) == before
 
 
