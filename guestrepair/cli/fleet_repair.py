@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from guestrepair.analyzers.base import all_rules
 from guestrepair.cli.completing import rules
 from guestrepair.cli.console import Console
 from guestrepair.cli.fleet_run import FLEET_BASICS, engine_of, options_of_a_fleet, teller, words_given
+from guestrepair.cli.fleet_table import short
 from guestrepair.cli.options import (
     PATH,
     analyzer_options,
@@ -41,7 +41,6 @@ from guestrepair.report.escape import printable, shell_words
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OURS = (*FLEET_BASICS, "yes", "dry_run", "canary", "max_failures", "undo_data")
-_VERDICT_COLUMNS = 72
 _ELSEWHERE = "it lies elsewhere: a fleet is repaired on this host (repair --output makes a copy of one)"
 
 
@@ -187,9 +186,9 @@ def _outcome(wave: Wave, row: Row, *, dry: bool) -> tuple[str, object, object, s
     if row.state == QUEUED:
         return "not begun", "", "", "too many failed before it"
     if row.state == SKIPPED:
-        return "skipped", "", "", _short(row.error)
+        return "skipped", "", "", short(row.error)
     if has_failed(row):
-        return "failed, as it was", row.errors, row.warnings, _short(row.error or row.verdict)
+        return "failed, as it was", row.errors, row.warnings, short(row.error or row.verdict)
     image = (record.get("images") or [{}])[0]
     if dry:
         count = len(image.get("plan") or ())
@@ -198,7 +197,7 @@ def _outcome(wave: Wave, row: Row, *, dry: bool) -> tuple[str, object, object, s
         count = record.get("summary", {}).get("repaired", 0)
         committed = (image.get("repair") or {}).get("committed")
         outcome = f"{count} repaired" if committed else "nothing to repair"
-    return outcome, row.errors, row.warnings, _short(row.verdict)
+    return outcome, row.errors, row.warnings, short(row.verdict)
 
 
 def _record(wave: Wave, row: Row) -> dict[str, Any]:
@@ -207,10 +206,6 @@ def _record(wave: Wave, row: Row) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _short(text: str) -> str:
-    return textwrap.shorten(printable(text), _VERDICT_COLUMNS, placeholder=" …")
 
 
 def _sums(wave: Wave, rows: Sequence[Row], *, dry: bool) -> str:

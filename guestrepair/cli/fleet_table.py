@@ -26,6 +26,11 @@ def table(rows: Sequence[Row]) -> str:
     return f"{listed}\n\n{_sums(rows)}\n"
 
 
+def short(text: str) -> str:
+    """What there is to say of an image, in the room that a table has for it."""
+    return textwrap.shorten(printable(text), _VERDICT_COLUMNS, placeholder=" …")
+
+
 def _rank(row: Row) -> int:
     if row.state == SKIPPED:
         return -1
@@ -41,7 +46,7 @@ def _verdict(row: Row, names: dict[str, str]) -> str:
         text = row.verdict or "examined"
     if row.same_as:
         text = f"as {names.get(row.same_as, row.same_as).rpartition('/')[2]}: {text}"
-    return textwrap.shorten(printable(text), _VERDICT_COLUMNS, placeholder=" …")
+    return short(text)
 
 
 def _sums(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from guestrepair import __version__
 from guestrepair.report.escape import json_text, printable
-from guestrepair.report.fleet_data import Common, Fact, FleetImage, FleetReport
+from guestrepair.report.fleet_data import Common, Fact, FleetImage, FleetReport, worst_of
 from guestrepair.report.fleet_words import claim, difference, measure, not_examined, sums
 
 SCHEMA = "guestrepair.fleet/1"
@@ -59,7 +59,7 @@ def _common(report: FleetReport) -> Iterator[str]:
 def _rules(report: FleetReport) -> list[str]:
     cells = []
     for rule, images in report.rules.items():
-        worst = min((image.severities[rule] for image in images), key=("error", "warning", "note").index)
+        worst = worst_of(rule, images).value
         names = ", ".join(printable(image.name) for image in images[:_SHOWN_IMAGES])
         more = f" and {len(images) - _SHOWN_IMAGES} more" if len(images) > _SHOWN_IMAGES else ""
         cells.append(

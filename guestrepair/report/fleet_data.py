@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from guestrepair.model import Severity
 from guestrepair.report.data import Report
 
 
@@ -50,6 +51,11 @@ class FleetImage:
     def broken(self) -> bool:
         """Whether an error was found in it."""
         return "error" in self.severities.values()
+
+
+def worst_of(rule: str, images: Iterable[FleetImage]) -> Severity:
+    """The worst severity that a rule's findings have in these images, all of which have some."""
+    return min((Severity(image.severities[rule]) for image in images), key=lambda severity: severity.rank)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +112,8 @@ class FleetReport:
         for image in self.images:
             for rule in image.rules:
                 found.setdefault(rule, []).append(image)
-        order = ("error", "warning", "note")
 
         def rank(rule: str) -> tuple[int, int, str]:
-            worst = min(order.index(image.severities[rule]) for image in found[rule])
-            return worst, -len(found[rule]), rule
+            return worst_of(rule, found[rule]).rank, -len(found[rule]), rule
 
         return {rule: found[rule] for rule in sorted(found, key=rank)}

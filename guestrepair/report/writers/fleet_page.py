@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from guestrepair.report.fleet_data import FleetImage, FleetReport
+from guestrepair.report.fleet_data import FleetImage, FleetReport, worst_of
 from guestrepair.report.fleet_words import claim, difference, measure, not_examined, sums
 from guestrepair.report.writers.markup import Markup, join, tag, text
 from guestrepair.report.writers.style import page, row, table
@@ -49,7 +49,7 @@ def _rules(report: FleetReport, numbers: dict[str, int]) -> Iterator[Markup]:
         return
     rows = []
     for rule, images in found[:_MOST_RULES]:
-        worst = min((image.severities[rule] for image in images), key=("error", "warning", "note").index)
+        worst = worst_of(rule, images).value
         rows.append(
             row(tag("td", worst, cls=worst), text(rule, most=80), str(len(images)), _names(images, numbers))
         )
