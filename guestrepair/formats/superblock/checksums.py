@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-_library: Callable[[bytes, int], int] | None
+_library: Callable[[bytes, int], int] | None = None
 try:
-    from crc32c import crc32c as _library
+    import crc32c as _module  # a name bound once: Debian 12's is a bare C module, which has no types
+
+    _library = _module.crc32c
 except ImportError:
-    _library = None
+    pass
 
 _ALL_ONES = 0xFFFFFFFF
 
