@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from guestrepair.cli.main import invoke
+from guestrepair.fleet.processes import used_bytes
 from tests.support.fleet import (
     children_of,
     fleet,
@@ -220,10 +222,12 @@ def test_two_drivers_of_one_state(images: list[Path], tmp_path: Path) -> None:
     first.communicate()
 
 
-def stop_first_child(driver: subprocess.Popen[bytes]) -> int:
+def stop_first_child(driver: subprocess.Popen[bytes], when: Callable[[int], bool] = lambda _pid: True) -> int:
     """Stop the first process that works on an image: it does not even hear that it is to end."""
     while len(below := children_of(driver.pid)) < 2:
         assert driver.poll() is None
+    while lives(below[1]) and not when(below[1]):
+        time.sleep(0.001)
     with suppress(ProcessLookupError):  # it took too much before we came
         os.kill(below[1], signal.SIGSTOP)
     return below[1]
@@ -247,7 +251,12 @@ def test_one_that_takes_too_much_memory_is_tried_again_alone(images: list[Path],
     """A child has 42 MiB from the beginning, and 51 in the end: alone it may have twice the limit."""
     options = ("--state", tmp_path, "--host-only", "--memory", "35M", "--retries", "0")
     driver = start_fleet(*options, images[0])
-    stop_first_child(driver)
+    stopped = stop_first_child(driver, when=lambda pid: used_bytes(pid) > 35 << 20)
+    deadline = time.monotonic() + 1.5  # its memory is looked at twice a second
+    while lives(stopped) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):  # where the first was ended before we came, this is the second one
+        os.kill(stopped, signal.SIGCONT)
     out, err = driver.communicate(timeout=60)
     assert driver.returncode == 1, out + err
     (row,) = rows(tmp_path)
