@@ -19,6 +19,7 @@ from guestrepair.operations.sources import Sources
 from guestrepair.packages import open_database
 from guestrepair.packages.sources import DeletedSource, resolve_sources
 from tests.image.test_digests import opened
+from tests.support import mounts as on_host
 
 pytestmark = [pytest.mark.image, pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")]
 PROGRAMS = ("find", "passwd", "less")
@@ -32,14 +33,9 @@ def mounted(raw: Path) -> Iterator[Path]:
     parts = json.loads(listed.stdout)["partitiontable"]["partitions"]
     part = max(parts, key=lambda each: each["size"])
     point = raw.parent / "mounted"
-    point.mkdir(exist_ok=True)
-    where = f"loop,offset={part['start'] * 512},sizelimit={part['size'] * 512}"
-    if subprocess.run(["mount", "-o", where, raw, point], check=False, capture_output=True).returncode:
-        pytest.skip("no loop devices here")
-    try:
+    where = f"offset={part['start'] * 512},sizelimit={part['size'] * 512}"
+    with on_host.mounted(raw, point, where):
         yield point
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 def test_deleted_programs_come_back(debian_image: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from guestrepair.formats.btrfs_tree import open_tree
 from tests.oracle.test_btrfs_mounting import reader, run
 from tests.oracle.test_btrfs_space import make
-from tests.oracle.test_space_of_the_kernel import mounted
+from tests.support.mounts import mounted
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 FILES = 250

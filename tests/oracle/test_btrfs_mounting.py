@@ -20,6 +20,7 @@ from guestrepair.formats.btrfs_superblock import read_geometry
 from guestrepair.formats.btrfs_volume import open_volume
 from guestrepair.formats.superblock.model import Read
 from tests.oracle.test_space_of_the_kernel import fill
+from tests.support import mounts as host
 from tests.unit.formats.btrfs_images import SUPERBLOCK, resealed
 from tests.unit.formats.test_btrfs_mounting import SHAPES
 
@@ -58,20 +59,15 @@ def run(*command: str | Path) -> None:
 def mount(image: Path, options: str) -> Path | None:
     """Where it is mounted; None: the kernel does not. Skips where there are no loop devices."""
     point = image.parent / "mounted"
-    point.mkdir(exist_ok=True)
     # Of one identity the kernel remembers the newest: what the last image has become.
     subprocess.run(["btrfs", "device", "scan", "--forget"], check=False, capture_output=True)
-    command = ["mount", "-t", "btrfs", "-o", f"loop,{options}", str(image), str(point)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode and ("loop device" in done.stderr or "unknown filesystem" in done.stderr):
-        pytest.skip("this host mounts no btrfs image")
-    return None if done.returncode else point
+    return point if host.mount(image, point, options, kind="btrfs") else None
 
 
 def mounts(image: Path, options: str) -> bool:
     point = mount(image, options)
     if point is not None:
-        run("umount", point)
+        host.unmount(point)
     return point is not None
 
 
@@ -96,7 +92,7 @@ def make(folder: Path, *options: str, quotas: bool = False) -> Path:
         run("btrfs", "subvolume", "snapshot", point / "inner", point / f"snapshot{turn}")
     (point / "inner" / "shared").write_bytes(b"shared" * 40_000)
     run("cp", "--reflink=always", point / "inner" / "shared", point / "inner" / "copy")
-    run("umount", point)
+    host.unmount(point)
     return image
 
 
@@ -181,7 +177,7 @@ def test_what_was_written_to_and_unmounted_is_certain(name: str, tmp_path: Path)
         assert point is not None
         fill(point / "inner", 10 + turn, 900)
         run("btrfs", "subvolume", "delete", "-c", point / f"snapshot{turn}")  # which is removed later
-        run("umount", point)
+        host.unmount(point)
     assert not doubt(image)
     assert mounts(image, "rw")
 
@@ -198,7 +194,7 @@ def test_what_is_left_undone_is_a_doubt(tmp_path: Path) -> None:
             copy = tmp_path / "crashed"
             run("cp", "--sparse=always", image, copy)
     finally:
-        run("umount", point)
+        host.unmount(point)
     assert "deleted files" in doubt(copy) or "log" in doubt(copy)
     assert not doubt(image)
     point = mount(image, "rw")
@@ -210,5 +206,5 @@ def test_what_is_left_undone_is_a_doubt(tmp_path: Path) -> None:
             os.fsync(file.fileno())
             run("cp", "--sparse=always", image, copy)
     finally:
-        run("umount", point)
+        host.unmount(point)
     assert "log" in doubt(copy)

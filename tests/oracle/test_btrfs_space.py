@@ -12,7 +12,8 @@ import pytest
 
 from guestrepair.formats.btrfs_tree import open_tree
 from guestrepair.formats.file_attributes import Space
-from tests.oracle.test_space_of_the_kernel import fill, mounted
+from tests.oracle.test_space_of_the_kernel import fill
+from tests.support.mounts import mounted, unmount
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 MADE = {
@@ -62,7 +63,7 @@ def said(image: Path, point: Path) -> Space:
         if subprocess.run(["mount", "-o", "ro", device, point], check=False, capture_output=True).returncode:
             pytest.skip("nothing can be mounted here")
         found = os.statvfs(point)
-        subprocess.run(["umount", point], check=True)
+        unmount(point)
     available = found.f_bavail * found.f_frsize
     return Space(found.f_blocks * found.f_frsize, available, available, found.f_files, found.f_ffree)
 

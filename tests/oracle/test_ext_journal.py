@@ -8,8 +8,6 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from guestrepair.formats.ext_history import former_files, open_journal
 from guestrepair.formats.ext_tree import Tree
 from guestrepair.formats.file_attributes import Former
+from tests.support.mounts import mounted
 from tests.unit.formats.ext_images import tree
 
 pytestmark = pytest.mark.skipif(
@@ -32,25 +31,13 @@ SHAPES = {
 FILES = 120
 
 
-@contextmanager
-def mounted(image: Path) -> Iterator[Path]:
-    point = image.parent / "mounted"
-    point.mkdir(exist_ok=True)
-    if subprocess.run(["mount", "-o", "loop", image, point], check=False, capture_output=True).returncode:
-        pytest.skip("no loop devices here")
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", point], check=True)
-
-
 def make(folder: Path, *options: str) -> tuple[Path, dict[str, bytes]]:
     """A filesystem in which files were made, and deleted in a later transaction."""
     image = folder / "image"
     command = ["mke2fs", "-q", "-F", "-t", "ext4", *options, str(image), "64M"]
     subprocess.run(command, check=True, capture_output=True)
     chance, contents = random.Random(5), dict[str, bytes]()  # noqa: S311 - the same files every time
-    with mounted(image) as top:
+    with mounted(image, folder / "mounted") as top:
         (top / "bin").mkdir()
         (top / "gone" / "deeper").mkdir(parents=True)
         for number in range(FILES):
@@ -59,7 +46,7 @@ def make(folder: Path, *options: str) -> tuple[Path, dict[str, bytes]]:
             (top / name).write_bytes(contents[name])
         (top / "bin" / "stays").write_bytes(b"stays")
         (top / "bin" / "moves").write_bytes(b"moves")
-    with mounted(image) as top:
+    with mounted(image, folder / "mounted") as top:
         for name in contents:
             (top / name).unlink()
         shutil.rmtree(top / "gone")

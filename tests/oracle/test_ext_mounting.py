@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from guestrepair.formats.ext_mounting import mount_doubt
 from guestrepair.formats.superblock.checksums import crc32c
+from tests.support import mounts as host
 from tests.unit.formats.ext_images import make, tree
 from tests.unit.formats.test_ext_mounting import SHAPES
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 CHANGES = 300 if os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough" else 30
 _SUPERBLOCK, _SUPERBLOCK_BYTES = 1024, 1024
-
-
-def mounts(image: Path, options: str) -> bool:
-    """Whether the kernel mounts it; skips where there are no loop devices."""
-    point = image.parent / "mounted"
-    point.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "ext4", "-o", f"loop,{options}", image, point],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        if "loop device" in done.stderr:
-            pytest.skip("no loop devices here")
-        return False
-    subprocess.run(["umount", point], check=True)
-    return True
 
 
 def places(image: Path) -> list[tuple[int, int]]:
@@ -73,7 +55,7 @@ def shaped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_what_is_certain_mounts(shaped: Path) -> None:
     whole, where, chance = shaped.read_bytes(), places(shaped), random.Random(18)  # noqa: S311 - the same each time
-    assert mounts(shaped, "ro")
+    assert host.mounts(shaped, "ro", kind="ext4")
     said = wrong = 0
     for _ in range(CHANGES):
         data = changed(whole, where, chance)
@@ -82,7 +64,7 @@ def test_what_is_certain_mounts(shaped: Path) -> None:
         said += 1
         for options in ("ro", "rw"):
             shaped.write_bytes(data)
-            if not mounts(shaped, options):
+            if not host.mounts(shaped, options, kind="ext4"):
                 wrong += 1
                 at = [index for index in range(len(whole)) if whole[index] != data[index]]
                 print(f"not mounted {options}: bytes {at[:3]}")

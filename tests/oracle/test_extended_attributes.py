@@ -5,13 +5,11 @@ Whatever is read is what the kernel gives out; what is not certain is counted, a
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import random
 import struct
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pytest
 
 from guestrepair.session.host.filesystem import HostFilesystem
 from guestrepair.session.host.readable import FILESYSTEMS
+from tests.support.mounts import mounted
 
 SHAPES = {
     "ext4": ("ext4", "mke2fs", "-q", "-t", "ext4"),
@@ -108,17 +107,6 @@ class Life:
             os.removexattr(path, name, follow_symlinks=False)
         else:
             os.setxattr(path, name, names[name](rng), follow_symlinks=False)
-
-
-@contextlib.contextmanager
-def mounted(image: Path, point: Path, *options: str) -> Iterator[Path]:
-    command: list[str | Path] = ["mount", "-o", ",".join(("loop", *options)), image, point]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this host mounts no such image")
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 def opened(image: Path, kind: str) -> HostFilesystem:

@@ -19,6 +19,7 @@ from guestrepair.guest.file_records import FileRecord
 from guestrepair.report.bodyfile import bodyfile, mactime
 from guestrepair.session.host.backend import HostBackend
 from guestrepair.session.host.filesystem import HostFilesystem
+from tests.support.mounts import mounted
 
 pytestmark = pytest.mark.skipif(shutil.which("fls") is None, reason="no sleuthkit on this host")
 SHAPES = {
@@ -130,18 +131,13 @@ def test_deleted_by_debugfs_whose_names_stay(shape: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("shape", ["usual", "1 KiB blocks", "no checksums"])
 def test_deleted_by_the_kernel(shape: str, tmp_path: Path) -> None:
     image, point = make(tmp_path, *SHAPES[shape]), tmp_path / "mounted"
-    point.mkdir()
-    if subprocess.run(["mount", "-o", "loop", image, point], check=False, capture_output=True).returncode:
-        pytest.skip("no loop devices here")
-    try:
+    with mounted(image, point):
         for number in range(100, 160):
             (point / "many" / f"a-name-of-some-length-{number}").unlink()
         (point / "etc" / "inner" / "deep").rmdir()
         (point / "etc" / "a b").rename(point / "etc" / "moved")
         (point / "new").write_text("new")
         os.utime(point / "new", ns=(7_258_118_400_123_456_789, -5_250_000_000))
-    finally:
-        subprocess.run(["umount", point], check=True)
     body, _, deleted = compare(image, tmp_path)
     assert deleted >= 59
     new = next(r for r in ours(image) if r.path == "/new")

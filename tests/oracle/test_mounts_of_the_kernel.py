@@ -18,6 +18,7 @@ from guestrepair.formats.superblock import identify
 from guestrepair.guest.devices import BlockDevice, DeviceKind
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.system.boot_loader import BootLoader
+from tests.support.mounts import unmount
 from tests.unit.analyzers.fstab_guest import HEALTHY, findings, guest
 
 RELEASE = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
@@ -44,7 +45,7 @@ def point(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     while folder.is_mount():
-        subprocess.run(["umount", folder], check=True)
+        unmount(folder)
 
 
 def made(name: str, folder: Path, point: Path) -> Path:
@@ -77,7 +78,7 @@ def line(target: str, options: str) -> fstab.Entry:
 @pytest.mark.parametrize("name", SUPERBLOCKS)
 def test_options_of_ext4(name: str, tmp_path: Path, point: Path) -> None:
     image = made(name, tmp_path, point)
-    subprocess.run(["umount", point], check=True)
+    unmount(point)
     block = device(image)
     kernels = [(RELEASE[0], RELEASE[1])]
     loader = BootLoader(MemoryGuest())
@@ -88,7 +89,7 @@ def test_options_of_ext4(name: str, tmp_path: Path, point: Path) -> None:
             said = list(refused_by_filesystem(block, line("/data", options), kernels))
             assert taken is not bool(said), (options, "first mount")
             if taken:
-                subprocess.run(["umount", point], check=True)
+                unmount(point)
             agreed += 1
         loop = subprocess.run(
             ["losetup", "--find", "--show", image], check=True, capture_output=True, text=True
@@ -96,7 +97,7 @@ def test_options_of_ext4(name: str, tmp_path: Path, point: Path) -> None:
         try:
             assert mount("-o", "ro", loop.stdout.strip(), point)
             taken = mount("-o", f"remount,rw,{options}", point)
-            subprocess.run(["umount", point], check=True)
+            unmount(point)
         finally:
             subprocess.run(["losetup", "--detach", loop.stdout.strip()], check=True)
         refused = refused_by_remount(loader, block, line("/", options), kernels)

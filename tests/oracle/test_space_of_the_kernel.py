@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from guestrepair.formats.ext_tree import open_tree
 from guestrepair.formats.file_attributes import Space
+from tests.support.mounts import mounted
 
 MADE = {
     "plain": [], "1 KiB": ["-b", "1024"], "uninit_bg": ["-O", "^metadata_csum,uninit_bg"],
@@ -33,18 +32,6 @@ def counted(image: Path) -> Space | None:
             return file.read(size)
 
         return open_tree(read, image.stat().st_size).space()
-
-
-@contextmanager
-def mounted(image: Path, point: Path, options: str) -> Iterator[None]:
-    point.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", "-o", f"loop,{options}", image, point], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 def said(image: Path, point: Path) -> Space:

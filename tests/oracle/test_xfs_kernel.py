@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from guestrepair.formats.file_attributes import Found
 from guestrepair.formats.xfs_tree import open_tree
 from guestrepair.session.host.filesystem import HostFilesystem
 from tests.support.aged_files import age, special_cases
+from tests.support.mounts import mounted
 from tests.unit.formats.xfs_images import Disk, answers, edit
 
 SHAPES = {
@@ -26,17 +26,6 @@ SHAPES = {
     "old features": ("-m", "finobt=0,reflink=0,bigtime=0", "-i", "sparse=0,size=2048", "-s", "size=4096"),
 }
 SIZE_BYTES = 1 << 30
-
-
-@contextlib.contextmanager
-def mounted(image: Path, point: Path, *options: str) -> Iterator[Path]:
-    command: list[str | Path] = ["mount", "-t", "xfs", "-o", ",".join(("loop", *options)), image, point]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this host mounts no XFS image")
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 @pytest.fixture(params=SHAPES)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from guestrepair.formats.xfs_mounting import mount_doubt
+from tests.support import mounts as host
 from tests.unit.formats.test_xfs_mounting import SHAPES, sealed
 from tests.unit.formats.xfs_images import Disk, make
 
@@ -28,21 +29,7 @@ class Place(NamedTuple):
 
 
 def mounts(image: Path, options: str) -> bool:
-    """Whether the kernel mounts it; skips where there are no loop devices, or no XFS."""
-    point = image.parent / "mounted"
-    point.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "xfs", "-o", f"loop,{options}", image, point],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        if "loop device" in done.stderr or "unknown filesystem" in done.stderr:
-            pytest.skip("this host mounts no XFS image")
-        return False
-    subprocess.run(["umount", point], check=True)
-    return True
+    return host.mounts(image, options, kind="xfs")
 
 
 def places(disk: Disk) -> list[Place]:
@@ -121,14 +108,13 @@ def test_what_was_written_to_and_unmounted_is_certain(shaped: Path) -> None:
     point = shaped.parent / "mounted"
     assert mounts(shaped, "rw")
     for turn in range(3):
-        subprocess.run(["mount", "-t", "xfs", "-o", "loop", shaped, point], check=True)
-        for number in range(1500):
-            path = point / f"d{number % 30}" / f"{turn}-{number}"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(bytes(number * 7 % 9000))
-            if number % 3 == 2:
-                path.unlink()
-        subprocess.run(["umount", point], check=True)
+        with host.mounted(shaped, point, kind="xfs"):
+            for number in range(1500):
+                path = point / f"d{number % 30}" / f"{turn}-{number}"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(bytes(number * 7 % 9000))
+                if number % 3 == 2:
+                    path.unlink()
         disk = Disk(shaped)
         assert not mount_doubt(disk, disk.size_bytes)
         assert mounts(shaped, "ro")
@@ -137,12 +123,11 @@ def test_what_was_written_to_and_unmounted_is_certain(shaped: Path) -> None:
 def test_trees_of_free_inodes_that_a_mount_counts(tmp_path: Path) -> None:
     image, point = make(tmp_path, "-b", "size=1024", "-m", "inobtcount=0,bigtime=0"), tmp_path / "mounted"
     assert mounts(image, "rw")
-    subprocess.run(["mount", "-t", "xfs", "-o", "loop", image, point], check=True)
-    for number in range(20_000):
-        (point / f"{number}").touch()
-    for number in range(0, 20_000, 50):
-        (point / f"{number}").unlink()
-    subprocess.run(["umount", point], check=True)
+    with host.mounted(image, point, kind="xfs"):
+        for number in range(20_000):
+            (point / f"{number}").touch()
+        for number in range(0, 20_000, 50):
+            (point / f"{number}").unlink()
     disk = Disk(image)
     geometry = disk.tree().inodes.geometry
     assert geometry is not None
@@ -175,14 +160,13 @@ def test_a_small_log_that_has_gone_round(tmp_path: Path) -> None:
         blocks = disk.tree().inodes.blocks
         assert blocks is not None
         at.append(blocks.last_lsn)
-        subprocess.run(["mount", "-t", "xfs", "-o", "loop", image, point], check=True)
-        for number in range(12_000):
-            (point / f"{turn}-{number}").mkdir()
-            if number % 1000 == 999:
-                subprocess.run(["sync", "-f", point], check=True)
-        for number in range(12_000):
-            (point / f"{turn}-{number}").rmdir()
-        subprocess.run(["umount", point], check=True)
+        with host.mounted(image, point, kind="xfs"):
+            for number in range(12_000):
+                (point / f"{turn}-{number}").mkdir()
+                if number % 1000 == 999:
+                    subprocess.run(["sync", "-f", point], check=True)
+            for number in range(12_000):
+                (point / f"{turn}-{number}").rmdir()
     assert at == sorted(set(at))
     assert at[-1] >> 32 > at[0] >> 32
     print(f"the log has gone round {(at[-1] >> 32) - (at[0] >> 32)} times")

@@ -10,7 +10,8 @@ import pytest
 
 from guestrepair.formats.file_attributes import Space
 from guestrepair.formats.xfs_reserved import reserved_bytes
-from tests.oracle.test_space_of_the_kernel import fill, mounted, said
+from tests.oracle.test_space_of_the_kernel import fill, said
+from tests.support.mounts import mounted
 from tests.unit.formats.xfs_images import Disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.mounts import unmount
+
 SECONDS = 300
 
 
@@ -51,7 +53,7 @@ def _mounted(device: str, directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", directory], check=True)
+        unmount(directory)
 
 
 def _largest(raw: Path) -> tuple[int, int]:
