@@ -11,7 +11,7 @@ RPMBUILD ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check lint types test test-all test-unit test-image test-boot test-faults test-corpus demo bench docs site wheel deb rpm zipapp \
+.PHONY: help setup check lint types test test-all test-unit test-program test-image test-boot test-faults test-corpus demo bench docs site wheel deb rpm zipapp \
 	man test-hosts test-packages clean
 
 help: ## what can be made
@@ -32,6 +32,9 @@ check: lint types ## lint and types
 test-unit: setup ## seconds: no appliance
 	$(PYTEST) tests/unit -q -n $(JOBS) --dist worksteal
 
+test-program: setup ## a minute: the program as its users start it, no appliance
+	$(PYTEST) tests/program -q -n $(JOBS) --dist worksteal
+
 test-image: setup ## real images in the appliance
 	$(PYTHON) -m fixtures build --tests
 	$(PYTEST) tests/image tests/fault -q -n $(JOBS) $(BY_FILE)
@@ -40,8 +43,8 @@ test-boot: setup ## real boots under qemu
 	$(PYTHON) -m fixtures build --tests
 	$(PYTEST) tests/boot -q -n $(JOBS) $(BY_FILE)
 
-test: check ## everything that must pass: lint, types, unit, oracle, limits, image, fault and boot tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/oracle tests/limits -q -n $(JOBS) --dist worksteal
+test: check ## everything that must pass: lint, types, unit, program, oracle, limits, image, fault and boot tests
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/program tests/oracle tests/limits -q -n $(JOBS) --dist worksteal
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m "not long" --durations=20
 

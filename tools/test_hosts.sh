@@ -25,7 +25,7 @@ for release in "$@"; do
     checkout
     step setup "make setup"
     step demo "make demo"
-    step unit "make test-unit"
+    step unit "make test-unit test-program"
     step image ".venv/bin/pytest $image_tests -q -n 2 --dist loadfile"
     # shellcheck disable=SC2016  # the root's shell expands it
     say "$suite: $(inside '. /etc/os-release

@@ -151,19 +151,17 @@ def test_nothing_is_imported_from_where_the_images_lie(images: list[Path], tmp_p
     assert not told.exists()
 
 
-@pytest.mark.parametrize("form", ["table", "json", "csv", "html", "sarif"])
-def test_signatures_of_addresses_are_not_shown(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
-) -> None:
+def test_signatures_of_addresses_are_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     done = fleet("--state", tmp_path, "--host-only", "--retries", "0", "http://127.0.0.1:1/x?sig=secret",
                  "ftp://127.0.0.1/x?sig=secret", "https://me:secret@127.0.0.1/x")  # fmt: skip
     assert done.returncode == 3
     assert "http://127.0.0.1:1/x?…" in done.stdout
     assert "secret" not in done.stdout + done.stderr
-    assert invoke(["fleet", "report", str(tmp_path), "--format", form]) == 0
-    report = capsys.readouterr().out
-    assert "127.0.0.1" in report
-    assert "secret" not in report
+    for form in ("table", "json", "csv", "html", "sarif"):
+        assert invoke(["fleet", "report", str(tmp_path), "--format", form]) == 0
+        report = capsys.readouterr().out
+        assert "127.0.0.1" in report
+        assert "secret" not in report
 
 
 def test_what_a_fleet_keeps_is_for_its_owner_alone(images: list[Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from guestrepair.fleet.processes import tree, used_bytes
 from tests.support.fleet import lives
 
 MIB = 1 << 20
-STRANGE = ("-m", "tests.unit.fleet.strange_zygote")
+STRANGE = ("-m", "tests.program.fleet.strange_zygote")
 
 
 @pytest.fixture
