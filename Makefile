@@ -49,7 +49,7 @@ test: check ## everything that must pass: lint, types, unit, program, oracle, li
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m "not long" --durations=20
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
-	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/limits -q -n $(JOBS)
+	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/oracle/filesystems tests/limits -q -n $(JOBS)
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) $(BY_FILE) -m long
 
 test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments

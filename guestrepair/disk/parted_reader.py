@@ -1,6 +1,7 @@
 """A program of its own: print what libparted reads from a file, as JSON on standard output.
 
-Run as ``python -I parted_reader.py FILE``. libparted is C and ends the process
+Run as ``python -I -S parted_reader.py FILE DIRECTORY…``, the directories being those that
+hold Python's packages. libparted is C and ends the process
 where one of its assertions fails; the bytes it is given here come from a guest.
 So it runs in a child with limits on time, memory and writing, and imports
 nothing of this project.
@@ -68,4 +69,5 @@ def _partition(disk: Any, part: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _limit()
+    sys.path.extend(sys.argv[2:])
     print(json.dumps(_read(sys.argv[1])))

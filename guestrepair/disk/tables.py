@@ -11,10 +11,13 @@ does with the same bytes (block/partitions/efi.c and msdos.c).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import site
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,16 +195,40 @@ def _own_mbr(device: Device, mbr: Mbr, sector: int) -> PartitionTable:
 # --- libparted ------------------------------------------------------------------
 
 
+_REMEMBERED = 8
+_answers: dict[bytes, dict[str, Any]] = {}
+"""Of the same bytes libparted says the same: a repair asks of each disk several times."""
+_answers_lock = threading.Lock()
+
+
 def _libparted(device: Device, seen: dict[int, bytes]) -> dict[str, Any] | None:
     """What libparted says of a sparse copy; None when it cannot be asked."""
     pieces = {0: device.get(0, _COPIED_BYTES)}
     end = max(0, device.size_bytes - _COPIED_BYTES)
     pieces[end] = device.get(end, _COPIED_BYTES)
     pieces |= seen
+    key = _digest(device.size_bytes, pieces)
+    known = _answers.get(key) or _ask_libparted(device.size_bytes, pieces)
+    if known is not None:
+        with _answers_lock:
+            _answers[key] = known
+            while len(_answers) > _REMEMBERED:
+                del _answers[next(iter(_answers))]
+    return known
+
+
+def _digest(size_bytes: int, pieces: dict[int, bytes]) -> bytes:
+    hashed = hashlib.sha256(str(size_bytes).encode())
+    for offset, content in sorted(pieces.items()):
+        hashed.update(f" {offset} {len(content)} ".encode() + content)
+    return hashed.digest()
+
+
+def _ask_libparted(size_bytes: int, pieces: dict[int, bytes]) -> dict[str, Any] | None:
     with private_directory() as folder:
         copy = folder / "disk"
         try:
-            _write_sparse(copy, device.size_bytes, pieces.items())
+            _write_sparse(copy, size_bytes, pieces.items())
         except OSError:
             return None  # larger than a file can be here: the parsers of this project have to do
         return _run_reader(copy)
@@ -222,7 +249,8 @@ def _run_reader(copy: Path) -> dict[str, Any] | None:
     said = b""
     try:
         run = run_caged(
-            [sys.executable, "-I", str(program), str(copy)],
+            # Without site (-S): what it does at each start takes longer than libparted.
+            [sys.executable, "-I", "-S", str(program), str(copy), *site.getsitepackages()],
             cage=Cage(write=(copy,)),
             timeout_seconds=_TIMEOUT_SECONDS,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import fnmatch
+import functools
 import stat as stat_module
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ def is_possible(path: str) -> bool:
 def components(path: GuestPath) -> list[str]:
     """The names in a path, the last one first."""
     return [part for part in path.parts if part.strip("/")][::-1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _from_inside(directory: GuestPath) -> tuple[GuestPath, ...]:
+    """A directory and its parents below the root; the same objects each time, which know their own hashes."""
+    return (directory, *directory.parents)[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +315,9 @@ class Guest(abc.ABC):
         """One component after another, as the kernel goes; links are counted over the whole way."""
         budget, current = MAX_LINKS, GuestPath("/")
         pending = components(path) if is_possible(str(path)) else None
-        # Without links the steps are the path's own parents, had in half the time; few, for they take room.
-        plain = path.root == "/" and ".." not in path.parts and len(path.parts) < 64
-        steps = [path, *path.parents][:-1] if plain else []
+        # Without links the steps are the path's own parents, had in less time; few, for they take room.
+        plain = path.root == "/" and ".." not in path.parts and 1 < len(path.parts) < 64
+        steps = [path, *_from_inside(path.parent)] if plain else []
         while pending:
             name = pending.pop()
             if name == "..":

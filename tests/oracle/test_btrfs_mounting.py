@@ -19,10 +19,10 @@ from guestrepair.formats.btrfs_mounting import mount_doubt
 from guestrepair.formats.btrfs_superblock import read_geometry
 from guestrepair.formats.btrfs_volume import open_volume
 from guestrepair.formats.superblock.model import Read
+from tests.oracle.filesystems.test_btrfs_mounting import SHAPES
 from tests.oracle.test_space_of_the_kernel import fill
 from tests.support import mounts as host
 from tests.unit.formats.btrfs_images import SUPERBLOCK, resealed
-from tests.unit.formats.test_btrfs_mounting import SHAPES
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 CHANGES = 600 if os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough" else 50

@@ -10,9 +10,9 @@ import pytest
 
 from guestrepair.formats.ext_mounting import mount_doubt
 from guestrepair.formats.superblock.checksums import crc32c
+from tests.oracle.filesystems.test_ext_mounting import SHAPES
 from tests.support import mounts as host
 from tests.unit.formats.ext_images import make, tree
-from tests.unit.formats.test_ext_mounting import SHAPES
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 CHANGES = 300 if os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough" else 30

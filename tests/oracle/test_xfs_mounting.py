@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from guestrepair.formats.xfs_mounting import mount_doubt
+from tests.oracle.filesystems.test_xfs_mounting import SHAPES, sealed
 from tests.support import mounts as host
-from tests.unit.formats.test_xfs_mounting import SHAPES, sealed
 from tests.unit.formats.xfs_images import Disk, make
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")

@@ -13,7 +13,7 @@ from guestrepair.appliance.keys import KeyRing, parse_key
 from guestrepair.formats.superblock.checksums import crc32_lvm
 from guestrepair.guest.devices import DeviceKind, Disk
 from guestrepair.session.discovery import Discovery, read_device
-from tests.unit.formats.test_btrfs_tree import nested
+from tests.oracle.filesystems.test_btrfs_tree import nested
 from tests.unit.session.fake_appliance import FakeAppliance, Running
 
 MIB = 1 << 20

@@ -21,8 +21,8 @@ from guestrepair.session.backends import Directory
 from guestrepair.session.hashing import Hasher
 from guestrepair.session.host.backend import HostBackend
 from guestrepair.session.host.disks import HostDisks
+from tests.oracle.filesystems.test_btrfs_tree import CONTENTS, nested, packed_files
 from tests.unit.formats.btrfs_images import SIZE, tree_of
-from tests.unit.formats.test_btrfs_tree import CONTENTS, nested, packed_files
 
 DISK = BlockDevice("/dev/sda", DeviceKind.DISK, SIZE, "btrfs", disk="/dev/sda")
 TOP = Directory("/")

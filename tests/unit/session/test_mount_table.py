@@ -20,8 +20,8 @@ from guestrepair.guest.devices import BlockDevice, BlockDevices, DeviceKind
 from guestrepair.session.device_access import DevicesRead
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.mount_table import MountTable, mount_options, mountable
+from tests.oracle.filesystems.test_btrfs_tree import nested
 from tests.unit.formats.btrfs_images import SIZE
-from tests.unit.formats.test_btrfs_tree import nested
 from tests.unit.session.fake_appliance import FakeAppliance
 
 XFS = BlockDevice("/dev/sda1", DeviceKind.PARTITION, 1, "xfs", disk="/dev/sda")

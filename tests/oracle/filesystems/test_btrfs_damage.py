@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from guestrepair.formats.btrfs_subvolumes import list_subvolumes
 from guestrepair.formats.btrfs_tree import BtrfsTree, open_tree
 from guestrepair.formats.file_attributes import Found
+from tests.oracle.filesystems.test_btrfs_tree import nested, packed_files
 from tests.unit.formats.btrfs_images import (
     NODE,
     Image,
@@ -25,7 +26,6 @@ from tests.unit.formats.btrfs_images import (
     roots,
     tree_of,
 )
-from tests.unit.formats.test_btrfs_tree import nested, packed_files
 
 MANY = 300 if os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough" else 24
 """Bits that are flipped, one at a time, spread over all that is read."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.formats.test_xfs_mounting import forged, headers
+from tests.oracle.filesystems.test_xfs_mounting import forged, headers
 from tests.unit.formats.xfs_images import SIZE_BYTES, Disk, edit, make
 
 
