@@ -14,6 +14,7 @@ from guestrepair.guest.devices import Disk
 from guestrepair.operations import overlay_guest
 from guestrepair.operations.options import ImageOptions
 from guestrepair.session.session import Session, SessionDisk
+from tests.support.sparse import copy_sparse
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
 from tests.unit.session.test_session import HOME_UUID, ROOT_UUID, made
 
@@ -26,8 +27,8 @@ RIGHT = WRONG.replace("defalts", "defaults")
 @pytest.fixture
 def disks(made: Path, tmp_path: Path) -> ImageOptions:
     """The system's disk is system.raw of the test's directory; its /home lies on another."""
-    shutil.copyfile(made / "system.raw", tmp_path / "system.raw")
-    shutil.copyfile(made / "home.raw", tmp_path / "home.raw")
+    copy_sparse(made / "system.raw", tmp_path / "system.raw")
+    copy_sparse(made / "home.raw", tmp_path / "home.raw")
     return ImageOptions(further_disks=(tmp_path / "home.raw",))
 
 

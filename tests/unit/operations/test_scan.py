@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from guestrepair.report.data import ImageReport, Report
 from guestrepair.report.json import render
 from guestrepair.session.live import LiveGuest
 from tests.support.schemas import check_report
+from tests.support.sparse import copy_sparse
 from tests.unit.session.test_session import ROOT_UUID, made
 
 __all__ = ["made"]  # a fixture
@@ -24,7 +24,7 @@ FSTAB = ScanOptions(only=("fstab",))
 
 @pytest.fixture
 def disk(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copyfile(made / "system.raw", tmp_path / "disk.raw"))
+    return copy_sparse(made / "system.raw", tmp_path / "disk.raw")
 
 
 def checked(report: ImageReport) -> ImageReport:

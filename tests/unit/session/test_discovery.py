@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from guestrepair.formats.superblock.checksums import crc32_lvm
 from guestrepair.guest.devices import DeviceKind, Disk
 from guestrepair.session.discovery import Discovery, read_device
 from tests.oracle.filesystems.test_btrfs_tree import nested
+from tests.support.sparse import copy_sparse, write_sparse
 from tests.unit.session.fake_appliance import FakeAppliance, Running
 
 MIB = 1 << 20
@@ -32,8 +32,7 @@ def found(appliance: FakeAppliance, *keys: str) -> Discovery:
 
 
 def blank(path: Path, size_bytes: int = 4 * MIB) -> Path:
-    path.write_bytes(bytes(size_bytes))
-    return path
+    return write_sparse(path, bytes(size_bytes))
 
 
 def ext4(path: Path) -> Path:
@@ -69,7 +68,7 @@ def btrfs(path: Path) -> Path:
 
 
 def luks(path: Path) -> Path:
-    path.write_bytes(bytes(20 * MIB))
+    write_sparse(path, bytes(20 * MIB))
     command = "cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000"
     subprocess.run([*command.split(), path, "-"], input=b"secret", check=True)
     return path
@@ -154,13 +153,13 @@ def test_subvolumes_are_listed_once_for_all_members(tmp_path: Path, broken: bool
 
 def test_subvolumes_that_the_host_reads_are_not_asked_for(tmp_path: Path) -> None:
     image, _ = nested()
-    (tmp_path / "a").write_bytes(image.finish())
+    write_sparse(tmp_path / "a", image.finish())
     appliance = FakeAppliance({}, {"/dev/sda": tmp_path / "a"})
     (device,) = found(appliance).block().devices
     assert (device.subvolumes, device.subvolume_ids) == (("d/a", "d/a/b"), (300, 301))
     assert appliance.calls["btrfs_subvolume_list"] == 0
     # Of two with one identity the kernel may take either.
-    shutil.copy(tmp_path / "a", tmp_path / "b")
+    copy_sparse(tmp_path / "a", tmp_path / "b")
     appliance = FakeAppliance({}, {f"/dev/sd{letter}": tmp_path / letter for letter in "ab"})
     appliance.subvolumes["/dev/sda"] = [("@", 256)]
     assert [d.subvolumes for d in found(appliance).block().devices] == [("@",)] * 2

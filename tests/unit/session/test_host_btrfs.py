@@ -22,6 +22,7 @@ from guestrepair.session.hashing import Hasher
 from guestrepair.session.host.backend import HostBackend
 from guestrepair.session.host.disks import HostDisks
 from tests.oracle.filesystems.test_btrfs_tree import CONTENTS, nested, packed_files
+from tests.support.sparse import write_sparse
 from tests.unit.formats.btrfs_images import SIZE, tree_of
 
 DISK = BlockDevice("/dev/sda", DeviceKind.DISK, SIZE, "btrfs", disk="/dev/sda")
@@ -32,8 +33,7 @@ TOP = Directory("/")
 def disks(tmp_path: Path) -> Iterator[HostDisks]:
     image, _ = nested()
     packed_files(image)
-    path = tmp_path / "image.raw"
-    path.write_bytes(image.finish())
+    path = write_sparse(tmp_path / "image.raw", image.finish())
     (tmp_path / "private").mkdir()
     made = HostDisks({"/dev/sda": create_overlay(tmp_path / "private", examine(path))}, lambda: None)
     yield made

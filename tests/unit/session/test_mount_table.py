@@ -21,6 +21,7 @@ from guestrepair.session.device_access import DevicesRead
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.mount_table import MountTable, mount_options, mountable
 from tests.oracle.filesystems.test_btrfs_tree import nested
+from tests.support.sparse import write_sparse
 from tests.unit.formats.btrfs_images import SIZE
 from tests.unit.session.fake_appliance import FakeAppliance
 
@@ -97,7 +98,7 @@ def test_a_subvolume_that_the_host_reads_is_mounted_later_and_one_that_it_does_n
     late: Late, tmp_path: Path
 ) -> None:
     image, _ = nested()
-    (tmp_path / "image.raw").write_bytes(image.finish())
+    write_sparse(tmp_path / "image.raw", image.finish())
     (tmp_path / "private").mkdir()
     overlay = create_overlay(tmp_path / "private", examine(tmp_path / "image.raw"))
     disk = BlockDevice("/dev/sdb", DeviceKind.DISK, SIZE, "btrfs", disk="/dev/sdb")

@@ -19,6 +19,7 @@ from guestrepair.errors import GuestReadError, LeftOutError, NoSystemError
 from guestrepair.model import GuestPath as P
 from guestrepair.operations.host_only import left_open
 from guestrepair.session.session import Session, SessionDisk, open_session
+from tests.support.sparse import copy_sparse
 from tests.unit.session.test_discovery import btrfs, luks, physical_volume, raid_member
 from tests.unit.session.test_session import made
 
@@ -39,8 +40,7 @@ def alone(folder: Path, *images: Path) -> Iterator[Session]:
 
 
 def changed(image: Path, folder: Path, *commands: str) -> Path:
-    copy = folder / image.name
-    copy.write_bytes(image.read_bytes())
+    copy = copy_sparse(image, folder / image.name)
     text = "\n".join(commands)
     subprocess.run(["debugfs", "-w", "-f", "-", copy], input=text, text=True, check=True, capture_output=True)
     return copy

@@ -17,6 +17,7 @@ from guestrepair.guest.devices import Disk
 from guestrepair.model import GuestPath as P
 from guestrepair.session.session import Session
 from guestrepair.session.writer import Writer
+from tests.support.sparse import copy_sparse
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
 
 MIB = 1 << 20
@@ -219,7 +220,7 @@ def test_an_fstab_that_was_written_counts_from_then_on(session: Session) -> None
 def test_disks_are_written_to_with_nothing_mounted_and_read_again(
     session: Session, appliance: FakeAppliance, tmp_path: Path
 ) -> None:
-    appliance.devices["/dev/sdb"] = Path(shutil.copy(appliance.devices["/dev/sdb"], tmp_path / "copy.raw"))
+    appliance.devices["/dev/sdb"] = copy_sparse(appliance.devices["/dev/sdb"], tmp_path / "copy.raw")
     session.guest(session.choose_root())
     bare = session.disks_alone()
     assert appliance.mounted == {}

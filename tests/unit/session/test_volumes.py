@@ -19,6 +19,7 @@ from guestrepair.guest.devices import BlockDevice, DeviceKind, Disk
 from guestrepair.model import GuestPath as P
 from guestrepair.session.host.disks import HostDisks
 from guestrepair.session.session import Session
+from tests.support.sparse import write_sparse
 from tests.support.volumes import (
     MIB,
     PE_START,
@@ -83,7 +84,7 @@ def disks_of(trees: Path, folder: Path, more: dict[str, str]) -> dict[str, Path]
             images[disk][start : start + length] = content[at : at + length]
             at += length
     for name, image in images.items():
-        (folder / name[-3:]).write_bytes(image)
+        write_sparse(folder / name[-3:], image)
     return {name: folder / name[-3:] for name in images}
 
 
@@ -199,7 +200,7 @@ def test_what_is_not_certain_is_listed_by_the_appliance_and_the_rest_read_here(
 def test_a_volume_of_another_size_in_the_appliance_is_read_there(trees: Path, tmp_path: Path) -> None:
     appliance = appliance_of(trees, tmp_path, {"thin": THIN})
     appliance.devices["/dev/vg/root"] = tmp_path / "larger"
-    (tmp_path / "larger").write_bytes((trees / "root.raw").read_bytes() + bytes(MIB))
+    write_sparse(tmp_path / "larger", (trees / "root.raw").read_bytes() + bytes(MIB))
     with opened(appliance, tmp_path) as session:
         assert [d.lies_on is None for d in volumes(session)] == [False, True]
 
@@ -213,8 +214,7 @@ def test_an_array_has_the_appliances_name_and_is_read_here_if_whole(
     for letter, role in zip("ab", roles, strict=True):
         image = md_member(role, 2, size_bytes=18 * MIB, data_bytes=16 * MIB)
         image[MIB : 17 * MIB] = content
-        devices[f"/dev/sd{letter}"] = tmp_path / letter
-        devices[f"/dev/sd{letter}"].write_bytes(image)
+        devices[f"/dev/sd{letter}"] = write_sparse(tmp_path / letter, image)
     appliance = FakeAppliance({}, devices | {"/dev/md127": trees / "root.raw"})
     appliance.arrays["/dev/md127"] = ["/dev/sda", "/dev/sdb"]
     with opened(appliance, tmp_path) as session:
@@ -238,9 +238,8 @@ def test_volumes_on_an_array_are_read_through_it(trees: Path, tmp_path: Path) ->
         )
         own = b"".join(inside[at : at + chunk] for at in range(role * chunk, SIZE, 2 * chunk))
         image[MIB : MIB + half] = own
-        devices[f"/dev/sd{letter}"] = tmp_path / letter
-        devices[f"/dev/sd{letter}"].write_bytes(image)
-    (tmp_path / "md").write_bytes(inside)
+        devices[f"/dev/sd{letter}"] = write_sparse(tmp_path / letter, image)
+    write_sparse(tmp_path / "md", inside)
     appliance = FakeAppliance({}, devices | {"/dev/md127": tmp_path / "md"})
     appliance.arrays["/dev/md127"] = ["/dev/sda", "/dev/sdb"]
     with opened(appliance, tmp_path) as session:
@@ -255,8 +254,7 @@ def test_volumes_on_an_array_are_read_through_it(trees: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_disk_that_is_cut_off_has_no_certain_volumes(tmp_path: Path, cut: bool) -> None:
     """Linux shows none of its partitions then, though the first is all there."""
-    image = tmp_path / "disk"
-    image.write_bytes(bytes(20 * MIB))
+    image = write_sparse(tmp_path / "disk", bytes(20 * MIB))
     table = "label: gpt\nstart=2048, size=16384\nstart=20480, size=16384\n"
     subprocess.run(["sfdisk", "-q", image], input=table, text=True, check=True)
     volume = volume_text(striped_text(0, 1, ("pv0", 0)))
@@ -276,7 +274,7 @@ def test_volumes_in_a_volume_are_no_business_of_this_lvm(tmp_path: Path) -> None
     outer = group_text({"v": volume_text(striped_text(0, 8, ("pv0", 0)))}, "b", extents=20, device_bytes=SIZE)
     image = physical_volume(outer, "b", SIZE)
     image[PE_START : PE_START + 8 * MIB] = nested
-    (tmp_path / "a").write_bytes(image)
+    write_sparse(tmp_path / "a", image)
     appliance = FakeAppliance({}, {"/dev/sda": tmp_path / "a", "/dev/sdb": luks(tmp_path / "b")})
     appliance.keys["/dev/sdb"] = "secret"
     command = ["cryptsetup", "luksUUID", str(tmp_path / "b")]
@@ -301,7 +299,7 @@ class Adopting(ToyFilesystem):
 def test_after_a_write_what_lies_elsewhere_is_kept(tmp_path: Path) -> None:
     overlays: dict[str, Path] = {}
     for letter in "ab":
-        (tmp_path / letter).write_bytes(bytes(4 * MIB))
+        write_sparse(tmp_path / letter, bytes(4 * MIB))
         (tmp_path / f"of-{letter}").mkdir()
         overlays[f"/dev/sd{letter}"] = create_overlay(tmp_path / f"of-{letter}", examine(tmp_path / letter))
     disks = HostDisks(overlays, lambda: None, {"toyfs": lambda _read, _size: Adopting()})
