@@ -23,7 +23,6 @@ from guestrepair.analyzers.base import (
     run_analyzer,
 )
 from guestrepair.errors import ApplianceError, FormatError, GuestReadError
-from guestrepair.fence import Budget
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import Effect, Evidence, Finding, Inconclusive, Repair, Safety, Severity
 from guestrepair.operations.analysis import analyze
@@ -172,25 +171,6 @@ class Remembering(MemoryGuest):
 
     def start_over(self) -> None:
         self.started_over += 1
-
-
-@pytest.mark.parametrize("runaway", [hang, hang_in_a_pattern, devour])
-def test_a_runaway_analyzer_is_inconclusive_and_the_others_go_on(
-    runaway: Callable[[Context], Iterator[Finding | Inconclusive]],
-) -> None:
-    guest = Remembering()
-    small = Budget(what="the analyzer", cpu_seconds=0.2, memory_bytes=fence.used_bytes() + 100 * fence.MIB)
-    context = Context(guest)
-    findings, inconclusive = run_analyzer(named(runaway), context, small)
-    assert findings == [FOUND]
-    assert [i.analyzer for i in inconclusive] == ["motd"]
-    assert re.match(
-        r"stopped after 0\.2 s of processor time|stopped at \d+ MiB of memory", inconclusive[0].reason
-    )
-    assert guest.started_over == 1
-    other = named(lambda _context: iter((FOUND,)), "other")
-    assert analyze([other], context, ScanOptions(), UserInterface()) == ([FOUND], [])
-    assert guest.started_over == 1
 
 
 def test_a_database_that_was_not_read_to_its_end_is_inconclusive_whatever_was_chosen() -> None:

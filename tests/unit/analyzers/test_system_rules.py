@@ -456,13 +456,6 @@ def test_a_shell_behind_a_lost_link_of_the_merged_usr_is_there() -> None:
     assert brief(guest) == [("root-shell-missing", ERROR, "/bin/bash")]
 
 
-@given(st.binary(max_size=200), st.sampled_from(["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers"]))
-def test_hostile_files(content: bytes, path: str) -> None:
-    guest = healthy()
-    guest.file(path, content, mode=0o440)
-    run_analyzer(ANALYZER, Context(guest))
-
-
 @given(st.binary(max_size=300))
 def test_sudoers_positions(data: bytes) -> None:
     for line in sudoers.parse(data):

@@ -73,16 +73,6 @@ def test_a_launch_ends_its_own_machine_and_no_other(program: Path) -> None:
         assert one.process.wait(20) == -signal.SIGKILL
 
 
-def test_a_donor_that_hangs_costs_its_own_machine(program: Path) -> None:
-    with started(program) as (guest, one), started(program, answers=False) as (donor, other):
-        donor.watch._seconds = lambda _name: 0.2
-        with pytest.raises(ApplianceError, match="did not answer"):
-            donor.watch.call("ls", other.ls, "/")
-        assert other.process.poll() == -signal.SIGKILL
-        assert one.process.poll() is None
-        assert guest.watch.call("ls", one.ls, "/") == ["/"]
-
-
 def test_a_session_that_ends_leaves_one_that_still_launches_alone(program: Path) -> None:
     go = threading.Event()
     made: list[Machine] = []

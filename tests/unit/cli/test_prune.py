@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -109,24 +106,6 @@ def test_what_is_half_written_is_kept_and_said_to_be(
     assert written.manifest.identifier not in out
     assert "is kept: its image is half written" in err
     assert whole(written)
-
-
-@pytest.mark.parametrize(("answer", "status", "phase"), [("n", 130, Phase.COMMITTED), ("y", 0, Phase.PRUNED)])
-def test_on_a_terminal_it_lists_and_asks(
-    state: Path, image: Path, answer: str, status: int, phase: Phase
-) -> None:
-    written = record(state, image, days=40)
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "guestrepair", "prune", "--state-dir", str(state), "--older-than", "30d"]
-    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL) as process:
-        os.close(theirs)
-        os.write(ours, f"{answer}\n".encode())
-        assert process.wait() == status
-    asked = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert written.manifest.identifier in asked
-    assert "to be removed: 1, 8192 bytes" in asked
-    assert phases(state) == [phase]
 
 
 def test_a_name_is_shown_escaped(capsys: pytest.CaptureFixture[str], state: Path, tmp_path: Path) -> None:

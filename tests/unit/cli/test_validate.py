@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -170,13 +168,6 @@ def test_the_command_line_wins_over_the_policy(
     assert found.scan.analysis.platforms == standards.platforms == platforms
     assert len(found.scan.analysis.requirements) == 1
     assert standards.today.isoformat() == "1970-01-01"
-
-
-def test_a_scan_without_a_policy_starts_without_what_reads_one() -> None:
-    code = "import sys, guestrepair.cli.scan; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert not {m for m in loaded.split() if m.startswith("guestrepair.policy")}
-    assert "tomllib" not in loaded
 
 
 def test_nothing_given_is_nothing_weighed() -> None:

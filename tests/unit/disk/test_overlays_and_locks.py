@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from guestrepair.disk import lock, space
+from guestrepair.disk import space
 from guestrepair.disk.examine import examine
 from guestrepair.disk.image import Format, Image, Layer
 from guestrepair.disk.lock import exclusive
@@ -25,7 +24,7 @@ from guestrepair.disk.overlay import (
     throwaway,
 )
 from guestrepair.disk.space import free_bytes, growth_bytes, require_free, watched
-from guestrepair.errors import ImageAccessError, ImageError, ImageInUseError
+from guestrepair.errors import ImageAccessError, ImageError
 
 MIB = 1 << 20
 
@@ -152,25 +151,6 @@ def test_what_lies_under_an_overlay_is_reached_from_beside_another(chain: Image,
 
 
 # --- locks
-
-
-def test_one_repair_at_a_time_in_this_process_or_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.1)
-    image = raw(tmp_path / "disk.raw")
-    other = (
-        "from pathlib import Path; from guestrepair.disk.lock import exclusive\n"
-        f"with exclusive(Path({str(image)!r})): pass"
-    )
-    with exclusive(image):
-        with pytest.raises(ImageInUseError, match="another repair or undo"), exclusive(image):
-            pass
-        done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
-        assert "ImageInUseError" in done.stderr
-    with exclusive(image):
-        pass
-    assert subprocess.run([sys.executable, "-c", other], check=False).returncode == 0
 
 
 def test_the_lock_goes_with_whoever_held_it(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from guestrepair.events.model import Event, Kind
 from guestrepair.events.secrets import (
     MASK,
-    all_without_secrets,
     masked,
     masked_document,
     without_secrets,
@@ -82,27 +81,3 @@ def test_all_texts_of_a_document_are_masked_and_nothing_else() -> None:
     assert masked_document(document) == {
         "password": "x", "a": [f"token={MASK}", 1, {"diff": f"-secret: {MASK}"}], "b": True
     }  # fmt: skip
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(
-                st.sampled_from(
-                    ["pass", "word=", "Hunter2 ", "\u212aey=x ", "to\u212aen: abc ", "$6$ab$", "a" * 9000]
-                )
-            ),
-            st.booleans(),
-        ),
-        max_size=60,
-    )
-)
-def test_many_together_are_masked_as_each_by_itself(made: list[tuple[list[str], bool]]) -> None:
-    events = [
-        Event(
-            time_ns=0, source="/x:1", kind=Kind.LOG, description="Recorded Time",
-            message="" if within else "".join(words), detail=(("d", "".join(words)),) if within else (),
-        )
-        for words, within in made
-    ]  # fmt: skip
-    assert list(all_without_secrets(events)) == list(map(without_secrets, events))

@@ -40,19 +40,6 @@ def fleet_of(count: int, broken: Sequence[int], seed: int = 1) -> list[FleetImag
     ]
 
 
-@pytest.mark.parametrize(("count", "broken"), [(40, range(10)), (100, range(0, 100, 9)), (400, range(20))])
-def test_a_planted_cause_is_named_first_among_a_thousand_packages(count: int, broken: range) -> None:
-    first, *_ = in_common(fleet_of(count, broken))
-    assert first.rule == RULE
-    assert first.facts[0] == BAD
-    assert (first.examined, first.having, first.affected, first.both) == (
-        count,
-        len(broken),
-        *[len(broken)] * 2,
-    )
-    assert first.lift == pytest.approx(count / len(broken))
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_chance_is_not_named(seed: int) -> None:
     """The broken ones have nothing in common but what a thousand packages have by luck."""

@@ -22,26 +22,6 @@ def generate(directory: Path, *arguments: str) -> tuple[bytes, bytes]:
     return path.read_bytes(), path.with_suffix(".pub").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("-t", "ed25519", "-N", ""),
-        ("-t", "ecdsa", "-N", ""),
-        ("-t", "ecdsa", "-N", "", "-m", "PEM"),
-        ("-t", "rsa", "-b", "2048", "-N", ""),
-        ("-t", "rsa", "-b", "2048", "-N", "", "-m", "PEM"),
-        ("-t", "rsa", "-b", "2048", "-N", "", "-m", "PKCS8"),
-    ],
-    ids=" ".join,
-)
-def test_every_form_agrees_with_its_public_half(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    private, public = generate(tmp_path, *arguments)
-    key, other = parse_private_key(private), parse_public_key(public)
-    assert key.public is not None
-    assert (key.encrypted, key.public.type, key.public.blob) == (False, other.type, other.blob)
-    assert other.line().split()[:2] == public.split()[:2]
-
-
 def test_passphrases_are_seen(tmp_path: Path) -> None:
     private, _ = generate(tmp_path, "-t", "ed25519", "-N", "secret", "-a", "1")
     assert parse_private_key(private).encrypted

@@ -120,13 +120,6 @@ def test_what_is_no_package_is_said_and_waited_for_by_nobody(tmp_path: Path, wor
     assert isinstance(refused, Refusal)
 
 
-def test_more_packages_are_looked_at_than_can_be_open_at_a_time(tmp_path: Path, workdir: Path) -> None:
-    paths = [tmp_path / f"{number}.deb" for number in range(1200)]
-    for path in paths:
-        path.write_text("no package")
-    assert [found.path for found in identify(paths, workdir)] == paths
-
-
 @pytest.mark.parametrize(
     "place",
     [None, "file-abc", "../../etc/shadow", [], [0], [0, 1, 2], [-1, 4], [0, -1], [7, 4], [0, 11], [11, 0],

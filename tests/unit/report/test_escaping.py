@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_module
 import os
 import subprocess
-import sys
 import time
 import unicodedata
 import zlib
@@ -50,7 +49,7 @@ NAME = TEXT.map(
     lambda text: os.fsdecode(
         text.encode(errors="surrogatepass").replace(b"\0", b"").replace(b"/", b"") or b"x"
     )
-)
+).filter(lambda name: name not in {".", ".."})
 
 
 def whole_report(text: str, name: str) -> ImageReport:
@@ -172,17 +171,6 @@ def test_a_command_to_be_copied_is_one_line_and_gives_the_same_bytes(words: list
     assert printable(shown) == shown
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {shown}"], capture_output=True, check=True)
     assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)
-
-
-def test_a_report_is_shown_on_a_terminal_of_another_character_set(tmp_path: Path) -> None:
-    image = tmp_path / "日本\u3164.raw"
-    image.write_bytes(bytes(1 << 20))
-    done = subprocess.run(
-        [sys.executable, "-m", "guestrepair", "history", "--state-dir", tmp_path / "state", image],
-        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"\\u65e5\\u672c\\u3164.raw: no repair" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["repair", "--yes", "--packages", "no\x1b[2J\u202edirectory", "x"],

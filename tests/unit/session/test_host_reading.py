@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -80,19 +78,6 @@ def guest_of(host: HostBackend) -> LiveGuest:
     return LiveGuest(backend, DevicesWritten(NO_APPLIANCE), block=BlockDevices())
 
 
-def test_a_deep_path_takes_a_step_for_each_part(guest: LiveGuest) -> None:
-    started = time.process_time()
-    path = P("/" + "d/" * DEPTH)
-    found = guest.lstat_many([path, path / "none", path.parent / "none"])
-    assert [stat is not None for stat in found.values()] == [True, False, False]
-    assert guest.resolve(path) == path
-    assert guest.is_directory(path)
-    assert guest.listdir(path) == ()
-    assert guest.resolve_parent(path / "none") == path / "none"
-    assert guest.resolve(P("/etc" + "/../etc" * 500 + "/passwd")) == P("/etc/passwd")
-    assert time.process_time() - started < 10
-
-
 @pytest.mark.parametrize(
     "path",
     [
@@ -157,26 +142,3 @@ def test_all_calls_together_have_one_budget(guest: LiveGuest, host: HostBackend)
     answers = [bool(one.digests("md5", {path: stat})) for _ in range(10)]
     assert answers[:2] == [True, True]
     assert answers[6:] == [False] * 4
-
-
-def test_a_file_in_scattered_pieces_is_read_whole_and_its_reads_count(tmp_path: Path) -> None:
-    """Each piece costs a read of the disk, however small it is; a hole costs none."""
-    top = tmp_path / "tree"
-    top.mkdir()
-    (tmp_path / "private").mkdir()
-    with (top / "file").open("wb") as out:
-        for number in range(1000):
-            out.seek(number * 81_920)
-            out.write(os.urandom(4096))
-    image = tmp_path / "image.raw"
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-d", top, image, "64M"], check=True)
-    over = create_overlay(tmp_path / "private", examine(image))
-    disks = HostDisks({"/dev/sda": over}, flush=lambda: None)
-    disk = BlockDevice("/dev/sda", DeviceKind.DISK, 64 << 20, content="ext4", disk="/dev/sda")
-    guest = guest_of(HostBackend(disks, {"/": disk}))
-    assert guest.read(P("/file"), limit_bytes=1 << 30) == (top / "file").read_bytes()
-    assert (
-        guest.read_range(P("/file"), 81_920 * 500 + 100, 5000)
-        == (top / "file").read_bytes()[81_920 * 500 + 100 :][:5000]
-    )
-    disks.close()

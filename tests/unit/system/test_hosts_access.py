@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from guestrepair.errors import GuestReadError
-from guestrepair.formats.hosts_access import MAX_LINES
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.model import GuestPath as P
 from guestrepair.system.hosts_access import ALLOW, DENY, read_hosts_access
@@ -36,13 +34,3 @@ def test_a_line_lets_in_or_turns_away(path: str, line: str, away: bool) -> None:
     guest.file(path, f"{line}\n")
     (file,) = read_hosts_access(guest)
     assert file.turns_away(file.lines[0]) is away
-
-
-@pytest.mark.parametrize("content", ["ALL: ALL\n", "a: b\n" * (MAX_LINES + 2)])
-def test_a_file_that_cannot_be_read_answers_nothing(content: str) -> None:
-    guest = MemoryGuest()
-    node = guest.file("/etc/hosts.deny", content)
-    if len(content) < 100:
-        node.unreadable = "input/output error"
-    with pytest.raises(GuestReadError, match=r"/etc/hosts\.deny"):
-        read_hosts_access(guest)
