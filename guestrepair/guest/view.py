@@ -58,9 +58,9 @@ def components(path: GuestPath) -> list[str]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _from_inside(directory: GuestPath) -> tuple[GuestPath, ...]:
-    """A directory and its parents below the root; the same objects each time, which know their own hashes."""
-    return (directory, *directory.parents)[:-1]
+def _steps(directory: GuestPath) -> tuple[GuestPath, ...]:
+    """A directory's parents below the root, and itself; the same objects each time, with hashes."""
+    return (directory, *directory.parents)[-2::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,18 +312,30 @@ class Guest(abc.ABC):
         return self._follow(path, follow_last=False)
 
     def _follow(self, path: GuestPath, *, follow_last: bool) -> GuestPath | None:
+        if not is_possible(str(path)):
+            return None
+        few = path.root == "/" and 1 < len(path.parts) < 64 and ".." not in path.parts
+        for step in (*_steps(path.parent), path) if few else ():
+            if step is path and not follow_last:
+                return path
+            found = self.lstat(step)
+            if found is None or (step is not path and not found.is_directory and not found.is_symlink):
+                return None
+            if found.is_symlink:
+                break  # from here on the steps are not the path's own parents
+            if step is path:
+                return path
+        return self._walk(path, follow_last=follow_last)
+
+    def _walk(self, path: GuestPath, *, follow_last: bool) -> GuestPath | None:
         """One component after another, as the kernel goes; links are counted over the whole way."""
-        budget, current = MAX_LINKS, GuestPath("/")
-        pending = components(path) if is_possible(str(path)) else None
-        # Without links the steps are the path's own parents, had in less time; few, for they take room.
-        plain = path.root == "/" and ".." not in path.parts and 1 < len(path.parts) < 64
-        steps = [path, *_from_inside(path.parent)] if plain else []
+        budget, current, pending = MAX_LINKS, GuestPath("/"), components(path)
         while pending:
             name = pending.pop()
             if name == "..":
                 current = current.parent
                 continue
-            step = steps.pop() if steps else current / name
+            step = current / name
             if not pending and not follow_last:
                 return step
             found = self.lstat(step)
@@ -332,13 +344,13 @@ class Guest(abc.ABC):
             if not found.is_symlink:
                 current = step
                 continue
-            budget, steps = budget - 1, []
+            budget -= 1
             target = GuestPath(self.readlink(step)) if budget >= 0 else None
             if target is None or not is_possible(str(target)):
                 return None
             current = GuestPath("/") if target.is_absolute() else current
             pending.extend(components(target))
-        return None if pending is None else current
+        return current
 
     def stat(self, path: GuestPath) -> Stat | None:
         """Stat with links followed inside the guest; None where they lead nowhere."""
