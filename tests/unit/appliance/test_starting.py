@@ -1,0 +1,403 @@
+"""Which appliance is started, how, and what is tried when it does not start."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guestrepair.appliance import launch as module
+from guestrepair.appliance.acceleration import Acceleration, acceleration
+from guestrepair.appliance.launch import CallCount, Drive, LaunchOptions, launched, shut_down
+from guestrepair.appliance.saved_machine import locked_at_once
+from guestrepair.confine import means
+from guestrepair.confine.process import confinement
+from guestrepair.errors import ApplianceError
+from tests.unit.appliance.fake_guestfs import GuestFS, Host, host, with_kvm
+from tests.unit.appliance.test_saved_machine import LINE
+
+__all__ = ["host"]
+
+
+class Told:
+    """Options of a launch, and the lines that it gave."""
+
+    def __init__(self, **options: Any) -> None:
+        self.notes: list[str] = []
+        self.progress: list[str] = []
+        self.options = LaunchOptions(note=self.notes.append, progress=self.progress.append, **options)
+
+
+@contextmanager
+def running(told: Told | None = None, *drives: Drive) -> Iterator[GuestFS]:
+    """The handle, launched."""
+    with launched(drives, (told or Told()).options) as starting:
+        handle: Any = starting.handle()
+        yield handle._handle
+
+
+def all_closed(host: Host) -> bool:
+    return all(handle.closed for handle in host.handles)
+
+
+def kvm_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By all that a probe can tell."""
+    host.qemu.write_text("#!/bin/sh\necho 'VFS: Unable to mount root fs'\nexit 33\n")
+    with_kvm(monkeypatch, there=True)
+    assert acceleration().acceleration is Acceleration.KVM
+
+
+# --- what is started
+
+
+def test_the_machine_sees_the_overlays_alone_and_has_no_network(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "images" / "0").mkdir(parents=True)
+    (tmp_path / "images" / "0" / "0").symlink_to(tmp_path / "disk.qcow2")
+    drives = [
+        Drive(overlay=tmp_path / "images/a.qcow2"),
+        Drive(overlay=tmp_path / "images/b.qcow2", sector_bytes=4096),
+    ]
+    with running(Told(stock=True), *drives) as handle:
+        assert [file for file, _ in handle.drives] == [str(drive.overlay) for drive in drives]
+        first, second = (how for _, how in handle.drives)
+        assert first == {"format": "qcow2", "cachemode": "unsafe", "label": "diska"}
+        assert second == {**first, "label": "diskb", "blocksize": 4096}
+        assert (handle.set["network"], handle.set["backend"], handle.set["autosync"]) == (
+            False,
+            "direct",
+            True,
+        )
+        private = Path(handle.set["tmpdir"])
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+        rules = dict(handle.told["rules"])
+        assert str(tmp_path / "disk.qcow2") in rules
+        assert str(tmp_path) not in rules
+        assert handle.told["network"] is False
+    assert not private.exists()
+    assert all_closed(host)
+
+
+def test_what_is_thrown_away_is_not_flushed(host: Host) -> None:
+    with running(Told(throwaway=True)) as handle:
+        assert handle.set["autosync"] is False
+
+
+def test_calls_are_counted_where_somebody_asks(host: Host) -> None:
+    count = CallCount()
+    with running(Told(count=count)) as handle:
+        assert handle.counts == [count.called]
+    with running() as handle:
+        assert handle.counts == []
+
+
+def test_the_fast_appliance_is_used_and_remembered_as_one_that_starts(host: Host) -> None:
+    directory = host.fast()
+    with running() as handle:
+        assert handle.set["path"] == str(directory)
+    assert host.launches == ["fast"]
+    assert (directory / "proven").exists()
+    with running(Told(stock=True)) as handle:
+        assert handle.set["path"] == str(host.stock)
+    assert all_closed(host)
+
+
+def test_one_that_cannot_be_built_is_no_error(host: Host) -> None:
+    told = Told()
+    with running(told):
+        pass
+    assert host.launches == ["stock"]
+    assert "preparing a faster appliance (once; it takes some seconds)" in told.progress
+
+
+def test_without_the_bindings_it_is_said_what_to_install(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "guestfs", None)
+    with pytest.raises(ApplianceError, match="cannot import guestfs") as absent, launched([], Told().options):
+        pass
+    assert "guestfs" in absent.value.hint
+
+
+def test_what_is_left_out_needs_no_bindings(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "guestfs", None)
+    with launched([], Told(left_out=True).options) as starting:
+        assert starting.left_out
+    assert (host.handles, host.launches) == ([], [])
+
+
+def test_a_launch_that_waits_for_its_first_use_begins_with_it(host: Host) -> None:
+    told = Told(at_once=False)
+    with launched([], told.options) as starting:
+        assert (told.progress, host.launches) == ([], [])
+        starting.handle()
+        assert "waiting for the appliance to start" in told.progress
+        assert host.launches == ["stock"]
+
+
+# --- what does not start
+
+
+def no_fast_one(handle: GuestFS) -> str:
+    return "" if handle.kind == "stock" else "it hangs"
+
+
+def test_a_fast_appliance_that_does_not_start_is_given_up_after_the_second_time(host: Host) -> None:
+    host.launch = no_fast_one
+    directory, told = host.fast(), Told()
+    for _ in range(3):
+        with running(told):
+            pass
+    assert host.launches == ["fast", "stock", "fast", "stock", "stock"]
+    assert (directory / "unusable").exists()
+    assert (
+        told.notes
+        == ["the faster appliance does not start, using libguestfs's own (" + NO_START + ": it hangs)"] * 2
+    )
+    assert all_closed(host)
+
+
+NO_START = "libguestfs's appliance does not start"
+
+
+def test_one_that_has_started_before_is_kept(host: Host) -> None:
+    host.launch = no_fast_one
+    directory = host.fast("proven", "unsaved")
+    for _ in range(3):
+        with running():
+            pass
+    assert host.launches == ["fast", "stock"] * 3
+    assert not {"failed", "unusable"} & set(os.listdir(directory))  # noqa: PTH208
+
+
+def test_where_nothing_starts_it_is_the_host_and_nothing_is_given_up(host: Host) -> None:
+    host.launch = lambda _handle: "no space left on device"
+    directory = host.fast()
+    for _ in range(2):
+        with pytest.raises(ApplianceError, match=f"{NO_START}: no space left on device") as error, running():
+            pass
+        assert "libguestfs-test-tool" in error.value.hint
+    assert host.launches == ["fast", "stock"] * 2
+    assert not {"failed", "unusable"} & set(os.listdir(directory))  # noqa: PTH208
+    assert all_closed(host)
+
+
+def test_a_host_without_qemu_is_told_what_to_install(host: Host) -> None:
+    host.qemu.unlink()
+    broken = "qemu-system-absent"
+    usual = GuestFS.__init__
+
+    def without(self: GuestFS, host: Host) -> None:
+        usual(self, host)
+        self.set["hv"] = broken
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GuestFS, "__init__", without)
+        with pytest.raises(ApplianceError, match=f"there is no program {broken}"), running():
+            pass
+    assert host.launches == []
+    assert all_closed(host)
+
+
+# --- KVM
+
+
+def test_what_does_not_start_under_kvm_starts_without_and_that_is_remembered(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kvm_works(host, monkeypatch)
+    host.launch = lambda handle: "internal error" if handle.under_kvm else ""
+    host.fast("proven", "unsaved")
+    told = Told()
+    with running(told):
+        pass
+    assert host.launches == ["kvm fast", "kvm stock", "fast"]
+    assert told.notes[-1] == (
+        "the appliance does not start under KVM: using software emulation, which is slower"
+    )
+    with running(told):
+        pass
+    assert host.launches[3:] == ["fast"]
+    assert len(told.notes) == 2
+    assert all_closed(host)
+
+
+def test_where_nothing_starts_kvm_is_not_to_blame(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    kvm_works(host, monkeypatch)
+    host.launch = lambda _handle: "no space left on device"
+    with pytest.raises(ApplianceError, match="no space left"), running(Told(stock=True)):
+        pass
+    assert host.launches == ["kvm stock", "stock"]
+    assert acceleration().acceleration is Acceleration.KVM
+
+
+def test_a_machine_that_hangs_under_kvm_is_ended_and_started_without(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KVM_SECONDS", 0.1)
+    kvm_works(host, monkeypatch)
+    host.launch = lambda handle: host.hangs(handle) if handle.under_kvm else ""
+    host.fast("proven", "unsaved")
+    with running():
+        pass
+    assert host.launches == ["kvm fast", "fast"]  # libguestfs's own would hang as long once more
+    assert all_closed(host)
+
+
+@pytest.mark.parametrize("kvm", [True, False])
+def test_a_launch_that_nobody_wants_any_more_is_not_tried_again(
+    kvm: bool, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kvm:
+        kvm_works(host, monkeypatch)
+    hangs = threading.Event()
+
+    def hang(handle: GuestFS) -> str:
+        hangs.set()
+        return host.hangs(handle)
+
+    host.launch = hang
+    host.fast("proven", "unsaved")
+    with launched([], Told().options) as starting:
+        assert hangs.wait(20)
+    assert host.launches == ["kvm fast" if kvm else "fast"]
+    assert all_closed(host)
+    with pytest.raises(ApplianceError):
+        starting.handle()
+
+
+# --- a saved machine
+
+
+def test_a_saved_machine_is_resumed(host: Host) -> None:
+    saved = host.saved(host.fast("proven"))
+    with running() as handle:
+        assert handle.told["variant"] == {"open": str(saved.place / "state")}
+    assert host.launches == ["resumed"]
+
+
+def test_under_kvm_it_boots(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    kvm_works(host, monkeypatch)
+    host.saved(host.fast("proven"))
+    with running():
+        pass
+    assert host.launches == ["kvm fast"]
+
+
+def test_one_that_cannot_be_resumed_boots_and_is_forgotten(host: Host) -> None:
+    host.launch = lambda handle: "no such version" if handle.kind == "resumed" else ""
+    saved = host.saved(host.fast("proven"))
+    for _ in range(2):
+        with running():
+            pass
+    assert host.launches == ["resumed", "fast", "fast"]
+    assert saved.given_up
+    assert all_closed(host)
+
+
+def test_where_nothing_starts_it_is_kept(host: Host) -> None:
+    host.launch = lambda _handle: "no space left on device"
+    saved = host.saved(host.fast("proven"))
+    with pytest.raises(ApplianceError), running():
+        pass
+    assert host.launches == ["resumed", "fast", "stock"]
+    assert not saved.given_up
+
+
+def recording(line: str) -> Any:
+    """A launch that is only recorded, as ``confine/launcher.py`` does it; every other one succeeds."""
+
+    def launch(handle: GuestFS) -> str:
+        if handle.kind != "recorded":
+            return ""
+        if line:
+            Path(handle.told["record"]).write_text(line)
+        return "qemu ended"
+
+    return launch
+
+
+@pytest.mark.parametrize("line", ["", "no JSON", str(LINE).replace("'", '"')])
+def test_what_cannot_be_saved_is_tried_once_and_boots(line: str, host: Host) -> None:
+    """No command line is recorded, none that is one, or the qemu that is started from it ends at once."""
+    host.launch = recording(line)
+    directory, told = host.fast("proven"), Told()
+    for _ in range(2):
+        with running(told):
+            pass
+    assert host.launches == ["recorded", "fast", "fast"]
+    assert told.progress.count("saving a started appliance (once; it takes some seconds)") == 1
+    assert (directory / "unsaved").exists()
+    assert all_closed(host)
+
+
+def test_whoever_comes_while_another_saves_one_boots(host: Host) -> None:
+    directory = host.fast("proven")
+    with locked_at_once(directory / "saving.lock"), running():
+        pass
+    assert host.launches == ["fast"]
+
+
+def test_a_cache_that_cannot_be_written_costs_the_saved_machine_and_nothing_else(host: Host) -> None:
+    (host.fast("proven") / "saving.lock").mkdir(mode=0o700)  # even root cannot lock that
+    with running():
+        pass
+    assert host.launches == ["fast"]
+
+
+def test_where_nothing_confines_a_program_nothing_is_started_to_be_saved(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no wrapper then that would record the command line in the place of starting it."""
+    monkeypatch.setattr(means, "best", lambda: "")
+    confinement.cache_clear()
+    host.fast("proven")
+    try:
+        with running() as handle:
+            assert handle.set["hv"] == str(host.qemu)
+    finally:
+        confinement.cache_clear()
+    assert host.launches == ["fast"]
+
+
+# --- the rest
+
+
+def test_where_no_program_runs_the_private_directory_is_in_the_cache(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = os.statvfs
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def noexec(path: Any) -> Any:
+        found = usual(path)
+        fields = [*found]
+        fields[8] |= os.ST_NOEXEC if Path(path) == tmp_path else 0
+        return os.statvfs_result(fields)
+
+    with running(Told(stock=True)) as handle:
+        assert Path(handle.set["tmpdir"]).parent == tmp_path
+    monkeypatch.setattr("os.statvfs", noexec)
+    with running(Told(stock=True)) as handle:
+        assert Path(handle.set["tmpdir"]).parent == host.cache
+
+
+class Full:
+    """An appliance whose last writes find no room."""
+
+    def shutdown(self) -> None:
+        raise RuntimeError("libguestfs error: umount: /sysroot:\n No space left on device")
+
+
+def test_the_last_writes_that_fail_are_an_error() -> None:
+    full: Any = Full()
+    with pytest.raises(ApplianceError) as failed:
+        shut_down(full)
+    assert failed.value.message == (
+        "the last writes to the overlay failed: umount: /sysroot: No space left on device"
+    )
