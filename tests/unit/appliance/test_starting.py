@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -270,6 +271,19 @@ def test_a_launch_that_nobody_wants_any_more_is_not_tried_again(
         starting.handle()
 
 
+def test_whoever_waits_for_another_s_build_and_is_not_wanted_any_more_starts_nothing(host: Host) -> None:
+    host.cache.mkdir(parents=True, mode=0o700)
+    with locked_at_once(host.cache / "appliance.lock"):
+        with launched([], Told().options) as starting:
+            while not host.handles:  # the one that is asked where libguestfs's own appliance is
+                time.sleep(0.005)
+            time.sleep(0.06)
+        with pytest.raises(ApplianceError, match="not wanted any more"):
+            starting.handle()
+    assert host.launches == []
+    assert all_closed(host)
+
+
 # --- a saved machine
 
 
@@ -297,6 +311,22 @@ def test_one_that_cannot_be_resumed_boots_and_is_forgotten(host: Host) -> None:
     assert host.launches == ["resumed", "fast", "fast"]
     assert saved.given_up
     assert all_closed(host)
+
+
+def test_one_that_was_ended_while_it_resumed_is_kept(host: Host) -> None:
+    hangs = threading.Event()
+
+    def hang(handle: GuestFS) -> str:
+        hangs.set()
+        return host.hangs(handle)
+
+    host.launch = hang
+    saved = host.saved(host.fast("proven"))
+    with launched([], Told().options):
+        assert hangs.wait(20)
+    assert host.launches == ["resumed"]
+    assert not saved.given_up
+    assert saved.variant() is not None
 
 
 def test_where_nothing_starts_it_is_kept(host: Host) -> None:
