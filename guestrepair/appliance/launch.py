@@ -247,9 +247,7 @@ def _resumed(
         saved = SavedMachine(appliance.directory, hypervisor(handle))
     if machine.verdict.acceleration is not Acceleration.TCG or not appliance.proven or saved.given_up:
         return None
-    if (
-        not confinement()
-    ):  # nothing then stands between libguestfs and its qemu that could change what is started
+    if not confinement():  # then nothing is there that could change what libguestfs starts
         return None
     variant = saved.variant() or _saved_now(this, machine, appliance, saved)
     if variant is None or this.given_up:

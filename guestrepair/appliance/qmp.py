@@ -114,16 +114,19 @@ class Monitor:
             BootError: it is none.
             OSError: there is none, or not before ``until``.
         """
-        while b"\n" not in self._rest:
-            self._socket.settimeout(max(until - time.monotonic(), 0.001))
+        while True:
+            left = until - time.monotonic()
+            if left <= 0:  # also where something comes all the time: events, or an answer bit by bit
+                raise TimeoutError("timed out")
+            if b"\n" in self._rest:
+                break
+            self._socket.settimeout(left)
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionError("connection closed")
             self._rest += data
             if len(self._rest) > _MAX_ANSWER_BYTES:
                 raise ConnectionError("the answer is too long")
-        if time.monotonic() > until:  # events, one after another, are no answer
-            raise TimeoutError("timed out")
         line, _, self._rest = self._rest.partition(b"\n")
         try:
             message = json.loads(line)

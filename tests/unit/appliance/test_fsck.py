@@ -163,6 +163,22 @@ def test_one_whose_journal_waits_is_judged_as_it_will_be_and_not_touched(real: T
     assert image.read_bytes() == before
 
 
+def test_what_the_journal_mends_is_no_damage(real: Toolbox, image: Path, tmp_path: Path) -> None:
+    """The block bitmap is wrong on the disk, and right in the journal."""
+    shown = subprocess.run(["dumpe2fs", image], check=True, capture_output=True, text=True).stdout
+    number = int(shown.partition("Block bitmap at ")[2].split()[0])
+    with image.open("r+b") as file:
+        file.seek(number * 1024)
+        (tmp_path / "right").write_bytes(file.read(1024))
+        (tmp_path / "script").write_text(f"jo\njw -b {number} {tmp_path / 'right'}\njc\n")
+        subprocess.run(["debugfs", "-w", "-f", tmp_path / "script", image], check=True, capture_output=True)
+        file.seek(number * 1024)
+        file.write(b"\xff" * 1024)
+    found = in_use(image)
+    assert check_filesystem(real, found).clean
+    assert not check_filesystem(real, device("ext4", None, str(image))).clean
+
+
 def test_one_without_a_superblock_is_damaged(real: Toolbox, image: Path) -> None:
     found = in_use(image)
     cut_off(image)

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Qemu:
         client.sendall(answer)
         while self._repeats and asked["execute"] != "qmp_capabilities":
             client.sendall(answer)
+            time.sleep(0.001)
         return bool(answer)
 
 
@@ -126,10 +128,11 @@ def test_a_set_of_files_without_a_number_is_no_name(answer: bytes, qemu: Callabl
         monitor.hand_over(0)
 
 
-def test_events_without_end_are_not_waited_for(
-    qemu: Callable[..., Qemu], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("answer", [b'{"event": "RESUME"}\n', b"x"])
+def test_what_comes_without_end_is_not_waited_for(
+    answer: bytes, qemu: Callable[..., Qemu], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = qemu({"query-status": b'{"event": "RESUME"}\n'}, repeats=True)
+    machine = qemu({"query-status": answer}, repeats=True)
     with Monitor(machine.path) as monitor:
         monkeypatch.setattr(qmp, "_TIMEOUT_SECONDS", 0.1)
         with pytest.raises(BootError, match="does not answer query-status: timed out"):
@@ -152,9 +155,9 @@ def test_a_machine_that_refuses_the_first_word_is_left_with_no_connection(
     refusal: bytes, qemu: Callable[..., Qemu]
 ) -> None:
     machine = qemu({"qmp_capabilities": refusal})
-    with pytest.raises(BootError):
+    with pytest.raises(BootError) as refused:  # which holds what raised it
         Monitor(machine.path)
-    assert machine.hung_up.wait(10), "the connection is still held"
+    assert machine.hung_up.wait(10), f"the connection is still held after: {refused.value}"
 
 
 @pytest.mark.parametrize(

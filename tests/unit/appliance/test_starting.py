@@ -263,9 +263,11 @@ def test_a_launch_that_nobody_wants_any_more_is_not_tried_again(
 
     host.launch = hang
     host.fast("proven", "unsaved")
-    with launched([], Told().options) as starting:
+    told = Told()
+    with launched([], told.options) as starting:
         assert hangs.wait(20)
     assert host.launches == ["kvm fast" if kvm else "fast"]
+    assert not any("does not start" in note for note in told.notes)
     assert all_closed(host)
     with pytest.raises(ApplianceError):
         starting.handle()
