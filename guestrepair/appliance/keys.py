@@ -39,12 +39,15 @@ def parse_key(text: str) -> Key:
 
 
 def names_a_file(text: str) -> bool:
-    """True when a ``--key`` value says where the key is, and so holds no secret itself.
+    """True when a ``--key`` value says where the key is, and so holds no secret itself, however it is read.
+
+    One with ``:key:`` in it as well may have been meant otherwise than it is taken: it is not to be shown.
 
     Raises:
         UsageError: another form.
     """
-    return _parts(text)[1] == "file"
+    _, kind, value = _parts(text)
+    return kind == "file" and ":key:" not in value
 
 
 def _parts(text: str) -> tuple[str, str, str]:
