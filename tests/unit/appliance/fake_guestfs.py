@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,8 @@ import guestfs
 import pytest
 
 from guestrepair.appliance import fast_build
+from guestrepair.appliance.acceleration import Acceleration, acceleration
+from guestrepair.appliance.launch import Drive, LaunchOptions, launched
 from guestrepair.appliance.saved_machine import SavedMachine
 
 QEMU = f"qemu-system-{os.uname().machine}"
@@ -148,3 +151,31 @@ def with_kvm(monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
     """Whether the host has /dev/kvm."""
     usual = os.access
     monkeypatch.setattr("os.access", lambda path, mode: there if path == "/dev/kvm" else usual(path, mode))
+
+
+class Told:
+    """Options of a launch, and the lines that it gave."""
+
+    def __init__(self, **options: Any) -> None:
+        self.notes: list[str] = []
+        self.progress: list[str] = []
+        self.options = LaunchOptions(note=self.notes.append, progress=self.progress.append, **options)
+
+
+@contextmanager
+def running(told: Told | None = None, *drives: Drive) -> Iterator[GuestFS]:
+    """The handle, launched."""
+    with launched(drives, (told or Told()).options) as starting:
+        handle: Any = starting.handle()
+        yield handle._handle
+
+
+def all_closed(host: Host) -> bool:
+    return all(handle.closed for handle in host.handles)
+
+
+def kvm_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By all that a probe can tell."""
+    host.qemu.write_text("#!/bin/sh\necho 'VFS: Unable to mount root fs'\nexit 33\n")
+    with_kvm(monkeypatch, there=True)
+    assert acceleration().acceleration is Acceleration.KVM
