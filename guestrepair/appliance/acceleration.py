@@ -33,6 +33,7 @@ PROBE_SECONDS = 10.0
 _VERSION = 2
 """Part of what a verdict is remembered by: an earlier probe was fooled by KVMs that run no kernel."""
 
+_KERNELS = Path("/boot")
 _MAX_MEMORY_BYTES = 64 * 1024
 _KERNEL_ARGUMENTS = "console=ttyS0 console=ttyAMA0 panic=-1 tsc=reliable"
 _KERNEL_RAN = b"VFS: Unable to mount root fs"
@@ -67,7 +68,10 @@ def acceleration(qemu: Path | None = None) -> Verdict:
         return Verdict(Acceleration.TCG, "no qemu-system program was found")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return Verdict(Acceleration.TCG, "/dev/kvm is not there or not accessible")
-    key = _key(program)
+    try:
+        key = _key(program)
+    except OSError as error:
+        return Verdict(Acceleration.TCG, f"{program.name}: {error.strerror}")
     remembered = _recall(key)
     if remembered is not None:
         return remembered
@@ -81,13 +85,12 @@ def _qemu() -> Path | None:
     return Path(found) if found else None
 
 
-def distrust_kvm() -> Verdict:
-    """Remember that KVM does not work here after all: the appliance did not start under it."""
-    verdict = Verdict(Acceleration.TCG, "the appliance does not start under KVM", fresh=True)
+def distrust_kvm(reason: str) -> None:
+    """Remember that KVM does not work here after all: the appliance starts without it only."""
     program = _qemu()
     if program is not None:
-        _remember(_key(program), verdict)
-    return verdict
+        with contextlib.suppress(OSError):
+            _remember(_key(program), Verdict(Acceleration.TCG, reason))
 
 
 def _probe(program: Path) -> Verdict:
@@ -107,8 +110,8 @@ def _probe(program: Path) -> Verdict:
 
 
 def _kernel() -> Path | None:
-    """The newest kernel that can be read, where libguestfs looks for the appliance's."""
-    for path in sorted(Path("/boot").glob("vmlinu*"), reverse=True):
+    """A kernel that can be read, where libguestfs looks for the appliance's: the last by name."""
+    for path in sorted(_KERNELS.glob("vmlinu*"), reverse=True):
         with contextlib.suppress(OSError):
             if path.is_file() and os.access(path, os.R_OK):
                 return path
@@ -153,6 +156,11 @@ def _run(program: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _key(program: Path) -> str:
+    """What a verdict holds for: this boot of the host, and this qemu.
+
+    Raises:
+        OSError: there is no such qemu.
+    """
     boot_id = Path("/proc/sys/kernel/random/boot_id")
     boot = boot_id.read_text().strip() if boot_id.exists() else ""
     status = program.stat()

@@ -17,9 +17,12 @@ def cache_directory() -> Path:
     Raises:
         PermissionError: it belongs to somebody else, or others can write to it or to a directory above;
             ``strerror`` says which.
-        OSError: it cannot be made.
+        OSError: it cannot be made, or this user has no home.
     """
-    wanted = base_directory("XDG_CACHE_HOME", ".cache") / "guestrepair"
+    try:
+        wanted = base_directory("XDG_CACHE_HOME", ".cache") / "guestrepair"
+    except RuntimeError as error:  # Path.home(): no $HOME, and nobody of this number in the user database
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory") from error
     directory = Path(own_path(str(wanted), make_directories=True))
     if directory.lstat().st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"{directory} does not belong to us")

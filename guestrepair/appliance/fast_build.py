@@ -20,6 +20,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ _OLD_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.05
 _PREFIX = "appliance-"
 _DATABASES = ("/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/pacman/local")
+
+
+_BROKEN_ARCHIVE = (tarfile.TarError, EOFError, zlib.error, UnicodeDecodeError)
+"""What Python raises for an archive that is cut off or damaged."""
 
 
 class _UnfitError(Exception):
@@ -104,23 +109,18 @@ def fast_appliance(
     """
     try:
         stock = _stock(search_path)
-        cache = cache_directory()
-        directory = cache / f"{_PREFIX}{_key(stock, version)}"
+        directory = cache_directory() / f"{_PREFIX}{_key(stock, version)}"
         appliance = FastAppliance(directory)
         if appliance.given_up:
             return None
         if not appliance.built:
-            with _locked(cache / "appliance.lock", wanted):
-                if not appliance.built:
-                    progress("preparing a faster appliance (once; it takes some seconds)")
-                    _build_or_give_up(stock, appliance, wanted)
-                    _tidy(cache, directory)
+            _prepare(stock, appliance, progress, wanted)
         with contextlib.suppress(OSError):
             os.utime(directory)
     except PermissionError as error:
         progress(f"no prepared appliance, libguestfs's own is used: {error.strerror}")
         return None
-    except (OSError, _UnfitError, subprocess.SubprocessError, tarfile.TarError):
+    except (OSError, _UnfitError, subprocess.SubprocessError, *_BROKEN_ARCHIVE):
         return None
     return appliance
 
@@ -176,11 +176,29 @@ def _locked(path: Path, wanted: Callable[[], bool]) -> Iterator[None]:
         os.close(lock)
 
 
+def _prepare(
+    stock: Path, appliance: FastAppliance, progress: Callable[[str], None], wanted: Callable[[], bool]
+) -> None:
+    """Have it built, by us or by whoever is at it.
+
+    Raises:
+        OSError, subprocess.SubprocessError, _UnfitError, those of a broken archive: it cannot be built.
+    """
+    cache = appliance.directory.parent
+    with _locked(cache / "appliance.lock", wanted):
+        if appliance.given_up:  # by whoever tried it meanwhile
+            raise _UnfitError
+        if not appliance.built:
+            progress("preparing a faster appliance (once; it takes some seconds)")
+            _build_or_give_up(stock, appliance, wanted)
+            _tidy(cache, appliance.directory)
+
+
 def _build_or_give_up(stock: Path, appliance: FastAppliance, wanted: Callable[[], bool]) -> None:
     """Build it; what keeps it from being built is raised, and remembered unless it was wanted no longer.
 
     Raises:
-        OSError, subprocess.SubprocessError, tarfile.TarError, _UnfitError: as it came.
+        OSError, subprocess.SubprocessError, _UnfitError, those of a broken archive: as it came.
     """
     try:
         _build(stock, appliance.directory)
@@ -194,7 +212,7 @@ def _build(stock: Path, directory: Path) -> None:
     """Build into a folder of another name and rename it: it is whole, or it is not there.
 
     Raises:
-        OSError, subprocess.SubprocessError, tarfile.TarError, _UnfitError: it cannot be built.
+        OSError, subprocess.SubprocessError, _UnfitError, those of a broken archive: it cannot be built.
     """
     with tempfile.TemporaryDirectory(prefix=".building-", dir=directory.parent) as work:
         own, out = Path(work) / "supermin.d", Path(work) / "out"
@@ -221,7 +239,7 @@ def _build(stock: Path, directory: Path) -> None:
 
 
 def _make_way(directory: Path) -> None:
-    if directory.is_symlink():
+    if directory.is_symlink() or directory.is_file():
         directory.unlink()
     shutil.rmtree(directory, ignore_errors=True)
 
@@ -231,6 +249,7 @@ def _edited(archive: bytes) -> bytes:
 
     Raises:
         _UnfitError: the script is not as it was known.
+        tarfile.TarError, EOFError, zlib.error, UnicodeDecodeError: the archive is broken.
     """
     edited = False
     out = io.BytesIO()

@@ -12,6 +12,11 @@ from guestrepair.model import RunFsck
 
 _LIMITED = f"{{timeout}} {TIMEOUT_SECONDS} "
 _TIMED_OUT = 124
+_NOT_COPIED = 120
+"""A status that e2fsck(8) does not have."""
+_FAT_LOOKED = (0, 1)
+"""fsck.fat(8): 2 and more, and it has not looked at the filesystem."""
+_MAX_QUOTED = 1000
 _FAT_HARMLESS = (
     "Dirty bit is set",
     " Automatically removing dirty bit",
@@ -70,10 +75,14 @@ def _check_ext(toolbox: Toolbox, device: BlockDevice) -> CheckResult:
     script = _LIMITED + "{e2fsck} -fn $DEV"
     if device.ext is not None and device.ext.has_journal_to_replay:
         script = (
-            "{e2image} -r $DEV $TMP/copy && "
-            f"{{ {_LIMITED}{{e2fsck}} -y -E journal_only $TMP/copy; {_LIMITED}{{e2fsck}} -fn $TMP/copy; }}"
+            f"{_LIMITED}{{e2image}} -r $DEV $TMP/copy || exit {_NOT_COPIED}; "
+            f"{_LIMITED}{{e2fsck}} -y -E journal_only $TMP/copy; {_LIMITED}{{e2fsck}} -fn $TMP/copy"
         )
     outcome = _ran(device, toolbox.run(device.name, script, needs=("e2fsck", "e2image", "timeout")))
+    if outcome.status == _NOT_COPIED and f"while trying to open {device.name}" not in outcome.output:
+        # For want of space, say: that is no verdict. A superblock that e2image does not believe is one.
+        words = " ".join(outcome.output.split())[-_MAX_QUOTED:]
+        raise GuestReadError(device.name, f"its metadata cannot be copied to replay the journal: {words}")
     # Bits of e2fsck(8): 4 errors left, 8 operational error; with -n nothing is corrected.
     return CheckResult(outcome.status == 0, outcome.output)
 
@@ -100,6 +109,9 @@ def _check_fat(toolbox: Toolbox, device: BlockDevice) -> CheckResult:
         device, toolbox.run(device.name, _LIMITED + "{fsck.fat} -n $DEV", needs=("fsck.fat", "timeout"))
     )
     lines = [line for line in outcome.output.splitlines() if not line.startswith(_FAT_NOISE)]
+    if outcome.status not in _FAT_LOOKED:
+        words = " ".join("\n".join(lines).split())[-_MAX_QUOTED:]
+        raise GuestReadError(device.name, f"its checker did not run (status {outcome.status}): {words}")
     serious = [li for li in lines if li and not li.startswith(_FAT_HARMLESS) and " clusters" not in li]
     return CheckResult(outcome.status == 0 or not serious, "\n".join(lines))
 
@@ -110,7 +122,7 @@ def repair_filesystem(toolbox: Toolbox, change: RunFsck) -> str:
     Returns what the checker said.
 
     Raises:
-        RepairError: no checker for the type, or it could not correct everything.
+        RepairError: no checker for the type, it could not correct everything, or did not end.
     """
     scripts = {
         "ext2": ("e2fsck", _ext_repair(change), 1),
@@ -131,10 +143,11 @@ def repair_filesystem(toolbox: Toolbox, change: RunFsck) -> str:
         outcome = toolbox.run(change.device, _LIMITED + script, needs=(program, "timeout"))
     except GuestReadError as error:
         raise RepairError(f"{change.device}: {error.reason}", hint=error.hint) from error
+    if outcome.status == _TIMED_OUT:
+        raise RepairError(f"{change.device}: {program} was stopped after {TIMEOUT_SECONDS} s")
     if outcome.status > worst:
-        raise RepairError(
-            f"{change.device}: {program} could not correct everything: {outcome.output[-1000:]}"
-        )
+        words = " ".join(outcome.output.split())[-_MAX_QUOTED:]
+        raise RepairError(f"{change.device}: {program} could not correct everything: {words}")
     return outcome.output
 
 

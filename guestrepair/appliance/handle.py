@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,12 @@ _OF_DAMAGE = (
     "Stale file handle",  # ext4 of an inode that is not in use
 )
 """What the appliance's kernel says of a filesystem or disk that is damaged (errno(3))."""
+
+_GONE = re.compile(
+    r"(?:\w+: )?(?:appliance (?:closed|exited)|call launch before using|write to daemon socket)"
+)
+"""What libguestfs itself says once there is no appliance any more: at the beginning, for names that the guest
+has chosen stand in the midst."""
 
 
 class Handle(Protocol):
@@ -144,7 +151,7 @@ def reading(path: object) -> Iterator[None]:
         raise error.about(path) from error.__cause__
     except RuntimeError as error:
         text = message(error)
-        if "appliance" in text and ("closed" in text or "exited" in text or "unexpectedly" in text):
+        if _GONE.match(text):
             raise ApplianceError(f"the appliance stopped while {path} was read: {text}") from error
         # Python's bindings keep no errno, only the words of strerror(3) in the C locale.
         if text.endswith("No such file or directory"):

@@ -82,7 +82,6 @@ _EDITS: tuple[tuple[str, str], ...] = (
     (r"systemd-tmpfiles .*--create.*", _PLACES),
     (r"udevadm trigger", rf"\g<0> {_TRIGGERS}"),
     (r"udevadm settle.*", rf"\g<0>{_SHOWS}{_WAIT}"),
-    # Kernels since 5.0 have no scheduler of that name: they look for a module, twice, and refuse.
     (_SCHEDULER, ":"),
     (r"ip addr add 127.*", ":"),
     (r"ip link set dev lo up", ":"),

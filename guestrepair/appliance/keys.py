@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from guestrepair.guest.devices import BlockDevice
 
 MAX_KEY_FILE_BYTES = 8 * 1024 * 1024
 """cryptsetup's own limit on a key file."""
+
+_PARTS = re.compile(r"(?:(.*?):)??(key|file):(.*)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +39,27 @@ def parse_key(text: str) -> Key:
 
 
 def names_a_file(text: str) -> bool:
-    """True when a ``--key`` value says where the key is, and so holds no secret itself.
+    """True when a ``--key`` value says where the key is, and so holds no secret itself, however it is read.
+
+    One with ``:key:`` in it as well may have been meant otherwise than it is taken: it is not to be shown.
 
     Raises:
         UsageError: another form.
     """
-    return _parts(text)[1] == "file"
+    _, kind, value = _parts(text)
+    return kind == "file" and ":key:" not in value
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Selector, kind and value of a ``--key``."""
-    for kind in ("key", "file"):
-        head, separator, tail = text.partition(f":{kind}:")
-        if separator:
-            return head, kind, tail
-        if text.startswith(f"{kind}:"):
-            return "", kind, text.removeprefix(f"{kind}:")
-    raise UsageError(
-        "--key: not understood",
-        hint="write DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH or key:SECRET (DEVICE: name, UUID or all)",
-    )
+    """Selector, kind and value of a ``--key``: the first kind counts, what follows may hold any word."""
+    match = _PARTS.match(text)
+    if match is None:
+        raise UsageError(
+            "--key: not understood",
+            hint="write DEVICE:file:PATH, DEVICE:key:SECRET, file:PATH or key:SECRET "
+            "(DEVICE: name, UUID or all)",
+        )
+    return match[1] or "", match[2], match[3]
 
 
 def _key(selector: str, kind: str, value: str) -> Key:

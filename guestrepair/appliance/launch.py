@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,16 @@ from typing import Any, cast
 from guestrepair.appliance import raw
 from guestrepair.appliance.acceleration import Acceleration, Verdict, acceleration, distrust_kvm
 from guestrepair.appliance.background import Starting
+from guestrepair.appliance.cache import cache_directory
 from guestrepair.appliance.fast_build import FastAppliance, fast_appliance
 from guestrepair.appliance.handle import Handle, message
 from guestrepair.appliance.hypervisor import hypervisor
 from guestrepair.appliance.left_out import LeftOut
-from guestrepair.appliance.qemu_processes import end_machines_of
+from guestrepair.appliance.qemu_processes import Limit
 from guestrepair.appliance.saved_machine import RESUME_SECONDS, SavedMachine, locked_at_once
 from guestrepair.appliance.toolbox import drive_label
 from guestrepair.confine.cage import Cage
-from guestrepair.confine.process import wrapped
+from guestrepair.confine.process import confinement, wrapped
 from guestrepair.disk.overlay import files_under
 from guestrepair.disk.tempdirs import default_parent, private_directory
 from guestrepair.errors import ApplianceError
@@ -124,8 +124,11 @@ def launched(drives: Sequence[Drive], options: LaunchOptions) -> Iterator[Starti
 
 def _where_programs_run() -> Path:
     """A parent for private directories that is not mounted noexec, as hardened hosts mount /var/tmp."""
-    usual, home = default_parent(), Path("~/.cache").expanduser()
-    return next((p for p in (usual, home) if p.is_dir() and not os.statvfs(p).f_flag & os.ST_NOEXEC), usual)
+    usual = default_parent()
+    with contextlib.suppress(OSError):
+        if os.statvfs(usual).f_flag & os.ST_NOEXEC:
+            return cache_directory()
+    return usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +167,11 @@ def _started(this: Starting, machine: _Machine) -> Handle:
     except ApplianceError:
         if machine.verdict.acceleration is not Acceleration.KVM or this.given_up:
             raise
-    verdict = distrust_kvm()
+    verdict = Verdict(Acceleration.TCG, "the appliance does not start under KVM", fresh=True)
     _say(verdict, machine.options)
-    return _started(this, replace(machine, verdict=verdict))
+    handle = _started(this, replace(machine, verdict=verdict))
+    distrust_kvm(verdict.reason)  # and not where nothing starts, whatever the reason
+    return handle
 
 
 def _stock(machine: _Machine) -> Handle:
@@ -175,7 +180,7 @@ def _stock(machine: _Machine) -> Handle:
         cache = Path(handle.get_cachedir()) / f".guestfs-{os.geteuid()}"
         fixed = [Path(part) for part in handle.get_path().split(":") if part]
         _confine(handle, machine, [cache, *fixed])
-        with _Limit(_patience(machine.verdict)):
+        with Limit(_patience(machine.verdict)):
             _launch(handle)
     except BaseException:
         handle.close()
@@ -202,7 +207,7 @@ def _fast(this: Starting, machine: _Machine, failed: list[FastAppliance]) -> Han
     handle = _resumed(this, machine, appliance, unresumed)
     if handle is not None:
         return handle
-    limit = _Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
+    limit = Limit(_patience(verdict) or (None if appliance.proven else UNPROVEN_SECONDS))
     try:
         handle = _launched(machine, appliance, limit)
     except ApplianceError as error:
@@ -242,11 +247,13 @@ def _resumed(
         saved = SavedMachine(appliance.directory, hypervisor(handle))
     if machine.verdict.acceleration is not Acceleration.TCG or not appliance.proven or saved.given_up:
         return None
+    if not confinement():  # then nothing is there that could change what libguestfs starts
+        return None
     variant = saved.variant() or _saved_now(this, machine, appliance, saved)
     if variant is None or this.given_up:
         return None
     try:
-        return _launched(machine, appliance, _Limit(RESUME_SECONDS), variant=variant)
+        return _launched(machine, appliance, Limit(RESUME_SECONDS), variant=variant)
     except ApplianceError:
         if this.given_up:
             raise
@@ -258,22 +265,25 @@ def _saved_now(
     this: Starting, machine: _Machine, appliance: FastAppliance, saved: SavedMachine
 ) -> Mapping[str, Any] | None:
     """Save a machine, if nobody else does so at the moment; None where there is none to resume."""
-    with locked_at_once(appliance.directory / "saving.lock") as alone:
+    with contextlib.suppress(OSError), locked_at_once(appliance.directory / "saving.lock") as alone:
         if not alone or saved.variant() is not None:
             return saved.variant()
         machine.options.progress("saving a started appliance (once; it takes some seconds)")
         line = machine.home / "line.json"
         with contextlib.suppress(ApplianceError):  # it is recorded, and not started
-            _launched(machine, appliance, _Limit(None), record=line)
-        with contextlib.suppress(OSError, ValueError):
+            _launched(machine, appliance, Limit(None), record=line).close()
+        try:
             saved.save(json.loads(line.read_text()), machine.home, lambda: not this.given_up)
+        except (OSError, ValueError):  # nothing was recorded
+            if not this.given_up:
+                saved.give_up()
     return saved.variant()
 
 
 def _launched(
     machine: _Machine,
     appliance: FastAppliance,
-    limit: _Limit,
+    limit: Limit,
     *,
     variant: Mapping[str, Any] | None = None,
     record: Path | None = None,
@@ -293,31 +303,6 @@ def _launched(
         handle.close()
         raise
     return handle
-
-
-class _Limit:
-    """While the block runs: ends the machine that this thread starts when it takes longer.
-
-    The launch then fails.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        self.reached = False
-        self._thread = threading.get_native_id()
-        self._timer = None if seconds is None else threading.Timer(seconds, self._end)
-
-    def _end(self) -> None:
-        self.reached = True
-        end_machines_of(self._thread)
-
-    def __enter__(self) -> None:
-        if self._timer is not None:
-            self._timer.daemon = True
-            self._timer.start()
-
-    def __exit__(self, *_error: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 def _bindings() -> Any:

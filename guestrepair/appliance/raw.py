@@ -7,6 +7,7 @@ these few calls go to the C library itself, on the same handle. Source: guestfs(
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -14,7 +15,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from guestrepair.appliance.handle import Handle
+from guestrepair.appliance.handle import Handle, reading
 from guestrepair.errors import GuestReadError
 
 _FIELDS = (
@@ -43,14 +44,15 @@ def lstat(handle: Handle, path: str) -> Mapping[str, int] | None:
     """As the binding's ``lstatns``; None where nothing is there.
 
     Raises:
-        GuestReadError: any other failure.
+        ApplianceError, DamageError, GuestReadError: any other failure, as :func:`reading` tells them apart.
     """
     library, pointer = _library(), _pointer(handle)
     found = _watched(handle, "lstatns", library.guestfs_lstatns, pointer, path)
     if not found:
         if library.guestfs_last_errno(pointer) in (errno.ENOENT, errno.ENOTDIR):
             return None
-        raise GuestReadError(path, _reason(library, pointer))
+        with reading(path):
+            raise RuntimeError(_reason(library, pointer))
     try:
         return {name: int(getattr(found.contents, name)) for name in _FIELDS}
     finally:
@@ -58,10 +60,18 @@ def lstat(handle: Handle, path: str) -> Mapping[str, int] | None:
 
 
 def readlink(handle: Handle, path: str) -> str:
-    """Target of a symbolic link, undecodable bytes as surrogates; "" for what is none."""
-    library = _library()
-    found = _watched(handle, "readlink", library.guestfs_readlink, _pointer(handle), path)
+    """Target of a symbolic link, undecodable bytes as surrogates; "" for what is none.
+
+    That is as in the binding's ``readlinklist``.
+
+    Raises:
+        ApplianceError: the appliance is gone.
+    """
+    library, pointer = _library(), _pointer(handle)
+    found = _watched(handle, "readlink", library.guestfs_readlink, pointer, path)
     if not found:
+        with contextlib.suppress(GuestReadError), reading(path):
+            raise RuntimeError(_reason(library, pointer))
         return ""
     try:
         return os.fsdecode(ctypes.string_at(found))

@@ -131,9 +131,13 @@ class Toolbox:
         if "dash" not in found or not loader:
             raise GuestReadError(device, "no shell of this host can be run in the appliance")
         with temporary_file() as archive:
-            with tarfile.open(archive, "w") as tar:
-                for name, path in (*_placed("bin", found), *_placed("lib", libraries)):
-                    tar.add(os.path.realpath(path), arcname=name, recursive=False)
+            try:
+                with tarfile.open(archive, "w") as tar:
+                    for name, path in (*_placed("bin", found), *_placed("lib", libraries)):
+                        tar.add(os.path.realpath(path), arcname=name, recursive=False)
+            except OSError as error:
+                reason = f"this host's programs cannot be packed for the appliance: {error.strerror}"
+                raise GuestReadError(device, reason) from error
             self._upload(archive, device)
         self._programs = {name: f"{self.directory}/bin/{name}" for name in found}
         self._loader = f"{self.directory}/lib/{loader}"
@@ -166,7 +170,10 @@ def _host_programs(names: Iterable[str]) -> dict[str, str]:
 
 
 def _libraries(programs: Iterable[str]) -> dict[str, str]:
-    """The shared libraries of the host's own programs, by base name, the loader among them."""
-    listed = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True).stdout
+    """The shared libraries of the host's own programs, by base name, with the loader; none without ldd(1)."""
+    try:
+        listed = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True).stdout
+    except OSError:
+        return {}
     paths = re.findall(r"(/\S+) \(0x", listed)
     return {Path(path).name: path for path in paths}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guestrepair.appliance import acceleration as module
-from guestrepair.appliance.acceleration import Acceleration, acceleration
+from guestrepair.appliance.acceleration import Acceleration, Verdict, acceleration
 
 pytestmark = pytest.mark.skipif(module._kernel() is None, reason="no kernel in /boot that can be read")
 PANICS = "echo 'Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)'"
@@ -69,5 +69,78 @@ def test_what_does_not_start_under_kvm_is_not_tried_again(
     program = machine(tmp_path, PANICS)
     monkeypatch.setattr(module, "_qemu", lambda: program)
     assert acceleration().acceleration is Acceleration.KVM
-    assert module.distrust_kvm().acceleration is Acceleration.TCG
-    assert acceleration().acceleration is Acceleration.TCG
+    module.distrust_kvm("the appliance does not start under KVM")
+    assert acceleration() == Verdict(Acceleration.TCG, "the appliance does not start under KVM")
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_without_a_qemu_there_is_nothing_to_distrust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert acceleration() == Verdict(Acceleration.TCG, "no qemu-system program was found")
+    module.distrust_kvm("the appliance does not start under KVM")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_qemu_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    verdict = acceleration(tmp_path / "qemu-system-test")
+    assert verdict == Verdict(Acceleration.TCG, "qemu-system-test: No such file or directory")
+
+
+def test_a_qemu_that_cannot_be_started_is_no_error(tmp_path: Path) -> None:
+    program = machine(tmp_path, PANICS)
+    program.write_text("#!/no/such/interpreter\n")
+    verdict = acceleration(program)
+    assert verdict == Verdict(Acceleration.TCG, "qemu-system-test: No such file or directory", fresh=True)
+
+
+def test_a_host_without_the_device_is_not_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, _mode: path != "/dev/kvm")
+    verdict = acceleration(machine(tmp_path, PANICS))
+    assert verdict == Verdict(Acceleration.TCG, "/dev/kvm is not there or not accessible")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("does", "expected"),
+    [("exit 33", Acceleration.KVM), ("exit 0", Acceleration.TCG), (PANICS, Acceleration.TCG)],
+)
+def test_where_no_kernel_can_be_read_a_boot_sector_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: Acceleration
+) -> None:
+    """It ends qemu with a status of its own; the machine here notes which disk it was given."""
+    monkeypatch.setattr(module, "_KERNELS", tmp_path / "boot")
+    disk = (
+        'for word; do case $word in file=*) f=${word#file=}; wc -c < "${f%%,*}" >> '
+        f"{tmp_path}/size;; esac; done"
+    )
+    verdict = acceleration(machine(tmp_path, f"{disk}\n{does}"))
+    assert (verdict.acceleration, verdict.fresh) == (expected, True)
+    assert (tmp_path / "size").read_text() == "512\n"
+
+
+def test_a_kernel_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("vmlinuz-6.1", "vmlinuz-6.9"):
+        (tmp_path / name).touch()
+    (tmp_path / "vmlinuz-7").mkdir()
+    (tmp_path / "vmlinuz").symlink_to("absent")
+    monkeypatch.setattr(module, "_KERNELS", tmp_path)
+    monkeypatch.setattr("os.access", lambda path, _mode: not str(path).endswith("6.9"))
+    assert module._kernel() == tmp_path / "vmlinuz-6.1"
+
+
+def test_what_cannot_be_remembered_costs_a_probe_and_leaves_nothing(tmp_path: Path) -> None:
+    program = machine(tmp_path, PANICS)
+    (tmp_path / "cache/guestrepair/acceleration.json").mkdir(parents=True)
+    for _ in range(2):
+        assert acceleration(program).fresh
+    assert (tmp_path / "runs").read_text() == "run\n" * 2
+    assert [path.name for path in (tmp_path / "cache/guestrepair").iterdir()] == ["acceleration.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"key": 1}'])
+def test_a_memory_of_another_kind_costs_a_probe(tmp_path: Path, text: str) -> None:
+    program = machine(tmp_path, PANICS)
+    (tmp_path / "cache/guestrepair").mkdir(parents=True)
+    (tmp_path / "cache/guestrepair/acceleration.json").write_text(text)
+    assert acceleration(program).fresh
+    assert not acceleration(program).fresh

@@ -16,7 +16,7 @@ import pytest
 
 from guestrepair.appliance.background import Starting
 from guestrepair.appliance.handle import Handle
-from guestrepair.appliance.qemu_processes import end_machines, end_machines_of
+from guestrepair.appliance.qemu_processes import Limit, end_machines, end_machines_of
 from guestrepair.errors import ApplianceError
 
 
@@ -143,3 +143,22 @@ def test_other_children_and_threads_that_are_gone_are_left_alone() -> None:
         end_machines_of(2**22 + 1)
         assert child.poll() is None
         child.kill()
+
+
+def test_a_limit_is_for_the_machine_and_not_for_what_is_built_before_it(program: Path) -> None:
+    limit = Limit(0.05)
+    with limit:
+        time.sleep(0.12)
+        assert not limit.reached
+        machine = Machine(program, answers=True)
+        assert machine.process.wait(20) == -signal.SIGKILL
+    assert limit.reached
+
+
+def test_what_ends_within_its_limit_is_left_alone(program: Path) -> None:
+    limit = Limit(60)
+    with limit:
+        machine = Machine(program, answers=True)
+    assert not limit.reached
+    assert machine.process.poll() is None
+    machine.close()

@@ -41,7 +41,7 @@ client = server.accept()[0]
 def say(**words):
     client.sendall(json.dumps(words).encode() + b"\\n")
 say(QMP={})
-lent = {}
+lent, told = {}, STATUSES
 while True:
     asked, files, _, _ = socket.recv_fds(client, 1 << 16, 1)
     asked = json.loads(asked)
@@ -49,7 +49,10 @@ while True:
         lent[asked["arguments"]["fdname"]] = files[0]
     if asked["execute"] == "migrate":
         os.write(lent[asked["arguments"]["uri"].removeprefix("fd:")], b"memory")
-    say(**{"return": {"status": STATUS} if asked["execute"] == "query-migrate" else {}})
+    answer = {}
+    if asked["execute"] == "query-migrate":
+        answer = {"status": told.pop(0) if told[1:] else told[0]}
+    say(**{"return": answer})
     if asked["execute"] == "quit":
         break
 """
@@ -60,13 +63,16 @@ def saved(tmp_path: Path) -> SavedMachine:
     return machine(tmp_path, "completed")
 
 
-def machine(place: Path, status: str) -> SavedMachine:
-    """A qemu that is none: it says that it waits, writes what it is told to, and ends."""
+def machine(place: Path, status: str, *before: str) -> SavedMachine:
+    """A qemu that is none: it says that it waits, writes what it is told to, and ends.
+
+    Asked how far it is, it says ``before``, one each time, and then always ``status``.
+    """
     (place / "home").mkdir()
     (place / "appliance").mkdir()
     (place / "appliance/root").write_bytes(bytes(1 << 20))
     qemu = place / "home/qemu-system-none"
-    qemu.write_text(QEMU.replace("STATUS", repr(status)))
+    qemu.write_text(QEMU.replace("STATUSES", repr([*before, status])))
     qemu.chmod(0o700)
     return SavedMachine(place / "appliance", qemu)
 
@@ -189,6 +195,21 @@ def test_giving_up_forgets_what_was_saved(saved: SavedMachine) -> None:
     saved.give_up()
     assert saved.variant() is None
     assert not saved.place.exists()
+
+
+def test_a_kind_of_machine_that_gets_no_new_random_numbers_is_never_saved(
+    saved: SavedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = os.uname()
+    monkeypatch.setattr("os.uname", lambda: os.uname_result((*usual[:4], "aarch64")))
+    assert saved.given_up
+    assert saved.variant() is None
+
+
+def test_a_state_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    saved = machine(tmp_path, "completed", "setup", "active")
+    assert save(saved)
+    assert (saved.place / "state").read_bytes() == b"memory"
 
 
 def test_nobody_waits_for_whoever_saves_it_now(tmp_path: Path) -> None:
