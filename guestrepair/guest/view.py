@@ -325,9 +325,9 @@ class Guest(abc.ABC):
                 break  # from here on the steps are not the path's own parents
             if step is path:
                 return path
-        return self._walk(path, follow_last=follow_last)
+        return self._follow_each(path, follow_last=follow_last)
 
-    def _walk(self, path: GuestPath, *, follow_last: bool) -> GuestPath | None:
+    def _follow_each(self, path: GuestPath, *, follow_last: bool) -> GuestPath | None:
         """One component after another, as the kernel goes; links are counted over the whole way."""
         budget, current, pending = MAX_LINKS, GuestPath("/"), components(path)
         while pending:
