@@ -44,13 +44,13 @@ test-boot: setup ## real boots under qemu
 	$(PYTEST) tests/boot -q -n $(JOBS) $(BY_FILE)
 
 test: check ## everything that must pass: lint, types, unit, program, oracle, limits, image, fault and boot tests
-	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/program tests/oracle tests/limits -q -n $(JOBS) --dist worksteal
+	CORPUS=$(CORPUS) $(PYTEST) tests/unit tests/program tests/oracle tests/limits -q -n $(JOBS) --dist worksteal -m "not long"
 	$(PYTHON) -m fixtures build --tests
 	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m "not long" --durations=20
 
 test-all: test ## the same, the fuzz of every parser at its real limits, and the long tests of many launches
 	GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/unit/formats tests/oracle/filesystems tests/limits -q -n $(JOBS)
-	CORPUS=$(CORPUS) $(PYTEST) tests/image tests/boot -q -n $(JOBS) $(BY_FILE) -m long
+	CORPUS=$(CORPUS) GUESTREPAIR_TEST_DEPTH=thorough $(PYTEST) tests/oracle tests/image tests/fault tests/boot -q -n $(JOBS) $(BY_FILE) -m long
 
 test-faults: setup ## the fault tests: a kill at every step, and 1,000 more at random moments
 	GUESTREPAIR_FAULT_RUNS=1000 $(PYTEST) tests/fault -q -n $(JOBS)

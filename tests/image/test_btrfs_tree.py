@@ -22,7 +22,7 @@ from guestrepair.session.session import Session
 from tests.image.test_host_tree import session_of, walked
 
 pytestmark = pytest.mark.image
-SEED, OPERATIONS = 20_261_130, 2400
+SEED = 20_261_130
 COMPRESSIONS = ("compress-force=zstd", "compress=zlib", "compress=no", "compress=lzo")
 _PAGE = 4096
 _MADE_UP = 2
@@ -137,8 +137,8 @@ class Ageing:
         self._handle.ln(self._some(), f"{path}{'ä' * 110}")
 
 
-@pytest.fixture(scope="module")
-def aged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="module", params=[800, pytest.param(2400, marks=pytest.mark.long)])
+def aged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Four rounds with another compression each, with snapshots in between, in one launch."""
     image = tmp_path_factory.mktemp("aged") / "aged.raw"
     with image.open("wb") as out:
@@ -150,7 +150,7 @@ def aged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             handle.mount_options(compression, "/dev/sda", "/")
             if not number:
                 ageing.begin()
-            ageing.run(OPERATIONS // len(COMPRESSIONS))
+            ageing.run(request.param // len(COMPRESSIONS))
             ageing.snapshot()
             handle.umount_all()
     subprocess.run(["btrfs", "check", "--readonly", image], check=True, capture_output=True)

@@ -23,6 +23,8 @@ from tests.support.program import PROGRAM
 
 pytestmark = pytest.mark.image
 SESSIONS = [page for page in PAGES if any(block.is_session for block in blocks(page))]
+FIRST = ("README.md", "tutorials", "emergency-mode.md", "rows-of-failed.md", "connection-closed.md")
+"""What people read first, and the three cases that the project began with: the others are long tests."""
 VARYING = (
     (r"\b\d{4}-\d\d-\d\d(?!\d)T?", "DATE "),
     (r"(?<![\d:])\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)?(?![:\w])", "TIME"),
@@ -194,7 +196,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Place]:
     return {}
 
 
-@pytest.mark.parametrize("page", SESSIONS, ids=named)
+def marked(page: Path) -> object:
+    return pytest.param(page, marks=() if {page.name, page.parent.name} & set(FIRST) else (pytest.mark.long,))
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in SESSIONS], ids=named)
 def test_the_page_tells_what_is_printed(
     page: Path, places: dict[str, Place], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
