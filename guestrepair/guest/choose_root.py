@@ -39,6 +39,14 @@ def why_none(
 
     ``locked`` are containers that no key opened, ``not_read`` devices that could not be looked at, with why.
     """
+    reasons = dict(not_read)
+    untried = [d for d in locked if reasons.get(d.name)]
+    if untried and len(untried) == len(locked):
+        words = "; ".join(f"{d.name} (UUID {d.uuid}): {reasons[d.name]}" for d in untried)
+        return LockedError(
+            f"encrypted with LUKS, and no key is tried: {words}",
+            hint="if the header is damaged, put a backup of it back: cryptsetup luksHeaderRestore",
+        )
     if locked:
         names = ", ".join(f"{d.name} (UUID {d.uuid})" for d in locked)
         return LockedError(

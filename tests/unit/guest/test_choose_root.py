@@ -89,3 +89,14 @@ def test_a_container_that_no_key_opens_is_the_reason() -> None:
     assert isinstance(error, LockedError)
     assert "/dev/sda2 (UUID u-luks)" in error.message
     assert "--key /dev/sda2:file:PATH" in error.hint
+
+
+def test_a_container_of_which_no_key_is_tried_says_why() -> None:
+    """Another key would not help; where one of several might be opened, it is asked for."""
+    absurd, usual = device("/dev/sda1", "crypto_LUKS"), device("/dev/sda2", "crypto_LUKS")
+    blocks, refused = BlockDevices(devices=(absurd, usual)), [("/dev/sda1", "its header is absurd")]
+    error = why_none(blocks, [absurd], refused)
+    assert isinstance(error, LockedError)
+    assert f"no key is tried: /dev/sda1 (UUID {absurd.uuid}): its header is absurd" in str(error)
+    assert "luksHeaderRestore" in error.hint
+    assert "no key opens it: /dev/sda1" in str(why_none(blocks, [absurd, usual], refused))
