@@ -12,6 +12,7 @@ and whenever: a wave goes on with what was not done, and is taken back by what t
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from guestrepair.disk import HistoryEntry, Image, examine, history, recorded_format, undo
+from guestrepair.disk import Image, examine, history, recorded_format, undo
 from guestrepair.disk.durable import write_durably
 from guestrepair.errors import FleetError, GuestRepairError
 from guestrepair.fleet.child import read_record_file
@@ -43,7 +44,8 @@ _IN_FORCE = frozenset({"committed", "committing", "reverting", "undoing"})
 class Wave:
     """A wave: its name, its directory, the digest of what is wanted, where undo data is kept.
 
-    ``before`` has the repairs that each image had on record when the wave began, by the row's id.
+    ``before`` has the repairs that each image had on record when the wave began, by the row's id; an image
+    that could not be opened then is not in it.
     """
 
     identifier: str
@@ -123,7 +125,9 @@ def begin(
 
 def _with_those_named_now(wave: Wave, sources: Sequence[Source]) -> Wave:
     """The wave, which knows of images that it did not begin with, too: else they could not be taken back."""
-    new = [source for source in sources if source.id not in wave.before]
+    states = _states(wave)
+    begun = {DONE, RUNNING}  # its record may hold a repair of this wave already
+    new = [each for each in sources if each.id not in wave.before and states.get(each.id) not in begun]
     found = _repairs_before(new, wave.state_dir)
     if found:
         wave.before.update(found)
@@ -167,10 +171,15 @@ def _is_finished(wave: Wave, sources: Sequence[Source]) -> bool:
     What cannot be begun at all keeps no wave open; what the wave has never heard of belongs to the next one.
     """
     able = [source for source in sources if not source.problem]
-    with open_state(wave.directory) as state:
-        states = {row.id: row.state for row in state.rows()}
+    states = _states(wave)
     ours = [source.id for source in able if source.id in states or source.id in wave.before]
     return bool(able) and all(states.get(each) in {DONE, SKIPPED} for each in ours)
+
+
+def _states(wave: Wave) -> dict[str, str]:
+    """How far each image of the wave is, by the row's id."""
+    with open_state(wave.directory) as state:
+        return {row.id: row.state for row in state.rows()}
 
 
 def run_wave(
@@ -262,7 +271,7 @@ def take_back(wave: Wave, tell: Callable[[str], None] = lambda _line: None) -> l
         rows = state.rows()
     found = []
     for number, row in enumerate(rows, 1):
-        if row.state == SKIPPED or row.id not in wave.before:
+        if row.state == SKIPPED or (row.id not in wave.before and row.state != DONE):
             continue
         tell(f"taking back {number} of {len(rows)}: {row.uri}")
         try:
@@ -273,6 +282,9 @@ def take_back(wave: Wave, tell: Callable[[str], None] = lambda _line: None) -> l
 
 
 def _take_back(wave: Wave, row: Row) -> TakenBack:
+    if row.id not in wave.before:
+        why = "which repairs it had before is not known: guestrepair undo takes its last one back"
+        return TakenBack(row.uri, False, why, True)
     image = _examined(row.uri, row.options, wave.state_dir)
     ours = [
         entry
@@ -290,18 +302,18 @@ def _take_back(wave: Wave, row: Row) -> TakenBack:
 
 
 def _repairs_before(sources: Sequence[Source], state_dir: Path) -> dict[str, tuple[str, ...]]:
-    """By the row's id, the repairs that each image has on record now."""
-    return {s.id: tuple(e.identifier for e in _repairs(s, state_dir)) for s in sources if not s.problem}
+    """By the row's id, the repairs that each image has on record now.
 
-
-def _repairs(source: Source, state_dir: Path) -> list[HistoryEntry]:
-    """The repairs that an image has on record; none where it cannot be opened: its repair will say why."""
-    if source.skipped:
-        return []
-    try:
-        return history(_examined(source.uri, source.options, state_dir), state_dir)
-    except GuestRepairError:
-        return []
+    One that cannot be opened is not among them: its repair will say why, and nothing of it is taken back.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        if source.problem or source.skipped:
+            continue
+        with contextlib.suppress(GuestRepairError):
+            entries = history(_examined(source.uri, source.options, state_dir), state_dir)
+            found[source.id] = tuple(entry.identifier for entry in entries)
+    return found
 
 
 def _examined(uri: str, options: Sequence[str], state_dir: Path) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +29,12 @@ class Engine:
 
     def start(self, job: Job) -> None:
         self._jobs.append(job)
-        self.begun.append(job.arguments[-1])
+        self.begun.append(Path(job.arguments[-1]).name)
 
     def wait(self, _seconds: float) -> list[Outcome]:
         (job,) = self._jobs
         self._jobs.clear()
-        bad = job.arguments[-1] in self.hopeless
+        bad = Path(job.arguments[-1]).name in self.hopeless
         errors = [{"stage": "repair", "message": "the staged repair was dropped"}] if bad else []
         status = 4 if bad else 0
         run = {"mark": job.mark, "exit_status": status}
@@ -44,9 +45,16 @@ class Engine:
         self._jobs.clear()
 
 
+def named(place: Path, names: Iterable[str]) -> list[Source]:
+    """Disks of these names, which are there."""
+    for name in names:
+        (place.parent / name).write_bytes(bytes(1 << 16))
+    return [Source(uri=str(place.parent / name)) for name in names]
+
+
 def again(place: Path, names: str, hopeless: str, max_failures: int = 1) -> tuple[Wave, list[str], list[Row]]:
     """The command once more: its wave, the images in the order in which they were begun, all rows."""
-    sources = [Source(uri=name) for name in names]
+    sources = named(place, names)
     work = Work(
         words=lambda row: ("repair", row.uri), limits=Limits(seconds=5, memory_bytes=100), needs_bytes=1,
         retries=0, max_failures=max_failures, is_failure=has_failed,
@@ -92,14 +100,14 @@ def test_an_image_that_is_left_out_holds_no_wave_open(place: Path) -> None:
 def test_one_that_cannot_be_begun_at_all_holds_no_wave_open(place: Path) -> None:
     elsewhere = Source(uri="https://host/x", problem="it lies elsewhere")
     first, *_ = again(place, "ab", "")
-    wave = begin(place, [Source(uri="a"), Source(uri="b"), elsewhere], "wanted", place / "undo")
+    wave = begin(place, [*named(place, "ab"), elsewhere], "wanted", place / "undo")
     assert wave.identifier != first.identifier
     assert begin(place, [elsewhere], "wanted", place / "undo").identifier == wave.identifier
     assert len(waves(place)) == 2
 
 
 def test_a_wave_that_was_killed_before_its_first_row_goes_on(place: Path) -> None:
-    sources = [Source(uri="a")]
+    sources = named(place, "a")
     wave = begin(place, sources, "wanted", place / "undo")
     assert begin(place, sources, "wanted", place / "undo").identifier == wave.identifier
 
@@ -110,14 +118,37 @@ def test_an_image_that_is_named_later_can_be_taken_back_too(place: Path) -> None
     assert begun == ["b", "c", "a"]
     (written,) = waves(place)
     assert written == wave
-    assert {each.uri for each in take_back(written)} == {"a", "b", "c"}
+    found = {Path(each.uri).name: each.said for each in take_back(written)}
+    assert found == dict.fromkeys("abc", "nothing of this wave is in it")
+
+
+def test_what_an_image_had_before_is_known_or_nothing_of_it_is_taken_back(place: Path) -> None:
+    """An older repair of an image that could not be opened at first is none of the wave's."""
+    broken, lost = place.parent / "broken", place.parent / "lost"
+    sources = [Source(uri=str(path)) for path in (broken, lost)]
+    wave = begin(place, sources, "wanted", place / "undo")
+    assert wave.before == {}
+    work = Work(
+        words=lambda row: ("repair", row.uri), limits=Limits(seconds=5, memory_bytes=100), needs_bytes=1,
+        retries=0, is_failure=has_failed,
+    )  # fmt: skip
+    run_wave(wave, sources, work, 0, lambda _state: Engine("broken"))
+    named(place, ["broken", "lost"])
+    wave = begin(place, sources, "wanted", place / "undo")
+    assert list(wave.before) == [sources[0].id]  # which has failed, so that nothing of this wave is in it
+    _, left = take_back(wave)
+    assert (left.uri, left.done, left.failed) == (str(lost), False, True)
+    assert left.said.startswith("which repairs it had before is not known")
 
 
 def test_it_is_said_which_why_and_how_to_go_on(place: Path) -> None:
     wave, _, rows = again(place, "abc", "a")
     said = _table(wave, rows, dry=False)
     assert "the staged repair was dropped" in said
-    assert "\nfailed: a\n  the same command tries it again, after all others; leave it out" in said
+    assert (
+        f"\nfailed: {place.parent}/a\n  the same command tries it again, after all others; leave it out"
+        in said
+    )
     assert "\nnot begun: the same command goes on with these\n  " in said
     assert "--max-failures again: 2 " in said
     assert _status(rows) == 4
