@@ -19,6 +19,10 @@ work              processor time   waiting   when it is used up
 each of them      448 MiB of our process     (a healthy guest of 300,000 files: 140 MiB; COMPARE: twice that)
 ================  ===============  ========  ==================================================
 
+The memory is that of the whole process where that is the program (:func:`own_process`). In another one, which
+may hold gigabytes of its own, it is what the process has grown by since the outermost budget began; what its
+other threads take meanwhile cannot be told from that.
+
 A healthy guest of 300,000 files takes a tenth of this on the machine that the benchmarks ran on.
 ``--digests all`` and ``--deep``, whose work grows with the disk, get several times as much. Processor time
 is that of our own thread: a machine under load is not slower by it. Waiting is for other processes and
@@ -71,7 +75,7 @@ _KEPT_BACK = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a piece of work may use: processor time of its thread, time in all, memory of the process."""
+    """What a piece of work may use: processor time of its thread, time in all, memory (see above)."""
 
     what: str
     cpu_seconds: float
@@ -115,6 +119,7 @@ class _Running:
     wall_end: float
     wall_reason: str
     memory_end: int
+    memory_reason: str
     sheltered: int
     over: bool = False
 
@@ -127,7 +132,7 @@ class _Running:
         if time.monotonic() >= self.wall_end:
             return self.wall_reason
         if used_bytes() >= self.memory_end:
-            return f"stopped at {self.memory_end // MIB} MiB of memory"
+            return self.memory_reason
         return ""
 
 
@@ -260,6 +265,31 @@ def used_bytes() -> int:
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+@dataclass(slots=True)
+class _Process:
+    """Whether this process is the program, or somebody else's that uses it as a library."""
+
+    is_ours: bool = False
+
+
+_process = _Process()
+
+
+def own_process() -> None:
+    """From now on all memory of this process counts: it is the program, and holds nothing of others."""
+    _process.is_ours = True
+
+
+def _memory_end(memory_bytes: int) -> tuple[int, str]:
+    """How large the process may become with such a budget, in bytes, and what is said there."""
+    used = used_bytes()
+    if _process.is_ours:
+        end = max(memory_bytes, used + LEFT_BYTES)
+        return end, f"stopped at {end // MIB} MiB of memory"
+    growth = max(memory_bytes, LEFT_BYTES)
+    return used + growth, f"stopped at {growth // MIB} MiB of memory more than there were at the beginning"
+
+
 def _tick(_number: int, _frame: FrameType | None) -> None:
     _raise_excess(_here)
 
@@ -281,13 +311,15 @@ def _prepared(budget: Budget) -> _Running:
         BudgetError: they let it go nowhere.
     """
     cpu, wall = time.thread_time(), time.monotonic()
+    memory_end, memory_reason = _memory_end(budget.memory_bytes)
     running = _Running(
         budget=budget,
         cpu_end=cpu + budget.cpu_seconds,
         cpu_reason=f"stopped after {budget.cpu_seconds:g} s of processor time",
         wall_end=wall + budget.wall_seconds,
         wall_reason=f"stopped after {budget.wall_seconds:g} s",
-        memory_end=max(budget.memory_bytes, used_bytes() + LEFT_BYTES),
+        memory_end=memory_end,
+        memory_reason=memory_reason,
         sheltered=_here.sheltered,
     )
     for outer in _here.running:

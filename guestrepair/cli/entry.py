@@ -20,7 +20,9 @@ def run(arguments: list[str] | None = None) -> None:
         forget_foreign_modules()
         gc.set_threshold(_NEW_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
         from guestrepair.cli.main import invoke
+        from guestrepair.fence import own_process
 
+        own_process()
         status = invoke(arguments)
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED_MESSAGE}\n")

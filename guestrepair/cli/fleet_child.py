@@ -53,4 +53,8 @@ def run() -> None:
     from guestrepair.cli.entry import forget_foreign_modules
 
     forget_foreign_modules()
+
+    from guestrepair.fence import own_process
+
+    own_process()
     serve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ from guestrepair.report.escape import printable, shell_words
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OURS = (*FLEET_BASICS, "yes", "dry_run", "canary", "max_failures", "undo_data")
+_MAX_NAMED = 5
 _ELSEWHERE = "it lies elsewhere: a fleet is repaired on this host (repair --output makes a copy of one)"
 
 
@@ -89,7 +90,8 @@ def repair(console: Console, /, **values: Any) -> int:
 
     Each image is repaired as "guestrepair repair --yes" does it, all or nothing, with undo data of its own.
     After --max-failures nothing more is begun; what was not begun is said. The same command again goes on
-    with the wave that was not finished. "fleet undo" takes a wave back, bit for bit.
+    with the wave that was not finished: what failed comes last, and what is left out of the list is not
+    waited for. "fleet undo" takes a wave back, bit for bit.
 
     \b
     guestrepair fleet repair --state night1 --dry-run /srv/images
@@ -218,7 +220,19 @@ def _sums(wave: Wave, rows: Sequence[Row], *, dry: bool) -> str:
         return f"Result: {said}; nothing was written"
     state = shell_words([str(wave.directory.parent.parent)])
     back = f"guestrepair fleet undo --state {state} --wave {wave.identifier}"
-    return f"Result: wave {wave.identifier}: {said}\nundo: {back}"
+    return "\n".join([f"Result: wave {wave.identifier}: {said}", *_next_steps(rows), f"undo: {back}"])
+
+
+def _next_steps(rows: Sequence[Row]) -> Iterator[str]:
+    """How to go on where images failed, or were not begun."""
+    failed = [printable(row.shown) for row in rows if has_failed(row)]
+    if failed:
+        more = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
+        yield f"failed: {', '.join(failed[:_MAX_NAMED])}{more}"
+        yield "  the same command tries it again, after all others; leave it out to finish without it"
+    if any(row.state == QUEUED for row in rows):
+        yield "not begun: the same command goes on with these"
+        yield f"  it ends after --max-failures again: {len(failed) + 1} lets as many fail as now, and goes on"
 
 
 @click.command("undo")

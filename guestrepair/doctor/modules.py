@@ -53,7 +53,7 @@ _BINDINGS = (
     ),
     _Module(
         name="rpm",
-        version="m.__version__",
+        version="m.TransactionSet and m.hdr and m.__version__",  # PyPI has others of that name
         purpose="guests with rpm packages (RHEL, Fedora, SUSE and the like)",
         needed=False,
         is_childs=True,

@@ -36,6 +36,13 @@ _PATTERNS = (
     re.compile(r"()(\bgh[pousr]_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abpr]-[\w-]{10,})"),
     re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]+)"),  # a JSON web token
 )
+_PACKAGE = re.compile(
+    r"(?i)(?!(?:pass(?:word|phrase)|pwd|secret|token|api[-_]?key|access[-_]?key|credentials?):)[\w-]{1,100}:"
+    r"(?:all|any|noarch|amd64|arm64|armel|armhf|i[3-6]86|mips(?:64)?el|ppc64(?:el|le)?|riscv64|s390x|loong64"
+    r"|x86_64(?:_v[2-4])?|aarch64|armv7h?l|loongarch64)(?:=[0-9][\w.+:~-]{0,100})?[)\].:]{0,2}"
+)
+"""A package and its architecture (and version), as in ``passwd:amd64``: no assignment."""
+
 _MAX_TEXT = 32_768
 _TOGETHER = 64
 _HINTS = (
@@ -59,8 +66,12 @@ def masked(text: str) -> str:
     if not _may_hold(text):
         return text
     for pattern in _PATTERNS:
-        text = pattern.sub(rf"\g<1>{MASK}", text)
+        text = pattern.sub(_replaced, text)
     return text
+
+
+def _replaced(found: re.Match[str]) -> str:
+    return found[0] if _PACKAGE.fullmatch(found[0]) else f"{found[1]}{MASK}"
 
 
 def without_secrets(event: Event) -> Event:

@@ -12,6 +12,7 @@ and whenever: a wave goes on with what was not done, and is taken back by what t
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from guestrepair.disk import HistoryEntry, Image, examine, history, recorded_format, undo
+from guestrepair.disk import Image, examine, history, recorded_format, undo
 from guestrepair.disk.durable import write_durably
 from guestrepair.errors import FleetError, GuestRepairError
 from guestrepair.fleet.child import read_record_file
@@ -43,7 +44,8 @@ _IN_FORCE = frozenset({"committed", "committing", "reverting", "undoing"})
 class Wave:
     """A wave: its name, its directory, the digest of what is wanted, where undo data is kept.
 
-    ``before`` has the repairs that each image had on record when the wave began, by the row's id.
+    ``before`` has the repairs that each image had on record when the wave began, by the row's id; an image
+    that could not be opened then is not in it.
     """
 
     identifier: str
@@ -105,23 +107,47 @@ def begin(
 ) -> Wave:
     """Go on with the wave of that kind that was not finished, or make one.
 
+    A wave is finished when all of it that is named is done: what is left out of the list, since it cannot be
+    repaired, holds no wave open.
+
     Raises:
         FleetError: it cannot be written.
     """
     last = next((wave for wave in reversed(waves(directory, folder)) if wave.wanted == wanted), None)
-    if last is not None and not _is_finished(last):
-        return last
+    if last is not None and not _is_finished(last, sources):
+        return _with_those_named_now(last, sources)
     place = _free_place(directory / folder)
-    before = {s.id: tuple(e.identifier for e in _repairs(s, state_dir)) for s in sources if not s.problem}
-    wave = Wave(identifier=place.name, directory=place, wanted=wanted, state_dir=state_dir, before=before)
-    document = {"schema": SCHEMA, "wanted": wanted, "state_dir": str(state_dir), "before": before}
+    wave = Wave(identifier=place.name, directory=place, wanted=wanted, state_dir=state_dir)
+    wave.before.update(_repairs_before(sources, state_dir))
+    _write(wave)
+    return wave
+
+
+def _with_those_named_now(wave: Wave, sources: Sequence[Source]) -> Wave:
+    """The wave, which knows of images that it did not begin with, too: else they could not be taken back."""
+    states = _states(wave)
+    begun = {DONE, RUNNING}  # its record may hold a repair of this wave already
+    new = [each for each in sources if each.id not in wave.before and states.get(each.id) not in begun]
+    found = _repairs_before(new, wave.state_dir)
+    if found:
+        wave.before.update(found)
+        _write(wave)
+    return wave
+
+
+def _write(wave: Wave) -> None:
+    document = {
+        "schema": SCHEMA,
+        "wanted": wave.wanted,
+        "state_dir": str(wave.state_dir),
+        "before": wave.before,
+    }
     try:
-        write_durably(place / "wave.json", (json.dumps(document, indent=1) + "\n").encode())
+        write_durably(wave.directory / "wave.json", (json.dumps(document, indent=1) + "\n").encode())
     except OSError as error:
         raise FleetError(
-            f"{place}: {error.strerror}", hint="name a directory of your own: --state DIR"
+            f"{wave.directory}: {error.strerror}", hint="name a directory of your own: --state DIR"
         ) from error
-    return wave
 
 
 def _free_place(folder: Path) -> Path:
@@ -139,10 +165,21 @@ def _free_place(folder: Path) -> Path:
             return place
 
 
-def _is_finished(wave: Wave) -> bool:
+def _is_finished(wave: Wave, sources: Sequence[Source]) -> bool:
+    """Whether nothing of what is named is left to be done in it.
+
+    What cannot be begun at all keeps no wave open; what the wave has never heard of belongs to the next one.
+    """
+    able = [source for source in sources if not source.problem]
+    states = _states(wave)
+    ours = [source.id for source in able if source.id in states or source.id in wave.before]
+    return bool(able) and all(states.get(each) in {DONE, SKIPPED} for each in ours)
+
+
+def _states(wave: Wave) -> dict[str, str]:
+    """How far each image of the wave is, by the row's id."""
     with open_state(wave.directory) as state:
-        rows = state.rows()
-    return bool(rows) and all(row.state in {DONE, SKIPPED} for row in rows)
+        return {row.id: row.state for row in state.rows()}
 
 
 def run_wave(
@@ -155,14 +192,17 @@ def run_wave(
 ) -> list[Row]:
     """Repair the canary, then the others; the rows of all, in the order in which they were named.
 
-    What was not begun, since too many failed, is still queued.
+    What was not begun, since too many failed, is still queued. What failed in this wave before is tried last:
+    an image that can never be repaired keeps no other from its turn.
 
     Raises:
         FleetError: the state cannot be kept, or another driver is at work there.
     """
     with open_state(wave.directory) as state:
+        failed = {row.id for row in state.rows() if row.state == FAILED}
         named = _named(state, wave, sources)
         todo = [row.id for row in named if row.state == QUEUED]
+        todo.sort(key=lambda each: each in failed)
         done = sum(row.state == DONE for row in named)
         first = max(0, canary - done)
         for part in (todo[:first], todo[first:]):
@@ -231,7 +271,7 @@ def take_back(wave: Wave, tell: Callable[[str], None] = lambda _line: None) -> l
         rows = state.rows()
     found = []
     for number, row in enumerate(rows, 1):
-        if row.state == SKIPPED or row.id not in wave.before:
+        if row.state == SKIPPED or (row.id not in wave.before and row.state != DONE):
             continue
         tell(f"taking back {number} of {len(rows)}: {row.uri}")
         try:
@@ -242,6 +282,9 @@ def take_back(wave: Wave, tell: Callable[[str], None] = lambda _line: None) -> l
 
 
 def _take_back(wave: Wave, row: Row) -> TakenBack:
+    if row.id not in wave.before:
+        why = "which repairs it had before is not known: guestrepair undo takes its last one back"
+        return TakenBack(row.uri, False, why, True)
     image = _examined(row.uri, row.options, wave.state_dir)
     ours = [
         entry
@@ -258,14 +301,19 @@ def _take_back(wave: Wave, row: Row) -> TakenBack:
     return TakenBack(row.uri, True, f"{result.changed_bytes} bytes put back")
 
 
-def _repairs(source: Source, state_dir: Path) -> list[HistoryEntry]:
-    """The repairs that an image has on record; none where it cannot be opened: its repair will say why."""
-    if source.skipped:
-        return []
-    try:
-        return history(_examined(source.uri, source.options, state_dir), state_dir)
-    except GuestRepairError:
-        return []
+def _repairs_before(sources: Sequence[Source], state_dir: Path) -> dict[str, tuple[str, ...]]:
+    """By the row's id, the repairs that each image has on record now.
+
+    One that cannot be opened is not among them: its repair will say why, and nothing of it is taken back.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        if source.problem or source.skipped:
+            continue
+        with contextlib.suppress(GuestRepairError):
+            entries = history(_examined(source.uri, source.options, state_dir), state_dir)
+            found[source.id] = tuple(entry.identifier for entry in entries)
+    return found
 
 
 def _examined(uri: str, options: Sequence[str], state_dir: Path) -> Image:

@@ -113,6 +113,7 @@ def repair(
 
     found = reported(path, ui, work)
     found.ran = rules_of(chosen_analyzers(options), options) if found.analyzed else ()
+    found.for_review = how.choice.left_for_review(found.findings)
     return with_verdicts(found, options)
 
 

@@ -44,6 +44,9 @@ _LISTS = {
     "mtime": "filemtimes",
 }
 
+_USED = ("TransactionSet", "addMacro", "hdr", "error", "RPMVSF_MASK_NOSIGNATURES")
+"""What rpm's binding has, and another module of that name has not."""
+
 _SEVERAL = ("installonlypkg(", "multiversion(")
 """Of what a package provides: several versions of it may be installed."""
 
@@ -83,10 +86,31 @@ def _ndb_blob(content: bytes, number: int, start: int, size: int) -> bytes | Non
     return content[start + 16 : start + 16 + length]
 
 
-def headers(directory: Path, backend: str, problems: list[str]) -> Iterator[Any]:
-    """Every header of the database."""
-    import rpm
+class UnfitLibraryError(Exception):
+    """This host's rpm library does not read databases of this kind: nothing is known of the database."""
 
+
+def binding() -> Any:
+    """rpm's own binding.
+
+    Raises:
+        ImportError: there is none, or what has its name is something else (PyPI's ``rpm`` is).
+    """
+    try:
+        import rpm
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ImportError(f"it cannot be loaded: {error}") from error
+    lacks = [name for name in _USED if not hasattr(rpm, name)]
+    if lacks:
+        place = getattr(rpm, "__file__", None)
+        raise ImportError(f"{place} is not the binding of rpm's library: it has no {lacks[0]}")
+    return rpm
+
+
+def headers(rpm: Any, directory: Path, backend: str, problems: list[str]) -> Iterator[Any]:
+    """Every header of the database."""
     if backend == "ndb":
         for blob in ndb_blobs((directory / "Packages.db").read_bytes(), problems):
             try:
@@ -144,6 +168,24 @@ def bdb_check(content: bytes, problems: list[str]) -> int:
     return max(0, pairs - 1)
 
 
+def is_unfit(rpm: Any, directory: Path, backend: str) -> bool:
+    """Whether this rpm lacks the backend: then it finds no package in a whole file, as in an empty one.
+
+    sqlite came with rpm 4.16: one that has it makes a database of that kind, which is tried. bdb_ro makes
+    none and is often left out: where all pages of a file are whole, it is taken to be lacking.
+    """
+    if backend != "sqlite":
+        return True
+    place = directory / "control"
+    place.mkdir(exist_ok=True)
+    rpm.addMacro("_dbpath", str(place))
+    try:
+        rpm.TransactionSet("/").initDB()
+    except rpm.error:
+        return True
+    return not (place / "rpmdb.sqlite").exists()
+
+
 def package(header: Any) -> dict[str, Any]:
     """One package as plain data."""
     found: dict[str, Any] = {
@@ -182,8 +224,12 @@ def main(place: str, backend: str, what: str = "") -> int:
     """Write every package (``what`` "times": only when it was installed), then the end line.
 
     The answer is 0 also when problems were met.
+
+    Raises:
+        ImportError: this host lacks rpm's binding.
+        UnfitLibraryError: its library does not read such a database.
     """
-    directory = Path(place)
+    rpm, directory = binding(), Path(place)
     problems: list[str] = []
     expected = 0
     if backend == "sqlite":
@@ -192,9 +238,18 @@ def main(place: str, backend: str, what: str = "") -> int:
         expected = bdb_check((directory / "Packages").read_bytes(), problems)
     count = 0
     of = installed if what == "times" else package
-    for header in headers(directory, backend, problems):
-        sys.stdout.write(json.dumps(of(header), separators=(",", ":")) + "\n")
-        count += 1
+    failure: Exception | None = None
+    try:
+        for header in headers(rpm, directory, backend, problems):
+            sys.stdout.write(json.dumps(of(header), separators=(",", ":")) + "\n")
+            count += 1
+    except rpm.error as error:
+        failure = error
+    if expected and not count and not problems and is_unfit(rpm, directory, backend):
+        version = getattr(rpm, "__version__", "of an unknown version")
+        raise UnfitLibraryError(f"rpm {version} finds none of {expected} packages, and the file is whole")
+    if failure is not None:
+        raise failure
     if count < expected:
         problems.append(f"{expected - count} of {expected} packages cannot be read")
     sys.stdout.write(json.dumps({"end": count, "problems": problems[:20]}) + "\n")

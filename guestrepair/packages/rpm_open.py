@@ -68,6 +68,7 @@ def open_rpm(guest: Guest) -> RpmDatabase:
     Raises:
         GuestReadError: its files cannot be read.
         FormatError: there is none, or none that rpm's library can read a package from.
+        BindingError: this host has no rpm library, or none that reads such a database.
     """
     found = find_rpm(guest)
     if found is None:
@@ -223,13 +224,27 @@ def _run_child(directory: Path, backend: Backend, user: int | None, what: str) -
         else:
             answer.problems.append(f"rpm's library could not read it to the end: {child.last_words()}")
         said, last = child.words(), child.last_words()
-    if last.startswith(("ModuleNotFoundError: ", "ImportError: ")):
-        why = last.partition(": ")[2]
+    _require_fit_reader(last, backend)
+    answer.problems += [line[:300] for line in said.splitlines() if "damaged" in line][:5]
+    return answer
+
+
+def _require_fit_reader(last_words: str, backend: Backend) -> None:
+    """Go on where the reader was able to look at all: what it lacks tells nothing of the guest.
+
+    Raises:
+        BindingError: this host lacks rpm's binding, or its library does not read such databases.
+    """
+    kind, _, why = last_words.partition(": ")
+    if kind in {"ModuleNotFoundError", "ImportError"}:
         raise BindingError(
             f"Python cannot import rpm, which reads the package database: {why}", hint=binding_hint("rpm")
         )
-    answer.problems += [line[:300] for line in said.splitlines() if "damaged" in line][:5]
-    return answer
+    if kind.endswith(rpm_child.UnfitLibraryError.__name__):
+        raise BindingError(
+            f"this host's rpm library does not read a database of this kind ({backend.name}): {why}",
+            hint=f"examine it on a host whose rpm does (sqlite: 4.16 or newer); {binding_hint('rpm')}",
+        )
 
 
 def _end_problems(line: bytes, packages: int) -> list[str]:

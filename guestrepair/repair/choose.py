@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from guestrepair.errors import UsageError
@@ -24,6 +24,18 @@ class Choice:
         if self.select:
             return any(matches(pattern, finding) for pattern in self.select)
         return self.everything or finding.repair.safety is Safety.SAFE
+
+    def left_for_review(self, findings: Iterable[Finding]) -> int:
+        """How many repairs are left only since they are marked review; none where the user named some."""
+        if self.select:
+            return 0
+        return sum(
+            finding.repair is not None
+            and finding.repair.safety is Safety.REVIEW
+            and finding.is_open
+            and not self.takes(finding)
+            for finding in findings
+        )
 
 
 def matches(pattern: str, finding: Finding) -> bool:

@@ -103,6 +103,8 @@ class ImageReport:
     """Whether analyzers or rules were left out by request."""
     left: list[tuple[Finding, str]] = field(default_factory=list)
     """Findings that a repair was asked for and that it left, with the reason."""
+    for_review: int = 0
+    """How many repairs marked review a repair left aside, since nobody asked for them."""
     outcome: RepairOutcome | None = None
     plan: Plan | None = None
     """What a dry run would do."""

@@ -120,7 +120,7 @@ def _json(difference: Difference) -> dict[str, Any]:
         "name": difference.name,
         "before": masked(difference.before) if difference.kind is not Kind.ADDED else None,
         "after": masked(difference.after) if difference.kind is not Kind.REMOVED else None,
-        "detail": difference.detail,
+        "detail": masked(difference.detail),
         "noise": None if difference.noise is None else difference.noise.value,
         "folded": list(difference.folded),
     }

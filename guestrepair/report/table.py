@@ -253,6 +253,10 @@ def _verdict(image: ImageReport) -> Iterator[str]:
         # Once the plan is seen, the next step is the repair itself.
         dry_run = () if image.plan is not None else ("--dry-run",)
         yield f"Next: {_command('repair', *dry_run, *image.again.repair, image=image.path)}"
+    if image.for_review and not image.errors:
+        what = "1 repair is" if image.for_review == 1 else f"{image.for_review} repairs are"
+        plan = _command("repair", "--dry-run", "--all", *image.again.repair, image=image.path)
+        yield f"{what} marked review and left aside; planned, too, by: {plan}"
 
 
 def _command(*words: str, image: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from guestrepair.doctor import modules
+from guestrepair.doctor.model import State
 from guestrepair.host_packages import install_command
 from tests.support.lacking import files_of, guestrepair_without, needs_namespaces, run_without
 from tests.support.program import PROGRAM
@@ -211,3 +213,15 @@ def test_nothing_is_made(tmp_path: Path) -> None:
     home.mkdir()
     run(HOME=str(home), XDG_STATE_HOME=str(home / "state"))
     assert not (home / "state").exists()
+
+
+def test_another_module_named_rpm_is_not_rpms_binding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wanted,) = (module.version for module in modules._BINDINGS if module.name == "rpm")
+    assert modules.imported("rpm", wanted, is_childs=True)[0] is State.OK
+    (tmp_path / "rpm.py").write_text("__version__ = '0.1'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    state, why = modules.imported("rpm", wanted)
+    assert state is State.BROKEN
+    assert "TransactionSet" in why

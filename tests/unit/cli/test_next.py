@@ -92,6 +92,15 @@ def test_a_dry_run_names_the_same_repair_without_it(given: list[tuple[str, ...]]
     assert parsed(repair.command, rest) == parsed(repair.command, [*asked, "disk.raw"])
 
 
+def test_what_all_would_add_is_named_with_the_same_options() -> None:
+    with repair.command.make_context("x", ["--yes", "--only", "fstab", "--", "-x"]) as context:
+        left = ImageReport(path="-x", again=again(context, AnalysisOptions()), for_review=2)
+    (line,) = (line for line in table.render_image(left).splitlines() if "--all" in line)
+    said, _, command = line.partition("by: ")
+    assert said == "2 repairs are marked review and left aside; planned, too, "
+    assert shlex.split(command) == shlex.split("guestrepair repair --dry-run --all --only fstab -- -x")
+
+
 def test_what_belongs_to_one_run_is_not_repeated(tmp_path: Path) -> None:
     report = tmp_path / "report"
     given = ["--timings", "--host-only", "-o", str(report), "--format", "json"]

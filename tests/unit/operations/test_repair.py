@@ -16,6 +16,7 @@ from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOpti
 from guestrepair.operations.repair import RepairOptions, repair
 from guestrepair.repair.choose import Choice
 from guestrepair.repair.plan import Plan
+from guestrepair.report import table
 from guestrepair.report.data import ImageReport, Report
 from guestrepair.report.json import render
 from tests.support.schemas import check_report
@@ -55,6 +56,21 @@ def test_a_dry_run_plans_and_touches_nothing(tmp_path: Path, disks: ImageOptions
     assert report.plan is not None
     assert [step.change.kind for step in report.plan.steps] == ["write-file"]
     assert fstab.read_text() == WRONG
+
+
+@pytest.mark.parametrize("dry_run", ["plan", "verify", ""])
+def test_what_only_all_would_repair_is_counted(
+    tmp_path: Path, disks: ImageOptions, fstab: Path, dry_run: str
+) -> None:
+    fstab.write_text(WRONG.replace("ext4 defalts", "tmpfs defaults,size=1g"))
+    report = repaired(tmp_path, disks, dry_run=dry_run, choice=Choice())
+    assert report.for_review == 1
+    (line,) = (each for each in table.render_image(report).splitlines() if "--all" in each)
+    assert line.startswith("1 repair is marked review and left aside; planned, too, by: guestrepair repair ")
+    for choice in (ALL, Choice(select=("sshd",))):
+        report = repaired(tmp_path, disks, dry_run="plan", choice=choice)
+        assert not report.for_review
+        assert "--all" not in table.render_image(report)
 
 
 def test_a_dry_run_that_verifies_keeps_nothing(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:

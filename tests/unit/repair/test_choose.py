@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from guestrepair.errors import UsageError
-from guestrepair.model import Finding, GuestPath, Repair, Safety, SetMode, Severity
+from guestrepair.model import Finding, GuestPath, Repair, Safety, SetMode, Severity, Status, Suppressed
 from guestrepair.repair.choose import Choice, check_selection
 
 CHANGE = SetMode(path=GuestPath("/x"), before=0o777, after=0o755)
@@ -33,6 +35,23 @@ def test_what_is_taken(choice: Choice, safe: bool, review: bool) -> None:
     assert choice.takes(finding(Safety.REVIEW)) is review
     assert not choice.takes(finding(Safety.MANUAL))
     assert not choice.takes(finding(None))
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        (Choice(), 1),
+        (Choice(everything=True), 0),
+        (Choice(select=("sshd",)), 0),
+        (Choice(select=("fstab",)), 0),
+    ],
+)
+def test_what_all_would_add_is_counted_unless_the_user_named_repairs(choice: Choice, left: int) -> None:
+    review = finding(Safety.REVIEW)
+    known = dataclasses.replace(review, suppressed=Suppressed("ignore", "the factory does that"))
+    repaired = dataclasses.replace(review, status=Status.REPAIRED)
+    others = [finding(Safety.SAFE), finding(Safety.MANUAL), finding(None), known, repaired]
+    assert choice.left_for_review([review, *others]) == left
 
 
 def test_a_selection_must_name_something() -> None:

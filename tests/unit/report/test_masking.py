@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from guestrepair.compare.model import Comparison, Difference, Kind, Section
 from guestrepair.events.secrets import MASK
 from guestrepair.model import Finding, GuestPath, Repair, Safety, Severity, Subject, WriteFile
-from guestrepair.report.data import ImageReport, Report
+from guestrepair.report import differences
+from guestrepair.report.data import DiffReport, ImageReport, Report
 from guestrepair.report.diff import unified_diff
 from guestrepair.report.formats import all_formats
 from guestrepair.report.masking import shown_diff
+from guestrepair.report.writers import differences_page
 
 CRYPT = "$y$j9T$abcdefgh$ijklmnopqrstuvwxyz"
 SUBJECT = Subject.of_line(GuestPath("/etc/shadow"), 1)
@@ -71,3 +76,15 @@ def test_no_format_shows_what_the_file_holds(secret: str, after: str) -> None:
         if Report in each.renderers and not each.needs_inventory:
             assert secret not in each.renderers[Report](report), each.name
     assert written.before == f"root:{secret}:1::\n".encode()
+
+
+@pytest.mark.parametrize("render", [differences.render, differences.render_json, differences_page.render])
+def test_a_difference_shows_no_secret_and_all_of_a_package(render: Callable[[DiffReport], str]) -> None:
+    found = Difference(
+        section=Section.PACKAGES, kind=Kind.CHANGED, name="passwd:amd64", before="for pass:all",
+        after="token=hunter2", detail="with libsecret-1-0:amd64; password: hunter2",
+    )  # fmt: skip
+    shown = render(DiffReport("A", "B", Comparison([found])))
+    assert "hunter2" not in shown
+    for name in ("passwd:amd64", "pass:all", "libsecret-1-0:amd64"):
+        assert name in shown
