@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from guestrepair.formats.xfs_mounting import mount_doubt
-from tests.oracle.filesystems.test_xfs_mounting import SHAPES, sealed
+from tests.oracle.filesystems.test_xfs_mounting import SHAPES, WIDE_SINCE, sealed
 from tests.support import mounts as host
 from tests.unit.formats.xfs_images import Disk, make
 
@@ -77,7 +77,10 @@ def change(disk: Disk, place: Place, chance: random.Random) -> str:
 
 @pytest.fixture(params=SHAPES)
 def shaped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return make(tmp_path, *SHAPES[request.param])
+    options = SHAPES[request.param]
+    if HERE < WIDE_SINCE and "nrext64" in " ".join(options):
+        pytest.skip("this host's kernel does not know nrext64")
+    return make(tmp_path, *options)
 
 
 def copied(disk: Disk) -> Path:
@@ -126,6 +129,21 @@ def test_what_was_written_to_and_unmounted_is_certain(shaped: Path) -> None:
         disk = Disk(shaped)
         assert not doubt(disk)
         assert mounts(shaped, "ro")
+
+
+@pytest.mark.skipif(HERE < WIDE_SINCE, reason="this host's kernel does not know nrext64")
+def test_where_the_narrow_counter_was_there_is_nothing(tmp_path: Path) -> None:
+    """Of an inode whose counters of extents are wide (di_nrext64_pad)."""
+    image = make(tmp_path, "-i", "nrext64=1")
+    disk = Disk(image)
+    inodes = disk.tree().inodes
+    assert inodes.geometry is not None
+    place, _ = inodes.place(inodes.geometry.root)
+    data = disk(place, inodes.geometry.inode_bytes)
+    for value, refused in ((b"\0\0", False), (b"\0\1", True), (b"\x80\0", True)):
+        disk.replaced[place] = sealed(data[:80] + value + data[82:], 100)
+        assert bool(doubt(disk)) is refused
+        assert mounts(copied(disk), "ro") is not refused
 
 
 def test_trees_of_free_inodes_that_a_mount_counts(tmp_path: Path) -> None:
