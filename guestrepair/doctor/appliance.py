@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guestrepair.appliance.acceleration import Acceleration, acceleration
+from guestrepair.appliance.kernels import USUAL_PLACES, kernel_files, release_of
 from guestrepair.doctor.model import Area, Check, State
 from guestrepair.doctor.modules import imported
 from guestrepair.doctor.programs import SYSTEM_PATH
 from guestrepair.host_packages import install_command
 
-_USUAL = ("/usr/lib64/guestfs", "/usr/lib/*/guestfs", "/usr/lib/guestfs")
 _FIXED = ("kernel", "initrd", "root")
 """A ready appliance, which needs neither supermin nor a kernel (libguestfs-make-fixed-appliance(1))."""
 
@@ -25,7 +25,7 @@ def appliance_directory() -> Path | None:
     """Where libguestfs takes its appliance from: the first of its path that holds one."""
     state, path = imported("guestfs", "m.GuestFS(python_return_dict=True).get_path()")
     named = path.split(os.pathsep) if state is State.OK else [os.environ.get("LIBGUESTFS_PATH", "")]
-    usual = [found for pattern in _USUAL for found in Path("/").glob(pattern.removeprefix("/"))]
+    usual = [found for pattern in USUAL_PLACES for found in Path("/").glob(pattern.removeprefix("/"))]
     places = [Path(name) for name in named if name.startswith("/")] or usual
     return next((p for p in places if (p / "supermin.d").is_dir() or _is_fixed(p)), None)
 
@@ -69,8 +69,8 @@ def _supermin() -> Check:
 
 def _kernel() -> Check:
     """A kernel with its modules, as supermin takes it: below /boot, or with its modules (supermin(1))."""
-    kernels = sorted((*Path("/boot").glob("vmlinu[xz]-*"), *Path("/lib/modules").glob("*/vmlinuz")))
-    whole = [path for path in kernels if Path("/lib/modules", _version(path)).is_dir()]
+    kernels = kernel_files()
+    whole = [path for path in kernels if Path("/lib/modules", release_of(path)).is_dir()]
     readable = [path for path in whole if os.access(path, os.R_OK)]
     state, found, mend = State.OK, "", ""
     if readable:
@@ -92,10 +92,6 @@ def _kernel() -> Check:
         mend=mend,
         packages=("kernel",) if state is State.MISSING else (),
     )
-
-
-def _version(kernel: Path) -> str:
-    return kernel.parent.name if kernel.name == "vmlinuz" else kernel.name.partition("-")[2]
 
 
 def _kvm() -> Check:

@@ -1,9 +1,10 @@
 """Is it certain that Linux mounts an XFS filesystem, to be read and to be written to, without trying?
 
-Certain is what every kernel since 5.10 mounts: features that all of them know, a superblock as they want
-it, a log that was closed in order and is large enough, the headers of all groups, the trees of free inodes
-where their blocks are counted at a mount, the top directory, the inodes of a realtime device that is not
-there. Of quotas, and of whatever else there may be, a kernel has to say.
+Certain is what every kernel since 5.10 mounts: features that all of them know (newer ones where whoever asks
+knows that the kernel is new enough), a superblock as they want it, a log that was closed in order and is
+large enough, the headers of all groups, the trees of free inodes where their blocks are counted at a mount,
+the top directory, the inodes of a realtime device that is not there. Of quotas, and of whatever else there
+may be, a kernel has to say.
 
 Source: Linux fs/xfs/libxfs/xfs_sb.c (xfs_validate_sb_common, xfs_validate_sb_read), xfs_alloc.c
 (xfs_agf_verify), xfs_ialloc.c (xfs_agi_verify), xfs_ialloc_btree.c (xfs_finobt_calc_reserves),
@@ -19,11 +20,19 @@ from dataclasses import dataclass
 from guestrepair.formats.superblock.model import Block, Read
 from guestrepair.formats.xfs_accepted import EXTENTS, REGULAR
 from guestrepair.formats.xfs_blocks import SHORT_TREE, Blocks
-from guestrepair.formats.xfs_geometry import RO_REFLINK, SUPERBLOCK_BYTES, Geometry, is_not_newer
+from guestrepair.formats.xfs_geometry import (
+    INCOMPAT_NREXT64,
+    RO_REFLINK,
+    SUPERBLOCK_BYTES,
+    Geometry,
+    is_not_newer,
+)
 from guestrepair.formats.xfs_tree import Tree, open_tree
 
 _INCOMPAT = 0x1 | 0x2 | 0x4 | 0x8
 """ftype, sparse inodes, a UUID of the metadata, bigtime: the others are newer than 5.10."""
+_LATER_INCOMPAT = {INCOMPAT_NREXT64: (5, 19)}
+"""Since which kernel there is what is newer, and read here."""
 _INCOMPAT_SPARSE, _INCOMPAT_META_UUID = 0x2, 0x4
 _RO_FREE_INODES, _RO_REVERSE_MAP, _RO_COUNTED = 0x1, 0x2, 0x8
 
@@ -76,8 +85,10 @@ _SPACE, _INODES = _Kind(8, 12), _Kind(16, 8)
 _REVERSE_MAP, _SHARED = _Kind(24, 44), _Kind(12, 8)
 
 
-def mount_doubt(read: Read, size_bytes: int) -> str:
+def mount_doubt(read: Read, size_bytes: int, *, kernel: tuple[int, int] | None = None) -> str:
     """Why it is not certain that Linux mounts the filesystem that ``read`` reads; "" where it is.
+
+    ``kernel`` is a version, as (6, 1), that no kernel in question is older than; None: 5.10.
 
     Raises:
         Whatever ``read`` raises.
@@ -87,11 +98,13 @@ def mount_doubt(read: Read, size_bytes: int) -> str:
     if geometry is None or blocks is None:
         return "its superblock, its log or the headers of its groups are not as a kernel wants them"
     superblock = Block(read(0, SUPERBLOCK_BYTES))
-    return next(filter(None, _doubts(tree, geometry, blocks, superblock)), "")
+    return next(filter(None, _doubts(tree, geometry, blocks, superblock, kernel)), "")
 
 
-def _doubts(tree: Tree, geometry: Geometry, blocks: Blocks, superblock: Block) -> Iterator[str]:
-    yield features_doubt(superblock, geometry)
+def _doubts(
+    tree: Tree, geometry: Geometry, blocks: Blocks, superblock: Block, kernel: tuple[int, int] | None
+) -> Iterator[str]:
+    yield features_doubt(superblock, geometry, kernel)
     yield _numbers_doubt(superblock, geometry)
     yield _log_doubt(superblock, geometry)
     if not is_not_newer(superblock.bytes_at(0, 512), _SUPERBLOCK_LSN_AT, blocks.last_lsn):
@@ -102,10 +115,13 @@ def _doubts(tree: Tree, geometry: Geometry, blocks: Blocks, superblock: Block) -
     yield _groups_doubt(blocks, geometry)
 
 
-def features_doubt(superblock: Block, geometry: Geometry) -> str:
-    """What not every kernel knows, or wants otherwise."""
+def features_doubt(superblock: Block, geometry: Geometry, kernel: tuple[int, int] | None = None) -> str:
+    """What not every kernel since that version knows, or wants otherwise."""
     version, ro_compat = superblock.be16(100), superblock.be32(212)
-    unknown = geometry.incompat & ~_INCOMPAT or ro_compat & ~0xF or superblock.be32(208)
+    incompat = _INCOMPAT
+    for feature, since in _LATER_INCOMPAT.items():
+        incompat |= feature if kernel is not None and kernel >= since else 0
+    unknown = geometry.incompat & ~incompat or ro_compat & ~0xF or superblock.be32(208)
     if unknown or version & ~_VERSION or version & _VERSION_ALWAYS != _VERSION_ALWAYS:
         return "it has features that not every kernel knows"
     if superblock.be32(200) != _FEATURES2 or superblock.be32(204) != _FEATURES2:

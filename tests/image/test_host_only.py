@@ -19,6 +19,7 @@ import pytest
 
 import fixtures
 from guestrepair.analyzers.base import AnalysisOptions
+from guestrepair.appliance.kernels import oldest_version
 from guestrepair.operations.options import ImageOptions, ScanOptions, UserInterface
 from guestrepair.operations.scan import inspect, scan
 from guestrepair.report.data import ImageReport
@@ -26,6 +27,7 @@ from guestrepair.report.json import finding_json
 from guestrepair.session import session as session_module
 from guestrepair.session.host.disks import HostDisks
 from tests.image.conftest import Damaged
+from tests.support.disks import SECTOR, extract, partition
 from tests.support.program import guestrepair, run
 
 pytestmark = pytest.mark.image
@@ -214,3 +216,20 @@ def test_a_healthy_system_is_not_waited_for_and_a_broken_one_is(
     assert broken.confirmed
     assert said[-1].startswith("the appliance is to confirm it: sshd/")
     assert capfd.readouterr().err == ""
+
+
+def test_the_xfs_of_newer_systems_is_not_waited_for(tmp_path: Path) -> None:
+    """What mkfs.xfs makes since 6.5: certain where each kernel that the appliance may run knows it."""
+    disk = fixtures.copy_of("debian-xfs", tmp_path / "disk.raw")
+    for number in (2, 3):
+        alone = extract(disk, number, tmp_path / "alone")
+        subprocess.run(["xfs_repair", "-c", "nrext64=1", alone], check=True, capture_output=True)
+        with disk.open("r+b") as whole, alone.open("rb") as part:
+            whole.seek(partition(disk, number)[0] * SECTOR)
+            shutil.copyfileobj(part, whole)
+    said: list[str] = []
+    report = scan(disk, ImageOptions(), ScanOptions(only=("sshd",)), UserInterface(detail=said.append))
+    assert (report.findings, report.inconclusive, report.errors) == ([], [], [])
+    knows = (oldest_version() or (0, 0)) >= (5, 19)
+    assert report.confirmed is not knows
+    assert said[0].endswith("is not waited for" if knows else "it has features that not every kernel knows")

@@ -21,7 +21,7 @@ MADE = {
     "not counted": ["-m", "inobtcount=0,bigtime=0"], "few inodes": ["-i", "maxpct=1"],
     "any number of inodes": ["-i", "maxpct=0"], "large inodes": ["-i", "size=2048"],
     "large sectors": ["-s", "size=4096"], "stripes": ["-d", "su=64k,sw=2"], "wide": ["-i", "nrext64=1"],
-    "large log": ["-l", "size=200m"],
+    "large log": ["-l", "size=200m"], "newer": ["-m", "rmapbt=1", "-i", "nrext64=1"],
 }  # fmt: skip
 
 

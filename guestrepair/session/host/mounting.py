@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from guestrepair.appliance.kernels import oldest_version
 from guestrepair.errors import GuestReadError
 from guestrepair.formats.ext_mounting import mount_doubt as ext_doubt
 from guestrepair.formats.superblock.model import Read
@@ -22,7 +23,7 @@ MountDoubt = Callable[[Read, int], str]
 def _xfs_doubt(read: Read, size_bytes: int) -> str:
     from guestrepair.formats.xfs_mounting import mount_doubt as doubt_of  # where there is one, as its reader
 
-    return doubt_of(read, size_bytes)
+    return doubt_of(read, size_bytes, kernel=oldest_version())
 
 
 def _btrfs_doubt(read: Read, size_bytes: int) -> str:

@@ -22,12 +22,16 @@ SHAPES = {
     "stripes": ("-d", "su=64k,sw=2,agcount=4"),
     "large names": ("-n", "size=65536"),
     "large inodes": ("-i", "size=2048"),
+    "as newer programs make it": ("-m", "rmapbt=1", "-i", "nrext64=1"),
+    "wide counters of extents": ("-i", "nrext64=1", "-b", "size=1024", "-n", "size=4096"),
 }
+WIDE_SINCE = (5, 19)
+"""The first kernel with wide counters of extents (nrext64)."""
 NO_CRC = bytes(4)
 
 
-def doubt(disk: Disk) -> str:
-    return mount_doubt(disk, disk.size_bytes)
+def doubt(disk: Disk, kernel: tuple[int, int] | None = None) -> str:
+    return mount_doubt(disk, disk.size_bytes, kernel=kernel)
 
 
 def sealed(data: bytes, crc_at: int) -> bytes:
@@ -68,11 +72,21 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_mkfs_makes_mounts(image: Path) -> None:
-    assert doubt(Disk(image)) == ""
+    assert doubt(Disk(image), WIDE_SINCE) == ""
 
 
 def test_wide_counters_of_extents_are_not_known_to_all(tmp_path: Path) -> None:
-    assert "features" in doubt(Disk(make(tmp_path, "-i", "nrext64=1")))
+    disk = Disk(make(tmp_path, "-i", "nrext64=1"))
+    for kernel in (None, (4, 18), (5, 14), (5, 18)):
+        assert "features" in doubt(disk, kernel), kernel
+    for kernel in (WIDE_SINCE, (6, 1), (7, 0)):
+        assert not doubt(disk, kernel), kernel
+
+
+def test_a_new_kernel_does_not_make_unknown_features_known(usual: Path) -> None:
+    for bit in (0x10, 0x40, 0x80, 0x100, 0x200, 1 << 31):
+        disk = forged(usual, headers(usual)["superblock"], 216, (0xB | bit).to_bytes(4, "big"))
+        assert doubt(disk, (99, 0)), bit
 
 
 def test_what_is_no_xfs_is_a_doubt(tmp_path: Path) -> None:
