@@ -125,7 +125,7 @@ def slow_luks(path: Path, rounds: int) -> Path:
     ("rounds", "words"),
     [
         pytest.param(
-            MAX_ITERATIONS,
+            MAX_ITERATIONS // 2,
             "the appliance did not answer cryptsetup_open /dev/sda within",
             marks=pytest.mark.long,
         ),
