@@ -96,7 +96,7 @@ class Bench:
         record = Record(directory, manifest)
         new = new_disk()
         sectors = keep_sectors(record, (new[r.offset : r.offset + r.length] for r in ranges))
-        manifest = dataclasses.replace(manifest, sectors=sectors, **changed)
+        manifest = dataclasses.replace(manifest, **{"sectors": sectors, **changed})
         return Record(directory, manifest).saved()
 
     def _kept(self, directory: Path) -> list[Range]:
