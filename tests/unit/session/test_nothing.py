@@ -34,6 +34,9 @@ def test_there_is_a_top_and_nothing_in_it(guest: LiveGuest) -> None:
     assert list(guest.file_records()) == []
     assert list(guest.former_files()) == []
     assert guest.damage == {}
+    assert guest.read_tree(P("/")) == {}
+    assert guest.digests("sha256", [FSTAB]) == {}
+    assert guest.deletion_times([P("/etc")]) == {}
 
 
 MISSING: dict[str, Callable[[LiveGuest], object]] = {
