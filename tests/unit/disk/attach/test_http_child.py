@@ -160,14 +160,16 @@ def test_what_may_work_the_next_time_is_tried_again(script: Script, first: bytes
 def test_a_file_that_changes_while_it_is_read_is_noticed_and_stays_so(
     script: Script, answer: bytes, why: str
 ) -> None:
-    script.answers = [part(0, 1), answer, part(0, 1)]
+    script.answers = [part(0, 1), answer, status("404 Gone"), part(0, 1)]
     server = upstream(script)
     server.open()
     with pytest.raises(RefusedError, match="it has changed while it was read") as error:
         server.read(0, 1)
     assert why in error.value.why
+    with pytest.raises(RefusedError, match="no such file"):
+        server.read(0, 1)
     server.check()
-    assert server.failure == error.value.why, "though it is the first one again"
+    assert server.failure == error.value.why, "the first one, though it is there again as it was"
 
 
 def test_the_end_is_where_a_change_is_noticed_at_the_latest(script: Script) -> None:
