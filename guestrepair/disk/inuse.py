@@ -15,54 +15,90 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from guestrepair.errors import ImageInUseError
+from guestrepair.errors import ImageAccessError, ImageInUseError
 
 _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_INFO_BYTES = 232
 """struct loop_info64 (linux/loop.h); it begins with the file's device and inode numbers."""
-_SYS_BLOCK = Path("/sys/dev/block")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+_BLANKS = re.compile(rb"[ \t]")
 CLAIM_PATIENCE_SECONDS = 1.0
 """udev looks at a device that was just written to, and a killed process's child lets go in a moment."""
 
 
+def block_device_number(name: Path) -> int | None:
+    """The number (st_rdev) of the block device of that name; None when there is none."""
+    try:
+        status = name.stat()
+    except OSError:
+        return None
+    return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where the kernel tells who uses what: proc(5) and sysfs, and the devices that they name."""
+
+    proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
+    dev: Path = Path("/dev")
+    number_of: Callable[[Path], int | None] = block_device_number
+
+    def device(self, number: int) -> Path:
+        """The directory of sysfs that is a block device."""
+        return self.sys / "dev/block" / f"{os.major(number)}:{os.minor(number)}"
+
+
+THIS_HOST = Tables()
+
+
 def block_device_users(path: Path) -> list[str]:
-    """What uses a block device or a partition of it, one phrase each; empty when nothing does."""
-    rdev = path.stat().st_rdev
-    devices = {rdev: path.name, **dict(_partitions(rdev))}
-    found = [f"{devices[d]} is mounted on {target}" for d, target in _mounts() if d in devices]
-    found += [f"{devices[d]} is swap space" for d in _swaps() if d in devices]
-    for device, name in devices.items():
-        holders = _SYS_BLOCK / _numbers(device) / "holders"
-        found += (
-            [f"{name} is held by {h.name}" for h in sorted(holders.iterdir())] if holders.is_dir() else []
-        )
+    """What uses a block device or a partition of it, one phrase each; empty when nothing does.
+
+    Raises:
+        ImageAccessError: this host does not tell what is mounted.
+    """
+    return users_of(path.stat().st_rdev, path.name)
+
+
+def users_of(number: int, name: str, tables: Tables = THIS_HOST) -> list[str]:
+    """What uses the block device of that number (st_rdev), or a partition of it, one phrase each.
+
+    Raises:
+        ImageAccessError: the host does not tell what is mounted.
+    """
+    devices = {number: name, **dict(_partitions(number, tables))}
+    found = [f"{devices[d]} is mounted on {target}" for d, target in _mounts(tables) if d in devices]
+    found += [f"{devices[d]} is swap space" for d in _swaps(tables) if d in devices]
+    for device, called in devices.items():
+        found += [f"{called} is held by {holder}" for holder in _holders(device, tables)]
     return list(dict.fromkeys(found))
 
 
-def loop_users(path: Path) -> list[str]:
+def loop_users(path: Path, tables: Tables = THIS_HOST) -> list[str]:
     """Loop devices that a regular file is attached to, one phrase each, whatever name it was attached by."""
     status = path.stat()
     wanted = (status.st_dev, status.st_ino)
     return [
         f"attached to /dev/{entry.parent.parent.name}"
-        for entry in sorted(Path("/sys/block").glob("loop*/loop/backing_file"))
-        if wanted in _backing_inodes(entry)
+        for entry in sorted((tables.sys / "block").glob("loop*/loop/backing_file"))
+        if wanted in _backing_inodes(entry, tables)
     ]
 
 
-def _backing_inodes(entry: Path) -> set[tuple[int, int]]:
+def _backing_inodes(entry: Path, tables: Tables) -> set[tuple[int, int]]:
     """Device and inode number of the file behind a loop device: as the device tells, and by the file's name.
 
     The device may not be there (a container) or not be ours to open; the name may be gone.
     """
     found = set()
     with contextlib.suppress(OSError):
-        found.add(_told_by(Path("/dev") / entry.parent.parent.name))
+        found.add(_told_by(tables.dev / entry.parent.parent.name))
     with contextlib.suppress(OSError):
         status = Path(os.fsdecode(entry.read_bytes().rstrip(b"\n"))).stat()
         found.add((status.st_dev, status.st_ino))
@@ -142,12 +178,8 @@ def _claim(path: Path, deadline: float) -> int:
         time.sleep(0.05)
 
 
-def _numbers(device: int) -> str:
-    return f"{os.major(device)}:{os.minor(device)}"
-
-
-def _partitions(device: int) -> Iterator[tuple[int, str]]:
-    for entry in sorted((_SYS_BLOCK / _numbers(device)).glob("*/partition")):
+def _partitions(number: int, tables: Tables) -> Iterator[tuple[int, str]]:
+    for entry in sorted(tables.device(number).glob("*/partition")):
         try:
             major, _, minor = (entry.parent / "dev").read_text().strip().partition(":")
         except OSError:
@@ -155,38 +187,57 @@ def _partitions(device: int) -> Iterator[tuple[int, str]]:
         yield os.makedev(int(major), int(minor)), entry.parent.name
 
 
-def _mounts() -> Iterator[tuple[int, str]]:
+def _holders(number: int, tables: Tables) -> list[str]:
+    """Volumes and arrays that a device is a part of; none where it went away meanwhile."""
+    try:
+        return sorted(holder.name for holder in (tables.device(number) / "holders").iterdir())
+    except OSError:
+        return []
+
+
+def _mounts(tables: Tables) -> Iterator[tuple[int, str]]:
     """Device number and target of each mount; for btrfs, whose number is anonymous, that of its source."""
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split()
+    told = tables.proc / "self/mountinfo"
+    try:
+        lines = _lines(told)
+    except OSError as error:
+        raise ImageAccessError(
+            f"{told}: {error.strerror}, so whether the disk is mounted is not known",
+            hint="mount /proc: mount -t proc proc /proc",
+        ) from error
+    for line in lines:
+        fields = line.split(b" ")
         major, _, minor = fields[2].partition(b":")
         target = _unescape(fields[4])
         yield os.makedev(int(major), int(minor)), target
-        source = _unescape(fields[fields.index(b"-") + 2])
-        device = _rdev(source)
-        if device is not None:
-            yield device, target
+        number = _named(_unescape(fields[fields.index(b"-") + 2]), tables)
+        if number is not None:
+            yield number, target
 
 
-def _swaps() -> Iterator[int]:
+def _swaps(tables: Tables) -> Iterator[int]:
     try:
-        lines = Path("/proc/swaps").read_bytes().splitlines()[1:]
+        lines = _lines(tables.proc / "swaps")[1:]
     except OSError:
         return  # a kernel without swap
     for line in lines:
-        device = _rdev(_unescape(line.split()[0]))
-        if device is not None:
-            yield device
+        number = _named(_unescape(_BLANKS.split(line, maxsplit=1)[0]), tables)
+        if number is not None:
+            yield number
 
 
-def _rdev(source: str) -> int | None:
-    if not source.startswith("/"):
-        return None
-    try:
-        status = Path(source).stat()
-    except OSError:
-        return None
-    return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+def _named(source: str, tables: Tables) -> int | None:
+    """The number of the device that a mount or swap space names; None when that is no device."""
+    return tables.number_of(Path(source)) if source.startswith("/") else None
+
+
+def _lines(table: Path) -> list[bytes]:
+    """Its lines, which a line feed ends and nothing else: in a name the kernel escapes only blanks and that.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return table.read_bytes().removesuffix(b"\n").split(b"\n")
 
 
 def _unescape(field: bytes) -> str:

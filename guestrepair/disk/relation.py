@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from guestrepair.disk.image import Layer
+from guestrepair.disk.inuse import THIS_HOST, Tables
 from guestrepair.disk.manifest import Manifest, as_text
 
 _FS_IOC_GETVERSION = 0x80087601
@@ -59,7 +60,7 @@ def file_marks(layer: Layer) -> FileMarks:
 def _marks(path: Path) -> FileMarks:
     status = path.stat()
     if stat.S_ISBLK(status.st_mode):
-        return {"inode": (0, status.st_rdev), "generation": 0, "serial": _serial(status.st_rdev)}
+        return {"inode": (0, status.st_rdev), "generation": 0, "serial": serial_number(status.st_rdev)}
     return {"inode": (status.st_dev, status.st_ino), "generation": _generation(path), "serial": ""}
 
 
@@ -79,9 +80,9 @@ def _generation(path: Path) -> int:
     return int.from_bytes(answer[:4], "little")
 
 
-def _serial(device: int) -> str:
-    """The serial number of a block device, with the partition's number; empty when it has none."""
-    home = Path(os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+def serial_number(device: int, tables: Tables = THIS_HOST) -> str:
+    """The serial number of a block device (st_rdev), with the partition's number; empty when it has none."""
+    home = Path(os.path.realpath(tables.device(device)))
     number = _text(home / "partition")
     whole = home.parent if number else home
     serial = next(filter(None, (_text(whole / name) for name in _SERIALS)), "")

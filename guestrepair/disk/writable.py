@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 
 from guestrepair.disk import qemu
 from guestrepair.disk.chain import ALLOW
 from guestrepair.disk.headers import qcow2
 from guestrepair.disk.headers.common import shown
 from guestrepair.disk.image import Format, Image, Layer
-from guestrepair.disk.inuse import refuse_in_use
+from guestrepair.disk.inuse import THIS_HOST, refuse_in_use
 from guestrepair.disk.source import access_error, opened
 from guestrepair.errors import ImageAccessError, ImageError, UnsafeImageError
 
@@ -89,9 +88,8 @@ def _check_permission(image: Image, file: str) -> None:
 
 
 def _is_read_only_device(fd: int) -> bool:
-    number = os.fstat(fd).st_rdev
     try:
-        flag = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/ro").read_text(encoding="ascii")
+        flag = (THIS_HOST.device(os.fstat(fd).st_rdev) / "ro").read_text(encoding="ascii")
     except OSError:
         return False
     return flag.strip() == "1"

@@ -23,7 +23,8 @@ from guestrepair.disk.headers import Source, qcow2, qcow2_clusters, vdi, vhd, vh
 from guestrepair.disk.rawfile import why_no_disk
 from guestrepair.disk.recognise import recognise
 from guestrepair.errors import FormatError, ImageError
-from tests.unit.disk.test_headers import PARSERS, real_image
+from tests.support.real_images import real_image
+from tests.unit.disk.test_headers import PARSERS
 
 THOROUGH = os.environ.get("GUESTREPAIR_TEST_DEPTH") == "thorough"
 LENGTH = vmdk.MAX_DESCRIPTOR_BYTES if THOROUGH else 200_000

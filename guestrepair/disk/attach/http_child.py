@@ -124,6 +124,9 @@ class Upstream:
                 time.sleep(pause * self.patience_seconds)
                 try:
                     return ask()
+                except RefusedError:
+                    self._drop()  # the rest of an answer that was refused is no answer to the next request
+                    raise
                 except ssl.SSLCertVerificationError as error:
                     raise RefusedError(
                         f"its certificate is not accepted: {error.verify_message}",

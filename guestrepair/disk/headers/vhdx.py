@@ -23,6 +23,10 @@ PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c")
 MAX_ENTRIES = 2047
 MAX_LOCATOR_BYTES = 64 * 1024
 HAS_PARENT = 1 << 1
+PARENT_KEYS = ("absolute_win32_path", "relative_path")
+MAX_KEY_BYTES = 64
+MAX_SHOWN_BYTES = 1024
+"""Of a parent's name, which is for a message only: what it leads to is not opened."""
 
 T = TypeVar("T")
 
@@ -89,9 +93,11 @@ def _parent(source: Source, offset: int, length: int) -> str:
     if len(data) < 20:
         return "not named"
     (count,) = struct.unpack_from("<H", data, 18)
-    found = {}
+    found: dict[str, str] = {}
     for at in range(20, min(20 + count * 12, len(data) - 11), 12):
         key_at, value_at, key_length, value_length = struct.unpack_from("<IIHH", data, at)
-        key = data[key_at : key_at + key_length].decode("utf-16-le", "replace")
-        found[key] = data[value_at : value_at + value_length].decode("utf-16-le", "replace")
-    return next((repr(found[k]) for k in ("absolute_win32_path", "relative_path") if k in found), "not named")
+        key = data[key_at : key_at + min(key_length, MAX_KEY_BYTES)].decode("utf-16-le", "replace")
+        if key in PARENT_KEYS:
+            value = data[value_at : value_at + min(value_length, MAX_SHOWN_BYTES)]
+            found[key] = value.decode("utf-16-le", "replace")
+    return next((repr(found[k]) for k in PARENT_KEYS if k in found), "not named")

@@ -13,6 +13,7 @@ from guestrepair.disk import chain
 from guestrepair.disk.chain import known_files, read_chain
 from guestrepair.disk.image import Format
 from guestrepair.errors import ImageAccessError, ImageError, UnsafeImageError
+from tests.support.real_images import real_image
 
 MIB = 1 << 20
 
@@ -162,3 +163,33 @@ def test_a_header_that_is_cut_off_is_refused(folder: Path) -> None:
     top.write_bytes(top.read_bytes()[:50])
     with pytest.raises(UnsafeImageError):
         layers(top)
+
+
+def test_a_disk_that_is_none_by_itself_is_refused_with_what_to_do(folder: Path) -> None:
+    data = bytearray(real_image("vpc"))
+    data[60:64] = (4).to_bytes(4, "big")
+    (folder / "child.vhd").write_bytes(data)
+    with pytest.raises(ImageError, match="a differencing VHD") as error:
+        layers(folder / "child.vhd")
+    assert "convert a copy to qcow2" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (('RW 8 FLAT "../elsewhere/base.img" 0',), "must lie beside its descriptor"),
+        (('RW 8 FLAT ".." 0',), "must lie beside its descriptor"),
+        (('RW 8 FLAT "i" 0',), "a name that is needed here"),
+        (('RW 8 FLAT "base.img" 0', 'RW 8 FLAT "alias.img" 0'), "is used twice in the chain"),
+        (('RW 8 FLAT "top.vmdk" 0',), "is used twice in the chain"),
+        (('RW 4096 FLAT "base.img" 0',), "should reach to byte 2097152, it ends at 1048576"),
+        (('RW 8 SPARSE "base.img"',), "does not begin as an extent of type SPARSE"),
+    ],
+)
+def test_an_extent_is_refused_with_the_reason(folder: Path, lines: tuple[str, ...], why: str) -> None:
+    (folder / "alias.img").symlink_to("base.img")
+    (folder / "top.vmdk").write_bytes(vmdk_descriptor(*lines))
+    with pytest.raises(UnsafeImageError) as error:
+        layers(folder / "top.vmdk")
+    assert "top.vmdk: its extent '" in error.value.message
+    assert why in error.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from guestrepair.disk import examine
+from guestrepair.disk import device, examine
+from guestrepair.disk.attach.location import parse_image_name
 from guestrepair.disk.digests import MAX_BAD, SMALLEST, Bad, _Hashing, image_digests
+from guestrepair.disk.image import Format
 from guestrepair.errors import ImageAccessError, ImageError
+from tests.support.repaired_disks import image_of
+from tests.support.served_disks import refused, serve
 
 MIB = 1 << 20
 
@@ -134,3 +139,63 @@ def test_a_dead_disk_is_given_up() -> None:
     with pytest.raises(ImageAccessError, match=f"more than {MAX_BAD} places"):
         whole.take(0, iter([(1 << 40, False)]), lambda _done: None)
     assert asked < 4 * MAX_BAD
+
+
+# --- what lies elsewhere, and what fails -----------------------------------------------------------
+
+
+def test_what_lies_elsewhere_is_read_through_its_server_as_it_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = parse_image_name("https://example.org/disk.qcow2?key=secret")
+    (tmp_path / "whole").write_bytes(os.urandom(70_000))
+    image = dataclasses.replace(image_of(tmp_path / "whole", Format.QCOW2), path=name)
+    serve(monkeypatch)
+    said: list[str] = []
+    found = image_digests(image, said.append)
+    (stored,) = found.stored
+    assert (stored.path, stored.size_bytes, stored.sha256) == (name, 70_000, sha256sum(tmp_path / "whole"))
+    assert said[-1].endswith("100 %")
+    assert not any("secret" in line for line in said)
+
+
+def test_bytes_that_a_server_cannot_read_are_listed_and_count_as_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk.vpc"
+    disk.write_bytes((b"\x11" * 32 * 1024).ljust(64 * 1024, b"\0"))  # of which the server tells the half
+    served = serve(monkeypatch)
+    monkeypatch.setattr(device, "REQUEST_BYTES", SMALLEST)
+    bad = range(3 * SMALLEST, 4 * SMALLEST)
+
+    def before(asked: str, _name: str, at: int) -> None:
+        if asked == "pread" and at in bad:
+            raise refused("Input/output error", 5)
+
+    served.before = before
+    found = image_digests(image_of(disk, Format.VPC), lambda _line: None)
+    (listed,) = found.bad
+    assert (listed.offset, listed.length) == (bad.start, SMALLEST)
+    content = bytearray(disk.read_bytes())
+    content[bad.start : bad.stop] = bytes(SMALLEST)
+    assert found.visible_sha256 == hashlib.sha256(content).hexdigest()
+    assert served.running == 0
+
+
+def test_a_file_that_is_not_there_or_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = raw(tmp_path / "disk.raw", size=MIB * 2)
+    image = image_of(disk)
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: real(fd, min(size, 1 << 20), at))
+    assert image_digests(image, lambda _line: None).stored[0].sha256 == sha256sum(disk), "in short pieces"
+
+    def fail(_fd: int, _size: int, _at: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", fail)
+    found = image_digests(image, lambda _line: None)
+    assert found.bad
+    assert {each.reason for each in found.bad} == {f"{disk}: Input/output error"}
+    disk.unlink()
+    with pytest.raises(ImageAccessError, match="cannot be read: No such file"):
+        image_digests(image, lambda _line: None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from guestrepair.disk.headers import Container, Source, qcow2, vdi, vhd, vhdx, v
 from guestrepair.disk.image import Format
 from guestrepair.disk.recognise import is_text, recognise
 from guestrepair.errors import FormatError, ImageError
+from tests.support.real_images import real_image
 
 Parser = Callable[[Source], Container]
 
@@ -35,15 +34,6 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "vhdx": (vhdx.container, vhdx.MAGIC),
     "vdi": (vdi.container, bytes(64) + bytes.fromhex("7f10dabe")),
 }
-
-
-@functools.cache
-def real_image(format_name: str) -> bytes:
-    """A small image as qemu-img makes it."""
-    with tempfile.TemporaryDirectory() as private:
-        path = Path(private) / "image"
-        subprocess.run(["qemu-img", "create", "-q", "-f", format_name, path, "1M"], check=True)
-        return path.read_bytes()[: 4 << 20]
 
 
 @pytest.mark.parametrize("name", PARSERS)
