@@ -82,7 +82,7 @@ def repair(
     def work(report: ImageReport, watch: Stopwatch) -> None:
         with contextlib.ExitStack() as attached:
             images = attached.enter_context(examined(path, image_options)).images
-            of_donors = dataclasses.replace(image_options, input_format=None)
+            of_donors = dataclasses.replace(image_options, input_format=None, first_format=None)
             donors = [
                 attached.enter_context(examined(donor, of_donors, further=())).images[0]
                 for donor in donor_images(how.sources)
