@@ -121,7 +121,7 @@ def test_a_donor_is_read_by_the_host_and_named(made: Path) -> None:
 
 def test_digests_of_what_images_share_are_kept(made: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone.qcow2"
-    of = ["-b", made / "system.raw", "-F", "raw"]
+    of = ["-b", str(made / "system.raw"), "-F", "raw"]
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *of, clone], check=True)
     kept = dataclasses.replace(ALONE, known_digests=tmp_path / "known.sqlite")
 
