@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,8 +24,6 @@ from guestrepair.errors import (
     NoSystemError,
 )
 from guestrepair.guest.devices import Disk
-from guestrepair.guest.memory import MemoryGuest
-from guestrepair.guest.view import Stat
 from guestrepair.model import GuestPath
 from guestrepair.operations import opening
 from guestrepair.operations.opening import Stopwatch
@@ -33,6 +31,7 @@ from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.report.data import ImageReport
 from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
+from tests.unit.operations.failing_guest import Failing
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
 from tests.unit.session.test_session import MIB, made
 
@@ -176,25 +175,6 @@ def test_a_root_that_does_not_mount_is_no_system(made: Path) -> None:
 
 
 # --- what fails in the guest
-
-
-class Failing(MemoryGuest):
-    """A guest with a filesystem that is not mounted, of which nothing can be read."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.unmounted = (("/home", "no such device"),)
-        self.error = error
-        self.begun_again = 0
-
-    def lstat_many(self, paths: Iterable[GuestPath]) -> Mapping[GuestPath, Stat | None]:
-        raise self.error
-
-    def lstat(self, path: GuestPath) -> Stat | None:
-        raise self.error
-
-    def start_over(self) -> None:
-        self.begun_again += 1
 
 
 STOPPED = BudgetError("it", "stopped after 45 s")
