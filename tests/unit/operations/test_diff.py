@@ -79,17 +79,18 @@ def test_an_image_is_compared_with_itself_before_its_repair(made: Path, tmp_path
     shutil.copyfile(made / "system.raw", image)
     with Transaction.begin(examine(image), state) as transaction:
         change = f"write -P 0x41 {image.read_bytes().index(b'here')} 512"  # the content of its hostname
-        subprocess.run(["qemu-io", "-f", "qcow2", "-c", change, transaction.overlay], check=True)
+        subprocess.run(
+            ["qemu-io", "-f", "qcow2", "-c", change, transaction.overlay], check=True, capture_output=True
+        )
         record = transaction.commit({}, {})
 
     def compared(moment: str) -> DiffReport:
         options, alone = DiffOptions(state_dir=state), ImageOptions(host_only=True)
         return diff(f"{image}@{moment}", str(image), alone, options, UserInterface())
 
-    for moment in ("before", f"before:{record.identifier}"):
-        found = compared(moment)
-        assert (found.before, found.after) == (f"{image}@{moment}", str(image))
-        assert [d.name for d in found.comparison.shown(noise=False)] == ["/etc/hostname"]
+    found = compared(moment := f"before:{record.identifier}")
+    assert (found.before, found.after) == (f"{image}@{moment}", str(image))
+    assert [d.name for d in found.comparison.shown(noise=False)] == ["hostname"]
     with pytest.raises(GuestRepairError, match="20260101T000000"):
         compared("before:20260101T000000.000Z-abcdef")
     with pytest.raises(ImageError, match="no internal snapshot"):

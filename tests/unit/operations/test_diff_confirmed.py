@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,15 +145,15 @@ def test_that_there_is_no_system_is_asked_of_an_appliance_that_runs(
 
 
 def test_where_nobody_else_can_be_asked_there_is_none(
-    made: Path, appliances: dict[str, FakeAppliance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    appliances: dict[str, FakeAppliance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = tmp_path / "none"
     (empty / "a").mkdir(parents=True)
     for name in ("a", "b"):
-        (empty / f"{name}.raw").write_bytes(bytes(16 * MIB))
+        (empty / f"{name}.raw").write_bytes(b"")
+        os.truncate(empty / f"{name}.raw", 16 * MIB)
     with pytest.raises(NoSystemError):
         compared(monkeypatch, tmp_path, empty, appliances, "")
-    del made
 
 
 def test_what_an_appliance_cannot_look_up_is_not_compared(
