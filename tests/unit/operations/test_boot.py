@@ -24,7 +24,6 @@ MIB = 1 << 20
             ["software emulation is used, which is slow: no /dev/kvm"],
         ),
         (Verdict(Acceleration.TCG, "no /dev/kvm", fresh=False), []),
-        (Verdict(Acceleration.KVM, "", fresh=True), []),
     ],
 )
 def test_all_disks_are_booted_and_only_read(

@@ -38,6 +38,15 @@ def packed(tmp_path: Path, disks: ImageOptions) -> Location:
     return name
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Location:
+    """What a source without any system is called, and what is read of it: small.raw."""
+    (tmp_path / "small.raw").write_bytes(bytes(1 << 20))
+    name = parse_image_name(str(tmp_path / "small.raw.gz"))
+    assert isinstance(name, Location)
+    return name
+
+
 def copied(name: Location, output: Path | None, options: ImageOptions, said: list[str]) -> ImageReport:
     state = output.with_name("state") if output is not None else None
     how = RepairOptions(choice=Choice(everything=True), state_dir=state)
@@ -64,49 +73,49 @@ def test_a_copy_is_made_and_repaired(
     assert (tmp_path / "system.gz").read_bytes() == before
 
 
-def test_what_makes_no_sense_is_said_before_anything_is_copied(packed: Location, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_said_before_anything_is_copied(small: Location, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only read") as said:
-        copied(packed, None, ImageOptions(), [])
+        copied(small, None, ImageOptions(), [])
     assert "--output FILE.qcow2" in said.value.hint
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(UsageError, match="is there already"):
-        copied(packed, tmp_path / "link", ImageOptions(), [])
+        copied(small, tmp_path / "link", ImageOptions(), [])
 
 
 def test_a_copy_of_a_source_that_has_changed_is_not_kept(
-    packed: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextlib.contextmanager
     def changing(name: ImageName, _options: ImageOptions, **_others: object) -> Iterator[Examined]:
-        yield Examined((examine(tmp_path / "system.raw"),))
+        yield Examined((examine(tmp_path / "small.raw"),))
         raise SourceError(f"{name}: it has changed meanwhile", hint="try again")
 
     monkeypatch.setattr(whole_copy, "examined", changing)
     (tmp_path / "out").mkdir()
-    report = copied(packed, tmp_path / "out/system.qcow2", ImageOptions(), [])
-    assert [error.message for error in report.errors] == [f"{packed}: it has changed meanwhile"]
+    report = copied(small, tmp_path / "out/system.qcow2", ImageOptions(), [])
+    assert [error.message for error in report.errors] == [f"{small}: it has changed meanwhile"]
     assert Report(images=[report]).exit_status(Severity.ERROR) == 3
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_name_that_somebody_took_meanwhile_is_not_written_over(
-    packed: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out/system.qcow2"
     output.parent.mkdir()
 
     @contextlib.contextmanager
     def slow(_name: ImageName, _options: ImageOptions, **_others: object) -> Iterator[Examined]:
-        yield Examined((examine(tmp_path / "system.raw"),))
+        yield Examined((examine(tmp_path / "small.raw"),))
         output.write_text("somebody's")
 
     monkeypatch.setattr(whole_copy, "examined", slow)
-    report = copied(packed, output, ImageOptions(), [])
+    report = copied(small, output, ImageOptions(), [])
     assert [error.message for error in report.errors] == [f"--output {output}: File exists"]
     assert [path.read_text() for path in output.parent.iterdir()] == ["somebody's"]
 
 
-def test_a_directory_that_is_not_there_is_one_line(packed: Location, tmp_path: Path) -> None:
-    report = copied(packed, tmp_path / "none/system.qcow2", ImageOptions(), [])
+def test_a_directory_that_is_not_there_is_one_line(small: Location, tmp_path: Path) -> None:
+    report = copied(small, tmp_path / "none/system.qcow2", ImageOptions(), [])
     (error,) = report.errors
     assert error.message == f"{tmp_path}/none: no temporary directory can be made: No such file or directory"
