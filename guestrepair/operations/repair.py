@@ -372,11 +372,7 @@ def _commit(run: _Run, transaction: Transaction | None, images: Sequence[Image])
 
 
 def _prove(run: _Run, overlay: Path, images: Sequence[Image]) -> None:
-    """Boot the overlay, with all further disks.
-
-    Raises:
-        RepairError: it does not come up.
-    """
+    """Boot the overlay with all further disks; a RepairError where it does not come up."""
     from guestrepair.boot import prove
 
     run.ui.progress("booting the repaired overlay")
