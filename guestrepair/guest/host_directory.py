@@ -20,7 +20,7 @@ from pathlib import Path
 from guestrepair.errors import GuestReadError
 from guestrepair.guest.devices import BlockDevices, OperatingSystem
 from guestrepair.guest.filesystem_state import CheckResult, FilesystemUsage
-from guestrepair.guest.view import Guest, Stat
+from guestrepair.guest.view import Guest, Stat, is_possible
 from guestrepair.model import GuestPath
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -174,13 +174,14 @@ class HostDirectoryGuest(Guest):
         return answer
 
     def xattr(self, path: GuestPath, name: str) -> bytes:
-        """See :meth:`Guest.xattr`; of regular files and directories only."""
+        """See :meth:`Guest.xattr`."""
         try:
-            with self._file(path) as descriptor:
-                return os.getxattr(descriptor, name)
+            with self._opened(self._parent(path)) as directory:
+                # There is no getxattrat(2) yet; the number of our descriptor leads nowhere else.
+                place = f"/proc/self/fd/{directory}/{path.name}"
+                return os.getxattr(place, name, follow_symlinks=False)
         except GuestReadError as error:
-            reason = getattr(error.__cause__, "errno", errno.ENODATA)
-            if reason not in (errno.ENODATA, errno.EOPNOTSUPP):
+            if getattr(error.__cause__, "errno", None) not in (errno.ENODATA, errno.EOPNOTSUPP):
                 raise  # that it cannot be read is not that there is none
             return b""
 
@@ -206,6 +207,8 @@ class HostDirectoryGuest(Guest):
 
 
 def _lstat(directory: int, name: str, path: GuestPath) -> Stat | None:
+    if not is_possible(str(path)):
+        return None
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from guestrepair.errors import BudgetError, FormatError, GuestReadError
+from guestrepair.errors import (
+    BudgetError,
+    FormatError,
+    GuestReadError,
+    GuestRepairError,
+    why_stopped,
+    words_of,
+)
 from guestrepair.events.boots import boots
 from guestrepair.events.cause import AFTER_NS, BEFORE_NS, Scene, bracket, suspects
 from guestrepair.events.model import NANOSECOND, Event, Kind, Unread
@@ -32,7 +39,7 @@ _NOBODYS = frozenset({"platform"})
 """What these find is no damage: a guest that does not fit a platform was never made for it."""
 _WITHOUT_TIME = frozenset({"history", "schedule"})
 """Records that tell of things at other times than their own."""
-_OWN = re.compile(r"\.guestrepair-(\d{8}T\d{6})Z$")
+_OWN = re.compile(r"\.guestrepair-([0-9]{8}T[0-9]{6})Z$")
 
 
 def with_causes(
@@ -50,8 +57,15 @@ def with_causes(
     ui.progress("looking for causes")
     try:
         causes = within(CAUSE, lambda: _Causes(guest, system).of(wanted))
-    except (BudgetError, GuestReadError, FormatError) as error:
+    except (GuestReadError, FormatError) as error:
         return list(findings), error.message
+    except (BudgetError, MemoryError) as error:
+        guest.start_over()
+        return list(findings), why_stopped(error)
+    except GuestRepairError:
+        raise
+    except Exception as error:  # of ours: it costs the causes, not the findings
+        return list(findings), f"a fault of guestrepair itself: {words_of(error)}"
     return [dataclasses.replace(f, cause=causes.get(f.identity)) for f in findings], ""
 
 
@@ -138,10 +152,8 @@ class _Causes:
             copies = [copy for name in names for copy in self.guest.glob(place.parent, name)]
         except GuestReadError:
             return None
-        times = [m[1] for copy in copies if (m := _OWN.search(copy.name))]
-        if not times:
-            return None
-        return int(datetime.strptime(max(times), "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp())
+        times = [_named_after(copy.name) for copy in copies]
+        return max((time for time in times if time is not None), default=None)
 
     def _before(self, place: GuestPath, mtime: int, repaired: int | None) -> int:
         """The modification time; where that is our repair's, that of the copy with the content before."""
@@ -169,6 +181,15 @@ class _Causes:
                         self.events.append(event)
             except GuestReadError:
                 continue  # a log that cannot be read tells nothing, and costs nothing else
+
+
+def _named_after(copy: str) -> int | None:
+    """The time in the name of one of our copies, in seconds since the epoch; None: it is none of ours."""
+    stamp = _OWN.search(copy)
+    try:
+        return stamp and int(datetime.strptime(f"{stamp[1]}+0000", "%Y%m%dT%H%M%S%z").timestamp())
+    except ValueError:
+        return None  # whoever named it so: there is no such day
 
 
 def _moment(change: Changed) -> int:

@@ -15,7 +15,14 @@ from guestrepair.compare.model import CompareOptions, Comparison, NotCompared
 from guestrepair.disk import Format, Image, Layer, earlier, state_directory
 from guestrepair.disk.attach.location import ImageName, Location, parse_image_name
 from guestrepair.disk.shared import State, may_differ
-from guestrepair.errors import BudgetError, FormatError, GuestReadError, LockedError, NoSystemError
+from guestrepair.errors import (
+    BindingError,
+    BudgetError,
+    FormatError,
+    GuestReadError,
+    LockedError,
+    NoSystemError,
+)
 from guestrepair.fence import within
 from guestrepair.guest.file_records import FileRecord
 from guestrepair.operations import opening
@@ -235,6 +242,8 @@ def _side(name: str, guest: LiveGuest) -> Side:
         return Side(name, guest, System(guest, within(fence.DATABASE, partial(open_database, guest))))
     except (GuestReadError, FormatError) as error:
         return Side(name, guest, System(guest), error.message)
+    except BindingError as error:  # nothing is wrong with the guest: this host cannot look
+        return Side(name, guest, System(guest), f"{error.message}; {error.hint}")
     except BudgetError as error:
         guest.start_over()
         return Side(name, guest, System(guest), error.message)

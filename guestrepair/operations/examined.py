@@ -48,9 +48,11 @@ def examined(
             stack.enter_context(attached(each, options.access)) if isinstance(each, Location) else each
             for each in names
         ]
+        formats = [options.input_format] * len(names)
+        formats[0] = options.first_format or options.input_format
         images = tuple(
-            examine(place, input_format=options.input_format, allow_backing=options.allow_backing)
-            for place in places
+            examine(place, input_format=declared, allow_backing=options.allow_backing)
+            for place, declared in zip(places, formats, strict=True)
         )
         yield Examined(images, tuple(place for place in places if isinstance(place, Attached)))
 

@@ -37,6 +37,8 @@ class ImageOptions:
     """How to open an image; the same on every command."""
 
     input_format: str | None = None
+    first_format: str | None = None
+    """The format of the first disk, where the others are of ``input_format`` and it is not."""
     further_disks: tuple[ImageName, ...] = ()
     root: str = ""
     keys: tuple[Key, ...] = ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guestrepair.analyzers.base import Context, all_rules
-from guestrepair.disk import Image, RepairRecord, Transaction
+from guestrepair.disk import Image, RepairRecord, Transaction, throwaway
 from guestrepair.disk.attach.location import ImageName, Location
 from guestrepair.disk.temporary import temporary_directory
 from guestrepair.errors import LockedError, NoSystemError, RepairError, UsageError
@@ -78,11 +78,13 @@ def repair(
     """
     chosen_analyzers(options)
     check_selection(how.choice.select, list(all_rules()))
+    if how.prove_boot and how.dry_run == "verify":
+        raise UsageError("--prove-boot does not go with --dry-run=verify", hint="leave one of them out")
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
         with contextlib.ExitStack() as attached:
             images = attached.enter_context(examined(path, image_options)).images
-            of_donors = dataclasses.replace(image_options, input_format=None)
+            of_donors = dataclasses.replace(image_options, input_format=None, first_format=None)
             donors = [
                 attached.enter_context(examined(donor, of_donors, further=())).images[0]
                 for donor in donor_images(how.sources)
@@ -109,7 +111,7 @@ def repair(
             overlay = OverlayGuest(session, image_options, options, ui, watch, sources)
             run = _Run(overlay, report, options, how, ui, watch, workdir)
             if run.stage():
-                _commit(run, transaction, images[0])
+                _commit(run, transaction, images)
 
     found = reported(path, ui, work)
     found.ran = rules_of(chosen_analyzers(options), options) if found.analyzed else ()
@@ -303,7 +305,7 @@ class _Run:
     def _uncovered(self, after: Examination) -> list[Finding]:
         """What is found only now, and what had to wait for the filesystem's checker."""
         waited, self.postponed = self.postponed, set()
-        new = new_findings(self.before.findings, after.findings)
+        new = new_findings(self.before.findings, after.findings, self.planned)
         return [*new, *(f for f in after.findings if f.identity in waited and f not in new)]
 
     def mark_failed(self) -> None:
@@ -345,14 +347,14 @@ class _Run:
         )
 
 
-def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
-    if run.how.prove_boot:
-        _prove(run, transaction, image)
+def _commit(run: _Run, transaction: Transaction | None, images: Sequence[Image]) -> None:
     if transaction is None:
         run.report.plan = run.plans[0]
         run.report.outcome = RepairOutcome(committed=False)
         run.report.findings = [dataclasses.replace(f, status=Status.OPEN) for f in run.report.findings]
         return
+    if run.how.prove_boot:
+        _prove(run, transaction.overlay, images)
     run.ui.progress("writing to the image")
     plan = [change_json(step.change) for each in run.plans for step in each.steps]
     findings = [finding_json(finding) for finding in run.report.findings]
@@ -370,19 +372,20 @@ def _commit(run: _Run, transaction: Transaction | None, image: Image) -> None:
     run.report.outcome = run.outcome(undo=record.identifier, changed_bytes=record.changed_bytes)
 
 
-def _prove(run: _Run, transaction: Transaction | None, image: Image) -> None:
-    overlay = transaction.overlay if transaction is not None else None
-    if overlay is None:
-        raise UsageError("--prove-boot does not go with --dry-run")
+def _prove(run: _Run, overlay: Path, images: Sequence[Image]) -> None:
+    """Boot the overlay with all further disks; a RepairError where it does not come up."""
     from guestrepair.boot import prove
 
     run.ui.progress("booting the repaired overlay")
-    result = prove(overlay, "qcow2")
+    with contextlib.ExitStack() as stack:
+        further = [stack.enter_context(throwaway(image)).path for image in images[1:]]
+        result = prove(overlay, further=further)
     run.watch.lap("boot")
     if not result.reached_login:
         run.mark_failed()
         raise RepairError(
-            f"{image.path}: the repaired overlay does not boot ({result.summary}); the repair was dropped",
+            f"{run.report.path}: the repaired overlay does not boot ({result.summary}); "
+            "the repair was dropped",
             hint="the image is as it was",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def find_policy(directory: Path) -> Path | None:
     """The policy of a directory or of the nearest one above it; None where there is none.
 
     Raises:
-        UsageError: somebody else put it there: it could hide what it likes.
+        UsageError: somebody else put it there, and it could hide what it likes; or it cannot be seen.
     """
     for place in (directory, *directory.parents):
         path = place / FILE_NAME
-        if not path.is_file():
+        status = _status(path)
+        if status is None:
             continue
-        status = path.stat()
         if not (is_ours(status) or str(status.st_uid) == os.environ.get("SUDO_UID")):
             raise UsageError(
                 f"{path}: it belongs to user {status.st_uid}, and is not believed unasked",
@@ -44,6 +45,24 @@ def find_policy(directory: Path) -> Path | None:
             )
         return Path(FILE_NAME) if place == directory else path
     return None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What is known of a policy; None where there is none.
+
+    Raises:
+        UsageError: a directory above keeps it from being looked at.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: whether a policy is there cannot be seen: {error.strerror}",
+            hint="name the one that is to count (an empty file asks for nothing): --policy FILE",
+        ) from error
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def read_standards(options: StandardOptions, wanted: Wanted) -> tuple[Standards, Wanted]:

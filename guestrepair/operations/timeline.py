@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -103,7 +103,7 @@ def timeline(
                     lost(Unread(error.path, error.reason))
             events = ordered.events()
             shown = events if options.secrets else all_without_secrets(events)
-            yield Timeline(shown, _zone(system, unread), unread)
+            yield Timeline(shown, _zone(system, lost), unread)
 
 
 @contextmanager
@@ -141,11 +141,11 @@ def _around(guest: LiveGuest, options: TimelineOptions, ui: UserInterface) -> Ti
     return replace(options, since_ns=min(moments) - AROUND_NS, until_ns=max(moments) + AROUND_NS)
 
 
-def _zone(system: System, unread: list[Unread]) -> tzinfo:
+def _zone(system: System, lost: Callable[[Unread], None]) -> tzinfo:
     try:
         return system.clock.zone
     except GuestReadError as error:
-        unread.append(Unread(error.path, error.reason))
+        lost(Unread(error.path, error.reason))
         return UTC
 
 

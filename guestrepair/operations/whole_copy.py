@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,23 +50,22 @@ def repair_copy(
     place = output
 
     def work(report: ImageReport, watch: Stopwatch) -> None:
-        with examined(name, image_options, further=()) as disks:
-            opening.describe_image(report, disks.images)
-            ui.progress(f"copying {name}")
-            with private_directory(place.absolute().parent) as private, uncounted():
-                made = _copied(disks.images[0], private)
-                # What lies there is whole, and believed only once the source says that it has not changed.
-                kept = private.parent / f"{private.name}.qcow2"
-                made.rename(kept)
-        report.read_bytes = disks.read_bytes
-        _named(kept, place)
+        with private_directory(place.absolute().parent) as private:
+            with examined(name, image_options, further=()) as disks:
+                opening.describe_image(report, disks.images)
+                ui.progress(f"copying {name}")
+                with uncounted():
+                    made = _copied(disks.images[0], private)
+            # What lies there is whole, and believed only now that the source says that it has not changed.
+            report.read_bytes = disks.read_bytes
+            _named(made, place)
         watch.lap("copy")
 
     copied = reported(name, ui, work)
     if copied.errors:
         return copied
     ui.note(f"{name}: copied to {output}, which is repaired now")
-    result = repair(output, replace(image_options, input_format="qcow2"), options, how, ui)
+    result = repair(output, replace(image_options, first_format="qcow2"), options, how, ui)
     result.read_bytes = copied.read_bytes
     return result
 
@@ -106,6 +104,3 @@ def _named(made: Path, output: Path) -> None:
         os.link(made, output)
     except OSError as error:
         raise ImageAccessError(f"--output {output}: {error.strerror}", hint="name a new file") from error
-    finally:
-        with suppress(OSError):
-            made.unlink()

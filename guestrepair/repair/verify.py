@@ -21,19 +21,24 @@ def gone_wrong(planned: Sequence[Finding], before: Examination, after: Examinati
     left = {finding.identity for finding in after.findings}
     problems = [f"{f.rule} {f.subject} is still found" for f in planned if f.identity in left]
     problems += [
-        f"{f.rule} {f.subject} is new: {f.message}" for f in new_findings(before.findings, after.findings)
+        f"{f.rule} {f.subject} is new: {f.message}"
+        for f in new_findings(before.findings, after.findings, planned)
     ]
     known = set(before.inconclusive)
     problems += [f"{i.analyzer} can no longer look: {i.reason}" for i in after.inconclusive if i not in known]
     return problems
 
 
-def new_findings(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
+def new_findings(
+    before: Sequence[Finding], after: Sequence[Finding], planned: Sequence[Finding] = ()
+) -> list[Finding]:
     """Findings that were not there before; a line number that moved does not make one new, nor does a note.
 
+    One that was planned to be repaired, and is gone, is no excuse for another of its rule in the same file.
     A repair may well leave something worth a note: a mount made optional because its device is not there.
     """
-    known = Counter(place(finding) for finding in before)
+    repaired = {finding.identity for finding in planned} - {finding.identity for finding in after}
+    known = Counter(place(finding) for finding in before if finding.identity not in repaired)
     folded = {(f.rule, _LINE.sub("", subject)) for f in before for subject in f.folded}
     new = []
     for finding in after:

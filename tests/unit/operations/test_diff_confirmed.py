@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from guestrepair.disk import Image
 from guestrepair.disk.overlay import create_overlay
+from guestrepair.errors import GuestReadError, NoSystemError
 from guestrepair.guest.devices import Disk
 from guestrepair.operations import opening
 from guestrepair.operations.diff import DiffOptions, diff
@@ -21,6 +23,7 @@ from guestrepair.operations.options import ImageOptions, UserInterface
 from guestrepair.report import differences
 from guestrepair.report.data import DiffReport
 from guestrepair.session.appliance_backend import ApplianceBackend
+from guestrepair.session.live import LiveGuest
 from guestrepair.session.session import Session
 from tests.unit.session.fake_appliance import FakeAppliance, session_on
 
@@ -123,3 +126,44 @@ def test_what_the_host_alone_calls_missing_is_no_difference(
     assert "/srv/new" in found
     assert all(d.before for d in report.comparison.differences if d.name == "/srv/hidden")
     assert report.comparison.missing == {"A": ["/srv/new", "/srv/new/file"], "B": []}
+
+
+def test_that_there_is_no_system_is_asked_of_an_appliance_that_runs(
+    made: Path, appliances: dict[str, FakeAppliance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ApplianceBackend, "records", lambda *_: None)  # it runs no programs
+    (appliances["a"].trees["/dev/sda"] / "lost+found").mkdir()
+    empty = tmp_path / "none"
+    (empty / "a").mkdir(parents=True)
+    shutil.copyfile(made / "b.raw", empty / "b.raw")
+    options = ["-q", "-t", "ext4", "-d", str(empty / "a")]
+    subprocess.run(["mke2fs", *options, empty / "a.raw", "16M"], check=True)
+    # The kernel sees a system where the host has read none.
+    report, found, _ = compared(monkeypatch, tmp_path, empty, appliances, "a")
+    assert found == {"/srv/new", "/srv/hidden"}
+    assert report.unconfirmed == ("B",)
+
+
+def test_where_nobody_else_can_be_asked_there_is_none(
+    appliances: dict[str, FakeAppliance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "none"
+    (empty / "a").mkdir(parents=True)
+    for name in ("a", "b"):
+        (empty / f"{name}.raw").write_bytes(b"")
+        os.truncate(empty / f"{name}.raw", 16 * MIB)
+    with pytest.raises(NoSystemError):
+        compared(monkeypatch, tmp_path, empty, appliances, "")
+
+
+def test_what_an_appliance_cannot_look_up_is_not_compared(
+    made: Path, appliances: dict[str, FakeAppliance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsure(_self: LiveGuest, paths: Iterable[str]) -> None:
+        if list(paths):
+            raise GuestReadError("/srv", "Input/output error")
+
+    monkeypatch.setattr(LiveGuest, "doubt", unsure)
+    report, _, _ = compared(monkeypatch, tmp_path, made, appliances, "a")
+    unsaid = [(n.side, n.what, n.reason) for n in report.comparison.not_compared if n.what != "packages"]
+    assert unsaid == [("A", "/srv", "Input/output error")]

@@ -5,15 +5,21 @@ The appliance is one that works on directories of this host; disks, overlays and
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from guestrepair.errors import UsageError
+from guestrepair.boot import BootReport
+from guestrepair.boot.outcome import Outcome
+from guestrepair.disk import Transaction
+from guestrepair.disk.attach.location import parse_image_name
+from guestrepair.errors import ImageAccessError, UsageError
 from guestrepair.model import Finding, Severity, Status
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, UserInterface
-from guestrepair.operations.repair import RepairOptions, repair
+from guestrepair.operations.repair import RepairOptions, _is_same, repair
 from guestrepair.repair.choose import Choice
 from guestrepair.repair.plan import Plan
 from guestrepair.report import table
@@ -22,6 +28,7 @@ from guestrepair.report.json import render
 from tests.support.schemas import check_report
 from tests.unit.operations.staged_appliance import RIGHT, WRONG, appliance, disks, fstab, made
 from tests.unit.session.fake_appliance import FakeAppliance
+from tests.unit.session.test_session import HOME_UUID
 
 __all__ = ["appliance", "disks", "fstab", "made"]  # fixtures
 FSTAB = ScanOptions(only=("fstab",))
@@ -144,3 +151,138 @@ def test_wrong_names_and_a_donor_that_is_the_patient_are_wrong_usage(
         repaired(tmp_path, disks, choice=Choice(select=("nonsense/rule",)))
     with pytest.raises(UsageError, match="the disk to be repaired itself"):
         repaired(tmp_path, disks, sources=SourceOptions(donors=(tmp_path / "system.raw",)))
+
+
+# --- more than one round
+
+
+def whenever_unmounted(
+    monkeypatch: pytest.MonkeyPatch, appliance: FakeAppliance, then: Callable[[], None]
+) -> None:
+    """Do something each time that the appliance has unmounted everything."""
+    unmounted = appliance.umount_all
+
+    def unmount() -> None:
+        unmounted()
+        then()
+
+    monkeypatch.setattr(appliance, "umount_all", unmount)
+
+
+def test_what_a_repair_uncovers_is_repaired_with_it(
+    tmp_path: Path,
+    disks: ImageOptions,
+    appliance: FakeAppliance,
+    fstab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def uncover() -> None:
+        if "/srv" not in fstab.read_text() and "defaults 0 2" in fstab.read_text():
+            fstab.write_text(RIGHT + f"UUID={HOME_UUID} /srv ext4 defalts 0 2\n")
+
+    whenever_unmounted(monkeypatch, appliance, uncover)
+    report = repaired(tmp_path, disks)
+    assert report.errors == []
+    assert statuses(report) == [("fstab/bad-option", Status.REPAIRED)] * 2
+    assert report.outcome is not None
+    assert report.outcome.committed
+
+
+def test_what_comes_back_again_and_again_is_not_repaired_for_ever(
+    tmp_path: Path,
+    disks: ImageOptions,
+    appliance: FakeAppliance,
+    fstab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[int] = []
+
+    def uncover() -> None:
+        if "defalts" not in fstab.read_text():
+            lines.append(1)
+            more = "".join(f"UUID={HOME_UUID} /srv/{n} ext4 defalts 0 2\n" for n, _ in enumerate(lines))
+            fstab.write_text(RIGHT + more)
+
+    whenever_unmounted(monkeypatch, appliance, uncover)
+    report = repaired(tmp_path, disks)
+    assert len(lines) == 3  # after each of the rounds
+    assert "the staged repair was dropped" in report.errors[0].message
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+
+
+# --- the last steps
+
+
+def came_to(outcome: Outcome) -> BootReport:
+    return BootReport(
+        outcome=outcome,
+        detail="",
+        failed_units=(),
+        milestones=(),
+        seconds=1.0,
+        firmware="bios",
+        acceleration="tcg",
+    )
+
+
+def below(overlay: Path) -> str:
+    """The name of the image below an overlay."""
+    named = re.search(rb'"filename":"([^"]+)"', overlay.read_bytes()[:4096])
+    assert named is not None
+    return Path(named[1].decode()).resolve().name
+
+
+@pytest.mark.parametrize("outcome", [Outcome.LOGIN, Outcome.EMERGENCY])
+def test_what_does_not_boot_is_not_written(
+    outcome: Outcome, tmp_path: Path, disks: ImageOptions, fstab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (tmp_path / "system.raw").read_bytes()
+    booted: list[tuple[str, ...]] = []
+
+    def prove(overlay: Path, *, further: Sequence[Path]) -> BootReport:
+        booted.append(tuple(below(path) for path in (overlay, *further)))
+        return came_to(outcome)
+
+    monkeypatch.setattr("guestrepair.boot.prove", prove)
+    report = repaired(tmp_path, disks, prove_boot=True)
+    assert booted == [("system.raw", "home.raw")]  # with its further disks, or it would wait for them
+    assert report.outcome is not None
+    assert report.outcome.committed is (outcome is Outcome.LOGIN)
+    if outcome is not Outcome.LOGIN:
+        assert statuses(report) == [("fstab/bad-option", Status.FAILED)]
+        assert "the repaired overlay does not boot" in report.errors[0].message
+        assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+        assert (tmp_path / "system.raw").read_bytes() == before
+
+
+def test_a_boot_of_what_is_dropped_is_refused_at_once(
+    tmp_path: Path, disks: ImageOptions, appliance: FakeAppliance
+) -> None:
+    with pytest.raises(UsageError, match="--prove-boot"):
+        repaired(tmp_path, disks, dry_run="verify", prove_boot=True)
+    assert not appliance.calls
+
+
+def test_a_commit_that_fails_is_said_to_have_failed(
+    tmp_path: Path, disks: ImageOptions, fstab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_what: object, **_more: object) -> None:
+        raise ImageAccessError("no space left for the undo data")
+
+    monkeypatch.setattr(Transaction, "commit", full)
+    report = repaired(tmp_path, disks)
+    assert statuses(report) == [("fstab/bad-option", Status.FAILED)]
+    assert [error.message for error in report.errors] == ["no space left for the undo data"]
+    assert report.outcome is not None
+    assert not report.outcome.committed
+
+
+def test_a_donor_at_another_address_is_another_disk(tmp_path: Path, disks: ImageOptions, fstab: Path) -> None:
+    """Of what lies elsewhere only the name can be compared."""
+    one, other = parse_image_name("https://host/a.raw"), parse_image_name("https://host/b.raw")
+    assert _is_same(one, parse_image_name("https://host/a.raw"))
+    assert not _is_same(one, other)
+    assert not _is_same(one, tmp_path / "system.raw")
+    (tmp_path / "link.raw").symlink_to("system.raw")
+    with pytest.raises(UsageError, match="the disk to be repaired itself"):
+        repaired(tmp_path, disks, sources=SourceOptions(donors=(tmp_path / "link.raw",)))

@@ -49,3 +49,11 @@ def test_a_finding_that_was_not_planned_is_not_gone_because_its_line_moved() -> 
     moved = finding(B.rule, "/etc/ssh/sshd_config:10")
     assert gone([A, B], [A], [moved]) == [A]
     assert gone([A, B], [A], []) == [A, B]
+
+
+def test_one_that_was_repaired_is_no_excuse_for_another_that_came_with_it() -> None:
+    other, third = finding(A.rule, "/etc/fstab:7"), finding(A.rule, "/etc/fstab:9")
+    (said,) = gone_wrong([A], Examination([A], []), Examination([other], []))
+    assert said.startswith("fstab/order /etc/fstab:7 is new")
+    assert gone_wrong([A], Examination([A, other], []), Examination([third], [])) == []  # its line moved
+    assert gone_wrong([A], Examination([A, other], []), Examination([other, third], []))
