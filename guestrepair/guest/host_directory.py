@@ -113,9 +113,15 @@ class HostDirectoryGuest(Guest):
     @contextlib.contextmanager
     def _file(self, path: GuestPath) -> Iterator[int]:
         with self._opened(self._parent(path)) as directory:
+            # Looked at before it is opened: to open a device can be to use it, as of a tape or a watchdog.
+            found = _lstat(directory, path.name or ".", path)
+            if found is None:
+                raise GuestReadError(path, "no such file")
+            if not found.is_file:
+                raise GuestReadError(path, "not a regular file")
             descriptor = os.open(path.name, _FILE, dir_fd=directory)
             try:
-                if not stat_module.S_ISREG(os.fstat(descriptor).st_mode):
+                if not stat_module.S_ISREG(os.fstat(descriptor).st_mode):  # it may be another by now
                     raise GuestReadError(path, "not a regular file")
                 yield descriptor
             finally:

@@ -128,6 +128,7 @@ class _Opened:
     """
 
     name: str
+    shown: str
     session: Session
     stored: Sequence[Sequence[State]]
     """Of each disk, the files that it is made of, from the top."""
@@ -150,9 +151,9 @@ class _Opened:
         for _ in range(2):
             try:
                 return self._look()
-            except (NoSystemError, LockedError):
-                if self._is_confirmed():
-                    raise
+            except (NoSystemError, LockedError) as error:
+                if self._is_confirmed():  # of two, nobody could tell which is meant
+                    raise type(error)(f"{self.shown}: {error.message}", hint=error.hint) from error
         raise AssertionError("what the appliance has read itself is not confirmed")
 
     def _look(self) -> Side:
@@ -208,7 +209,7 @@ def _session(
         opening.late_session((first, *images[1:]), options, ui, keys) as session,
     ):
         stored = (states, *(_states(image) for image in images[1:]))
-        yield _Opened(name, session, stored, options, ui)
+        yield _Opened(name, given.shown, session, stored, options, ui)
 
 
 def _states(image: Image) -> tuple[State, ...]:

@@ -81,7 +81,7 @@ def take_inventory(context: Context) -> tuple[Inventory, list[Inconclusive]]:
     found.cloud_init = take("cloud_init", lambda system, _lost: services.cloud_init(system))
     for target, reason in context.system.unmounted:
         sections.lose("mounts", f"{target} is not mounted here ({reason}): what lies there was not looked at")
-    for place, reason in sorted(context.guest.damage.items())[:MAX_LOST]:
+    for place, reason in sorted(context.guest.damage.items())[: MAX_LOST + 1]:
         sections.lose("files", f"{place}: {reason}")
     return found, sections.inconclusive
 
@@ -94,13 +94,14 @@ class _Sections:
         self.inconclusive: list[Inconclusive] = []
 
     def lose(self, section: str, reason: str) -> None:
-        """Keep a reason, once."""
+        """Keep a reason, once; after very many, that there are more."""
         said = Inconclusive("inventory", f"{section}: {reason}")
-        if (
-            said not in self.inconclusive
-            and sum(s.reason.startswith(f"{section}:") for s in self.inconclusive) < MAX_LOST
-        ):
-            self.inconclusive.append(said)
+        known = sum(each.reason.startswith(f"{section}:") for each in self.inconclusive)
+        if said in self.inconclusive or known > MAX_LOST:
+            return
+        if known == MAX_LOST:
+            said = Inconclusive("inventory", f"{section}: there is more that could not be read")
+        self.inconclusive.append(said)
 
     def take(
         self, section: str, read: Callable[[System, Lost], T], budget: fence.Budget = fence.ANALYZER

@@ -353,9 +353,6 @@ def _commit(run: _Run, transaction: Transaction | None, images: Sequence[Image])
         run.report.outcome = RepairOutcome(committed=False)
         run.report.findings = [dataclasses.replace(f, status=Status.OPEN) for f in run.report.findings]
         return
-    if run.how.prove_boot:
-        _prove(run, transaction.overlay, images)
-    run.ui.progress("writing to the image")
     plan = [change_json(step.change) for each in run.plans for step in each.steps]
     findings = [finding_json(finding) for finding in run.report.findings]
     repaired = [f for f in run.report.findings if f.status is Status.REPAIRED]
@@ -364,6 +361,9 @@ def _commit(run: _Run, transaction: Transaction | None, images: Sequence[Image])
         backups=tuple(str(path) for path in run.done.backups),
     )
     try:
+        if run.how.prove_boot:
+            _prove(run, transaction.overlay, images)
+        run.ui.progress("writing to the image")
         record = transaction.commit({"changes": plan}, {"findings": findings}, repair=told)
     except Exception:  # the transaction says, and has on record, how the image is now
         run.mark_failed()
@@ -373,7 +373,12 @@ def _commit(run: _Run, transaction: Transaction | None, images: Sequence[Image])
 
 
 def _prove(run: _Run, overlay: Path, images: Sequence[Image]) -> None:
-    """Boot the overlay with all further disks; a RepairError where it does not come up."""
+    """Boot the overlay, with all further disks.
+
+    Raises:
+        RepairError: it does not come up.
+        BootError, ImageError: that cannot be tried.
+    """
     from guestrepair.boot import prove
 
     run.ui.progress("booting the repaired overlay")
@@ -382,12 +387,8 @@ def _prove(run: _Run, overlay: Path, images: Sequence[Image]) -> None:
         result = prove(overlay, further=further)
     run.watch.lap("boot")
     if not result.reached_login:
-        run.mark_failed()
-        raise RepairError(
-            f"{run.report.path}: the repaired overlay does not boot ({result.summary}); "
-            "the repair was dropped",
-            hint="the image is as it was",
-        )
+        why = f"the repaired overlay does not boot ({result.summary}); the repair was dropped"
+        raise RepairError(f"{run.report.path}: {why}", hint="the image is as it was")
 
 
 def _together(first: Examination, second: Examination) -> Examination:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,10 +105,44 @@ def test_content_is_read_from_where_it_is_asked(guest: Guest) -> None:
     assert guest.read_range(P("/bin/tool"), 3, 4) == b"ELFE"
     assert guest.read_range(P("/bin/tool"), 298, 100) == b"LF"
     assert guest.read_range(P("/bin/tool"), 400, 1) == b""
-    with pytest.raises(
-        GuestReadError, match="/etc/fifo: not a regular file"
-    ):  # and does not wait for a writer
-        guest.read_range(P("/etc/fifo"), 0, 1)
+
+
+@pytest.mark.parametrize("path", ["/etc/fifo", "/etc/out", "/etc/sub", "/"])
+def test_what_is_no_file_is_not_even_opened(path: str, guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that lies in the tree would be used by that: a watchdog counts from then on, a tape winds."""
+    opened: list[str] = []
+
+    def noted(name: str, flags: int, **more: Any) -> int:
+        opened.append(str(name))
+        return really(name, flags, **more)
+
+    really = os.open
+    monkeypatch.setattr(os, "open", noted)
+    with pytest.raises(GuestReadError, match=f"^{path}: not a regular file"):
+        guest.read_range(P(path), 0, 1)
+    assert guest.digests("md5", [P(path)]) == {}
+    assert P(path).name not in opened
+
+
+def test_a_file_that_becomes_something_else_meanwhile_is_not_read(
+    guest: Guest, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.open
+
+    def swapped(name: str, flags: int, **more: Any) -> int:
+        if name == "a.conf":
+            (tree / "etc/a.conf").unlink()
+            os.mkfifo(tree / "etc/a.conf")
+        return really(name, flags, **more)
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(GuestReadError, match=r"^/etc/a.conf: not a regular file"):
+        guest.read_range(P("/etc/a.conf"), 0, 1)
+
+
+def test_a_file_that_is_not_there_is_named(guest: Guest) -> None:
+    with pytest.raises(GuestReadError, match=r"^/etc/none: no such file"):
+        guest.read_range(P("/etc/none"), 0, 1)
 
 
 def test_a_tree_is_its_regular_files(guest: Guest) -> None:

@@ -16,7 +16,7 @@ from guestrepair.boot import BootReport
 from guestrepair.boot.outcome import Outcome
 from guestrepair.disk import Transaction
 from guestrepair.disk.attach.location import parse_image_name
-from guestrepair.errors import ImageAccessError, UsageError
+from guestrepair.errors import BootError, ImageAccessError, UsageError
 from guestrepair.model import Finding, Severity, Status
 from guestrepair.operations.options import ImageOptions, ScanOptions, SourceOptions, UserInterface
 from guestrepair.operations.repair import RepairOptions, _is_same, repair
@@ -286,3 +286,19 @@ def test_a_donor_at_another_address_is_another_disk(tmp_path: Path, disks: Image
     (tmp_path / "link.raw").symlink_to("system.raw")
     with pytest.raises(UsageError, match="the disk to be repaired itself"):
         repaired(tmp_path, disks, sources=SourceOptions(donors=(tmp_path / "link.raw",)))
+
+
+def test_what_could_not_be_booted_is_not_called_repaired(
+    tmp_path: Path, disks: ImageOptions, fstab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prove(_overlay: Path, **_more: object) -> BootReport:
+        raise BootError("qemu-system-x86_64 is not installed")
+
+    before = (tmp_path / "system.raw").read_bytes()
+    monkeypatch.setattr("guestrepair.boot.prove", prove)
+    report = repaired(tmp_path, disks, prove_boot=True)
+    assert statuses(report) == [("fstab/bad-option", Status.FAILED)]
+    assert [error.message for error in report.errors] == ["qemu-system-x86_64 is not installed"]
+    assert report.outcome is not None
+    assert not report.outcome.committed
+    assert (tmp_path / "system.raw").read_bytes() == before
