@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from guestrepair.errors import UsageError
+from guestrepair.formats.superblock.checksums import crc32c
 from guestrepair.guest.memory import MemoryGuest
 from guestrepair.guest.view import Guest
 from guestrepair.model import Change, GuestPath, RemoveFile, Severity
@@ -132,4 +134,37 @@ def test_a_file_of_another_disk_is_not_changed_with_this_one(
     how = HandOptions(confirm=lambda _: True, state_dir=tmp_path / "state")
     report = change_by_hand(tmp_path / "system.raw", disks, how, lambda _: remove, UserInterface())
     assert "/home/a/letter" in report.errors[0].message
+    assert Report(images=[report]).exit_status(Severity.ERROR) == 4
+
+
+def unclean(disk: Path) -> None:
+    """Make an ext4 look as if it were mounted still (struct ext4_super_block: s_state, s_checksum)."""
+    with disk.open("r+b") as file:
+        file.seek(1024)
+        block = bytearray(file.read(1020))
+        block[58:60] = bytes(2)
+        file.seek(1024)
+        file.write(block + crc32c(bytes(block)).to_bytes(4, "little"))
+
+
+def test_a_change_that_leaves_a_filesystem_unclean_is_dropped(
+    tmp_path: Path,
+    disks: ImageOptions,
+    appliance: FakeAppliance,
+    fstab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overlay = Path(shutil.copyfile(appliance.devices["/dev/sda"], tmp_path / "overlay"))
+    appliance.devices["/dev/sda"] = overlay
+    unmounted = appliance.umount_all
+
+    def unmount() -> None:
+        unmounted()
+        if fstab.read_text() == RIGHT:
+            unclean(overlay)
+
+    monkeypatch.setattr(appliance, "umount_all", unmount)
+    report, shown = changed(tmp_path, disks, RIGHT)
+    assert shown == []
+    assert "/dev/sda was not unmounted cleanly" in report.errors[0].message
     assert Report(images=[report]).exit_status(Severity.ERROR) == 4
