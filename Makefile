@@ -11,7 +11,7 @@ RPMBUILD ?=
 # Python keeps what it compiled: without, every test process compiles all of the tests and of the tool anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check lint types test test-all test-unit test-program test-image test-boot test-faults test-corpus demo bench docs site wheel deb rpm zipapp \
+.PHONY: help setup check lint types test test-all test-unit coverage test-program test-image test-boot test-faults test-corpus demo bench docs site wheel deb rpm zipapp \
 	man test-hosts test-packages clean
 
 help: ## what can be made
@@ -31,6 +31,12 @@ check: lint types ## lint and types
 
 test-unit: setup ## seconds: no appliance
 	$(PYTEST) tests/unit -q -n $(JOBS) --dist worksteal
+
+coverage: setup ## what unit tests reach of the rooms that read and write: 90 % of the lines, or it fails
+	.venv/bin/pip install -q -e ".[coverage]"
+	mkdir -p build
+	.venv/bin/coverage run -m pytest tests/unit -q
+	.venv/bin/coverage report
 
 test-program: setup ## a minute: the program as its users start it, no appliance
 	$(PYTEST) tests/program -q -n $(JOBS) --dist worksteal
