@@ -211,6 +211,16 @@ class Accounts:
         named = b"altfiles" in (self._guest.read_if_there(_NSSWITCH) or b"")
         return self._file(_ALTFILES, parse_passwd) if named else parse_passwd(b"")
 
+    def only_files(self, database: str) -> bool:
+        """True when a database (passwd, group) comes from its file alone, by nsswitch.conf or without one.
+
+        What systemd makes up (root, nobody, users of running services) counts as nothing more.
+        """
+        text = (self._guest.read_if_there(_NSSWITCH) or b"").decode("utf-8", "replace")
+        lines = [line.partition("#")[0].partition(":") for line in text.splitlines()]
+        words = next((rest.split() for name, _, rest in lines if name.strip() == database), ["files"])
+        return {word for word in words if not word.startswith("[")} <= {"files", "compat", "systemd"}
+
     @fact
     def sysusers(self) -> tuple[tuple[GuestPath, SystemUser], ...]:
         """The lines of sysusers.d in force, each with the file that holds it."""
