@@ -244,12 +244,12 @@ class Accounts:
 
     @fact
     def login(self) -> tuple[Account, ...]:
-        """Accounts whose shell is meant for a person; the first line of a name counts."""
+        """Accounts whose shell is meant for a person, whatever line ends passwd has; of a name the first line."""
         found: dict[str, Account] = {}
         for entry in self.passwd.entries:
             if (
                 entry.name not in found
-                and (entry.shell or "/bin/sh").rpartition("/")[2] not in NO_LOGIN_SHELLS
+                and (entry.shell.rstrip("\r") or "/bin/sh").rpartition("/")[2] not in NO_LOGIN_SHELLS
             ):
                 found[entry.name] = self.account(entry)
         return tuple(found.values())
