@@ -244,7 +244,7 @@ class Accounts:
 
     @fact
     def login(self) -> tuple[Account, ...]:
-        """Accounts whose shell is meant for a person, whatever line ends passwd has; of a name the first line."""
+        """Accounts whose shell is meant for a person, whatever ends the line; of a name the first counts."""
         found: dict[str, Account] = {}
         for entry in self.passwd.entries:
             if (

@@ -205,7 +205,8 @@ def test_a_malformed_line_of_root_is_one_finding_and_mended_in_place() -> None:
 def test_line_ends_of_windows(path: str, severity: Severity) -> None:
     guest = healthy()
     before = guest.read(GuestPath(path))
-    guest.file(path, before.replace(b"\n", b"\r\n"))
+    private = path == "/etc/shadow"
+    guest.file(path, before.replace(b"\n", b"\r\n"), mode=0o640 if private else 0o644, gid=42 * private)
     found = only(guest)
     assert (found.rule, found.severity, found.subject) == ("system/passwd-damaged", severity, f"{path}:1")
     assert found.repair is not None
