@@ -7,6 +7,8 @@ explicitly, since the appliance runs with umask 022.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from guestrepair.appliance.handle import Handle, reading
@@ -20,6 +22,8 @@ from guestrepair.model import GuestPath, SetCapabilities
 from guestrepair.session.live import LiveGuest
 
 _WRITE_BYTES = 1024 * 1024
+_LOCKS = frozenset("ai")
+"""append only, immutable: chattr(1)."""
 
 
 _READ_WHOLE = frozenset({"system-connections", "network-scripts", "network", "crontabs", "cron"})
@@ -59,7 +63,7 @@ class Writer:
         real = self._guest.resolve(path)
         if real is None:
             raise GuestReadError(path, "no such file")
-        with reading(real):
+        with reading(real), self._changeable(real):
             self._handle.upload(str(source), self._inside(real))
         self._guest.forget()
 
@@ -82,7 +86,7 @@ class Writer:
         return copy
 
     def _put(self, real: GuestPath, content: bytes) -> None:
-        with reading(real):
+        with reading(real), self._changeable(real):
             if len(content) <= _WRITE_BYTES:
                 self._handle.write(self._inside(real), content)
             else:
@@ -91,12 +95,36 @@ class Writer:
                     self._handle.upload(str(out), self._inside(real))
         self._guest.forget()
 
+    @contextmanager
+    def _changeable(self, real: GuestPath) -> Iterator[None]:
+        """Take the attributes that forbid any change off a file (chattr +i, +a), and put them back after.
+
+        Whoever set them meant programs of the running guest; this change was asked for by name. A filesystem
+        without such attributes has nothing to take off. Source: chattr(1).
+        """
+        inside = self._inside(real)
+        found = self._guest.lstat(real)
+        try:
+            flags = self._handle.get_e2attrs(inside) if found is not None and found.is_file else ""
+        except RuntimeError:
+            flags = ""
+        locks = "".join(sorted(set(flags) & _LOCKS))
+        if locks:
+            self._handle.set_e2attrs(inside, locks, clear=True)
+        try:
+            yield
+        finally:
+            if locks:
+                self._handle.set_e2attrs(inside, locks)
+
     # --- attributes -------------------------------------------------------------------
 
     def set_mode(self, path: GuestPath, mode: int) -> None:
         """Set the permission bits of something that is no link."""
         with reading(path):
-            self._handle.chmod(mode, self._inside(self._existing(path)))
+            real = self._existing(path)
+            with self._changeable(real):
+                self._handle.chmod(mode, self._inside(real))
         self._guest.forget()
 
     def set_owner(self, path: GuestPath, uid: int, gid: int) -> None:
@@ -202,7 +230,7 @@ class Writer:
     def empty(self, path: GuestPath) -> None:
         """Cut an existing regular file, which is no link, to no bytes."""
         real = self._existing(path)
-        with reading(path):
+        with reading(path), self._changeable(real):
             self._handle.truncate(self._inside(real))
         self._guest.forget()
 

@@ -211,6 +211,16 @@ class Accounts:
         named = b"altfiles" in (self._guest.read_if_there(_NSSWITCH) or b"")
         return self._file(_ALTFILES, parse_passwd) if named else parse_passwd(b"")
 
+    def only_files(self, database: str) -> bool:
+        """True when a database (passwd, group) comes from its file alone, by nsswitch.conf or without one.
+
+        What systemd makes up (root, nobody, users of running services) counts as nothing more.
+        """
+        text = (self._guest.read_if_there(_NSSWITCH) or b"").decode("utf-8", "replace")
+        lines = [line.partition("#")[0].partition(":") for line in text.splitlines()]
+        words = next((rest.split() for name, _, rest in lines if name.strip() == database), ["files"])
+        return {word for word in words if not word.startswith("[")} <= {"files", "compat", "systemd"}
+
     @fact
     def sysusers(self) -> tuple[tuple[GuestPath, SystemUser], ...]:
         """The lines of sysusers.d in force, each with the file that holds it."""
@@ -234,12 +244,12 @@ class Accounts:
 
     @fact
     def login(self) -> tuple[Account, ...]:
-        """Accounts whose shell is meant for a person; the first line of a name counts."""
+        """Accounts whose shell is meant for a person, whatever ends the line; of a name the first counts."""
         found: dict[str, Account] = {}
         for entry in self.passwd.entries:
             if (
                 entry.name not in found
-                and (entry.shell or "/bin/sh").rpartition("/")[2] not in NO_LOGIN_SHELLS
+                and (entry.shell.rstrip("\r") or "/bin/sh").rpartition("/")[2] not in NO_LOGIN_SHELLS
             ):
                 found[entry.name] = self.account(entry)
         return tuple(found.values())

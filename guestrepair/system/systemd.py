@@ -55,7 +55,7 @@ class LoadedUnit:
     """A unit: the name asked for, its own (an alias leads to it), its fragment, drop-ins and assignments.
 
     A masked unit has no assignments. ``unread`` are drop-ins that cannot be read: what they would
-    set is not known.
+    set is not known. ``texts`` are the files that were read, in order, each with its bytes.
     """
 
     name: str
@@ -65,6 +65,7 @@ class LoadedUnit:
     unit: Unit = field(default_factory=Unit)
     drop_ins: tuple[GuestPath, ...] = ()
     unread: tuple[Unreadable, ...] = ()
+    texts: tuple[tuple[GuestPath, bytes], ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -296,16 +297,24 @@ class Systemd:
         if real is None or found is None or not found.is_file:
             return None
         own_name = _own_name(name, path, real)
-        parts, files, unread = [parse_unit(guest.read(real))], [], []
+        fragment = guest.read(real)
+        parts, files, unread, texts = [parse_unit(fragment)], [], [], [(real, fragment)]
         for file in chosen_files(guest, self._drop_in_directories(name, own_name), ".conf"):
             data = attempt(partial(guest.read, file))
             if isinstance(data, Unreadable):
                 unread.append(data)
             else:
                 files.append(file)
+                texts.append((guest.resolve(file) or file, data))
                 parts.append(parse_unit(data))
         return LoadedUnit(
-            name, own_name, path, unit=merge_units(parts), drop_ins=tuple(files), unread=tuple(unread)
+            name,
+            own_name,
+            path,
+            unit=merge_units(parts),
+            drop_ins=tuple(files),
+            unread=tuple(unread),
+            texts=tuple(texts),
         )
 
     def _drop_in_directories(self, name: str, own_name: str) -> Iterator[GuestPath]:

@@ -104,6 +104,8 @@ def _shells(sshd: Sshd, accounts: tuple[Account, ...]) -> Iterator[Finding | Inc
     only = only_admin(accounts)
     by_shell: dict[GuestPath, list[Account]] = {}
     for account in accounts:
+        if account.entry.shell.endswith("\r"):
+            continue  # line ends of Windows: system/passwd-damaged says it once, and mends it
         by_shell.setdefault(account.shell, []).append(account)
     for shell, users in by_shell.items():
         hidden = unmounted(sshd, shell, f"the shell {shell}")

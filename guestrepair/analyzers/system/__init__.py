@@ -23,6 +23,7 @@ from guestrepair.analyzers.system import (
     machine_id,
     modes,
     pam_flow,
+    refused_units,
     selinux,
     selinux_labels,
     sudo,
@@ -43,6 +44,7 @@ ANALYZER = Analyzer(
     summary="basic system: default target, accounts, root's shell, SELinux, modes, sudo",
     rules=(
         *units.RULES,
+        *refused_units.RULES,
         *accounts.RULES,
         *selinux.RULES,
         *modes.RULES,
@@ -57,6 +59,7 @@ ANALYZER = Analyzer(
     checks=(
         identity,
         *units.CHECKS,
+        refused_units.check,
         *accounts.CHECKS,
         selinux.check,
         modes.check,

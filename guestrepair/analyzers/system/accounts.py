@@ -31,10 +31,12 @@ PASSWD_DAMAGED = Rule(
     summary="passwd, shadow or group is missing, lacks root, or has lines that nobody can read",
     severities=(Severity.ERROR, Severity.WARNING),
     effect=Effect.STOPS_LOGIN,
-    safeties=(Safety.REVIEW, Safety.MANUAL),
-    what="An account file is missing or empty, has no root with the number 0, or malformed lines.",
+    safeties=(Safety.REVIEW, Safety.SAFE, Safety.MANUAL),
+    what="An account file is missing or empty, has no root with the number 0, malformed lines, or line ends"
+    " of Windows.",
     why="Without root nobody can administer the system; services cannot find their users.",
-    repair="Root's line, or the whole file, from the copy that the tools keep (passwd-, shadow-, group-).",
+    repair="Root's line, or the whole file, from the copy that the tools keep (passwd-, shadow-, group-);"
+    " carriage returns taken out (safe).",
     example="sed -i with a wrong pattern emptied /etc/passwd.",
     sources=("passwd(5)", "shadow(5)", "group(5)"),
 )
@@ -87,10 +89,13 @@ def _uses_shadow(file: AccountText[PasswdEntry] | None) -> bool:
 def _file(
     system: System, path: GuestPath, file: AccountText[Any] | None, copy: AccountText[Any] | None, mode: int
 ) -> Iterator[Finding]:
+    if file is not None and b"\r\n" in file.data:
+        yield _returns(file)
+        return  # what else seems to be wrong has this for its cause, or is seen once it is gone
     if copy is not None and (_root_problem(copy.parsed) or copy.parsed.malformed):
         copy = None  # only a sound one serves
     problem = "it is not there" if file is None else _root_problem(file.parsed)
-    if problem:
+    if problem and not (file is not None and file.parsed.get("root") is None and _root_is_malformed(file)):
         yield PASSWD_DAMAGED.finding(
             Subject.of_path(path),
             f"{path}: {problem}",
@@ -99,6 +104,33 @@ def _file(
         )
     if file is not None and file.parsed.malformed:
         yield _malformed(file, copy)
+
+
+def _root_is_malformed(file: AccountText[Any]) -> bool:
+    """True where root's line is there and malformed: mending it is all there is to do."""
+    broken = (each.line.text for each in file.parsed.malformed)
+    return bool(file.parsed.entries) and any(text.startswith("root:") for text in broken)
+
+
+def _returns(file: AccountText[Any]) -> Finding:
+    """Lines that end as Windows ends them: the last field, a shell or a member, has a carriage return."""
+    path, data = file.path, file.data
+    lines = [line for line in file.parsed.lines if line.raw.endswith(b"\r\n")]
+    edits = tuple(Edit(offset=line.offset_bytes + len(line.raw) - 2, length=1, text=b"") for line in lines)
+    first, last = (Subject.of_line(path, line.number) for line in (lines[0], lines[-1]))
+    root = any(line.text.startswith("root:") for line in lines)
+    return PASSWD_DAMAGED.finding(
+        first,
+        f"{first}: {len(lines)} lines end with a carriage return, as Windows writes them: it counts as part"
+        " of the last field, the shell or the last member",
+        severity=Severity.ERROR if root and path != GROUP else Severity.WARNING,
+        evidence=(Evidence(f"{first} to {last}", "lines end in CR LF", "lines end in LF"),),
+        repair=Repair(
+            f"take the carriage returns out of {path}",
+            Safety.SAFE,
+            (EditFile(path=path, before=data, edits=edits),),
+        ),
+    )
 
 
 def _root_problem(parsed: AccountFile[Any]) -> str:
@@ -158,11 +190,13 @@ def _malformed(file: AccountText[Any], copy: AccountText[Any] | None) -> Finding
     if edits and len(edits) == len(malformed) and copy is not None:
         change = EditFile(path=path, before=file.data, edits=tuple(edits))
         repair = Repair(f"put back these lines from {copy.path}", Safety.REVIEW, (change,))
+    root_lost = _root_is_malformed(file) and file.parsed.get("root") is None
     first, *others = (Subject.of_line(path, m.line.number) for m in malformed)
     return PASSWD_DAMAGED.finding(
         first,
-        f"{first}: {malformed[0].reason}; the line is ignored",
-        severity=Severity.WARNING,
+        f"{first}: {malformed[0].reason}; the line is ignored"
+        + (f", and {path} has no other for root" if root_lost else ""),
+        severity=Severity.ERROR if root_lost else Severity.WARNING,
         evidence=tuple(
             Evidence(f"{path}:{m.line.number}", m.reason, "a line with all its fields")
             for m in malformed[:_MAX_NAMED]
@@ -180,8 +214,8 @@ def shell(context: Context) -> Iterator[Finding]:
     system = context.system
     file = system.account_files.passwd
     root = file.parsed.get("root") if file is not None else None
-    if file is None or root is None:
-        return
+    if file is None or root is None or root.shell.endswith("\r"):
+        return  # such a line is a finding of its own
     path = GuestPath(root.shell or "/bin/sh")
     if path.name in _CLOSED or not path.is_absolute() or _runs(system.files, path):
         return

@@ -122,9 +122,21 @@ def _judge(system: System, service: str, kind: str) -> _Failing | str | None:
         return _opener(service, steps) if kind == "auth" else None
     if _is_sshds(system, steps) or _is_closed(service, kind, steps):
         return None
+    lost = _lost(system, service, kind)
+    if lost is not None:
+        return _Failing(service, kind, lost, _severity(system, service, kind))
     texts = dict(system.pam.stack(service).texts) | dict(system.pam.stack("other").texts)
     mending = find_mending(steps, Texts(texts), sound) or _by_hand(service, steps, present)
     return _Failing(service, kind, mending, _severity(system, service, kind))
+
+
+def _lost(system: System, service: str, kind: str) -> Mending | None:
+    """The first line that draws in a file that is not there: that is brought back, and no line changed."""
+    for link in system.pam.stack(service).missing:
+        if link.include.type in ("", kind):
+            why = f"{link.target}, which it draws in, is not there"
+            return Mending((link.file, link.include.line), why, lost=link.target)
+    return None
 
 
 def _is_open(service: str, steps: Sequence[PamStep]) -> bool:
@@ -254,10 +266,13 @@ def _repair(system: System, stacks: list[_Failing]) -> Repair:
             for path, edits in mending.edits
         )
         return Repair(mending.summary, Safety.REVIEW, changes)
-    path = mending.key[0]
+    path = mending.lost or mending.key[0]
     restore = system.packaged.restore(path) if system.packaged is not None else None
     if restore is not None:
         return Repair(f"restore {path} from {restore.package}", Safety.REVIEW, (restore,))
+    if mending.lost is not None:
+        tools = "authselect or pam-auth-update make it where no package has it"
+        return Repair(f"bring {path} back: {tools}", Safety.MANUAL)
     return Repair(f"correct the lines of {path} by hand (pam.d(5))", Safety.MANUAL)
 
 

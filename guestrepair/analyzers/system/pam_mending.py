@@ -28,12 +28,16 @@ Key = tuple[GuestPath, int]
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """The line that is wrong, why, what to do, and the edits of files by path (none: by hand)."""
+    """The line that is wrong, why, what to do, and the edits of files by path (none: by hand).
+
+    ``lost`` is a file that the line draws in and that is not there.
+    """
 
     key: Key
     why: str
     summary: str = ""
     edits: tuple[tuple[GuestPath, tuple[Edit, ...]], ...] = ()
+    lost: GuestPath | None = None
 
 
 class Texts:

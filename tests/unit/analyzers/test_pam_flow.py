@@ -242,3 +242,16 @@ def test_what_cannot_be_read_is_not_judged() -> None:
 )
 def test_any_order_of_lines_is_judged(lines: list[str]) -> None:
     run_analyzer(ANALYZER, Context(debian(common_auth="".join(f"{line}\n" for line in lines))))
+
+
+def test_a_file_that_is_drawn_in_and_gone_is_what_to_bring_back() -> None:
+    guest = rhel()
+    guest.remove("/etc/pam.d/system-auth")
+    guest.link("/etc/pam.d/system-auth", "/etc/authselect/system-auth")
+    found = findings(guest)
+    assert found
+    for each in found:
+        assert "/etc/pam.d/system-auth, which it draws in, is not there" in each.message
+        assert each.repair is not None
+        assert each.repair.safety is Safety.MANUAL
+        assert each.repair.summary.startswith("bring /etc/pam.d/system-auth back")

@@ -187,6 +187,35 @@ def test_root_line_gone_from_shadow() -> None:
     assert change.after == SHADOW.encode()
 
 
+def test_a_malformed_line_of_root_is_one_finding_and_mended_in_place() -> None:
+    guest = healthy()
+    guest.file("/etc/shadow", SHADOW.replace("root:!:1:", "root::!:1:"), mode=0o640, gid=42)
+    found = only(guest)
+    assert (found.severity, found.subject) == (ERROR, "/etc/shadow:1")
+    assert "no other for root" in found.message
+    assert found.repair is not None
+    (change,) = found.repair.changes
+    assert isinstance(change, EditFile)
+    assert change.after.decode() == SHADOW
+
+
+@pytest.mark.parametrize(
+    ("path", "severity"), [("/etc/passwd", ERROR), ("/etc/shadow", ERROR), ("/etc/group", WARNING)]
+)
+def test_line_ends_of_windows(path: str, severity: Severity) -> None:
+    guest = healthy()
+    before = guest.read(GuestPath(path))
+    private = path == "/etc/shadow"
+    guest.file(path, before.replace(b"\n", b"\r\n"), mode=0o640 if private else 0o644, gid=42 * private)
+    found = only(guest)
+    assert (found.rule, found.severity, found.subject) == ("system/passwd-damaged", severity, f"{path}:1")
+    assert found.repair is not None
+    assert found.repair.safety is Safety.SAFE
+    (change,) = found.repair.changes
+    assert isinstance(change, EditFile)
+    assert change.after == before
+
+
 def test_root_with_another_number() -> None:
     guest = healthy()
     guest.file("/etc/passwd", PASSWD.replace("root:x:0:0", "root:x:1000:0"))

@@ -39,6 +39,8 @@ class FakeAppliance:
         self.points: set[str] = set()
         self.calls: Counter[str] = Counter()
         self.owners: dict[Path, tuple[int, int]] = {}
+        self.flags: dict[Path, set[str]] = {}
+        """chattr's letters of files; "i" and "a" keep them as they are."""
         self.xattrs: dict[Path, dict[str, bytes]] = {}
         self.arrays: dict[str, list[str]] = {}
         self.volumes: dict[str, list[str]] = {}
@@ -208,9 +210,20 @@ class FakeAppliance:
     def upload(self, source: str, path: str) -> None:
         shutil.copyfile(source, self._writable("upload", path))
 
+    def get_e2attrs(self, path: str) -> str:
+        self._asked("get_e2attrs", path)
+        return "".join(sorted(self.flags.get(self.host(path), {"e"})))
+
+    def set_e2attrs(self, path: str, letters: str, *, clear: bool = False) -> None:
+        self._asked("set_e2attrs", path)
+        flags = self.flags.setdefault(self.host(path), {"e"})
+        (flags.difference_update if clear else flags.update)(letters)
+
     def _writable(self, call: str, path: str) -> Path:
         self._asked(call, path)
         found = self.host(path)
+        if self.flags.get(found, set()) & set("ai"):
+            raise RuntimeError(f"{call}: {path}: Operation not permitted")
         point = max((p for p in self.mounted if f"{path}/".startswith(f"{p.rstrip('/')}/")), key=len)
         if not self.mounted[point][1].startswith("rw"):
             raise RuntimeError(f"{call}: {path}: Read-only file system")

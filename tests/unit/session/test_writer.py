@@ -212,6 +212,30 @@ def test_a_label_is_set_and_read_back(writer: Writer, appliance: FakeAppliance) 
     assert writer._guest.label(P("/etc/conf")) == "system_u:object_r:etc_t:s0"
 
 
+@pytest.mark.parametrize("locks", ["i", "a", "ai"])
+def test_a_locked_file_is_changed_and_stays_locked(
+    locks: str, writer: Writer, appliance: FakeAppliance
+) -> None:
+    conf = appliance.trees["/dev/sda"] / "etc/conf"
+    appliance.flags[conf] = {"e", *locks}
+    writer.replace_content(P("/etc/link"), b"after")
+    writer.set_mode(P("/etc/conf"), 0o600)
+    assert (conf.read_bytes(), conf.stat().st_mode & 0o777) == (b"after", 0o600)
+    assert appliance.flags[conf] == {"e", *locks}
+    appliance.broken["write /etc/conf"] = "No space left on device"
+    with pytest.raises(GuestReadError, match="No space left"):
+        writer.replace_content(P("/etc/conf"), b"")
+    assert appliance.flags[conf] == {"e", *locks}
+
+
+def test_a_filesystem_without_such_attributes_is_written_all_the_same(
+    writer: Writer, appliance: FakeAppliance
+) -> None:
+    appliance.broken["get_e2attrs /etc/conf"] = "Operation not supported"
+    writer.replace_content(P("/etc/conf"), b"after")
+    assert (appliance.trees["/dev/sda"] / "etc/conf").read_bytes() == b"after"
+
+
 def test_what_the_appliance_refuses_is_said_with_the_path(writer: Writer, appliance: FakeAppliance) -> None:
     appliance.broken["write /etc/conf"] = "No space left on device"
     with pytest.raises(GuestReadError, match=r"/etc/conf: .*No space left on device"):
