@@ -144,6 +144,8 @@ def _account(system: System, unit: LoadedUnit, severity: Severity) -> Finding | 
         value = unit.unit.last("Service", key)
         if not _NAME.fullmatch(value) or number(value) is not None or not system.accounts.only_files(file):
             continue
+        if any(made.name == value for _, made in system.accounts.sysusers):
+            continue  # systemd-sysusers may make it at the next boot, before any service starts
         place = _last_place(unit, key)
         said = f"{key}={value}, and /etc/{file} has no {value}"
         return _finding(unit, severity, place, said, _without(place, key, value, file))

@@ -121,3 +121,9 @@ def test_what_nothing_starts_is_nobodys_fault() -> None:
     made = guest("[Service]\nUser=sshadmin\n")
     made.remove("/etc/systemd/system/multi-user.target.wants/ssh.service")
     assert findings(made) == []
+
+
+def test_a_user_that_systemd_makes_at_the_next_boot_is_no_finding() -> None:
+    made = guest("[Service]\nUser=sshadmin\n")
+    made.file("/usr/lib/sysusers.d/ssh.conf", 'u sshadmin - "for sshd"\n')
+    assert findings(made) == []
