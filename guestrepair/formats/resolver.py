@@ -1,8 +1,9 @@
-"""How names are looked up: resolv.conf(5) and the ``hosts`` line of nsswitch.conf(5)."""
+"""How names are looked up, of hosts and of accounts: resolv.conf(5) and nsswitch.conf(5)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guestrepair.errors import FormatError
@@ -12,9 +13,13 @@ MAX_LINES = 20_000
 _ACTION = re.compile(r"\[[^\]]{0,200}\]")
 
 
+DATABASES = frozenset({"hosts", "passwd", "group", "shadow"})
+"""Of nsswitch.conf; what it says of others is nobody's question here."""
+
+
 @dataclass(frozen=True, slots=True)
-class HostsLine:
-    """The sources that ``hosts:`` names, in order, and its 1-based line."""
+class DatabaseLine:
+    """The sources that a line of nsswitch.conf names, in order, and its 1-based number."""
 
     sources: tuple[str, ...]
     line: int
@@ -37,18 +42,17 @@ def parse_nameservers(data: bytes) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def parse_hosts_line(data: bytes) -> HostsLine | None:
-    """The last ``hosts:`` line; None where there is none.
+def parse_databases(data: bytes) -> Mapping[str, DatabaseLine]:
+    """The last line of each of the DATABASES in nsswitch.conf.
 
     Raises:
         FormatError: more lines than any real one has.
     """
-    found = None
+    found = {}
     for number, raw in enumerate(text_lines(data), 1):
         if number > MAX_LINES:
             raise FormatError(f"more than {MAX_LINES} lines, not all of them were looked at")
-        line = raw[:1000].partition("#")[0].strip()
-        name, colon, rest = line.partition(":")
-        if colon and name.strip() == "hosts":
-            found = HostsLine(tuple(_ACTION.sub(" ", rest).split()), number, raw.strip())
+        name, colon, rest = raw[:1000].partition("#")[0].strip().partition(":")
+        if colon and name.strip() in DATABASES:
+            found[name.strip()] = DatabaseLine(tuple(_ACTION.sub(" ", rest).split()), number, raw.strip())
     return found

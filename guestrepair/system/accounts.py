@@ -22,6 +22,7 @@ from guestrepair.formats.passwd import (
     parse_passwd,
     parse_shadow,
 )
+from guestrepair.formats.resolver import parse_databases
 from guestrepair.formats.sysusers import SystemUser, parse_sysusers
 from guestrepair.guest.accounts import AccountNames
 from guestrepair.guest.view import MAX_PATH_BYTES, Guest
@@ -216,10 +217,9 @@ class Accounts:
 
         What systemd makes up (root, nobody, users of running services) counts as nothing more.
         """
-        text = (self._guest.read_if_there(_NSSWITCH) or b"").decode("utf-8", "replace")
-        lines = [line.partition("#")[0].partition(":") for line in text.splitlines()]
-        words = next((rest.split() for name, _, rest in lines if name.strip() == database), ["files"])
-        return {word for word in words if not word.startswith("[")} <= {"files", "compat", "systemd"}
+        data = self._guest.read_if_there(_NSSWITCH) or b""
+        line = parsed(parse_databases, data, _NSSWITCH).get(database)
+        return line is None or set(line.sources) <= {"files", "compat", "systemd"}
 
     @fact
     def sysusers(self) -> tuple[tuple[GuestPath, SystemUser], ...]:

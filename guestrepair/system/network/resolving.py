@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guestrepair.formats.resolver import HostsLine, parse_hosts_line, parse_nameservers
+from guestrepair.formats.resolver import DatabaseLine, parse_databases, parse_nameservers
 from guestrepair.guest.view import Guest
 from guestrepair.model import GuestPath
 from guestrepair.system.fact import fact, parsed
@@ -93,6 +93,11 @@ class Resolving:
         return self._guest.read_if_there(NSSWITCH)
 
     @fact
-    def hosts(self) -> HostsLine | None:
+    def databases(self) -> Mapping[str, DatabaseLine]:
+        """The lines of nsswitch.conf by their database (hosts, passwd, group, shadow)."""
+        return parsed(parse_databases, self.nsswitch or b"", NSSWITCH)
+
+    @property
+    def hosts(self) -> DatabaseLine | None:
         """The hosts line of nsswitch.conf; None where nothing says so (glibc: ``files dns``)."""
-        return parsed(parse_hosts_line, self.nsswitch or b"", NSSWITCH)
+        return self.databases.get("hosts")

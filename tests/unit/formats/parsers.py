@@ -1054,9 +1054,7 @@ PARSERS: Mapping[str, Mapping[str, Registered]] = {
     },
     "resolver": {
         "resolv.conf": Registered(resolver.parse_nameservers, sample=b"nameserver 10.0.0.1\n"),
-        "nsswitch.conf": Registered(
-            resolver.parse_hosts_line, sample=b"hosts: files [!UNAVAIL=return] dns\n"
-        ),
+        "nsswitch.conf": Registered(resolver.parse_databases, sample=b"hosts: files [!UNAVAIL=return] dns\n"),
     },
     "selinux_config": {"config": Registered(selinux_config.parse, sample=b"SELINUX=enforcing\n")},
     "shell_history": {
