@@ -39,7 +39,8 @@ FILE_MISSING = Rule(
     effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="A path that an installed package owns is not there. An error for programs, libraries and "
-    "what boot needs, a warning elsewhere, a note for documentation, translations and caches. "
+    "what boot needs, a warning elsewhere, a note for documentation, translations, caches, "
+    "configuration that nobody logs in by, and empty directories of the administrator. "
     "Excluded paths (path-exclude, tsflags=nodocs), diverted and %ghost files are not missing. A "
     "directory that is gone stands for all that was in it.",
     why="Programs that need the file fail, some of them only at the next boot or login.",
