@@ -25,10 +25,10 @@ def opened(path: Path) -> Iterator[tuple[Source, os.stat_result]]:
 
     Raises:
         ImageAccessError: not there, or no permission.
-        ImageError: neither a regular file nor a block device, or empty.
+        ImageError: neither a regular file nor a block device, empty, or without a size.
     """
     with _descriptor(path) as fd:
-        size = os.lseek(fd, 0, os.SEEK_END)
+        size = _size_bytes(path, fd)
         if size == 0:
             raise ImageError(f"{path}: empty", hint="is the copy complete?")
         yield Source(lambda offset, length: _pread(path, fd, offset, length), size), os.fstat(fd)
@@ -62,6 +62,17 @@ def _open(path: Path, name: Path, flags: int) -> int:
         return os.open(name, flags | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise access_error(path, error) from error
+
+
+def _size_bytes(path: Path, fd: int) -> int:
+    """Files of /proc and /sys call themselves regular, and some have no end to seek to."""
+    try:
+        return os.lseek(fd, 0, os.SEEK_END)
+    except OSError as error:
+        raise ImageError(
+            f"{path}: has no size ({error.strerror}), so it is no disk image",
+            hint="give a disk image or a block device",
+        ) from error
 
 
 def _pread(path: Path, fd: int, offset: int, length: int) -> bytes:

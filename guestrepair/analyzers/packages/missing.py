@@ -39,7 +39,8 @@ FILE_MISSING = Rule(
     effect=Effect.DEGRADES,
     safeties=(Safety.SAFE, Safety.REVIEW),
     what="A path that an installed package owns is not there. An error for programs, libraries and "
-    "what boot needs, a warning elsewhere, a note for documentation, translations and caches. "
+    "what boot needs, a warning elsewhere, a note for documentation, translations, caches, "
+    "configuration that nobody logs in by, and empty directories of the administrator. "
     "Excluded paths (path-exclude, tsflags=nodocs), diverted and %ghost files are not missing. A "
     "directory that is gone stands for all that was in it.",
     why="Programs that need the file fail, some of them only at the next boot or login.",
@@ -132,6 +133,7 @@ def _missing(
     unfinished: Collection[Package],
 ) -> Finding:
     files = system.files
+    weighed = _weighed(group)
     evidence = [expectation(database, cause, "not there")]
     times = (_deletion_time(file, deleted) for file in (cause, *group))
     when = next((time for time in times if time), None)
@@ -142,20 +144,29 @@ def _missing(
     return FILE_MISSING.finding(
         Subject.of_path(GuestPath(cause.path)),
         _missing_message(cause, group, is_unfinished=cause.package in unfinished),
-        severity=max((severity_of_loss(f) for f in group), key=_MILDEST_FIRST.index),
+        severity=max((severity_of_loss(f) for f in weighed), key=_MILDEST_FIRST.index),
         evidence=tuple(evidence),
         repair=Repair(
             f"restore {cause.path}"
             if len(group) == 1
             else f"restore {len(group)} paths from {cause.path} on",
             Safety.REVIEW
-            if cause.package in unfinished or all(Flag.CONFIG in f.flags for f in group)
+            if cause.package in unfinished or all(Flag.CONFIG in f.flags for f in weighed)
             else Safety.SAFE,
             tuple(f.restore(files) for f in group),
         ),
         folded=tuple(Subject.of_path(GuestPath(f.path)) for f in group if f is not cause),
         effect=worst_effect(system, (f.path for f in group)),
     )
+
+
+def _weighed(group: list[PackagedFile]) -> list[PackagedFile]:
+    """What the loss is judged by: of a directory that held nothing but configuration, the files alone.
+
+    An administrator who deletes them may take their directory away as well (``rm -r /etc/update-motd.d``).
+    """
+    inside = [f for f in group if f.kind is not PackagedKind.DIRECTORY]
+    return inside if inside and all(Flag.CONFIG in f.flags for f in inside) else group
 
 
 def _last_change(files: Files, file: PackagedFile) -> list[Evidence]:

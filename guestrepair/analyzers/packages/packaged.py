@@ -53,6 +53,9 @@ _DOCUMENTATION = (
 )
 _MOUNT_PLACES = ("/srv", "/opt", "/mnt", "/media", "/home", "/usr/local", "/usr/src", "/usr/games")
 """Directories of the administrator: a missing one harms nothing."""
+_MISSED_BY_NOBODY = (*_MOUNT_PLACES, "/var/local", "/var/opt", "/var/log/apt")
+"""Those, and what its program makes again (apt: pkgDPkgPM::OpenLog). dpkg lists an empty directory as it
+lists anything that has no digest, so that its kind is not known."""
 
 _LOGIN_CONFIGURATION = (
     "/etc/pam.d/",
@@ -107,6 +110,8 @@ def severity_of_loss(file: PackagedFile) -> Severity:
     if Flag.CONFIG in file.flags:
         return Severity.WARNING if matters_for_login(file.path) else Severity.NOTE
     if file.kind is PackagedKind.DIRECTORY and _below(file.path, tuple(f"{p}/" for p in _MOUNT_PLACES)):
+        return Severity.NOTE
+    if file.kind in {PackagedKind.DIRECTORY, PackagedKind.OTHER} and file.path in _MISSED_BY_NOBODY:
         return Severity.NOTE
     if is_program_place(file.path):
         return Severity.ERROR

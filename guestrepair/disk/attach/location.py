@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -100,6 +101,9 @@ class Location:
         return PurePosixPath(self.name).stem
 
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""In bytes: NAME_MAX of Linux filesystems, and PATH_MAX without its NUL; limits.h(0p)."""
+
 ImageName: TypeAlias = Path | Location
 """What a user can name as an image: a file or device of this host, or what has to be attached first."""
 
@@ -145,7 +149,9 @@ def _divided(text: str) -> tuple[str, str]:
 
 
 def _of_file(text: str, whole: Path) -> ImageName:
-    if "\0" in text or whole.is_dir() or (whole.exists() and not whole.is_file()):
+    if "\0" in text or any(len(name) > _LONGEST_NAME for name in map(os.fsencode, whole.parts)):
+        return whole  # no file can be named so: whoever opens it says it
+    if len(os.fsencode(text)) > _LONGEST_PATH or whole.is_dir() or (whole.exists() and not whole.is_file()):
         return whole
     path, member = ("", "") if whole.exists() else _divided(text)
     if member:

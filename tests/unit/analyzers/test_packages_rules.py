@@ -320,3 +320,33 @@ def test_a_file_listed_by_its_old_name_is_named_where_it_lies_in_every_word(merg
     assert finding.repair is not None
     assert (finding.subject, finding.message.split()[0]) == (place, place)
     assert finding.repair.summary == f"restore {place}"
+
+
+@pytest.mark.parametrize(
+    ("path", "severity"),
+    [
+        ("/usr/games", Severity.NOTE),
+        ("/var/local", Severity.NOTE),
+        ("/var/log/apt", Severity.NOTE),
+        ("/var/log/tool", Severity.WARNING),
+        ("/usr/games/tool", Severity.WARNING),
+    ],
+)
+def test_an_empty_directory_that_nobody_needs_may_be_gone(path: str, severity: Severity) -> None:
+    guest = deb_guest()
+    listed = guest.read(GuestPath("/var/lib/dpkg/info/tool.list"))
+    guest.file("/var/lib/dpkg/info/tool.list", listed + f"{path}\n".encode())
+    assert {f.subject: f.severity for f in scan(guest)} == {path: severity}
+
+
+def test_configuration_that_is_gone_with_its_directory_is_as_bad_as_without_it() -> None:
+    guest = deb_guest()
+    guest.file("/var/lib/dpkg/info/tool.list", "/etc\n/etc/tool.d\n/etc/tool.d/10-x\n")
+    status = guest.read(GuestPath("/var/lib/dpkg/status")).decode()
+    guest.file(
+        "/var/lib/dpkg/status", status.replace("Conffiles:\n", f"Conffiles:\n /etc/tool.d/10-x {'0' * 32}\n")
+    )
+    (finding,) = (f for f in scan(guest) if f.subject.startswith("/etc/tool.d"))
+    assert (finding.subject, finding.severity) == ("/etc/tool.d", Severity.NOTE)
+    assert finding.repair is not None
+    assert finding.repair.safety is Safety.REVIEW

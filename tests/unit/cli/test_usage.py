@@ -168,3 +168,13 @@ def test_ctrl_c_is_one_line_from_the_first_import_on(
         entry.run(["scan", "x"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "guestrepair: interrupted; the image is as it was\n"
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "/".join(["a" * 200] * 30), "/proc/self/mem"])
+def test_a_name_that_no_disk_can_have_is_no_fault_of_ours(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    status, out, err = run(capsys, "scan", "--host-only", name)
+    assert (status, out, len(err.splitlines())) == (3, "", 1)
+    assert "a fault of guestrepair" not in err
+    assert "cannot be opened: File name too long" in err or "has no size" in err or "permission" in err
