@@ -33,7 +33,7 @@ test-unit: setup ## seconds: no appliance
 	$(PYTEST) tests/unit -q -n $(JOBS) --dist worksteal
 
 coverage: setup ## what unit tests reach of the rooms that read and write: 90 % of the lines, or it fails
-	.venv/bin/pip install -q -e ".[coverage]"
+	$(PYTHON) -m pip install -q -e ".[coverage]"
 	mkdir -p build
 	.venv/bin/coverage run -m pytest tests/unit -q
 	.venv/bin/coverage report
